@@ -1,0 +1,55 @@
+"""Names that infrastructure, functions and the local stack must agree on. Constants only; imports nothing."""
+
+from typing import Final
+
+# Environment variables of the functions. Every function is given all of COMMON; infra adds the rest by need.
+ENV_STAGE: Final = "TIDEWIRE_STAGE"
+ENV_GENERATION: Final = "TIDEWIRE_GENERATION"  # raised after a restore: part of every epoch on the wire
+ENV_CONNECTIONS_TABLE: Final = "CONNECTIONS_TABLE"
+ENV_STREAMS_TABLE: Final = "STREAMS_TABLE"
+ENV_STATE_TABLE: Final = "STATE_TABLE"
+ENV_PRESENCE_TABLE: Final = "PRESENCE_TABLE"
+ENV_LIMITS_TABLE: Final = "LIMITS_TABLE"
+ENV_LANE_URLS: Final = {  # priority -> environment variable with the URL of its FIFO queue
+    "high": "LANE_HIGH_URL",
+    "normal": "LANE_NORMAL_URL",
+    "low": "LANE_LOW_URL",
+}
+ENV_DELIVERY_QUEUE_URL: Final = "DELIVERY_QUEUE_URL"  # fan-out's shard tasks and remaining connections
+ENV_DEADLINE_QUEUE_URL: Final = "DEADLINE_QUEUE_URL"  # delayed: connections that must have said who they are
+ENV_EVENT_BUS_NAME: Final = "EVENT_BUS_NAME"
+ENV_CONNECTIONS_ENDPOINT: Final = "CONNECTIONS_ENDPOINT"  # base URL in front of /@connections/{connection_id}
+ENV_TOKEN_SECRET_ARN: Final = "TOKEN_SECRET_ARN"  # noqa: S105 - a name, not a secret
+ENV_ALLOWED_ORIGINS: Final = "ALLOWED_ORIGINS"  # comma-separated; "*" allows every origin
+ENV_WEBSOCKET_URL: Final = "WEBSOCKET_URL"  # as clients see it
+ENV_HTTP_URL: Final = "HTTP_URL"
+ENV_STREAM_URL: Final = "STREAM_URL"  # empty while no streaming function is deployed
+
+# EventBridge.
+EVENT_SOURCE: Final = "tidewire"
+DETAIL_PUBLICATIONS: Final = "tidewire.publications"  # {"channel", "frames": [event push, ...], "fanned_out"?: true}
+DETAIL_PUBLISH: Final = "tidewire.publish"  # somebody else's: publish this for me
+
+# CloudFormation outputs of the stack, read by the local stack, the tests and people.
+OUTPUT_WEBSOCKET_URL: Final = "WebSocketUrl"
+OUTPUT_HTTP_URL: Final = "HttpUrl"
+OUTPUT_WEBSOCKET_API_ID: Final = "WebSocketApiId"
+OUTPUT_EVENT_BUS_NAME: Final = "EventBusName"
+OUTPUT_HTTP_FUNCTION: Final = "HttpFunctionName"
+OUTPUT_TOKEN_SECRET_ARN: Final = "TokenSecretArn"  # noqa: S105
+OUTPUT_TABLE_NAMES: Final = {
+    ENV_CONNECTIONS_TABLE: "ConnectionsTableName",
+    ENV_STREAMS_TABLE: "StreamsTableName",
+    ENV_STATE_TABLE: "StateTableName",
+    ENV_PRESENCE_TABLE: "PresenceTableName",
+    ENV_LIMITS_TABLE: "LimitsTableName",
+}
+
+# Tables: every one has the string keys PK and SK but streams, whose sort key is a number (first offset).
+PK: Final = "pk"
+SK: Final = "sk"
+TTL_ATTRIBUTE: Final = "expires_at_s"
+
+METRICS_NAMESPACE: Final = "Tidewire"
+SERVICE_NAME: Final = "tidewire"
+STACK_NAME_PREFIX: Final = "Tidewire"  # the stack of stage "local" is TidewireLocal
