@@ -1,0 +1,45 @@
+"""Connections and the sessions that outlive them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from shared.domain.principal import Principal
+
+# API Gateway ends a WebSocket after 2 hours, fixed:
+# docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+CONNECTION_MAX_AGE_S: Final = 7200
+# ... and one on which nothing passed for 10 minutes (same table): clients are to send something every 9.
+HEARTBEAT_S: Final = 540
+SESSION_GRACE_S: Final = 120  # a session lives this long after its last connection
+AUTHENTICATION_DEADLINE_S: Final = 10  # who has not said who they are by then is closed
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One live transport.
+
+    Attributes:
+        principal: ``None`` while it is pending, before a ticket or a ``hello`` with a token.
+        session_id: ``None`` before ``hello``.
+        expires_at_s: When it can't be there any more, whatever was heard of it.
+    """
+
+    connection_id: str
+    connected_at_ms: int
+    expires_at_s: int
+    principal: Principal | None = None
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What survives a change of connection.
+
+    Attributes:
+        connection_id: The connection that had it last; its subscriptions are the session's.
+    """
+
+    session_id: str
+    user_id: str
+    connection_id: str
+    expires_at_s: int

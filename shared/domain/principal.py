@@ -1,0 +1,52 @@
+"""Who asks, and what they may: capabilities per channel pattern."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from shared.domain.channel import BROADCAST_CHANNEL, personal_channel
+
+Capability = Literal[
+    "subscribe", "publish", "history", "presence", "state.read", "state.write", "send", "command", "admin"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated user or server.
+
+    Attributes:
+        capabilities: Pattern to what it allows. A pattern is a channel, or a prefix and ``*``.
+        server: Came with an API key or IAM: may publish where only servers may.
+        issued_at_s: When its token was issued; revocation compares with it.
+        expires_at_s: When its token ends; ``None`` for API keys.
+    """
+
+    user_id: str
+    capabilities: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    server: bool = False
+    issued_at_s: int = 0
+    expires_at_s: int | None = None
+
+    def may(self, capability: Capability, target: str) -> bool:
+        """Tell whether some pattern that matches ``target`` lists ``capability``.
+
+        Only a trailing ``*`` of the *pattern* is special: the target's characters never are, so no name widens a right.
+        """
+        return any(
+            capability in allowed and _matches(pattern, target) for pattern, allowed in self.capabilities.items()
+        )
+
+    def may_receive(self, capability: Literal["subscribe", "history"], channel: str) -> bool:
+        """As :meth:`may`, and always for the user's personal channel and the broadcast channel."""
+        return channel in (BROADCAST_CHANNEL, personal_channel(self.user_id)) or self.may(capability, channel)
+
+    def expired(self, now_s: float) -> bool:
+        """Tell whether the token has ended."""
+        return self.expires_at_s is not None and self.expires_at_s <= now_s
+
+
+def _matches(pattern: str, target: str) -> bool:
+    if pattern.endswith("*"):
+        return target.startswith(pattern[:-1])
+    return target == pattern

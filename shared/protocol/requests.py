@@ -1,0 +1,155 @@
+"""What clients send. Validated once, here; unknown fields are ignored, as the protocol says."""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic_core import PydanticCustomError
+
+from shared.domain.channel import CHANNEL_MAX_LENGTH, is_channel
+from shared.domain.publication import Priority
+
+PROTOCOL_VERSION: Final = 1
+BATCH_MAX_FRAMES: Final = 100
+HELLO_MAX_SUBSCRIPTIONS: Final = 50
+HISTORY_DEFAULT_LIMIT: Final = 50
+HISTORY_MAX_LIMIT: Final = 300
+_MAX_SAFE_INTEGER: Final = 2**53 - 1  # what every JSON reader keeps exactly
+_MAX_TOKEN_LENGTH: Final = 8192
+
+
+def _checked_channel(value: Any) -> Any:
+    if isinstance(value, str) and not is_channel(value):
+        raise PydanticCustomError(
+            "channel",
+            "a channel is namespace:name, 1 to {limit} characters of A-Z a-z 0-9 _ . : ~ % -",
+            {"limit": CHANNEL_MAX_LENGTH},
+        )
+    return value
+
+
+Channel = Annotated[
+    str,
+    BeforeValidator(_checked_channel),
+    Field(
+        json_schema_extra={
+            "pattern": "^[A-Za-z0-9_.~%-]+:[A-Za-z0-9_.:~%-]+$",
+            "minLength": 1,
+            "maxLength": CHANNEL_MAX_LENGTH,
+        }
+    ),
+]
+RequestId = Annotated[int, Field(ge=-_MAX_SAFE_INTEGER, le=_MAX_SAFE_INTEGER)] | Annotated[
+    str, StringConstraints(max_length=64)
+]
+Offset = Annotated[int, Field(ge=0, le=_MAX_SAFE_INTEGER)]
+EventName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+MessageId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class Model(BaseModel):
+    """Base of everything on the wire: no coercion, unknown fields ignored."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class Position(Model):
+    """A place in a stream."""
+
+    epoch: Annotated[str, StringConstraints(max_length=64)]
+    offset: Offset
+
+
+class SubscribeFields(Model):
+    """What a subscription asks for; stands alone in ``subscribe``, in a list in ``hello``."""
+
+    channel: Channel
+    since: Position | None = None
+    history: Annotated[int, Field(ge=0, le=HISTORY_MAX_LIMIT)] | None = None
+
+
+class ClientInfo(Model):
+    """What software speaks."""
+
+    name: Annotated[str, StringConstraints(max_length=100)]
+    version: Annotated[str, StringConstraints(max_length=100)]
+
+
+class Hello(Model):
+    """Say who this is; the first request of a connection."""
+
+    type: Literal["hello"]
+    id: RequestId
+    protocol: int
+    token: Annotated[str, StringConstraints(max_length=_MAX_TOKEN_LENGTH)] | None = None
+    session_id: Annotated[str, StringConstraints(max_length=64)] | None = None
+    client: ClientInfo | None = None
+    subscribe: Annotated[list[SubscribeFields], Field(max_length=HELLO_MAX_SUBSCRIPTIONS)] = []
+
+
+class Subscribe(SubscribeFields):
+    """Receive a channel's events from now on."""
+
+    type: Literal["subscribe"]
+    id: RequestId
+
+
+class Unsubscribe(Model):
+    """Receive them no longer."""
+
+    type: Literal["unsubscribe"]
+    id: RequestId
+    channel: Channel
+
+
+class PublishFields(Model):
+    """A publication, as clients and servers give it."""
+
+    name: EventName
+    data: Any
+    message_id: MessageId | None = None
+    priority: Priority | None = None
+
+
+class Publish(PublishFields):
+    """Publish into a channel."""
+
+    type: Literal["publish"]
+    id: RequestId
+    channel: Channel
+    retry: bool = False
+    ephemeral: bool = False
+    receipt: bool = False
+
+
+class History(Model):
+    """Read what is kept of a channel's stream."""
+
+    type: Literal["history"]
+    id: RequestId
+    channel: Channel
+    since: Position | None = None
+    limit: Annotated[int, Field(ge=1, le=HISTORY_MAX_LIMIT)] = HISTORY_DEFAULT_LIMIT
+    reverse: bool = False
+
+
+class Sync(Model):
+    """Ask which streams go further than the client knows."""
+
+    type: Literal["sync"]
+    id: RequestId
+    positions: Annotated[dict[Channel, Position], Field(max_length=BATCH_MAX_FRAMES)]
+
+
+class Ping(Model):
+    """Ask for a ``pong``."""
+
+    type: Literal["ping"]
+    id: RequestId | None = None
+
+
+Request = Annotated[
+    Hello | Subscribe | Unsubscribe | Publish | History | Sync | Ping,
+    Field(discriminator="type"),
+]
+REQUEST_TYPES: Final = frozenset({"hello", "subscribe", "unsubscribe", "publish", "history", "sync", "ping"})
+REQUEST_ADAPTER: Final[TypeAdapter[Any]] = TypeAdapter(Request)
