@@ -1,0 +1,1 @@
+"""What two functions or more need: the domain, the protocol, the services, and their adapters."""

@@ -19,7 +19,7 @@ ENV_DELIVERY_QUEUE_URL: Final = "DELIVERY_QUEUE_URL"  # fan-out's shard tasks an
 ENV_DEADLINE_QUEUE_URL: Final = "DEADLINE_QUEUE_URL"  # delayed: connections that must have said who they are
 ENV_EVENT_BUS_NAME: Final = "EVENT_BUS_NAME"
 ENV_CONNECTIONS_ENDPOINT: Final = "CONNECTIONS_ENDPOINT"  # base URL in front of /@connections/{connection_id}
-ENV_TOKEN_SECRET_ARN: Final = "TOKEN_SECRET_ARN"  # noqa: S105 - a name, not a secret
+ENV_TOKEN_SECRET_ARN: Final = "TOKEN_SECRET_ARN"
 ENV_ALLOWED_ORIGINS: Final = "ALLOWED_ORIGINS"  # comma-separated; "*" allows every origin
 ENV_WEBSOCKET_URL: Final = "WEBSOCKET_URL"  # as clients see it
 ENV_HTTP_URL: Final = "HTTP_URL"
@@ -36,7 +36,7 @@ OUTPUT_HTTP_URL: Final = "HttpUrl"
 OUTPUT_WEBSOCKET_API_ID: Final = "WebSocketApiId"
 OUTPUT_EVENT_BUS_NAME: Final = "EventBusName"
 OUTPUT_HTTP_FUNCTION: Final = "HttpFunctionName"
-OUTPUT_TOKEN_SECRET_ARN: Final = "TokenSecretArn"  # noqa: S105
+OUTPUT_TOKEN_SECRET_ARN: Final = "TokenSecretArn"
 OUTPUT_TABLE_NAMES: Final = {
     ENV_CONNECTIONS_TABLE: "ConnectionsTableName",
     ENV_STREAMS_TABLE: "StreamsTableName",

@@ -1,0 +1,1 @@
+"""The ports' implementations: AWS's services, JWT; and ``memory`` for tests."""

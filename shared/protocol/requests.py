@@ -7,12 +7,13 @@ from pydantic_core import PydanticCustomError
 
 from shared.domain.channel import CHANNEL_MAX_LENGTH, is_channel
 from shared.domain.publication import Priority
+from shared.protocol.limits import (
+    BATCH_MAX_FRAMES,
+    HELLO_MAX_SUBSCRIPTIONS,
+    HISTORY_DEFAULT_LIMIT,
+    HISTORY_MAX_LIMIT,
+)
 
-PROTOCOL_VERSION: Final = 1
-BATCH_MAX_FRAMES: Final = 100
-HELLO_MAX_SUBSCRIPTIONS: Final = 50
-HISTORY_DEFAULT_LIMIT: Final = 50
-HISTORY_MAX_LIMIT: Final = 300
 _MAX_SAFE_INTEGER: Final = 2**53 - 1  # what every JSON reader keeps exactly
 _MAX_TOKEN_LENGTH: Final = 8192
 
@@ -38,9 +39,10 @@ Channel = Annotated[
         }
     ),
 ]
-RequestId = Annotated[int, Field(ge=-_MAX_SAFE_INTEGER, le=_MAX_SAFE_INTEGER)] | Annotated[
-    str, StringConstraints(max_length=64)
-]
+RequestId = (
+    Annotated[int, Field(ge=-_MAX_SAFE_INTEGER, le=_MAX_SAFE_INTEGER)]
+    | Annotated[str, StringConstraints(max_length=64)]
+)
 Offset = Annotated[int, Field(ge=0, le=_MAX_SAFE_INTEGER)]
 EventName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 MessageId = Annotated[str, StringConstraints(min_length=1, max_length=64)]

@@ -1,26 +1,14 @@
-"""Bytes to requests, and frames to bytes. Whatever comes in, the result is a request or a TidewireError."""
+"""Bytes to requests. Whatever comes in, the result is a request or a TidewireError."""
 
-import json
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from shared.errors import BadFrameError, InvalidFieldError, TooLargeError, UnknownTypeError
-from shared.protocol.requests import BATCH_MAX_FRAMES, REQUEST_ADAPTER, REQUEST_TYPES, Request
-
-# API Gateway's frame limit is 32 KB, and 32 KB is its billing unit (sources: shared/domain/connection.py):
-# 32,000 is below both readings of KB.
-WEBSOCKET_FRAME_MAX_BYTES: Final = 32_000
-HTTP_FRAME_MAX_BYTES: Final = 256_000
-SERVER_FRAME_MAX_BYTES: Final = 32_000
-DATA_MAX_BYTES: Final = 24_000
-
-
-def to_json(value: Any) -> bytes:
-    """Encode compactly, as UTF-8. Raises nothing for what :func:`parse` let in."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+from shared.protocol.encode import to_json
+from shared.protocol.limits import BATCH_MAX_FRAMES, DATA_MAX_BYTES
+from shared.protocol.requests import REQUEST_ADAPTER, REQUEST_TYPES, Request
 
 
 def parse(body: str | bytes, *, max_bytes: int) -> list[Any]:
@@ -75,12 +63,17 @@ def validate(frame: Any) -> Request:
 
 
 def check_data(data: Any) -> None:
-    """Refuse ``data`` over its limit.
+    """Refuse ``data`` that is over its limit or could not be sent on.
 
     Raises:
-        TooLargeError: It is.
+        TooLargeError: It is over 24,000 bytes.
+        BadFrameError: A number such as 1e999 is beyond what JSON readers hold.
     """
-    if data is not None and len(to_json(data)) > DATA_MAX_BYTES:
+    try:
+        size = len(to_json(data))
+    except ValueError:
+        raise BadFrameError("data has a number that is not finite") from None
+    if size > DATA_MAX_BYTES:
         raise TooLargeError(f"data has at most {DATA_MAX_BYTES} bytes", details={"max_bytes": DATA_MAX_BYTES})
 
 
@@ -100,28 +93,3 @@ def invalid_field(error: ValidationError) -> InvalidFieldError:
 def _step(step: int | str) -> str:
     # A step is a key of the client's in a mapping: cut short, so that an error stays small.
     return str(step)[:64]
-
-
-def encode_frames(frames: Iterable[Any]) -> list[bytes]:
-    """Return ``frames`` as messages of at most 32,000 bytes: an object where one stands alone, else arrays of up to 100.
-
-    A single frame over the limit is sent alone all the same: whoever makes frames keeps them below.
-    """
-    messages: list[bytes] = []
-    batch: list[bytes] = []
-    size = 0
-
-    def close() -> None:
-        if batch:
-            messages.append(batch[0] if len(batch) == 1 else b"[" + b",".join(batch) + b"]")
-            batch.clear()
-
-    for frame in frames:
-        encoded = to_json(frame)
-        if batch and (size + len(encoded) + 2 > SERVER_FRAME_MAX_BYTES or len(batch) == BATCH_MAX_FRAMES):
-            close()
-            size = 0
-        batch.append(encoded)
-        size += len(encoded) + 1
-    close()
-    return messages

@@ -1,0 +1,224 @@
+"""Every port in memory, with the same contracts as the AWS adapters: the contract suite runs against both."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from shared.domain.connection import Connection, Session
+from shared.domain.principal import Principal
+from shared.domain.publication import Publication
+from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS, Segment
+from shared.errors import ConnectionGoneError
+from shared.ports import Broadcast, Delivery, Lane, Stream, StreamConflictError
+
+
+class MemoryStreamStore:
+    """Streams in dictionaries; one lock makes each call atomic, as a single item's write is in DynamoDB."""
+
+    def __init__(self) -> None:
+        self.streams: dict[str, Stream] = {}
+        self.segments: dict[tuple[str, str], dict[int, Segment]] = defaultdict(dict)
+        self._lock = threading.Lock()
+
+    def stream(self, channel: str) -> Stream | None:
+        return self.streams.get(channel)
+
+    def open(self, channel: str, stream: Stream, *, replaces: Stream | None) -> Stream:
+        with self._lock:
+            current = self.streams.get(channel)
+            if (current and current.epoch) == (replaces and replaces.epoch):
+                self.streams[channel] = stream
+            return self.streams[channel]
+
+    def append(self, channel: str, epoch: str, segment: Segment) -> None:
+        with self._lock:
+            stands = self.segments[channel, epoch].setdefault(segment.first, segment)
+        if stands is not segment:
+            raise StreamConflictError(stands)
+
+    def newest(self, channel: str, epoch: str) -> Segment | None:
+        segments = self.segments[channel, epoch]
+        return segments[max(segments)] if segments else None
+
+    def forward(self, channel: str, epoch: str, offset: int) -> Iterator[Segment]:
+        segments = self.segments[channel, epoch]
+        for first in sorted(segments):
+            if first > offset - SEGMENT_MAX_PUBLICATIONS and segments[first].last >= offset:
+                yield segments[first]
+
+    def backward(self, channel: str, epoch: str, offset: int) -> Iterator[Segment]:
+        segments = self.segments[channel, epoch]
+        for first in sorted(segments, reverse=True):
+            if first <= offset and not segments[first].seal:
+                yield segments[first]
+
+
+class MemoryConnectionStore:
+    """Connections, subscriptions and sessions in dictionaries."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self.connections: dict[str, Connection] = {}
+        self.sessions: dict[str, Session] = {}
+        self.channels: dict[str, dict[str, int]] = defaultdict(dict)
+        self.listed: dict[str, dict[str, int]] = defaultdict(dict)
+
+    def _alive(self, expires_at_s: int) -> bool:
+        return expires_at_s > self._now_ms() // 1000
+
+    def open(self, connection: Connection) -> None:
+        self.connections[connection.connection_id] = connection
+
+    def get(self, connection_id: str) -> Connection | None:
+        connection = self.connections.get(connection_id)
+        return connection if connection and self._alive(connection.expires_at_s) else None
+
+    def authenticate(self, connection: Connection) -> bool:
+        if connection.connection_id not in self.connections:
+            return False
+        self.connections[connection.connection_id] = connection
+        return True
+
+    def close(self, connection_id: str, *, keep_until_s: int) -> None:
+        self.connections.pop(connection_id, None)
+        for subscribers in self.channels.values():
+            subscribers.pop(connection_id, None)
+        listed = self.listed[connection_id]
+        listed.update(dict.fromkeys(listed, keep_until_s))
+
+    def subscribe(
+        self, connection: Connection, channels: Sequence[str], *, expires_at_s: int, kept: bool = True
+    ) -> None:
+        for channel in channels:
+            self.channels[channel][connection.connection_id] = expires_at_s
+            if kept:
+                self.listed[connection.connection_id][channel] = connection.expires_at_s
+
+    def unsubscribe(self, connection_id: str, channels: Sequence[str]) -> None:
+        for channel in channels:
+            self.channels[channel].pop(connection_id, None)
+            self.listed[connection_id].pop(channel, None)
+
+    def subscriptions(self, connection_id: str) -> frozenset[str]:
+        listed = self.listed.get(connection_id, {})
+        return frozenset(channel for channel, expires_at_s in listed.items() if self._alive(expires_at_s))
+
+    def subscribers(self, channel: str) -> Iterator[str]:
+        yield from (
+            connection_id
+            for connection_id, expires_at_s in sorted(self.channels[channel].items())
+            if self._alive(expires_at_s)
+        )
+
+    def put_session(self, session: Session) -> None:
+        self.sessions[session.session_id] = session
+
+    def session(self, session_id: str) -> Session | None:
+        session = self.sessions.get(session_id)
+        return session if session and self._alive(session.expires_at_s) else None
+
+
+class MemoryTicketStore:
+    """Tickets in a dictionary."""
+
+    def __init__(self) -> None:
+        self._tickets: dict[str, tuple[Principal, int]] = {}
+
+    def issue(self, ticket: str, principal: Principal, *, expires_at_s: int) -> None:
+        self._tickets[ticket] = (principal, expires_at_s)
+
+    def redeem(self, ticket: str, *, now_s: int) -> Principal | None:
+        principal, expires_at_s = self._tickets.pop(ticket, (None, 0))
+        return principal if expires_at_s > now_s else None
+
+
+class MemoryApiKeyStore:
+    """Keys in a dictionary."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, Principal] = {}
+
+    def add(self, key: str, principal: Principal) -> None:
+        self._keys[key] = principal
+
+    def find(self, key: str) -> Principal | None:
+        return self._keys.get(key)
+
+
+@dataclass
+class MemoryLaneQueue:
+    """Lanes as lists."""
+
+    sent: list[tuple[Lane, str, Publication, bool]] = field(default_factory=list)
+
+    def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
+        self.sent.append((lane, channel, publication, retry))
+
+
+@dataclass
+class MemoryEventBus:
+    """The bus as a list."""
+
+    broadcasts: list[Broadcast] = field(default_factory=list)
+
+    def put(self, broadcasts: Sequence[Broadcast]) -> None:
+        self.broadcasts.extend(broadcasts)
+
+
+@dataclass
+class MemoryDeliveryQueue:
+    """Deliveries for later, as a list."""
+
+    sent: list[tuple[Delivery, int]] = field(default_factory=list)
+
+    def send(self, delivery: Delivery, *, delay_s: int) -> None:
+        self.sent.append((delivery, delay_s))
+
+
+@dataclass
+class MemoryDeadlineQueue:
+    """Reminders as a list."""
+
+    sent: list[tuple[str, int]] = field(default_factory=list)
+
+    def send(self, connection_id: str, *, delay_s: int) -> None:
+        self.sent.append((connection_id, delay_s))
+
+
+@dataclass
+class MemoryTransport:
+    """Connections as lists of messages.
+
+    Attributes:
+        failures: Connection id to the error that each push to it raises; ids that are in neither mapping are gone.
+    """
+
+    inboxes: dict[str, list[bytes]] = field(default_factory=dict)
+    failures: Mapping[str, Exception] = field(default_factory=dict)
+    closed: list[str] = field(default_factory=list)
+
+    def push(self, connection_id: str, message: bytes) -> None:
+        if connection_id in self.failures:
+            raise self.failures[connection_id]
+        if connection_id not in self.inboxes:
+            raise ConnectionGoneError
+        self.inboxes[connection_id].append(message)
+
+    def close(self, connection_id: str) -> None:
+        if self.inboxes.pop(connection_id, None) is None:
+            raise ConnectionGoneError
+        self.closed.append(connection_id)
+
+
+@dataclass
+class MemoryMetrics:
+    """Figures as lists by name."""
+
+    values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def count(self, name: str, value: int = 1) -> None:
+        self.values[name].append(value)
+
+    def milliseconds(self, name: str, value: float) -> None:
+        self.values[name].append(value)

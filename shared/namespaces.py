@@ -1,0 +1,156 @@
+"""Settings per namespace, read from channels.toml. Reads that one file and checks it; knows nothing of AWS."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final, Literal, cast, get_args
+
+from shared.domain.channel import BROADCAST_NAMESPACE, PERSONAL_NAMESPACE, namespace_of
+from shared.domain.publication import Priority
+
+CHANNELS_FILE: Final = Path(__file__).resolve().parent.parent / "channels.toml"
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.~%-]{1,100}\Z")
+
+Publishers = Literal["clients", "servers"]
+PresenceMode = Literal["off", "members", "count"]
+Conflation = Literal["off", "latest"]
+StateStrategy = Literal["reject", "last_write_wins", "merge", "resolve"]
+
+
+class ChannelsFileError(ValueError):
+    """channels.toml is wrong; the message names file, line and what is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """What holds for the channels of one namespace; channels.toml documents each setting."""
+
+    history_count: int = 1000
+    history_ttl_s: int = 86_400
+    recovery_limit: int = 300
+    default_priority: Priority = "normal"
+    publishers: Publishers = "clients"
+    presence: PresenceMode = "members"
+    conflation: Conflation = "off"
+    state_strategy: StateStrategy = "merge"
+    publish_rate_per_s: float = 50.0
+    publish_burst: int = 100
+
+
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "default_priority": get_args(Priority),
+    "publishers": get_args(Publishers),
+    "presence": get_args(PresenceMode),
+    "conflation": get_args(Conflation),
+    "state_strategy": get_args(StateStrategy),
+}
+_RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "history_count": (1, 100_000),
+    # Retention stays far above the minute that a writer remembers a stream's end: a segment that time
+    # has deleted must never look like a free place to it.
+    "history_ttl_s": (600, 31_536_000),
+    "recovery_limit": (1, 300),
+    "publish_rate_per_s": (0.1, 10_000),
+    "publish_burst": (1, 100_000),
+}
+_SETTINGS: Final = tuple(field.name for field in fields(Namespace))
+
+
+@dataclass(frozen=True, slots=True)
+class Namespaces:
+    """The settings of every channel."""
+
+    defaults: Namespace
+    named: Mapping[str, Namespace]
+
+    def of(self, channel: str) -> Namespace:
+        """Return the settings of the channel's namespace."""
+        return self.named.get(namespace_of(channel), self.defaults)
+
+
+def load(path: Path = CHANNELS_FILE) -> Namespaces:
+    """Read and check the file.
+
+    Raises:
+        ChannelsFileError: It can't be read, or something in it is wrong.
+    """
+    try:
+        return parse(path.read_text(encoding="utf-8"), path.name)
+    except OSError as error:
+        raise ChannelsFileError(f"{path}: {error.strerror}") from error
+
+
+def parse(text: str, source: str = "channels.toml") -> Namespaces:
+    """Check the text of a channels file; ``source`` names it in errors.
+
+    Raises:
+        ChannelsFileError: Something in it is wrong.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ChannelsFileError(f"{source}: {error}") from error
+    reader = _Reader(text, source)
+    reader.only(document, ("defaults", "namespaces"), "")
+    defaults = reader.namespace(document.get("defaults", {}), Namespace(), "defaults")
+    sections = document.get("namespaces", {})
+    if not isinstance(sections, dict):
+        raise reader.error("namespaces", None, "must be a table of namespaces")
+    # Nobody but servers publishes to these two unless the file says otherwise.
+    named = {name: replace(defaults, publishers="servers") for name in (PERSONAL_NAMESPACE, BROADCAST_NAMESPACE)}
+    for name, section in sections.items():
+        if not _NAMESPACE.match(name):
+            raise reader.error(
+                f"namespaces.{name}", None, "a namespace has 1 to 100 characters of A-Z a-z 0-9 _ . ~ % -"
+            )
+        named[name] = reader.namespace(section, named.get(name, defaults), f"namespaces.{name}")
+    return Namespaces(defaults, named)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    text: str
+    source: str
+
+    def namespace(self, section: Any, base: Namespace, where: str) -> Namespace:
+        if not isinstance(section, dict):
+            raise self.error(where, None, "must be a table of settings")
+        self.only(section, _SETTINGS, where)
+        return replace(base, **{key: self._value(key, value, where) for key, value in section.items()})
+
+    def only(self, table: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+        for key in table:
+            if key not in known:
+                raise self.error(where, key, f"unknown; there are {', '.join(known)}")
+
+    def _value(self, key: str, value: Any, where: str) -> Any:
+        if key in _CHOICES:
+            if value not in _CHOICES[key]:
+                raise self.error(where, key, f"must be one of {', '.join(_CHOICES[key])}")
+            return value
+        low, high = _RANGES[key]
+        kind = float if key == "publish_rate_per_s" else int
+        number = isinstance(value, (int, float)) if kind is float else isinstance(value, int)
+        if not number or isinstance(value, bool) or not low <= value <= high:
+            what = "a number" if kind is float else "a whole number"
+            raise self.error(where, key, f"must be {what} from {low:,} to {high:,}")
+        return cast(Any, kind)(value)
+
+    def error(self, where: str, key: str | None, problem: str) -> ChannelsFileError:
+        """Return the error, with the line where ``key`` stands in its section (tomllib keeps no positions)."""
+        name = ".".join(filter(None, (where, key)))
+        return ChannelsFileError(f"{self.source}:{self._line(where, key)}: {name}: {problem}")
+
+    def _line(self, where: str, key: str | None) -> int:
+        section, section_line = "", 1
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if header := re.match(r"\s*\[([^\]]+)\]", line):
+                section = header.group(1).replace('"', "").replace("'", "").replace(" ", "")
+                section_line = number if section == where else section_line
+                if key is not None and section == ".".join(filter(None, (where, key))):
+                    return number
+            elif key is not None and section == where and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
+                return number
+        return section_line

@@ -1,0 +1,261 @@
+"""What services need of the world, as Protocols. The docstrings are the contracts; adapters inherit them.
+
+Every method may raise UnavailableError (throttled, timed out: try again) unless it says otherwise.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from shared.domain.connection import Connection, Session
+from shared.domain.principal import Principal
+from shared.domain.publication import Publication
+from shared.domain.segment import Segment
+
+Lane = Literal["high", "normal", "low"]
+
+
+class StreamConflictError(Exception):
+    """The place is taken.
+
+    Attributes:
+        segment: What stands there.
+    """
+
+    def __init__(self, segment: Segment) -> None:
+        super().__init__("the place is taken")
+        self.segment = segment
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The stream that a channel has now.
+
+    Attributes:
+        epoch: Its identity in the store; on the wire the stage's generation stands before it.
+        used_at_ms: When its first segment was about to be put, Unix milliseconds; ``None`` before that. A stream
+            in use in which nothing is found has been deleted by time.
+    """
+
+    epoch: str
+    used_at_ms: int | None = None
+
+
+class StreamStore(Protocol):
+    """Streams of channels: which one is current, and its segments. Every read is strongly consistent."""
+
+    def stream(self, channel: str) -> Stream | None:
+        """Return the channel's current stream, or ``None`` if it never had one."""
+        ...
+
+    def open(self, channel: str, stream: Stream, *, replaces: Stream | None) -> Stream:
+        """Make ``stream`` the current one if ``replaces`` still is; return the current one, whoever made it so.
+
+        With the epoch of ``replaces``, it changes that stream's record.
+        """
+        ...
+
+    def append(self, channel: str, epoch: str, segment: Segment) -> None:
+        """Put the segment at its first offset: whole or not at all, and durable when this returns.
+
+        Raises:
+            StreamConflictError: Something stands there.
+        """
+        ...
+
+    def newest(self, channel: str, epoch: str) -> Segment | None:
+        """Return the last segment, expired or not, or ``None``."""
+        ...
+
+    def forward(self, channel: str, epoch: str, offset: int) -> Iterator[Segment]:
+        """Yield segments in order, from the one that holds ``offset`` (or the first after it) on; expired ones too."""
+        ...
+
+    def backward(self, channel: str, epoch: str, offset: int) -> Iterator[Segment]:
+        """Yield segments in reverse order, from the one that holds ``offset`` (or the last before it) down."""
+        ...
+
+
+class ConnectionStore(Protocol):
+    """Connections, their subscriptions, their sessions. Reads are strongly consistent and leave out what expired."""
+
+    def open(self, connection: Connection) -> None:
+        """Write a new connection's record."""
+        ...
+
+    def get(self, connection_id: str) -> Connection | None:
+        """Return the record, or ``None`` if the connection has gone."""
+        ...
+
+    def authenticate(self, connection: Connection) -> bool:
+        """Write who it is; return whether the connection is still there."""
+        ...
+
+    def close(self, connection_id: str, *, keep_until_s: int) -> None:
+        """Take the connection out of every channel at once; what it was subscribed to stays readable until then.
+
+        Does nothing for a connection that is not there.
+        """
+        ...
+
+    def subscribe(
+        self, connection: Connection, channels: Sequence[str], *, expires_at_s: int, kept: bool = True
+    ) -> None:
+        """Add the connection to the channels' subscribers; a repeat changes nothing.
+
+        ``kept=False`` for the channels that every connection has: their subscription is not listed.
+        """
+        ...
+
+    def unsubscribe(self, connection_id: str, channels: Sequence[str]) -> None:
+        """Take the connection out of the channels; a repeat changes nothing."""
+        ...
+
+    def subscriptions(self, connection_id: str) -> frozenset[str]:
+        """Return the channels of a connection, also of one closed not long ago."""
+        ...
+
+    def subscribers(self, channel: str) -> Iterator[str]:
+        """Yield the ids of the connections subscribed to the channel."""
+        ...
+
+    def put_session(self, session: Session) -> None:
+        """Write the session."""
+        ...
+
+    def session(self, session_id: str) -> Session | None:
+        """Return the session, or ``None`` if it has ended."""
+        ...
+
+
+class TicketStore(Protocol):
+    """Single-use tickets. Kept by their hash: who reads the store learns no ticket."""
+
+    def issue(self, ticket: str, principal: Principal, *, expires_at_s: int) -> None:
+        """Keep a ticket."""
+        ...
+
+    def redeem(self, ticket: str, *, now_s: int) -> Principal | None:
+        """Return whose it is and forget it; ``None`` if it is unknown, used or too old. One caller at most succeeds."""
+        ...
+
+
+class ApiKeyStore(Protocol):
+    """Keys of servers. Kept by their hash."""
+
+    def add(self, key: str, principal: Principal) -> None:
+        """Keep a key."""
+        ...
+
+    def find(self, key: str) -> Principal | None:
+        """Return whose key it is, or ``None``."""
+        ...
+
+
+class TokenVerifier(Protocol):
+    """Tokens: JWTs with the claims of docs/protocol.md 4.1."""
+
+    def verify(self, token: str) -> Principal:
+        """Return whom the token names.
+
+        Raises:
+            UnauthenticatedError: It is forged, expired, malformed, or names nobody.
+        """
+        ...
+
+    def issue(self, user_id: str, capabilities: Mapping[str, Sequence[str]], *, ttl_s: int) -> str:
+        """Sign a token (local development)."""
+        ...
+
+
+class LaneQueue(Protocol):
+    """The way to the publish worker: first in, first out per channel."""
+
+    def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
+        """Return when the publication is durable in its lane. A repeat within 5 minutes is dropped."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Events of one channel on their way to its subscribers.
+
+    Attributes:
+        frames: ``event`` pushes, in order.
+        fanned_out: They have been delivered; the event is for other targets.
+    """
+
+    channel: str
+    frames: Sequence[Mapping[str, Any]]
+    fanned_out: bool = False
+
+
+class EventBus(Protocol):
+    """EventBridge: fan-out listens there, and whoever else likes."""
+
+    def put(self, broadcasts: Sequence[Broadcast]) -> None:
+        """Return when every one is on the bus."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What is left to deliver.
+
+    Attributes:
+        connection_ids: To whom.
+        attempt: How often it has been tried.
+    """
+
+    channel: str
+    frames: Sequence[Mapping[str, Any]]
+    connection_ids: Sequence[str]
+    attempt: int
+
+
+class DeliveryQueue(Protocol):
+    """Deliveries for later."""
+
+    def send(self, delivery: Delivery, *, delay_s: int) -> None:
+        """Return when it is durable."""
+        ...
+
+
+class DeadlineQueue(Protocol):
+    """Reminders to look at a connection."""
+
+    def send(self, connection_id: str, *, delay_s: int) -> None:
+        """Return when it is durable."""
+        ...
+
+
+class ConnectionTransport(Protocol):
+    """The way to a live connection."""
+
+    def push(self, connection_id: str, message: bytes) -> None:
+        """Send one message of at most 32,000 bytes.
+
+        Raises:
+            ConnectionGoneError: There is no such connection (any more).
+        """
+        ...
+
+    def close(self, connection_id: str) -> None:
+        """Close it.
+
+        Raises:
+            ConnectionGoneError: There is no such connection (any more).
+        """
+        ...
+
+
+class Metrics(Protocol):
+    """Figures on their way to CloudWatch. Never raises."""
+
+    def count(self, name: str, value: int = 1) -> None:
+        """Add to a counter."""
+        ...
+
+    def milliseconds(self, name: str, value: float) -> None:
+        """Record a duration."""
+        ...

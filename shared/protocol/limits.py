@@ -1,0 +1,15 @@
+"""Sizes and counts of the protocol. Constants only."""
+
+from typing import Final
+
+PROTOCOL_VERSION: Final = 1
+BATCH_MAX_FRAMES: Final = 100
+HELLO_MAX_SUBSCRIPTIONS: Final = 50
+HISTORY_DEFAULT_LIMIT: Final = 50
+HISTORY_MAX_LIMIT: Final = 300
+# API Gateway's frame limit is 32 KB, and 32 KB is its billing unit (sources: shared/domain/connection.py):
+# 32,000 is below both readings of KB.
+WEBSOCKET_FRAME_MAX_BYTES: Final = 32_000
+HTTP_FRAME_MAX_BYTES: Final = 256_000
+SERVER_FRAME_MAX_BYTES: Final = 32_000
+DATA_MAX_BYTES: Final = 24_000

@@ -1,0 +1,160 @@
+"""Append publications to a channel's stream: each id once, offsets without holes, many writers at a time."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from shared.domain.publication import Entry, Publication, StreamPosition, fingerprint
+from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS
+from shared.errors import ContentionError
+from shared.ports import StreamConflictError
+from shared.services.streams import StreamEnd, Streams, conflict_end
+
+IDEMPOTENCY_WINDOW_S: Final = 300
+# How long a writer trusts the end that it remembers: far below the 10 minutes that every segment is kept.
+_END_TRUST_MS: Final = 60_000
+_ENDS_REMEMBERED: Final = 1_000
+_TRIES: Final = 100
+_CLOCK_MARGIN_S: Final = 5  # writers' clocks differ
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A publication on its way into the log.
+
+    Attributes:
+        uncertain: It may have been appended before: the client or the queue says it is a repeat.
+    """
+
+    publication: Publication
+    uncertain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where the submissions stand now, in the order in which they were given; repeats stand where they stood."""
+
+    epoch: str
+    entries: tuple[Entry, ...]
+
+    def position(self, index: int) -> StreamPosition:
+        """Return the place of one submission."""
+        return StreamPosition(self.epoch, self.entries[index].offset)
+
+
+@dataclass(slots=True)
+class Append:
+    """The writer of streams. One object per process: it remembers where streams end."""
+
+    streams: Streams
+    _ends: OrderedDict[str, tuple[StreamEnd, int]] = field(default_factory=OrderedDict)
+
+    def execute(self, channel: str, submissions: Sequence[Submission]) -> Appended:
+        """Append at most 10 publications as one segment, less those whose id is in the stream already.
+
+        Idempotent for 5 minutes per channel, user and message id.
+
+        Raises:
+            ContentionError: Other writers were always faster.
+        """
+        if not 0 < len(submissions) <= SEGMENT_MAX_PUBLICATIONS:
+            raise ValueError("a segment holds 1 to 10 publications")
+        end = self._remembered(channel) or self.streams.end(channel)
+        for attempt in range(_TRIES):
+            known = self._known(channel, end, submissions)
+            fresh = _first_of_each(s.publication for s in submissions if _mark(s.publication) not in known)
+            if not fresh:
+                return self._answer(channel, end, submissions, known, {})
+            try:
+                placed = self._put(channel, end, fresh)
+            except StreamConflictError as conflict:
+                self._ends.pop(channel, None)
+                # The loser learns the winner's end from the failure; one that lags far behind reads the newest.
+                learns = not conflict.segment.seal and attempt < 2
+                end = conflict_end(end, conflict.segment) if learns else self.streams.end(channel)
+            else:
+                return self._answer(channel, end, submissions, known, placed)
+        raise ContentionError("too many writers in this channel", retry_after_ms=200)
+
+    def _put(self, channel: str, end: StreamEnd, fresh: Sequence[Publication]) -> dict[bytes, Entry]:
+        # Should the stream have been replaced meanwhile, its seal stands in the way below.
+        stream = self.streams.mark_used(channel, end.stream)
+        now_ms = self.streams.now_ms()
+        segment = end.tail.grow(fresh, now_ms=now_ms, expires_at_s=self.streams.expires_at_s(channel))
+        self.streams.store.append(channel, end.stream.epoch, segment)
+        self._remember(channel, StreamEnd(stream, segment.tail()))
+        return {_mark(entry.publication): entry for entry in segment.entries()}
+
+    def _known(self, channel: str, end: StreamEnd, submissions: Sequence[Submission]) -> dict[bytes, int]:
+        """Return the offsets of those that are in the stream already."""
+        now_s = self.streams.now_ms() // 1000
+        oldest_s = now_s - IDEMPOTENCY_WINDOW_S
+        known: dict[bytes, int] = {}
+        unsure: set[bytes] = set()
+        for submission in submissions:
+            mark = _mark(submission.publication)
+            offset = end.tail.ring.find(mark, oldest_s)
+            if offset is not None:
+                known[mark] = offset
+            else:
+                # A first try can have been appended no earlier than the publication was taken.
+                since_s = oldest_s if submission.uncertain else submission.publication.published_at_ms // 1000
+                if not end.tail.ring.reaches(since_s - _CLOCK_MARGIN_S):
+                    unsure.add(mark)
+        return known | self._search(channel, end, unsure, oldest_s) if unsure else known
+
+    def _search(self, channel: str, end: StreamEnd, marks: set[bytes], oldest_s: int) -> dict[bytes, int]:
+        """Look for them in the log, ring by ring, back to ``oldest_s``."""
+        found: dict[bytes, int] = {}
+        ring = end.tail.ring
+        while ring.end > len(ring.marks) and ring.marks[0][1] >= oldest_s - _CLOCK_MARGIN_S and len(found) < len(marks):
+            before = ring.end - len(ring.marks)
+            segment = next(self.streams.store.backward(channel, end.stream.epoch, before), None)
+            if segment is None:
+                break
+            # The segment may reach past ``before``: then its ring overlaps the last one, which does no harm.
+            ring = segment.ring
+            for mark in marks - found.keys():
+                if (offset := ring.find(mark, oldest_s)) is not None:
+                    found[mark] = offset
+        return found
+
+    def _answer(
+        self,
+        channel: str,
+        end: StreamEnd,
+        submissions: Sequence[Submission],
+        known: dict[bytes, int],
+        placed: dict[bytes, Entry],
+    ) -> Appended:
+        entries = []
+        for submission in submissions:
+            mark = _mark(submission.publication)
+            entries.append(placed[mark] if mark in placed else self._entry(channel, end, known[mark]))
+        return Appended(self.streams.wire_epoch(end.stream.epoch), tuple(entries))
+
+    def _entry(self, channel: str, end: StreamEnd, offset: int) -> Entry:
+        segment = next(self.streams.store.forward(channel, end.stream.epoch, offset))
+        return segment.entries()[offset - segment.first]
+
+    def _remembered(self, channel: str) -> StreamEnd | None:
+        end, at_ms = self._ends.get(channel, (None, 0))
+        return end if self.streams.now_ms() - at_ms < _END_TRUST_MS else None
+
+    def _remember(self, channel: str, end: StreamEnd) -> None:
+        self._ends[channel] = (end, self.streams.now_ms())
+        self._ends.move_to_end(channel)
+        if len(self._ends) > _ENDS_REMEMBERED:
+            self._ends.popitem(last=False)
+
+
+def _mark(publication: Publication) -> bytes:
+    return fingerprint(publication.user_id, publication.message_id)
+
+
+def _first_of_each(publications: Iterable[Publication]) -> list[Publication]:
+    first: dict[bytes, Publication] = {}
+    for publication in publications:
+        first.setdefault(_mark(publication), publication)
+    return list(first.values())

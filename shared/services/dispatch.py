@@ -1,0 +1,152 @@
+"""Frames in, replies out: the one way in which every transport's requests are handled."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from shared.domain.connection import Connection
+from shared.domain.principal import Principal
+from shared.domain.publication import StreamPosition
+from shared.errors import ForbiddenError, InternalError, TidewireError, UnauthenticatedError, UnsupportedProtocolError
+from shared.ports import ConnectionStore, Metrics
+from shared.protocol import requests
+from shared.protocol.decode import parse, request_id, validate
+from shared.protocol.limits import PROTOCOL_VERSION
+from shared.services.history import History
+from shared.services.publish import Publishing, PublishRequest
+from shared.services.sessions import HelloRequest, Sessions
+from shared.services.subscribe import SubscribeRequest, Subscriptions
+
+
+@dataclass(slots=True)
+class _Caller:
+    """Whose frames these are; ``hello`` changes it for the frames behind it."""
+
+    connection: Connection
+
+    @property
+    def principal(self) -> Principal:
+        if self.connection.principal is None:
+            raise UnauthenticatedError("say hello with a token first")
+        return self.connection.principal
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatcher:
+    """Handles what clients send.
+
+    Attributes:
+        on_failure: Is told of what should not have happened; the client is told ``internal`` and no more.
+    """
+
+    connections: ConnectionStore
+    sessions: Sessions
+    subscriptions: Subscriptions
+    publishing: Publishing
+    history: History
+    metrics: Metrics
+    now_ms: Callable[[], int]
+    on_failure: Callable[[Exception], None]
+
+    def handle(self, connection_id: str, body: str | bytes, *, max_bytes: int) -> list[dict[str, Any]]:
+        """Handle one frame or a batch in order; return the replies in the same order. Raises nothing."""
+        try:
+            frames = parse(body, max_bytes=max_bytes)
+        except TidewireError as error:
+            return [self._error(None, error)]
+        try:
+            caller = self._caller(connection_id)
+        except TidewireError as error:
+            return [self._error(request_id(frame), error) for frame in frames]
+        except Exception as error:
+            self.on_failure(error)
+            return [self._error(request_id(frame), InternalError()) for frame in frames]
+        return [self._answer(caller, frame) for frame in frames]
+
+    def _caller(self, connection_id: str) -> _Caller:
+        connection = self.connections.get(connection_id)
+        if connection is None:
+            raise UnauthenticatedError("the connection has ended")
+        return _Caller(connection)
+
+    def _answer(self, caller: _Caller, frame: Any) -> dict[str, Any]:
+        try:
+            request = validate(frame)
+            self.metrics.count("Requests")
+            if isinstance(request, requests.Ping):
+                return {"type": "pong"} | ({} if request.id is None else {"id": request.id})
+            return {"type": "reply", "id": request.id, "result": self._result(caller, request)}
+        except TidewireError as error:
+            return self._error(request_id(frame), error)
+        except Exception as error:
+            self.on_failure(error)
+            return self._error(request_id(frame), InternalError())
+
+    def _error(self, id_: int | str | None, error: TidewireError) -> dict[str, Any]:
+        self.metrics.count("RequestErrors")
+        return {"type": "reply", "id": id_, "error": error.to_wire()}
+
+    def _result(self, caller: _Caller, request: requests.Request) -> dict[str, Any]:
+        if isinstance(request, requests.Hello):
+            return self._hello(caller, request)
+        if caller.principal.expired(self.now_ms() / 1000):
+            raise UnauthenticatedError("the token has expired")
+        match request:
+            case requests.Subscribe():
+                return self.subscriptions.subscribe(caller.connection, _subscription(request))
+            case requests.Unsubscribe():
+                self.subscriptions.unsubscribe(caller.connection, request.channel)
+                return {}
+            case requests.Publish():
+                return self._publish(caller, request)
+            case requests.History():
+                return self._history(caller, request)
+            case requests.Sync():
+                return self._sync(caller, request)
+            case _:
+                raise AssertionError(f"{type(request).__name__} has no handler")
+
+    def _hello(self, caller: _Caller, request: requests.Hello) -> dict[str, Any]:
+        if request.protocol != PROTOCOL_VERSION:
+            raise UnsupportedProtocolError("this server speaks protocol 1", details={"supported": [PROTOCOL_VERSION]})
+        hello = HelloRequest(request.token, request.session_id, [_subscription(s) for s in request.subscribe])
+        caller.connection, result = self.sessions.hello(caller.connection, hello)
+        return result
+
+    def _publish(self, caller: _Caller, request: requests.Publish) -> dict[str, Any]:
+        wanted = PublishRequest(
+            channel=request.channel,
+            name=request.name,
+            data=request.data,
+            message_id=request.message_id,
+            priority=request.priority,
+            retry=request.retry,
+            ephemeral=request.ephemeral,
+        )
+        connection_id = caller.connection.connection_id
+        return self.publishing.publish(caller.principal, wanted, connection_id=connection_id).to_wire()
+
+    def _history(self, caller: _Caller, request: requests.History) -> dict[str, Any]:
+        if not caller.principal.may_receive("history", request.channel):
+            raise ForbiddenError("the token does not allow to read this channel's history")
+        since = _position(request.since)
+        position, page = self.history.read(request.channel, since, limit=request.limit, reverse=request.reverse)
+        return {"publications": page.publications, "position": position.to_wire(), "more": page.more}
+
+    def _sync(self, caller: _Caller, request: requests.Sync) -> dict[str, Any]:
+        behind = {}
+        for channel, known in request.positions.items():
+            if not caller.principal.may_receive("subscribe", channel):
+                raise ForbiddenError("the token does not allow to subscribe to a channel", details={"channel": channel})
+            end = self.history.behind(channel, StreamPosition(known.epoch, known.offset))
+            if end is not None:
+                behind[channel] = end.to_wire()
+        return {"behind": behind}
+
+
+def _position(position: requests.Position | None) -> StreamPosition | None:
+    return StreamPosition(position.epoch, position.offset) if position else None
+
+
+def _subscription(request: requests.SubscribeFields) -> SubscribeRequest:
+    return SubscribeRequest(request.channel, _position(request.since), request.history)

@@ -1,0 +1,211 @@
+"""Connections from the first byte to the last: connect, say who one is, come back, leave."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from shared.domain.channel import BROADCAST_CHANNEL, personal_channel
+from shared.domain.connection import (
+    AUTHENTICATION_DEADLINE_S,
+    CONNECTION_MAX_AGE_S,
+    HEARTBEAT_S,
+    SESSION_GRACE_S,
+    Connection,
+    Session,
+)
+from shared.domain.principal import Principal
+from shared.errors import ConnectionGoneError, ForbiddenError, SessionUnknownError, TidewireError, UnauthenticatedError
+from shared.ports import (
+    ConnectionStore,
+    ConnectionTransport,
+    DeadlineQueue,
+    Metrics,
+    TicketStore,
+    TokenVerifier,
+)
+from shared.protocol.encode import to_json
+from shared.protocol.limits import (
+    BATCH_MAX_FRAMES,
+    DATA_MAX_BYTES,
+    HELLO_MAX_SUBSCRIPTIONS,
+    HISTORY_MAX_LIMIT,
+    WEBSOCKET_FRAME_MAX_BYTES,
+)
+from shared.services.history import PAGE_MAX_BYTES
+from shared.services.subscribe import MAX_SUBSCRIPTIONS, SubscribeRequest, Subscriptions
+
+TICKET_TTL_S: Final = 30
+# A record outlives the longest connection by this, since clocks differ.
+_EXPIRY_MARGIN_S: Final = 60
+# Clients are asked to move over at different times, so that a deploy's reconnects are not repeated every 2 hours.
+_MAX_AGE_SPREAD_S: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class HelloRequest:
+    """What a client says first."""
+
+    token: str | None = None
+    session_id: str | None = None
+    subscribe: Sequence[SubscribeRequest] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """The life of connections and sessions."""
+
+    connections: ConnectionStore
+    tickets: TicketStore
+    tokens: TokenVerifier
+    deadlines: DeadlineQueue
+    subscriptions: Subscriptions
+    metrics: Metrics
+    now_ms: Callable[[], int]
+
+    def issue_ticket(self, principal: Principal) -> str:
+        """Return a ticket that opens one connection, once, within 30 s."""
+        ticket = secrets.token_urlsafe(24)
+        self.tickets.issue(ticket, principal, expires_at_s=self._now_s() + TICKET_TTL_S)
+        return ticket
+
+    def connect(self, connection_id: str, ticket: str | None) -> None:
+        """Write the record of a new connection; without a ticket it is pending, and has 10 s.
+
+        Raises:
+            UnauthenticatedError: The ticket is not good.
+        """
+        principal = None
+        if ticket is not None:
+            principal = self.tickets.redeem(ticket, now_s=self._now_s())
+            if principal is None or principal.expired(self._now_s()):
+                raise UnauthenticatedError("the ticket is unknown, used or too old")
+        expires_at_s = self._now_s() + CONNECTION_MAX_AGE_S + _EXPIRY_MARGIN_S
+        self.connections.open(Connection(connection_id, self.now_ms(), expires_at_s, principal))
+        self.metrics.count("Connects")
+        if principal is None:
+            self.deadlines.send(connection_id, delay_s=AUTHENTICATION_DEADLINE_S)
+
+    def hello(self, connection: Connection, request: HelloRequest) -> tuple[Connection, dict[str, Any]]:
+        """Say who it is, take a session up again or begin one, subscribe.
+
+        Returns:
+            The connection as it is now, and the ``hello`` result of the protocol.
+
+        Raises:
+            UnauthenticatedError: No ticket before, and no good token now.
+            ForbiddenError: The connection is another user's already.
+            SessionUnknownError: The session has ended, or is another user's.
+        """
+        principal = self._principal(connection, request.token)
+        session_id, channels = self._session(connection, principal, request.session_id)
+        connection = replace(connection, principal=principal, session_id=session_id)
+        if not self.connections.authenticate(connection):
+            raise SessionUnknownError("the connection has ended")
+        self.connections.put_session(
+            Session(session_id, principal.user_id, connection.connection_id, connection.expires_at_s + SESSION_GRACE_S)
+        )
+        everybodys = [personal_channel(principal.user_id), BROADCAST_CHANNEL]
+        self.subscriptions.connect(connection, everybodys, kept=False)
+        self.subscriptions.connect(connection, [c for c in channels if principal.may_receive("subscribe", c)])
+        return connection, {
+            "session_id": session_id,
+            "connection_id": connection.connection_id,
+            "user_id": principal.user_id,
+            "server_time_ms": self.now_ms(),
+            "heartbeat_s": HEARTBEAT_S,
+            "connection_max_age_s": CONNECTION_MAX_AGE_S - secrets.randbelow(_MAX_AGE_SPREAD_S),
+            "limits": LIMITS,
+            "subscriptions": self._subscribe_all(connection, request.subscribe),
+        }
+
+    def disconnect(self, connection_id: str) -> None:
+        """Take a connection out; its session has 2 minutes to come back."""
+        connection = self.connections.get(connection_id)
+        keep_until_s = self._now_s() + SESSION_GRACE_S
+        self.connections.close(connection_id, keep_until_s=keep_until_s)
+        self.metrics.count("Disconnects")
+        if connection is None or connection.session_id is None:
+            return
+        session = self.connections.session(connection.session_id)
+        if session is not None and session.connection_id == connection_id:
+            self.connections.put_session(replace(session, expires_at_s=keep_until_s))
+
+    def _principal(self, connection: Connection, token: str | None) -> Principal:
+        principal = self.tokens.verify(token) if token is not None else connection.principal
+        if principal is None or principal.expired(self._now_s()):
+            raise UnauthenticatedError("hello needs a token, or a ticket at connecting")
+        if connection.principal and connection.principal.user_id != principal.user_id:
+            raise ForbiddenError("this connection is another user's")
+        return principal
+
+    def _session(
+        self, connection: Connection, principal: Principal, session_id: str | None
+    ) -> tuple[str, frozenset[str]]:
+        """Return the session's id and the channels it is subscribed to."""
+        wanted = session_id or connection.session_id
+        if wanted is None:
+            return secrets.token_urlsafe(16), frozenset()
+        session = self.connections.session(wanted)
+        if session is None or session.user_id != principal.user_id:
+            raise SessionUnknownError("the session has ended, or is another user's")
+        return wanted, self.connections.subscriptions(session.connection_id)
+
+    def _subscribe_all(self, connection: Connection, requests: Sequence[SubscribeRequest]) -> list[dict[str, Any]]:
+        """Subscribe one by one; one that fails has its error in its place. All of it fits one frame."""
+        results: list[dict[str, Any]] = []
+        left = PAGE_MAX_BYTES - 600 * len(requests)  # a result without publications takes less than that
+        for request in requests:
+            try:
+                result = self.subscriptions.subscribe(connection, request, max_bytes=left)
+            except TidewireError as error:
+                result = {"channel": request.channel, "error": error.to_wire()}
+            else:
+                left -= len(to_json(result["publications"])) - 2
+            results.append(result)
+        return results
+
+    def _now_s(self) -> int:
+        return self.now_ms() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Closes who has not said who they are in time."""
+
+    connections: ConnectionStore
+    transport: ConnectionTransport
+    metrics: Metrics
+    now_ms: Callable[[], int]
+
+    def check(self, connection_id: str) -> bool:
+        """Close the connection if it is still pending; return whether it was."""
+        connection = self.connections.get(connection_id)
+        if connection is None or connection.principal is not None:
+            return False
+        try:
+            self.transport.push(connection_id, to_json(_NOT_AUTHENTICATED_IN_TIME))
+            self.transport.close(connection_id)
+        except ConnectionGoneError:
+            self.metrics.count("StaleConnectionsRemoved")
+        self.connections.close(connection_id, keep_until_s=self.now_ms() // 1000)
+        self.metrics.count("NotAuthenticatedInTime")
+        return True
+
+
+_NOT_AUTHENTICATED_IN_TIME: Final = {
+    "type": "system",
+    "event": "disconnect",
+    "code": 3503,
+    "name": "not_authenticated_in_time",
+    "reconnect": False,
+}
+
+LIMITS: Final = {
+    "frame_max_bytes": WEBSOCKET_FRAME_MAX_BYTES,
+    "data_max_bytes": DATA_MAX_BYTES,
+    "batch_max_frames": BATCH_MAX_FRAMES,
+    "hello_max_subscriptions": HELLO_MAX_SUBSCRIPTIONS,
+    "history_max_limit": HISTORY_MAX_LIMIT,
+    "max_subscriptions": MAX_SUBSCRIPTIONS,
+}

@@ -1,0 +1,94 @@
+"""Subscribe and unsubscribe connections."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from shared.domain.connection import Connection
+from shared.domain.publication import StreamPosition
+from shared.errors import ForbiddenError, LimitReachedError, UnauthenticatedError
+from shared.ports import ConnectionStore, Metrics
+from shared.services.history import PAGE_MAX_BYTES, History
+
+MAX_SUBSCRIPTIONS: Final = 128  # per connection
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeRequest:
+    """What a subscription asks for.
+
+    Attributes:
+        since: Position up to which the client has everything.
+        history: How many of the latest publications it would like, where nothing is recovered.
+    """
+
+    channel: str
+    since: StreamPosition | None = None
+    history: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriptions:
+    """Who is subscribed to what."""
+
+    connections: ConnectionStore
+    history: History
+    metrics: Metrics
+
+    def subscribe(
+        self, connection: Connection, request: SubscribeRequest, *, max_bytes: int = PAGE_MAX_BYTES
+    ) -> dict[str, Any]:
+        """Subscribe, then read: in this order nothing falls between what was missed and what is pushed.
+
+        Returns:
+            The ``subscribe`` result of the protocol.
+
+        Raises:
+            ForbiddenError: The principal may not.
+            LimitReachedError: The connection has as many subscriptions as it may.
+        """
+        principal = connection.principal
+        if principal is None:
+            raise UnauthenticatedError
+        if not principal.may_receive("subscribe", request.channel):
+            raise ForbiddenError("the token does not allow to subscribe to this channel")
+        if request.history and not principal.may_receive("history", request.channel):
+            raise ForbiddenError("the token does not allow to read this channel's history")
+        subscribed = self.connections.subscriptions(connection.connection_id)
+        if request.channel not in subscribed and len(subscribed) >= MAX_SUBSCRIPTIONS:
+            raise LimitReachedError(
+                f"a connection has at most {MAX_SUBSCRIPTIONS} subscriptions", details={"limit": MAX_SUBSCRIPTIONS}
+            )
+        self.connect(connection, [request.channel])
+        return self._result(request, max_bytes)
+
+    def connect(self, connection: Connection, channels: Sequence[str], *, kept: bool = True) -> None:
+        """Write the subscriptions; they end with the connection or its token, whichever is first."""
+        token_ends_s = connection.principal.expires_at_s if connection.principal else None
+        expires_at_s = min(connection.expires_at_s, token_ends_s or connection.expires_at_s)
+        self.connections.subscribe(connection, channels, expires_at_s=expires_at_s, kept=kept)
+
+    def unsubscribe(self, connection: Connection, channel: str) -> None:
+        """Unsubscribe; a channel that is not subscribed to is no error."""
+        self.connections.unsubscribe(connection.connection_id, [channel])
+
+    def _result(self, request: SubscribeRequest, max_bytes: int) -> dict[str, Any]:
+        if request.since is not None:
+            recovered = self.history.recover(request.channel, request.since, max_bytes=max_bytes)
+            self.metrics.count("Recovered" if recovered.whole else "RecoveryRefused")
+            if recovered.whole:
+                result = _result(request.channel, recovered.position, True, recovered.page.publications)
+                return result | {"more": True} if recovered.page.more else result
+        position, page = self.history.latest(request.channel, request.history or 0, max_bytes=max_bytes)
+        return _result(request.channel, position, False, page.publications)
+
+
+def _result(
+    channel: str, position: StreamPosition, recovered: bool, publications: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "channel": channel,
+        "position": position.to_wire(),
+        "recovered": recovered,
+        "publications": publications,
+    }
