@@ -1,0 +1,1 @@
+"""One folder per Lambda. Each handler parses its event, calls a service, maps the result."""

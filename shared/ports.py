@@ -91,8 +91,8 @@ class ConnectionStore(Protocol):
         """Write who it is; return whether the connection is still there."""
         ...
 
-    def close(self, connection_id: str, *, keep_until_s: int) -> None:
-        """Take the connection out of every channel at once; what it was subscribed to stays readable until then.
+    def close(self, connection_id: str) -> None:
+        """Take the connection out of every channel; the list of its subscriptions stays for its session to read.
 
         Does nothing for a connection that is not there.
         """
@@ -174,6 +174,20 @@ class LaneQueue(Protocol):
     def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
         """Return when the publication is durable in its lane. A repeat within 5 minutes is dropped."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRecord:
+    """One record of a lane.
+
+    Attributes:
+        uncertain: Its client repeats it, or the queue has handed it out before.
+    """
+
+    record_id: str
+    channel: str
+    publication: Publication
+    uncertain: bool
 
 
 @dataclass(frozen=True, slots=True)

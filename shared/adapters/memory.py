@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from shared.domain.connection import Connection, Session
 from shared.domain.principal import Principal
 from shared.domain.publication import Publication
-from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS, Segment
+from shared.domain.segment import Segment
 from shared.errors import ConnectionGoneError
 from shared.ports import Broadcast, Delivery, Lane, Stream, StreamConflictError
 
@@ -44,7 +44,7 @@ class MemoryStreamStore:
     def forward(self, channel: str, epoch: str, offset: int) -> Iterator[Segment]:
         segments = self.segments[channel, epoch]
         for first in sorted(segments):
-            if first > offset - SEGMENT_MAX_PUBLICATIONS and segments[first].last >= offset:
+            if segments[first].last >= offset and not segments[first].seal:
                 yield segments[first]
 
     def backward(self, channel: str, epoch: str, offset: int) -> Iterator[Segment]:
@@ -80,12 +80,10 @@ class MemoryConnectionStore:
         self.connections[connection.connection_id] = connection
         return True
 
-    def close(self, connection_id: str, *, keep_until_s: int) -> None:
+    def close(self, connection_id: str) -> None:
         self.connections.pop(connection_id, None)
         for subscribers in self.channels.values():
             subscribers.pop(connection_id, None)
-        listed = self.listed[connection_id]
-        listed.update(dict.fromkeys(listed, keep_until_s))
 
     def subscribe(
         self, connection: Connection, channels: Sequence[str], *, expires_at_s: int, kept: bool = True

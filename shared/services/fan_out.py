@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from shared.domain.connection import SESSION_GRACE_S
 from shared.errors import ConnectionGoneError, UnavailableError
 from shared.ports import ConnectionStore, ConnectionTransport, Delivery, DeliveryQueue, Metrics
 from shared.protocol.encode import encode_frames
@@ -66,7 +65,7 @@ class FanOut:
         self._measure(frames, delivered, len(gone), len(remaining))
         for connection_id in gone:
             # $disconnect is best effort on API Gateway: a 410 is how one learns of the rest.
-            self.connections.close(connection_id, keep_until_s=self.now_ms() // 1000 + SESSION_GRACE_S)
+            self.connections.close(connection_id)
         self._later(channel, frames, remaining, attempt + 1)
         return delivered
 

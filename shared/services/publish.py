@@ -9,7 +9,7 @@ from shared.domain.principal import Principal
 from shared.domain.publication import Priority, Publication, StreamPosition
 from shared.errors import ForbiddenError
 from shared.namespaces import Namespaces
-from shared.ports import Broadcast, EventBus, LaneQueue, Metrics
+from shared.ports import Broadcast, EventBus, LaneQueue, LaneRecord, Metrics
 from shared.protocol.encode import to_json
 from shared.services.append import Append, Submission
 from shared.services.fan_out import FanOut
@@ -107,20 +107,6 @@ class Publishing:
         fanned_out = self.fan_out.deliver_to_few(channel, events, at_most=EXPRESS_MAX_SUBSCRIBERS)
         self.bus.put([Broadcast(channel, events, fanned_out=fanned_out)])
         return Published(publication.message_id, appended.position(0))
-
-
-@dataclass(frozen=True, slots=True)
-class LaneRecord:
-    """One record of a lane.
-
-    Attributes:
-        uncertain: Its client repeats it, or the queue has handed it out before.
-    """
-
-    record_id: str
-    channel: str
-    publication: Publication
-    uncertain: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,14 +122,13 @@ class Sessions:
     def disconnect(self, connection_id: str) -> None:
         """Take a connection out; its session has 2 minutes to come back."""
         connection = self.connections.get(connection_id)
-        keep_until_s = self._now_s() + SESSION_GRACE_S
-        self.connections.close(connection_id, keep_until_s=keep_until_s)
+        self.connections.close(connection_id)
         self.metrics.count("Disconnects")
         if connection is None or connection.session_id is None:
             return
         session = self.connections.session(connection.session_id)
         if session is not None and session.connection_id == connection_id:
-            self.connections.put_session(replace(session, expires_at_s=keep_until_s))
+            self.connections.put_session(replace(session, expires_at_s=self._now_s() + SESSION_GRACE_S))
 
     def _principal(self, connection: Connection, token: str | None) -> Principal:
         principal = self.tokens.verify(token) if token is not None else connection.principal
@@ -188,7 +187,7 @@ class Deadlines:
             self.transport.close(connection_id)
         except ConnectionGoneError:
             self.metrics.count("StaleConnectionsRemoved")
-        self.connections.close(connection_id, keep_until_s=self.now_ms() // 1000)
+        self.connections.close(connection_id)
         self.metrics.count("NotAuthenticatedInTime")
         return True
 

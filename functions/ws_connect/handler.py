@@ -1,0 +1,30 @@
+"""Route ``$connect``: lets a connection in, or not. It can't be sent anything before this has returned."""
+
+from typing import Any
+
+from shared import bootstrap
+from shared.adapters.telemetry import observed
+from shared.errors import TidewireError
+
+bootstrap.prewarm("sessions")
+
+
+@observed
+def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Answer 200, or refuse the handshake with the error's status."""
+    services = bootstrap.services()
+    if not _origin_allowed(event, services.settings.allowed_origins):
+        return {"statusCode": 403}
+    ticket = (event.get("queryStringParameters") or {}).get("ticket")
+    try:
+        services.sessions.connect(event["requestContext"]["connectionId"], ticket)
+    except TidewireError as error:
+        return {"statusCode": error.http_status}
+    return {"statusCode": 200}
+
+
+def _origin_allowed(event: dict[str, Any], allowed: frozenset[str]) -> bool:
+    """Browsers always send their page's origin, and pages can't change it; what is no browser needs none."""
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    origin = headers.get("origin")
+    return origin is None or "*" in allowed or origin in allowed

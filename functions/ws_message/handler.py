@@ -1,0 +1,22 @@
+"""Route ``$default``: what clients send. The replies are the body; what does not fit one message is posted."""
+
+from typing import Any
+
+from shared import bootstrap
+from shared.adapters.telemetry import observed
+from shared.protocol.encode import encode_frames
+from shared.protocol.limits import WEBSOCKET_FRAME_MAX_BYTES
+
+bootstrap.prewarm("dispatcher", "transport")
+
+
+@observed
+def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Dispatch a frame or a batch. Raises only where API Gateway's own error body shall make the client ask again."""
+    services = bootstrap.services()
+    connection_id = event["requestContext"]["connectionId"]
+    replies = services.dispatcher.handle(connection_id, event.get("body") or "", max_bytes=WEBSOCKET_FRAME_MAX_BYTES)
+    first, *rest = encode_frames(replies)
+    for message in rest:
+        services.transport.push(connection_id, message)
+    return {"statusCode": 200, "body": first.decode()}

@@ -1,0 +1,55 @@
+"""Events on the bus: ``tidewire.publications``, ``{"channel", "frames": [event push, ...], "fanned_out"?: true}``."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from shared.adapters.aws import translated
+from shared.contract import DETAIL_PUBLICATIONS, EVENT_SOURCE
+from shared.errors import UnavailableError
+from shared.ports import Broadcast
+from shared.protocol.encode import to_json
+
+if TYPE_CHECKING:
+    from mypy_boto3_events.client import EventBridgeClient
+
+# docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
+_ENTRIES_MAX: Final = 10
+_REQUEST_MAX_BYTES: Final = 256_000
+
+
+class EventBridgeBus:
+    """One custom bus."""
+
+    def __init__(self, client: "EventBridgeClient", bus_name: str) -> None:
+        self._client = client
+        self._bus_name = bus_name
+
+    def put(self, broadcasts: Sequence[Broadcast]) -> None:
+        entries: list[Any] = []
+        size = 0
+        for broadcast in broadcasts:
+            detail: dict[str, Any] = {"channel": broadcast.channel, "frames": list(broadcast.frames)}
+            if broadcast.fanned_out:
+                detail["fanned_out"] = True
+            encoded = to_json(detail)
+            if entries and (len(entries) == _ENTRIES_MAX or size + len(encoded) > _REQUEST_MAX_BYTES):
+                self._send(entries)
+                entries, size = [], 0
+            entries.append(
+                {
+                    "EventBusName": self._bus_name,
+                    "Source": EVENT_SOURCE,
+                    "DetailType": DETAIL_PUBLICATIONS,
+                    "Detail": encoded.decode(),
+                }
+            )
+            size += len(encoded)
+        if entries:
+            self._send(entries)
+
+    def _send(self, entries: list[Any]) -> None:
+        with translated():
+            answer = self._client.put_events(Entries=entries)
+        if answer["FailedEntryCount"]:
+            # All of them are put again: a repeated event costs its receivers a duplicate, which they drop.
+            raise UnavailableError("the event bus is busy", retry_after_ms=1000)

@@ -1,0 +1,59 @@
+"""Logs and metrics. A log line holds names, ids and counts; never data, tokens, tickets, or an exception's text."""
+
+import functools
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from shared.contract import METRICS_NAMESPACE, SERVICE_NAME
+from shared.domain.channel import namespace_of
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+# utc: lines of several regions can be laid side by side.
+logger = Logger(service=SERVICE_NAME, utc=True)
+_metrics = Metrics(namespace=METRICS_NAMESPACE, service=SERVICE_NAME)
+
+
+class EmfMetrics:
+    """Metrics as log lines in CloudWatch's embedded metric format."""
+
+    def count(self, name: str, value: int = 1) -> None:
+        _metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+    def milliseconds(self, name: str, value: float) -> None:
+        _metrics.add_metric(name=name, unit=MetricUnit.Milliseconds, value=value)
+
+
+def observed(handler: Handler) -> Handler:
+    """Give a handler's lines the invocation's request id, and write its metrics when it ends, however it ends."""
+
+    @functools.wraps(handler)
+    def wrapper(event: Any, context: Any) -> Any:
+        logger.append_keys(function_request_id=getattr(context, "aws_request_id", None))
+        try:
+            return handler(event, context)
+        finally:
+            if _metrics.metric_set:
+                _metrics.flush_metrics()
+
+    return wrapper  # type: ignore[return-value]  # wraps keeps the signature
+
+
+def failure(error: BaseException, **keys: Any) -> None:
+    """Log what should not have happened: which error, and where in the code.
+
+    Its text stays out: it may quote what a client sent.
+    """
+    places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    code = getattr(error, "response", {}).get("Error", {}).get("Code") if hasattr(error, "response") else None
+    logger.error("failed", error=type(error).__name__, aws_code=code, places=places[-8:], **keys)
+
+
+def channel_failure(channel: str, error: BaseException) -> None:
+    """As :func:`failure`; of the channel only the namespace is logged, since names of personal channels are people."""
+    failure(error, namespace=namespace_of(channel))

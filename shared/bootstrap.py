@@ -1,0 +1,198 @@
+"""The composition root: settings and adapters in, services out. Each is made when it is first asked for."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from shared import namespaces
+from shared.adapters import telemetry
+from shared.adapters.apigateway import ApiGatewayTransport
+from shared.adapters.aws import CLIENT_CONFIG
+from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
+from shared.adapters.dynamodb_streams import DynamoDbStreamStore
+from shared.adapters.eventbridge import EventBridgeBus
+from shared.adapters.sqs import SqsDeadlineQueue, SqsDeliveryQueue, SqsLaneQueue
+from shared.ports import TokenVerifier
+from shared.services.append import Append
+from shared.services.fan_out import FanOut
+from shared.services.history import History
+from shared.services.publish import Publishing, PublishWorker
+from shared.services.sessions import Deadlines, Sessions
+from shared.services.streams import Streams
+from shared.services.subscribe import Subscriptions
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from shared.services.dispatch import Dispatcher
+
+_FAN_OUT_THREADS = 32
+
+
+def now_ms() -> int:
+    """Return Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Services:
+    """Everything, wired for one process. Attributes are the services; they share their adapters."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = telemetry.EmfMetrics()
+
+    @cached_property
+    def namespaces(self) -> namespaces.Namespaces:
+        """Settings per namespace."""
+        return namespaces.load()
+
+    @cached_property
+    def connections(self) -> DynamoDbConnectionStore:
+        """Connections and sessions."""
+        return DynamoDbConnectionStore(self._dynamodb, self.settings.connections_table, now_ms)
+
+    @cached_property
+    def tickets(self) -> DynamoDbTicketStore:
+        """Single-use tickets."""
+        return DynamoDbTicketStore(self._dynamodb, self.settings.connections_table)
+
+    @cached_property
+    def api_keys(self) -> DynamoDbApiKeyStore:
+        """Servers' keys."""
+        return DynamoDbApiKeyStore(self._dynamodb, self.settings.limits_table)
+
+    @cached_property
+    def tokens(self) -> TokenVerifier:
+        """Verifies JWTs."""
+        from shared.adapters.tokens import Hs256Tokens
+
+        return Hs256Tokens(self._read_token_secret)
+
+    @cached_property
+    def transport(self) -> ApiGatewayTransport:
+        """The way to live WebSockets."""
+        client = boto3.client(
+            "apigatewaymanagementapi", endpoint_url=self.settings.connections_endpoint, config=CLIENT_CONFIG
+        )
+        return ApiGatewayTransport(client)
+
+    @cached_property
+    def bus(self) -> EventBridgeBus:
+        """The event bus."""
+        return EventBridgeBus(boto3.client("events", config=CLIENT_CONFIG), self.settings.event_bus_name)
+
+    @cached_property
+    def streams(self) -> Streams:
+        """Streams and their ends."""
+        store = DynamoDbStreamStore(self._dynamodb, self.settings.streams_table)
+        return Streams(store, self.namespaces, now_ms, self.settings.generation)
+
+    @cached_property
+    def append(self) -> Append:
+        """The writer of streams."""
+        return Append(self.streams)
+
+    @cached_property
+    def history(self) -> History:
+        """The reader of streams."""
+        return History(self.streams)
+
+    @cached_property
+    def fan_out(self) -> FanOut:
+        """Delivers to subscribers."""
+        return FanOut(
+            connections=self.connections,
+            transport=self.transport,
+            deliveries=SqsDeliveryQueue(self._sqs, self.settings.delivery_queue_url),
+            executor=ThreadPoolExecutor(_FAN_OUT_THREADS),
+            metrics=self.metrics,
+            now_ms=now_ms,
+        )
+
+    @cached_property
+    def publishing(self) -> Publishing:
+        """The sender's side of publishing."""
+        return Publishing(
+            namespaces=self.namespaces,
+            lanes=SqsLaneQueue(self._sqs, self.settings.lane_urls),
+            append=self.append,
+            bus=self.bus,
+            fan_out=self.fan_out,
+            metrics=self.metrics,
+            now_ms=now_ms,
+        )
+
+    @cached_property
+    def publish_worker(self) -> PublishWorker:
+        """The lanes' side of publishing."""
+        return PublishWorker(self.append, self.bus, self.metrics, telemetry.channel_failure)
+
+    @cached_property
+    def subscriptions(self) -> Subscriptions:
+        """Who is subscribed to what."""
+        return Subscriptions(self.connections, self.history, self.metrics)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """The life of connections."""
+        return Sessions(
+            connections=self.connections,
+            tickets=self.tickets,
+            tokens=self.tokens,
+            deadlines=SqsDeadlineQueue(self._sqs, self.settings.deadline_queue_url),
+            subscriptions=self.subscriptions,
+            metrics=self.metrics,
+            now_ms=now_ms,
+        )
+
+    @cached_property
+    def deadlines(self) -> Deadlines:
+        """Closes who has not said who they are."""
+        return Deadlines(self.connections, self.transport, self.metrics, now_ms)
+
+    @cached_property
+    def dispatcher(self) -> "Dispatcher":
+        """Handles clients' frames."""
+        from shared.services.dispatch import Dispatcher  # brings pydantic: only where frames come in
+
+        return Dispatcher(
+            connections=self.connections,
+            sessions=self.sessions,
+            subscriptions=self.subscriptions,
+            publishing=self.publishing,
+            history=self.history,
+            metrics=self.metrics,
+            now_ms=now_ms,
+            on_failure=telemetry.failure,
+        )
+
+    @cached_property
+    def _dynamodb(self) -> Any:
+        return boto3.client("dynamodb", config=CLIENT_CONFIG)
+
+    @cached_property
+    def _sqs(self) -> Any:
+        return boto3.client("sqs", config=CLIENT_CONFIG)
+
+    def _read_token_secret(self) -> str:
+        client = boto3.client("secretsmanager", config=CLIENT_CONFIG)
+        return client.get_secret_value(SecretId=self.settings.token_secret_arn)["SecretString"]
+
+
+@cache
+def services() -> Services:
+    """Return the services of this Lambda environment."""
+    return Services(Settings.from_env(os.environ))
+
+
+def prewarm(*names: str) -> None:
+    """In Lambda, make these services while the environment starts: what every invocation needs should not wait for one.
+
+    Elsewhere (tests import handlers without AWS) do nothing.
+    """
+    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        for name in names:
+            getattr(services(), name)

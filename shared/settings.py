@@ -1,0 +1,57 @@
+"""What a function is told by its environment, read once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared import contract
+from shared.ports import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The environment of one function; what it was not given is empty, and only used by functions that were.
+
+    Attributes:
+        generation: Raised after a restore; part of every epoch on the wire.
+        lane_urls: Queue URL per lane.
+        connections_endpoint: Base URL in front of ``/@connections``.
+        allowed_origins: Browsers' origins that may connect; ``*`` for all.
+    """
+
+    stage: str
+    generation: int
+    connections_table: str
+    streams_table: str
+    limits_table: str
+    lane_urls: Mapping[Lane, str]
+    delivery_queue_url: str
+    deadline_queue_url: str
+    event_bus_name: str
+    connections_endpoint: str
+    token_secret_arn: str
+    allowed_origins: frozenset[str]
+    websocket_url: str
+    http_url: str
+    stream_url: str
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> "Settings":
+        """Read the variables that shared/contract.py names."""
+        lanes: tuple[Lane, ...] = ("high", "normal", "low")
+        return cls(
+            stage=env.get(contract.ENV_STAGE, ""),
+            generation=int(env.get(contract.ENV_GENERATION, "1")),
+            connections_table=env.get(contract.ENV_CONNECTIONS_TABLE, ""),
+            streams_table=env.get(contract.ENV_STREAMS_TABLE, ""),
+            limits_table=env.get(contract.ENV_LIMITS_TABLE, ""),
+            lane_urls={lane: env.get(contract.ENV_LANE_URLS[lane], "") for lane in lanes},
+            delivery_queue_url=env.get(contract.ENV_DELIVERY_QUEUE_URL, ""),
+            deadline_queue_url=env.get(contract.ENV_DEADLINE_QUEUE_URL, ""),
+            event_bus_name=env.get(contract.ENV_EVENT_BUS_NAME, ""),
+            connections_endpoint=env.get(contract.ENV_CONNECTIONS_ENDPOINT, ""),
+            token_secret_arn=env.get(contract.ENV_TOKEN_SECRET_ARN, ""),
+            allowed_origins=frozenset(filter(None, env.get(contract.ENV_ALLOWED_ORIGINS, "").split(","))),
+            websocket_url=env.get(contract.ENV_WEBSOCKET_URL, ""),
+            http_url=env.get(contract.ENV_HTTP_URL, ""),
+            stream_url=env.get(contract.ENV_STREAM_URL, ""),
+        )
