@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -169,6 +170,15 @@ class Services:
             on_failure=telemetry.failure,
         )
 
+    def reach(self) -> dict[str, str]:
+        """Try what requests depend on; return ``ok`` or the error's kind, by dependency."""
+        tries: dict[str, Callable[[], object]] = {
+            "connections": lambda: self.connections.get("readyz"),
+            "streams": lambda: self.streams.store.stream("readyz:readyz"),
+            "tokens": self._read_token_secret,
+        }
+        return {name: _outcome(attempt) for name, attempt in tries.items()}
+
     @cached_property
     def _dynamodb(self) -> Any:
         return boto3.client("dynamodb", config=CLIENT_CONFIG)
@@ -180,6 +190,15 @@ class Services:
     def _read_token_secret(self) -> str:
         client = boto3.client("secretsmanager", config=CLIENT_CONFIG)
         return client.get_secret_value(SecretId=self.settings.token_secret_arn)["SecretString"]
+
+
+def _outcome(attempt: Callable[[], object]) -> str:
+    try:
+        attempt()
+    except Exception as error:  # whatever it is, the answer is "not ready"
+        telemetry.failure(error)
+        return type(error).__name__
+    return "ok"
 
 
 @cache

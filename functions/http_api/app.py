@@ -1,0 +1,154 @@
+"""The HTTP side (docs/protocol.md 4.4): tickets, publishing, history, configuration, health. One FastAPI app.
+
+Hosted by Mangum behind the HTTP API, and by uvicorn in the local stack. Endpoints are plain functions, run in threads:
+what they call blocks.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query
+from fastapi.responses import JSONResponse, Response
+
+from functions.http_api.caller import Bearer, Caller, ServicesDep
+from functions.http_api.problems import PROBLEM, add_handlers
+from shared.bootstrap import Services
+from shared.domain.channel import is_channel, is_user_id
+from shared.domain.publication import StreamPosition
+from shared.errors import ForbiddenError, InvalidFieldError, TidewireError
+from shared.protocol.decode import check_data
+from shared.protocol.limits import HISTORY_DEFAULT_LIMIT, HISTORY_MAX_LIMIT
+from shared.protocol.rest import (
+    ConfigAnswer,
+    DevTokenAnswer,
+    DevTokenBody,
+    Health,
+    Problem,
+    PublishBody,
+    TicketAnswer,
+)
+from shared.services.publish import PublishRequest
+from shared.services.sessions import TICKET_TTL_S
+
+VERSION = "0.1.0"
+LOCAL_STAGE = "local"
+# Everything but admin, for every channel: what a token for development allows unless it says otherwise.
+DEV_CAPABILITIES = {
+    "*": ["subscribe", "publish", "history", "presence", "state.read", "state.write", "send", "command"],
+}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Problem, "content": {PROBLEM: {}}},
+    "5XX": {"model": Problem, "content": {PROBLEM: {}}},
+}
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the app over these services."""
+    app = FastAPI(
+        title="Tidewire",
+        version=VERSION,
+        description="Channels, history and recovery over WebSocket and HTTP. docs/protocol.md is normative.",
+        docs_url=None,
+        redoc_url=None,
+        responses=_PROBLEMS,
+    )
+    app.state.services = services
+    add_handlers(app)
+    app.post("/v1/tickets")(issue_ticket)
+    app.post("/v1/publish")(publish)
+    app.get("/v1/channels/{channel}/history")(history)
+    app.get("/v1/config")(config)
+    app.get("/healthz")(healthz)
+    app.get("/readyz", responses={503: {"model": Health}})(readyz)
+    if services.settings.stage == LOCAL_STAGE:
+        app.post("/v1/dev/token")(dev_token)
+    return app
+
+
+def issue_ticket(services: ServicesDep, principal: Bearer) -> TicketAnswer:
+    """Give a ticket for one connection, to be used within 30 s."""
+    return TicketAnswer(ticket=services.sessions.issue_ticket(principal), expires_in_s=TICKET_TTL_S)
+
+
+def publish(services: ServicesDep, principal: Caller, body: PublishBody) -> Response:
+    """Publish into one channel or several; the answer tells each channel's result.
+
+    A channel that fails does not stop the others. When every one fails, the status is that of the first error.
+    """
+    check_data(body.data)
+    results: list[dict[str, Any]] = []
+    errors: list[TidewireError] = []
+    for channel in body.all_channels:
+        request = PublishRequest(
+            channel=channel,
+            name=body.name,
+            data=body.data,
+            message_id=body.message_id,
+            priority=body.priority,
+            retry=body.retry,
+        )
+        try:
+            published = services.publishing.publish(principal, request, connection_id=None)
+            results.append({"channel": channel, **published.to_wire()})
+        except TidewireError as error:
+            errors.append(error)
+            results.append({"channel": channel, "error": error.to_wire()})
+    if len(errors) == len(results):
+        raise errors[0]
+    return JSONResponse({"results": results})
+
+
+def _channel(channel: str) -> str:
+    if not is_channel(channel):
+        raise InvalidFieldError("channel: a channel is namespace:name", details={"fields": [{"field": "channel"}]})
+    return channel
+
+
+def history(
+    services: ServicesDep,
+    principal: Caller,
+    channel: Annotated[str, Depends(_channel)],
+    since_epoch: Annotated[str | None, Query(max_length=64)] = None,
+    since_offset: Annotated[int | None, Query(ge=0, le=2**53 - 1)] = None,
+    limit: Annotated[int, Query(ge=1, le=HISTORY_MAX_LIMIT)] = HISTORY_DEFAULT_LIMIT,
+    reverse: bool = False,
+) -> Response:
+    """Read what is kept of a channel: ascending after ``since``, or with ``reverse`` descending before it."""
+    if not principal.may_receive("history", channel):
+        raise ForbiddenError("this channel's history may not be read")
+    if (since_epoch is None) != (since_offset is None):
+        raise InvalidFieldError("since_epoch and since_offset go together")
+    since = None if since_epoch is None or since_offset is None else StreamPosition(since_epoch, since_offset)
+    position, page = services.history.read(channel, since, limit=limit, reverse=reverse)
+    return JSONResponse({"publications": page.publications, "position": position.to_wire(), "more": page.more})
+
+
+def config(services: ServicesDep) -> ConfigAnswer:
+    """Say where clients connect."""
+    settings = services.settings
+    return ConfigAnswer(
+        websocket_url=settings.websocket_url,
+        http_url=settings.http_url,
+        stream_url=settings.stream_url,
+        transports=["websocket"],
+    )
+
+
+def healthz() -> Health:
+    """Say that the process is alive."""
+    return Health(status="ok")
+
+
+def readyz(services: ServicesDep) -> Response:
+    """Reach what requests depend on; 503 says what can't be."""
+    checks = services.reach()
+    ready = all(result == "ok" for result in checks.values())
+    body = Health(status="ok" if ready else "unavailable", checks=checks)
+    return JSONResponse(body.model_dump(exclude_none=True), 200 if ready else 503)
+
+
+def dev_token(services: ServicesDep, body: DevTokenBody) -> DevTokenAnswer:
+    """Sign a token for anybody: in stage ``local`` alone."""
+    if not is_user_id(body.user_id):
+        raise InvalidFieldError("user_id: too long once percent-encoded", details={"fields": [{"field": "user_id"}]})
+    capabilities = DEV_CAPABILITIES if body.caps is None else body.caps
+    return DevTokenAnswer(token=services.tokens.issue(body.user_id, capabilities, ttl_s=body.ttl_s))

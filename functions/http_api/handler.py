@@ -1,0 +1,20 @@
+"""The HTTP API's Lambda: FastAPI under Mangum. Answers whole; what streams is another function's."""
+
+from typing import Any
+
+from mangum import Mangum
+
+from functions.http_api.app import create_app
+from shared import bootstrap
+from shared.adapters.telemetry import observed
+
+bootstrap.prewarm("sessions", "publishing", "history", "api_keys")
+
+_asgi = Mangum(create_app(bootstrap.services()), lifespan="off")
+
+
+@observed
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answer one HTTP request."""
+    answer: dict[str, Any] = _asgi(event, context)
+    return answer

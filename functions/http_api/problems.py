@@ -1,0 +1,57 @@
+"""Errors as application/problem+json (RFC 9457), with the members of the protocol's error object."""
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic_core import ErrorDetails
+from starlette.exceptions import HTTPException
+
+from shared.adapters.telemetry import failure
+from shared.errors import BadFrameError, InternalError, InvalidFieldError, TidewireError
+
+PROBLEM = "application/problem+json"
+
+
+def problem(error: TidewireError) -> JSONResponse:
+    """Return the answer for an error."""
+    wire = error.to_wire()
+    headers = {}
+    if error.retry_after_ms is not None:
+        headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
+    if error.http_status == 401:
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 9110 section 11.6.1: a 401 names its scheme
+    body = {"type": "about:blank", "title": error.name, "status": error.http_status, "detail": wire["message"], **wire}
+    return JSONResponse(body, error.http_status, headers=headers, media_type=PROBLEM)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Make every error of the app a problem."""
+
+    @app.exception_handler(TidewireError)
+    async def on_error(_request: Request, error: TidewireError) -> JSONResponse:
+        return problem(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return problem(_invalid(list(error.errors())))
+
+    @app.exception_handler(HTTPException)
+    async def on_http(_request: Request, error: HTTPException) -> JSONResponse:
+        # Routing's own: no such path, no such method. The protocol has no code for them.
+        body = {"type": "about:blank", "title": error.detail, "status": error.status_code}
+        return JSONResponse(body, error.status_code, headers=error.headers, media_type=PROBLEM)
+
+    @app.exception_handler(Exception)
+    async def on_failure(_request: Request, error: Exception) -> JSONResponse:
+        failure(error)
+        return problem(InternalError())
+
+
+def _invalid(errors: list[ErrorDetails]) -> TidewireError:
+    if any(error["type"] in ("json_invalid", "model_attributes_type") for error in errors):
+        return BadFrameError("the body is not a JSON object")
+    fields = [
+        {"field": ".".join(str(step)[:64] for step in error["loc"][1:]), "problem": error["msg"]}
+        for error in errors[:10]
+    ]
+    return InvalidFieldError("; ".join(f"{f['field']}: {f['problem']}" for f in fields), details={"fields": fields})

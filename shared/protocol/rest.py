@@ -1,0 +1,100 @@
+"""Bodies of the REST calls (docs/protocol.md 4.4). Validated once, here."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from shared.protocol.limits import BATCH_MAX_FRAMES
+from shared.protocol.requests import Channel, Model, Position, PublishFields
+
+
+class PublishBody(PublishFields):
+    """One publication, for one channel or several."""
+
+    channel: Channel | None = None
+    channels: Annotated[list[Channel], Field(min_length=1, max_length=BATCH_MAX_FRAMES)] | None = None
+    retry: bool = False
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.channel is None) == (self.channels is None):
+            raise ValueError("give channel or channels")
+        return self
+
+    @property
+    def all_channels(self) -> list[str]:
+        """The channels, each once."""
+        return list(dict.fromkeys(self.channels or [self.channel or ""]))
+
+
+class ErrorObject(Model):
+    """What went wrong (docs/protocol.md section 5)."""
+
+    code: int
+    name: str
+    message: str
+    retryable: bool
+    retry_after_ms: int | None = None
+    details: dict[str, Any] | None = None
+
+
+class Problem(ErrorObject):
+    """An error as application/problem+json (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class ChannelPublished(Model):
+    """What became of a publication in one channel."""
+
+    channel: str
+    message_id: str | None = None
+    status: Literal["accepted"] | None = None
+    position: Position | None = None
+    error: ErrorObject | None = None
+
+
+class PublishAnswer(Model):
+    """What became of it, per channel, in the order asked."""
+
+    results: list[ChannelPublished]
+
+
+class TicketAnswer(Model):
+    """A ticket opens one connection, once."""
+
+    ticket: str
+    expires_in_s: int
+
+
+class DevTokenBody(Model):
+    """Whose token, for local development."""
+
+    user_id: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    caps: Annotated[dict[str, list[str]], Field(max_length=100)] | None = None
+    ttl_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
+
+
+class DevTokenAnswer(Model):
+    """A token for local development."""
+
+    token: str
+
+
+class ConfigAnswer(Model):
+    """Where clients connect, and how they may."""
+
+    websocket_url: str
+    http_url: str
+    stream_url: str
+    transports: list[str]
+
+
+class Health(Model):
+    """How it is."""
+
+    status: Literal["ok", "unavailable"]
+    checks: dict[str, str] | None = None
