@@ -1,0 +1,244 @@
+"""The log's promise: offsets contiguous and unique, no id twice, whatever writers do to one another."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared import namespaces
+from shared.adapters.memory import MemoryStreamStore
+from shared.domain.publication import PRIORITIES, Entry
+from shared.domain.segment import Ring, Segment
+from shared.errors import ContentionError
+from shared.ports import Stream, StreamConflictError
+from shared.services.append import Append, Submission
+from shared.services.streams import Streams
+from tests.unit.stack import Clock, MemoryStack, publication
+
+CHANNEL = "room:a"
+
+
+def all_entries(store: MemoryStreamStore, channel: str = CHANNEL) -> list[tuple[int, str]]:
+    """Return (offset, message id) of everything in the channel's current stream."""
+    epoch = store.streams[channel].epoch
+    return [
+        (entry.offset, entry.publication.message_id)
+        for segment in store.forward(channel, epoch, 1)
+        for entry in segment.entries()
+    ]
+
+
+def submit(append: Append, *ids: str, uncertain: bool = False, at_ms: int = 1_800_000_000_000) -> list[int]:
+    done = append.execute(CHANNEL, [Submission(publication(i, at_ms=at_ms), uncertain) for i in ids])
+    return [entry.offset for entry in done.entries]
+
+
+def test_offsets_begin_at_one_and_go_on() -> None:
+    stack = MemoryStack()
+    assert submit(stack.append, "a", "b") == [1, 2]
+    assert submit(stack.append, "c") == [3]
+
+
+def test_prev_offset_counts_within_a_priority() -> None:
+    stack = MemoryStack()
+    lanes = ["normal", "low", "normal", "high", "low", "normal"]
+    entries: list[Entry] = []
+    for index, lane in enumerate(lanes):
+        item = publication(str(index), priority=lane)  # type: ignore[arg-type]
+        entries += stack.append.execute(CHANNEL, [Submission(item)]).entries
+    assert [(e.offset, e.prev_offset) for e in entries] == [(1, 0), (2, 0), (3, 1), (4, 0), (5, 2), (6, 3)]
+
+
+def test_a_repeat_is_answered_with_its_first_place() -> None:
+    stack = MemoryStack()
+    submit(stack.append, "a", "b", "c")
+    assert submit(stack.append, "b", "d", uncertain=True) == [2, 4]
+    assert [i for _, i in all_entries(stack.store)] == ["a", "b", "c", "d"]
+
+
+def test_one_id_twice_in_a_batch_is_stored_once() -> None:
+    stack = MemoryStack()
+    assert submit(stack.append, "a", "b", "a") == [1, 2, 1]
+
+
+def test_the_same_id_of_another_user_is_another_publication() -> None:
+    stack = MemoryStack()
+    submit(stack.append, "a")
+    done = stack.append.execute(CHANNEL, [Submission(publication("a", user_id="bob"))])
+    assert done.entries[0].offset == 2
+
+
+def test_a_repeat_behind_more_than_a_ring_is_found_in_the_log() -> None:
+    stack = MemoryStack()
+    submit(stack.append, "first")
+    for index in range(300):
+        submit(stack.append, f"m{index}")
+    assert submit(stack.append, "first", uncertain=True) == [1]
+    assert submit(stack.append, "m150", uncertain=True) == [152]
+
+
+def test_a_late_record_is_looked_for_without_being_called_uncertain() -> None:
+    """It waited in its lane while 300 others passed: its own first try may be among them."""
+    stack = MemoryStack()
+    accepted_at_ms = stack.clock.now_ms
+    submit(stack.append, "slow", at_ms=accepted_at_ms)
+    for index in range(300):
+        stack.clock.pass_s(0.2)
+        submit(stack.append, f"m{index}", at_ms=stack.clock.now_ms)
+    assert submit(stack.append, "slow", at_ms=accepted_at_ms) == [1]
+
+
+def test_an_id_may_be_used_again_after_five_minutes() -> None:
+    stack = MemoryStack()
+    submit(stack.append, "a")
+    stack.clock.pass_s(301)
+    assert submit(stack.append, "a", uncertain=True, at_ms=stack.clock.now_ms) == [2]
+
+
+def test_a_writer_whose_memory_is_stale_learns_the_end_from_who_was_faster() -> None:
+    stack = MemoryStack()
+    other = Append(stack.streams)
+    submit(stack.append, "a")
+    for index in range(20):
+        submit(other, f"o{index}")
+    assert submit(stack.append, "b") == [22]
+
+
+def test_a_purge_stops_writers_that_remember_the_old_stream() -> None:
+    stack = MemoryStack()
+    submit(stack.append, "a")
+    old = stack.store.streams[CHANNEL].epoch
+    stack.streams.purge(CHANNEL)
+    done = stack.append.execute(CHANNEL, [Submission(publication("b"))])
+    assert stack.store.streams[CHANNEL].epoch != old
+    assert (done.epoch, done.entries[0].offset) == (f"1-{stack.store.streams[CHANNEL].epoch}", 1)
+
+
+def test_a_stream_that_time_has_deleted_is_not_counted_on() -> None:
+    stack = MemoryStack()
+    submit(stack.append, "a")
+    old = stack.store.streams[CHANNEL].epoch
+    stack.store.segments[CHANNEL, old].clear()
+    stack.clock.pass_s(601)
+    assert submit(stack.append, "b", at_ms=stack.clock.now_ms) == [1]
+    assert stack.store.streams[CHANNEL].epoch != old
+
+
+def test_an_empty_stream_that_was_never_used_is_not_lost() -> None:
+    stack = MemoryStack()
+    opened = stack.streams.end(CHANNEL).stream.epoch
+    stack.clock.pass_s(100_000)
+    submit(stack.append, "a", at_ms=stack.clock.now_ms)
+    assert stack.store.streams[CHANNEL].epoch == opened
+
+
+def test_endless_contention_is_told_as_such() -> None:
+    class AlwaysTaken(MemoryStreamStore):
+        def append(self, channel: str, epoch: str, segment: Segment) -> None:
+            others = (publication("another", user_id="bob"),)
+            ring = Ring(end=segment.first - 1).extended(others * segment.first, 1_800_000_000)
+            raise StreamConflictError(replace(segment, publications=others, ring=replace(ring, end=segment.first)))
+
+    append = Append(Streams(AlwaysTaken(), namespaces.parse(""), Clock()))
+    with pytest.raises(ContentionError):
+        submit(append, "a", at_ms=0)
+
+
+class CrashedError(BaseException):
+    """The writer's process ends here."""
+
+
+class SteppedStore(MemoryStreamStore):
+    """Lets one writer at a time take one step: the test says whose turn it is, and who dies before or after it."""
+
+    def _step(self, work: Callable[[], Any]) -> Any:
+        writer = threading.current_thread()
+        assert isinstance(writer, Writer)
+        writer.paused.release()
+        writer.turn.acquire()
+        if writer.fate == "dies before":
+            raise CrashedError
+        try:
+            return work()
+        finally:
+            if writer.fate == "dies after":
+                raise CrashedError
+
+    def stream(self, channel: str) -> Stream | None:
+        result: Stream | None = self._step(lambda: super(SteppedStore, self).stream(channel))
+        return result
+
+    def open(self, channel: str, stream: Stream, *, replaces: Stream | None) -> Stream:
+        result: Stream = self._step(lambda: super(SteppedStore, self).open(channel, stream, replaces=replaces))
+        return result
+
+    def append(self, channel: str, epoch: str, segment: Segment) -> None:
+        self._step(lambda: super(SteppedStore, self).append(channel, epoch, segment))
+
+    def newest(self, channel: str, epoch: str) -> Segment | None:
+        result: Segment | None = self._step(lambda: super(SteppedStore, self).newest(channel, epoch))
+        return result
+
+
+class Writer(threading.Thread):
+    """A process that appends one batch after another, until it dies."""
+
+    def __init__(self, store: MemoryStreamStore, batches: list[list[str]]) -> None:
+        super().__init__(daemon=True)
+        self.writer = Append(Streams(store, namespaces.parse(""), Clock()))
+        self.batches = batches
+        self.turn, self.paused = threading.Semaphore(0), threading.Semaphore(0)
+        self.fate = "lives"
+        self.ended = False
+        self.acknowledged: dict[str, int] = {}
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            for batch in self.batches:
+                items = [Submission(publication(i, priority=PRIORITIES[len(i) % 4]), True) for i in batch]
+                done = self.writer.execute(CHANNEL, items)
+                self.acknowledged |= {i: e.offset for i, e in zip(batch, done.entries, strict=True)}
+        except CrashedError:
+            self.fate = "died"
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.ended = True
+            self.paused.release()
+
+    def step(self, fate: str) -> None:
+        """Let it do one thing; return when it stands before the next, or has ended."""
+        self.fate = fate
+        self.turn.release()
+        self.paused.acquire()
+
+
+ids = st.sampled_from(["a", "b", "cc", "dd", "eee", "fff", "gggg", "hhhh"])
+work = st.lists(st.lists(ids, min_size=1, max_size=5), min_size=1, max_size=3)
+
+
+@settings(max_examples=200, deadline=None)
+@given(works=st.lists(work, min_size=2, max_size=5), data=st.data())
+def test_many_writers_that_die_anywhere_leave_one_gapless_stream(
+    works: list[list[list[str]]], data: st.DataObject
+) -> None:
+    store = SteppedStore()
+    writers = [Writer(store, batches) for batches in works]
+    for writer in writers:
+        writer.start()
+        writer.paused.acquire()
+    while alive := [writer for writer in writers if not writer.ended]:
+        fate = data.draw(st.sampled_from(["lives"] * 8 + ["dies before", "dies after"]))
+        data.draw(st.sampled_from(alive)).step(fate)
+    assert [writer.error for writer in writers if writer.error] == []
+    entries = all_entries(store) if CHANNEL in store.streams else []
+    assert [offset for offset, _ in entries] == list(range(1, len(entries) + 1))
+    assert [i for i, count in Counter(i for _, i in entries).items() if count > 1] == []
+    for writer in writers:
+        assert writer.acknowledged.items() <= {i: offset for offset, i in entries}.items()

@@ -1,0 +1,167 @@
+"""All services over the memory adapters: a whole Tidewire in one process, with a clock that tests move."""
+
+import json
+from concurrent.futures import Executor, Future
+from typing import Any
+
+from shared import namespaces
+from shared.adapters.memory import (
+    MemoryConnectionStore,
+    MemoryDeadlineQueue,
+    MemoryDeliveryQueue,
+    MemoryEventBus,
+    MemoryLaneQueue,
+    MemoryMetrics,
+    MemoryStreamStore,
+    MemoryTicketStore,
+    MemoryTransport,
+)
+from shared.adapters.tokens import Hs256Tokens
+from shared.domain.connection import Connection
+from shared.domain.principal import Principal
+from shared.domain.publication import Priority, Publication
+from shared.ports import LaneRecord
+from shared.services.append import Append
+from shared.services.dispatch import Dispatcher
+from shared.services.fan_out import FanOut
+from shared.services.history import History
+from shared.services.publish import Publishing, PublishWorker
+from shared.services.sessions import Deadlines, Sessions
+from shared.services.streams import Streams
+from shared.services.subscribe import Subscriptions
+
+SECRET = "a-secret-that-is-long-enough-for-hs256-and-only-for-tests"
+ALL = {"*": ["subscribe", "publish", "history"]}
+
+
+class InlineExecutor(Executor):
+    """Runs at once, in the caller's thread."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class Clock:
+    """Unix milliseconds, moved by hand."""
+
+    def __init__(self, now_ms: int = 1_800_000_000_000) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+    def pass_s(self, seconds: float) -> None:
+        self.now_ms += int(seconds * 1000)
+
+
+class MemoryStack:
+    """Attributes are the services and the memory adapters behind them."""
+
+    def __init__(self, channels: str = "") -> None:
+        self.clock = Clock()
+        self.namespaces = namespaces.parse(channels)
+        self.metrics = MemoryMetrics()
+        self.connections = MemoryConnectionStore(self.clock)
+        self.store = MemoryStreamStore()
+        self.lanes = MemoryLaneQueue()
+        self.bus = MemoryEventBus()
+        self.transport = MemoryTransport()
+        self.deliveries = MemoryDeliveryQueue()
+        self.deadlines_queue = MemoryDeadlineQueue()
+        self.tickets = MemoryTicketStore()
+        self.tokens = Hs256Tokens(lambda: SECRET)
+        self.failures: list[Exception] = []
+        self.streams = Streams(self.store, self.namespaces, self.clock)
+        self.append = Append(self.streams)
+        self.history = History(self.streams)
+        self.fan_out = FanOut(
+            self.connections, self.transport, self.deliveries, InlineExecutor(), self.metrics, self.clock
+        )
+        self.publishing = Publishing(
+            self.namespaces, self.lanes, self.append, self.bus, self.fan_out, self.metrics, self.clock
+        )
+        self.worker = PublishWorker(
+            self.append, self.bus, self.metrics, lambda _channel, error: self.failures.append(error)
+        )
+        self.subscriptions = Subscriptions(self.connections, self.history, self.metrics)
+        self.sessions = Sessions(
+            self.connections,
+            self.tickets,
+            self.tokens,
+            self.deadlines_queue,
+            self.subscriptions,
+            self.metrics,
+            self.clock,
+        )
+        self.deadlines = Deadlines(self.connections, self.transport, self.metrics, self.clock)
+        self.dispatcher = Dispatcher(
+            self.connections,
+            self.sessions,
+            self.subscriptions,
+            self.publishing,
+            self.history,
+            self.metrics,
+            self.clock,
+            self.failures.append,
+        )
+
+    def connect(self, connection_id: str, user_id: str | None = None, caps: Any = None) -> None:
+        """Open a connection; with ``user_id``, say hello as well."""
+        self.sessions.connect(connection_id, None)
+        self.transport.inboxes[connection_id] = []
+        if user_id is not None:
+            reply = self.ask(connection_id, {"type": "hello", "protocol": 1, "token": self.token(user_id, caps)})
+            assert "result" in reply, reply
+
+    def token(self, user_id: str, caps: Any = None) -> str:
+        """Sign a token that allows everything, or ``caps``."""
+        # Expiry is checked by the real clock in the verifier and by the test's clock after that.
+        return self.tokens.issue(user_id, ALL if caps is None else caps, ttl_s=100_000_000)
+
+    def ask(self, connection_id: str, frame: dict[str, Any]) -> dict[str, Any]:
+        """Send one request; return its reply."""
+        replies = self.dispatcher.handle(connection_id, json.dumps({"id": 1, **frame}), max_bytes=32_000)
+        assert len(replies) == 1
+        return replies[0]
+
+    def drain(self) -> None:
+        """Let the worker take what waits in the lanes, and fan-out what comes on the bus."""
+        records = [
+            LaneRecord(str(index), channel, publication, retry)
+            for index, (_lane, channel, publication, retry) in enumerate(self.lanes.sent)
+        ]
+        self.lanes.sent.clear()
+        for start in range(0, len(records), 10):
+            assert self.worker.work(records[start : start + 10]) == []
+        for broadcast in self.bus.broadcasts:
+            if not broadcast.fanned_out:
+                self.fan_out.deliver(broadcast.channel, broadcast.frames)
+        self.bus.broadcasts.clear()
+
+    def events(self, connection_id: str) -> list[dict[str, Any]]:
+        """Return the frames that a connection has been pushed, batches unpacked."""
+        frames: list[dict[str, Any]] = []
+        for message in self.transport.inboxes[connection_id]:
+            value = json.loads(message)
+            frames.extend(value if isinstance(value, list) else [value])
+        return frames
+
+
+def publication(
+    message_id: str = "m1", *, user_id: str = "ann", priority: Priority = "normal", at_ms: int = 1_800_000_000_000
+) -> Publication:
+    """Return some publication."""
+    return Publication(message_id, "said", {"text": message_id}, user_id, None, priority, at_ms)
+
+
+def connection(
+    connection_id: str = "c1", user_id: str | None = "ann", *, expires_at_s: int = 1_900_000_000
+) -> Connection:
+    """Return some connection."""
+    principal = Principal(user_id, ALL, expires_at_s=expires_at_s) if user_id else None
+    return Connection(connection_id, 1_800_000_000_000, expires_at_s, principal)
