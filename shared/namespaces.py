@@ -144,13 +144,18 @@ class _Reader:
         return ChannelsFileError(f"{self.source}:{self._line(where, key)}: {name}: {problem}")
 
     def _line(self, where: str, key: str | None) -> int:
-        section, section_line = "", 1
+        wanted = ".".join(filter(None, (where, key)))
+        section, lines = "", {"": 1}
         for number, line in enumerate(self.text.splitlines(), 1):
             if header := re.match(r"\s*\[([^\]]+)\]", line):
-                section = header.group(1).replace('"', "").replace("'", "").replace(" ", "")
-                section_line = number if section == where else section_line
-                if key is not None and section == ".".join(filter(None, (where, key))):
-                    return number
-            elif key is not None and section == where and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line):
-                return number
-        return section_line
+                section = _unquoted(header.group(1))
+                lines.setdefault(section, number)
+            elif setting := re.match(r"\s*([^=#]+?)\s*=", line):
+                lines.setdefault(".".join(filter(None, (section, _unquoted(setting.group(1))))), number)
+        while wanted not in lines:  # written in another way: the nearest section that it stands in
+            wanted = wanted.rpartition(".")[0]
+        return lines[wanted]
+
+
+def _unquoted(path: str) -> str:
+    return re.sub(r"[\"']", "", path).strip()

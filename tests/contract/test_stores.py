@@ -1,0 +1,230 @@
+"""One suite for two implementations: the memory stores, and those on DynamoDB (moto)."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
+from shared.adapters.dynamodb_streams import DynamoDbStreamStore
+from shared.adapters.memory import MemoryApiKeyStore, MemoryConnectionStore, MemoryStreamStore, MemoryTicketStore
+from shared.domain.connection import Session
+from shared.domain.principal import Principal
+from shared.domain.segment import Segment, Tail
+from shared.ports import (
+    ApiKeyStore,
+    ConnectionStore,
+    Stream,
+    StreamConflictError,
+    StreamStore,
+    TicketStore,
+)
+from tests.unit.stack import Clock, connection, publication
+
+NOW_S = 1_800_000_000
+
+
+@dataclass
+class Stores:
+    streams: StreamStore
+    connections: ConnectionStore
+    tickets: TicketStore
+    api_keys: ApiKeyStore
+    clock: Clock
+
+
+def memory() -> Iterator[Stores]:
+    clock = Clock()
+    yield Stores(MemoryStreamStore(), MemoryConnectionStore(clock), MemoryTicketStore(), MemoryApiKeyStore(), clock)
+
+
+def dynamodb() -> Iterator[Stores]:
+    with mock_aws():
+        client = boto3.client("dynamodb", region_name="us-east-1")
+        for table, sort_type in (("connections", "S"), ("streams", "N"), ("limits", "S")):
+            client.create_table(
+                TableName=table,
+                KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+                AttributeDefinitions=[
+                    {"AttributeName": "pk", "AttributeType": "S"},
+                    {"AttributeName": "sk", "AttributeType": sort_type},  # type: ignore[typeddict-item]
+                ],
+                BillingMode="PAY_PER_REQUEST",
+            )
+        clock = Clock()
+        yield Stores(
+            DynamoDbStreamStore(client, "streams"),
+            DynamoDbConnectionStore(client, "connections", clock),
+            DynamoDbTicketStore(client, "connections"),
+            DynamoDbApiKeyStore(client, "limits"),
+            clock,
+        )
+
+
+@pytest.fixture(params=[memory, dynamodb])
+def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    yield from request.param()
+
+
+def segment(first: int, count: int, *, expires_at_s: int = NOW_S + 600) -> Segment:
+    items = [publication(f"m{n}") for n in range(first, first + count)]
+    tail = Tail(first - 1, (0, 0, first - 1, 0), Tail().ring.extended([publication("x")] * (first - 1), NOW_S))
+    return tail.grow(items, now_ms=NOW_S * 1000, expires_at_s=expires_at_s)
+
+
+class TestStreamStore:
+    def test_a_stream_is_opened_once(self, stores: Stores) -> None:
+        assert stores.streams.stream("room:a") is None
+        assert stores.streams.open("room:a", Stream("e1"), replaces=None) == Stream("e1")
+        assert stores.streams.open("room:a", Stream("e2"), replaces=None) == Stream("e1")
+        assert stores.streams.stream("room:a") == Stream("e1")
+
+    def test_a_stream_is_replaced_only_by_who_knows_it(self, stores: Stores) -> None:
+        stores.streams.open("room:a", Stream("e1"), replaces=None)
+        assert stores.streams.open("room:a", Stream("e1", 5), replaces=Stream("e1")) == Stream("e1", 5)
+        assert stores.streams.open("room:a", Stream("e2"), replaces=Stream("e0")) == Stream("e1", 5)
+        assert stores.streams.open("room:a", Stream("e2"), replaces=Stream("e1")) == Stream("e2")
+
+    def test_a_place_is_taken_once_and_tells_by_whom(self, stores: Stores) -> None:
+        taken = segment(1, 3)
+        stores.streams.append("room:a", "e", taken)
+        with pytest.raises(StreamConflictError) as caught:
+            stores.streams.append("room:a", "e", segment(1, 1))
+        assert caught.value.segment == taken
+        assert stores.streams.newest("room:a", "e") == taken
+
+    def test_a_segment_comes_back_as_it_was(self, stores: Stores) -> None:
+        stored = segment(70, 10)
+        stores.streams.append("room:a", "e", stored)
+        (found,) = stores.streams.forward("room:a", "e", 1)
+        assert found == stored
+        assert found.tail() == stored.tail()
+
+    def test_reads_begin_with_the_segment_that_holds_the_offset(self, stores: Stores) -> None:
+        for first, count in ((1, 10), (11, 1), (12, 10), (22, 4)):
+            stores.streams.append("room:a", "e", segment(first, count))
+        stores.streams.append("room:a", "other", segment(1, 1))
+        stores.streams.append("room:a", "e", segment(26, 0))  # the seal
+        forward, backward = stores.streams.forward, stores.streams.backward
+        assert [s.first for s in forward("room:a", "e", 10)] == [1, 11, 12, 22]
+        assert [s.first for s in forward("room:a", "e", 11)] == [11, 12, 22]
+        assert [s.first for s in forward("room:a", "e", 21)] == [12, 22]
+        assert [s.first for s in forward("room:a", "e", 26)] == []
+        assert [s.first for s in backward("room:a", "e", 21)] == [12, 11, 1]
+        assert [s.first for s in backward("room:a", "e", 100)] == [22, 12, 11, 1]
+        newest = stores.streams.newest("room:a", "e")
+        assert newest is not None
+        assert newest.seal
+
+    def test_long_streams_are_read_to_their_end(self, stores: Stores) -> None:
+        for first in range(1, 61):
+            stores.streams.append("room:a", "e", segment(first, 1))
+        assert [s.first for s in stores.streams.forward("room:a", "e", 1)] == list(range(1, 61))
+        assert [s.first for s in stores.streams.backward("room:a", "e", 60)] == list(range(60, 0, -1))
+
+    def test_nothing_is_nothing(self, stores: Stores) -> None:
+        assert stores.streams.newest("room:a", "e") is None
+        assert list(stores.streams.forward("room:a", "e", 1)) == []
+
+
+class TestConnectionStore:
+    def test_a_connection_comes_back_as_it_was(self, stores: Stores) -> None:
+        for item in (connection("pending", None), connection("c")):
+            stores.connections.open(item)
+            assert stores.connections.get(item.connection_id) == item
+        assert stores.connections.get("nobody") is None
+
+    def test_only_a_connection_that_is_there_can_say_who_it_is(self, stores: Stores) -> None:
+        assert stores.connections.authenticate(connection("gone")) is False
+        assert stores.connections.get("gone") is None
+        stores.connections.open(connection("c", None))
+        assert stores.connections.authenticate(connection("c")) is True
+        assert stores.connections.get("c") == connection("c")
+
+    def test_what_expired_is_not_there(self, stores: Stores) -> None:
+        item = connection("c", expires_at_s=NOW_S + 5)
+        stores.connections.open(item)
+        stores.connections.subscribe(item, ["room:a"], expires_at_s=NOW_S + 5)
+        stores.connections.put_session(Session("s", "ann", "c", NOW_S + 5))
+        stores.clock.pass_s(5)
+        assert stores.connections.get("c") is None
+        assert list(stores.connections.subscribers("room:a")) == []
+        assert stores.connections.subscriptions("c") == frozenset()
+        assert stores.connections.session("s") is None
+
+    def test_subscribe_and_unsubscribe_may_be_repeated(self, stores: Stores) -> None:
+        item = connection("c")
+        stores.connections.open(item)
+        for _ in range(2):
+            stores.connections.subscribe(item, ["room:a", "room:b"], expires_at_s=NOW_S + 60)
+        assert stores.connections.subscriptions("c") == {"room:a", "room:b"}
+        for _ in range(2):
+            stores.connections.unsubscribe("c", ["room:a"])
+        assert list(stores.connections.subscribers("room:a")) == []
+        assert list(stores.connections.subscribers("room:b")) == ["c"]
+
+    def test_closing_takes_it_out_of_every_channel_but_leaves_the_list(self, stores: Stores) -> None:
+        item = connection("c")
+        stores.connections.open(item)
+        channels = [f"room:{n}" for n in range(60)]
+        stores.connections.subscribe(item, channels, expires_at_s=NOW_S + 60)
+        stores.connections.subscribe(item, ["user:ann", "broadcast:all"], expires_at_s=NOW_S + 60, kept=False)
+        stores.connections.close("c")
+        stores.connections.close("c")
+        assert stores.connections.get("c") is None
+        for channel in [*channels, "user:ann", "broadcast:all"]:
+            assert list(stores.connections.subscribers(channel)) == []
+        assert stores.connections.subscriptions("c") == frozenset(channels)
+
+    def test_many_subscribers_are_all_found(self, stores: Stores) -> None:
+        ids = [f"c{n:03}" for n in range(120)]
+        for connection_id in ids:
+            stores.connections.subscribe(connection(connection_id), ["room:a"], expires_at_s=NOW_S + 60)
+        assert sorted(stores.connections.subscribers("room:a")) == ids
+
+    def test_a_session_comes_back_as_it_was(self, stores: Stores) -> None:
+        session = Session("s", "ann", "c", NOW_S + 60)
+        stores.connections.put_session(session)
+        assert stores.connections.session("s") == session
+
+
+PRINCIPALS = [
+    Principal("ann", {"room:*": ["publish"]}, issued_at_s=5, expires_at_s=NOW_S + 60),
+    Principal("ünï\n", {}, server=True),
+]
+
+
+@pytest.mark.parametrize("principal", PRINCIPALS)
+class TestTicketStore:
+    def test_a_ticket_is_good_once(self, stores: Stores, principal: Principal) -> None:
+        stores.tickets.issue("t", principal, expires_at_s=NOW_S + 30)
+        assert stores.tickets.redeem("other", now_s=NOW_S) is None
+        assert stores.tickets.redeem("t", now_s=NOW_S) == principal
+        assert stores.tickets.redeem("t", now_s=NOW_S) is None
+
+    def test_a_ticket_gets_too_old(self, stores: Stores, principal: Principal) -> None:
+        stores.tickets.issue("t", principal, expires_at_s=NOW_S + 30)
+        assert stores.tickets.redeem("t", now_s=NOW_S + 30) is None
+
+
+@pytest.mark.parametrize("principal", PRINCIPALS)
+def test_an_api_key_is_found_by_all_of_it(stores: Stores, principal: Principal) -> None:
+    stores.api_keys.add("id.secret", principal)
+    assert stores.api_keys.find("id.secret") == principal
+    for other in ("id.secre", "id.", "id", "other.secret", "", ".", "id.secret."):
+        assert stores.api_keys.find(other) is None
+
+
+def test_tickets_and_keys_are_not_kept_in_clear() -> None:
+    for store, method in ((DynamoDbTicketStore, "issue"), (DynamoDbApiKeyStore, "add")):
+        recorded: list[Any] = []
+        client: Any = type("Client", (), {"put_item": lambda _self, log=recorded, **request: log.append(request)})()
+        arguments: Callable[..., Any] = getattr(store(client, "t"), method)
+        extra = {"expires_at_s": 1} if method == "issue" else {}
+        arguments("id.very-secret", Principal("ann"), **extra)
+        assert "very-secret" not in str(recorded)

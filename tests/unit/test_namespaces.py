@@ -1,0 +1,36 @@
+"""channels.toml: what it says, and that every mistake is told with its line."""
+
+import pytest
+
+from shared import namespaces
+
+
+def test_the_projects_own_file_is_good() -> None:
+    settings = namespaces.load()
+    assert settings.of("user:x").publishers == "servers"
+    assert settings.of("room:x") == settings.defaults
+
+
+def test_a_namespace_takes_the_rest_from_the_defaults() -> None:
+    settings = namespaces.parse("[defaults]\nhistory_count = 5\n[namespaces.a]\nrecovery_limit = 7")
+    assert (settings.of("a:x").history_count, settings.of("a:x").recovery_limit) == (5, 7)
+    assert settings.of("b:x").recovery_limit == 300
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[defaults]\n\nhistroy_count = 1", "channels.toml:3: defaults.histroy_count: unknown"),
+        ("[defaults]\nhistory_ttl_s = 5", "channels.toml:2: defaults.history_ttl_s: must be a whole number from 600"),
+        ("[defaults]\nhistory_count = true", "channels.toml:2: defaults.history_count: must be a whole number"),
+        ("[namespaces.room]\n\npublishers = 'x'", "channels.toml:3: namespaces.room.publishers: must be one of"),
+        ("\n[namespaces.'a b']\n", "channels.toml:2: namespaces.a b: a namespace has 1 to 100"),
+        ("\n[namespaces]\nroom = 1", "channels.toml:3: namespaces.room: must be a table"),
+        ("\n[foo]\n", "channels.toml:2: foo: unknown"),
+        ("a =", "channels.toml: "),
+    ],
+)
+def test_mistakes_are_told_with_their_line(text: str, message: str) -> None:
+    with pytest.raises(namespaces.ChannelsFileError) as caught:
+        namespaces.parse(text)
+    assert str(caught.value).startswith(message)
