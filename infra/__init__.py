@@ -1,0 +1,1 @@
+"""CDK only: what is deployed. Names handlers by string, imports none."""

@@ -1,0 +1,79 @@
+"""The way out: from the bus, and from the delivery queue, to every subscriber; and the deadlines of connections."""
+
+from aws_cdk import Duration
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk.aws_lambda_event_sources import SqsEventSource
+from constructs import Construct
+
+from infra.constructs.functions import Functions, table_environment
+from infra.constructs.message_store import MessageStore
+from infra.constructs.queues import dead_letter_queue, standard_queue
+from shared import contract
+
+_FAN_OUT_TIMEOUT_S = 60
+_JANITOR_TIMEOUT_S = 10
+
+
+class FanOutBus(Construct):
+    """Rule → fan_out → ``@connections``; what is left of a delivery → queue → fan_out; deadline queue → janitor."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        bus: events.EventBus,
+        store: MessageStore,
+        functions: Functions,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        visibility = Duration.seconds(6 * _FAN_OUT_TIMEOUT_S)
+        self.deliveries = standard_queue(self, "Deliveries", visibility=visibility)
+        self.deadlines = standard_queue(self, "Deadlines", visibility=Duration.seconds(6 * _JANITOR_TIMEOUT_S))
+        connections = table_environment(store, contract.ENV_CONNECTIONS_TABLE)
+        self.fan_out = functions.make("fan_out", timeout_s=_FAN_OUT_TIMEOUT_S, environment=connections)
+        self.janitor = functions.make("janitor", timeout_s=_JANITOR_TIMEOUT_S, environment=connections, memory_mb=512)
+        store.connections.grant_read_write_data(self.fan_out)
+        store.connections.grant_read_write_data(self.janitor)
+        self.grant_deliver_later(self.fan_out)
+        self._listen(bus)
+        self.fan_out.add_event_source(SqsEventSource(self.deliveries, batch_size=1, report_batch_item_failures=True))
+        self.janitor.add_event_source(SqsEventSource(self.deadlines, batch_size=10, report_batch_item_failures=True))
+        # A delivery that is left goes back to the function's own queue, a few times by our own count. Lambda would stop
+        # such a loop after about 16 turns: docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+        function = self.fan_out.node.default_child
+        assert isinstance(function, lambda_.CfnFunction)
+        function.recursive_loop = "Allow"
+
+    def grant_deliver_later(self, function: lambda_.Function) -> None:
+        """Let a function put deliveries aside, and tell it where."""
+        self.deliveries.grant_send_messages(function)
+        function.add_environment(contract.ENV_DELIVERY_QUEUE_URL, self.deliveries.queue_url)
+
+    def grant_set_deadlines(self, function: lambda_.Function) -> None:
+        """Let a function ask for a look at a connection later, and tell it where."""
+        self.deadlines.grant_send_messages(function)
+        function.add_environment(contract.ENV_DEADLINE_QUEUE_URL, self.deadlines.queue_url)
+
+    def _listen(self, bus: events.EventBus) -> None:
+        events.Rule(
+            self,
+            "Publications",
+            event_bus=bus,
+            event_pattern=events.EventPattern(
+                source=[contract.EVENT_SOURCE],
+                detail_type=[contract.DETAIL_PUBLICATIONS],
+                detail={"fanned_out": events.Match.does_not_exist()},
+            ),
+            targets=[
+                targets.LambdaFunction(
+                    self.fan_out,
+                    dead_letter_queue=dead_letter_queue(self, "EventDeadLetters"),
+                    # Older than this, an event reaches its subscribers sooner by their own recovery.
+                    max_event_age=Duration.minutes(5),
+                    retry_attempts=10,
+                )
+            ],
+        )

@@ -1,0 +1,90 @@
+"""How every Lambda function of the stack is made."""
+
+from collections.abc import Mapping
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from infra.constructs.message_store import MessageStore
+from infra.packaging import LayerName, function_code, layer_code
+from infra.stage import StageConfig
+from shared import contract
+
+
+class Functions(Construct):
+    """Makes functions: their layers, log groups, common settings. One role each, with what is granted and no more."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, stage: StageConfig) -> None:
+        super().__init__(scope, construct_id)
+        self._stage = stage
+        self._layers: dict[LayerName, lambda_.LayerVersion] = {}
+        self.token_secret = secretsmanager.Secret(
+            self,
+            "TokenSecret",
+            description="Signs and verifies clients' tokens (HS256)",
+            generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
+            removal_policy=stage.removal_policy,
+        )
+
+    def make(
+        self,
+        name: str,
+        *,
+        timeout_s: int,
+        environment: Mapping[str, str],
+        layer: LayerName = "functions",
+        memory_mb: int | None = None,
+    ) -> lambda_.Function:
+        """Return the function whose handler is ``functions/<name>/handler.py``."""
+        construct_id = "".join(part.capitalize() for part in name.split("_"))
+        log_group = logs.LogGroup(
+            self,
+            f"{construct_id}Logs",
+            retention=self._stage.log_retention,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        return lambda_.Function(
+            self,
+            construct_id,
+            description=f"Tidewire {self._stage.name}: functions/{name}",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.ARM_64,
+            handler=f"functions.{name}.handler.lambda_handler",
+            code=function_code(name),
+            layers=[self._layer(layer)],
+            memory_size=memory_mb or self._stage.memory_mb,
+            timeout=Duration.seconds(timeout_s),
+            tracing=lambda_.Tracing.ACTIVE,
+            log_group=log_group,
+            environment={
+                contract.ENV_STAGE: self._stage.name,
+                contract.ENV_GENERATION: str(self._stage.generation),
+                "POWERTOOLS_LOG_LEVEL": self._stage.log_level,
+                "POWERTOOLS_SERVICE_NAME": contract.SERVICE_NAME,
+                "POWERTOOLS_METRICS_NAMESPACE": contract.METRICS_NAMESPACE,
+                **environment,
+            },
+        )
+
+    def _layer(self, name: LayerName) -> lambda_.LayerVersion:
+        if name not in self._layers:
+            self._layers[name] = lambda_.LayerVersion(
+                self,
+                f"{name.capitalize()}Layer",
+                code=layer_code(name, emulated=self._stage.emulated),
+                description=f"Third-party packages: dependency group {name} of pyproject.toml",
+            )
+        return self._layers[name]
+
+
+def table_environment(store: MessageStore, *names: str) -> dict[str, str]:
+    """Return the environment variables that name these tables."""
+    tables = {
+        contract.ENV_CONNECTIONS_TABLE: store.connections,
+        contract.ENV_STREAMS_TABLE: store.streams,
+        contract.ENV_LIMITS_TABLE: store.limits,
+    }
+    return {name: tables[name].table_name for name in names}

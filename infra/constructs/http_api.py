@@ -1,0 +1,53 @@
+"""The HTTP API: FastAPI under Mangum behind every path."""
+
+from aws_cdk import Duration
+from aws_cdk import aws_apigatewayv2 as apigw
+from aws_cdk.aws_apigatewayv2_integrations import HttpLambdaIntegration
+from constructs import Construct
+
+from infra.constructs.functions import Functions, table_environment
+from infra.constructs.message_store import MessageStore
+from infra.stage import StageConfig
+from shared import contract
+
+_TIMEOUT_S = 29  # HTTP APIs wait 30 s: docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
+
+
+class HttpApi(Construct):
+    """Tickets, publishing, history, configuration, health."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, stage: StageConfig, store: MessageStore, functions: Functions
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.function = functions.make(
+            "http_api",
+            timeout_s=_TIMEOUT_S,
+            layer="http",
+            environment={
+                **table_environment(
+                    store, contract.ENV_CONNECTIONS_TABLE, contract.ENV_STREAMS_TABLE, contract.ENV_LIMITS_TABLE
+                ),
+                contract.ENV_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
+                contract.ENV_STREAM_URL: "",
+            },
+        )
+        store.connections.grant_read_write_data(self.function)
+        store.streams.grant_read_write_data(self.function)
+        store.limits.grant_read_data(self.function)
+        functions.token_secret.grant_read(self.function)
+        self.api = apigw.HttpApi(
+            self,
+            "Api",
+            default_integration=HttpLambdaIntegration("Integration", self.function),
+            # Cross-origin rules live here alone: API Gateway answers preflights and drops the app's own headers.
+            cors_preflight=apigw.CorsPreflightOptions(
+                allow_origins=list(stage.allowed_origins),
+                allow_methods=[apigw.CorsHttpMethod.ANY],
+                allow_headers=["Authorization", "Content-Type", "If-Match", "Last-Event-ID", "X-API-Key"],
+                expose_headers=["ETag", "Retry-After"],
+                max_age=Duration.hours(1),
+            ),
+        )
+        self.url = stage.edge_url or self.api.api_endpoint
+        self.function.add_environment(contract.ENV_HTTP_URL, self.url)

@@ -1,0 +1,58 @@
+"""The way in: three FIFO lanes, the worker behind them, and the bus in front of everybody else."""
+
+from aws_cdk import Duration
+from aws_cdk import aws_events as events
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+from aws_cdk.aws_lambda_event_sources import SqsEventSource
+from constructs import Construct
+
+from infra.constructs.functions import Functions, table_environment
+from infra.constructs.message_store import MessageStore
+from infra.constructs.queues import fifo_queue
+from infra.stage import StageConfig
+from shared import contract
+
+_WORKER_TIMEOUT_S = 5
+
+
+class PublishPipeline(Construct):
+    """SQS FIFO (high, normal, low) → worker → log and EventBridge."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, stage: StageConfig, store: MessageStore, functions: Functions
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.bus = events.EventBus(self, "Bus", description=f"Tidewire {stage.name}: what is published")
+        self.worker = functions.make(
+            "publish_worker",
+            timeout_s=_WORKER_TIMEOUT_S,
+            environment={
+                **table_environment(store, contract.ENV_STREAMS_TABLE),
+                contract.ENV_EVENT_BUS_NAME: self.bus.event_bus_name,
+            },
+        )
+        store.streams.grant_read_write_data(self.worker)
+        self.bus.grant_put_events_to(self.worker)
+        self.lanes: dict[str, sqs.Queue] = {}
+        for lane, concurrency in stage.lane_concurrency:
+            # AWS asks for a visibility of at least 6 times the function's timeout:
+            # docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+            queue = fifo_queue(self, lane.capitalize(), visibility=Duration.seconds(6 * _WORKER_TIMEOUT_S))
+            self.lanes[lane] = queue
+            self.worker.add_event_source(
+                SqsEventSource(
+                    queue,
+                    batch_size=10,  # the most that FIFO allows, and what a segment holds
+                    report_batch_item_failures=True,
+                    max_concurrency=concurrency,
+                )
+            )
+
+    def grant_publish(self, function: lambda_.Function) -> None:
+        """Let a function send to the lanes and put events, and tell it where they are."""
+        for lane, queue in self.lanes.items():
+            queue.grant_send_messages(function)
+            function.add_environment(contract.ENV_LANE_URLS[lane], queue.queue_url)
+        self.bus.grant_put_events_to(function)
+        function.add_environment(contract.ENV_EVENT_BUS_NAME, self.bus.event_bus_name)

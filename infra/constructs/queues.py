@@ -1,0 +1,59 @@
+"""Queues as this stack makes them: encrypted, TLS only, each with a dead-letter queue."""
+
+from aws_cdk import Duration
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+_MAX_RECEIVE_COUNT = 5
+_DEAD_LETTERS_KEPT = Duration.days(14)  # the most that SQS allows
+
+
+def fifo_queue(scope: Construct, construct_id: str, *, visibility: Duration) -> sqs.Queue:
+    """Return a FIFO queue in high-throughput mode: limits then hold per message group, which is per channel.
+
+    Source: docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/high-throughput-fifo.html
+    """
+    dead_letters = sqs.Queue(
+        scope,
+        f"{construct_id}DeadLetters",
+        fifo=True,
+        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        enforce_ssl=True,
+        retention_period=_DEAD_LETTERS_KEPT,
+    )
+    return sqs.Queue(
+        scope,
+        f"{construct_id}Lane",
+        fifo=True,
+        deduplication_scope=sqs.DeduplicationScope.MESSAGE_GROUP,
+        fifo_throughput_limit=sqs.FifoThroughputLimit.PER_MESSAGE_GROUP_ID,
+        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        enforce_ssl=True,
+        visibility_timeout=visibility,
+        dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=_MAX_RECEIVE_COUNT),
+    )
+
+
+def standard_queue(scope: Construct, construct_id: str, *, visibility: Duration) -> sqs.Queue:
+    """Return a standard queue."""
+    return sqs.Queue(
+        scope,
+        construct_id,
+        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        enforce_ssl=True,
+        visibility_timeout=visibility,
+        dead_letter_queue=sqs.DeadLetterQueue(
+            queue=dead_letter_queue(scope, f"{construct_id}DeadLetters"), max_receive_count=_MAX_RECEIVE_COUNT
+        ),
+    )
+
+
+def dead_letter_queue(scope: Construct, construct_id: str) -> sqs.Queue:
+    """Return a standard queue for what failed for good."""
+    return sqs.Queue(
+        scope,
+        construct_id,
+        encryption=sqs.QueueEncryption.SQS_MANAGED,
+        enforce_ssl=True,
+        retention_period=_DEAD_LETTERS_KEPT,
+    )

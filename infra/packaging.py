@@ -1,0 +1,97 @@
+"""What goes into each function's zip and into the layers. No Docker: wheels are installed for the target by uv."""
+
+import hashlib
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final, Literal
+
+import jsii
+from aws_cdk import AssetHashType, BundlingOptions, DockerImage, IgnoreMode, ILocalBundling
+from aws_cdk import aws_lambda as lambda_
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+LayerName = Literal["functions", "http"]  # dependency groups of pyproject.toml
+
+
+def function_code(name: str) -> lambda_.Code:
+    """Return the asset of ``functions/<name>``: its folder, ``shared/`` and channels.toml, at their places here.
+
+    A change in another function does not change its hash.
+    """
+    return lambda_.Code.from_asset(
+        str(ROOT),
+        ignore_mode=IgnoreMode.GIT,
+        exclude=[
+            "/*",
+            "!/shared/",
+            "!/channels.toml",
+            "!/functions/",
+            "/functions/*",
+            "!/functions/__init__.py",
+            f"!/functions/{name}/",
+            "/shared/adapters/memory.py",
+            "__pycache__/",
+        ],
+    )
+
+
+def layer_code(name: LayerName, *, emulated: bool) -> lambda_.Code:
+    """Return the asset of a layer with a dependency group, as uv.lock has it.
+
+    On AWS for arm64 and Python 3.13; for the emulator, which runs functions as processes of this machine, for it.
+    """
+    target = _host_target() if emulated else ("aarch64-manylinux2014", "3.13")
+    requirements = _requirements(name)
+    # Hashed by what goes in, not by what comes out: the installed tree is not the same to the byte each time.
+    asset_hash = hashlib.sha256("\n".join((*target, requirements)).encode()).hexdigest()
+    return lambda_.Code.from_asset(
+        str(ROOT),
+        exclude=["*"],
+        asset_hash_type=AssetHashType.CUSTOM,
+        asset_hash=asset_hash,
+        bundling=BundlingOptions(
+            image=DockerImage.from_registry("local-bundling-only"),
+            local=_UvBundling(requirements, target),
+        ),
+    )
+
+
+def _host_target() -> tuple[str, str]:
+    # The emulator's environment has the Python that this one has (Makefile).
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return f"{platform.machine()}-{platform.system().lower()}", version
+
+
+def _uv(*arguments: str) -> str:
+    command = [str(Path(sys.executable).with_name("uv")), *arguments]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"uv {arguments[0]} failed:\n{done.stderr}")
+    return done.stdout
+
+
+def _requirements(group: LayerName) -> str:
+    return _uv("export", "--quiet", "--frozen", "--no-header", "--no-annotate", "--only-group", group)
+
+
+@jsii.implements(ILocalBundling)
+class _UvBundling:
+    """Installs locked requirements into ``python/``, where Lambda looks for a layer's modules."""
+
+    def __init__(self, requirements: str, target: tuple[str, str]) -> None:
+        self._requirements = requirements
+        self._target = target
+
+    def try_bundle(self, output_dir: str, *_options: object, **_more: object) -> bool:
+        """Fill ``output_dir``; there is no other way to bundle, so a failure ends the synthesis."""
+        listed = Path(output_dir) / "requirements.txt"
+        listed.write_text(self._requirements)
+        system, version = self._target
+        flags = [] if system == _host_target()[0] else ["--python-platform", system, "--python-version", version]
+        _uv(
+            *("pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", *flags),
+            *("--python", sys.executable, "--target", str(Path(output_dir) / "python"), "-r", str(listed)),
+        )
+        return True

@@ -1,0 +1,63 @@
+"""The stack: composes the constructs, owns no resources."""
+
+from aws_cdk import CfnOutput, Stack
+from constructs import Construct
+
+from infra.constructs.fan_out_bus import FanOutBus
+from infra.constructs.functions import Functions
+from infra.constructs.http_api import HttpApi
+from infra.constructs.message_store import MessageStore
+from infra.constructs.publish_pipeline import PublishPipeline
+from infra.constructs.websocket_gateway import WebsocketGateway
+from infra.stage import StageConfig
+from shared import contract
+
+
+class RealtimeStack(Stack):
+    """Tidewire, for one stage."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, stage: StageConfig) -> None:
+        super().__init__(scope, construct_id, description=f"Tidewire, stage {stage.name}")
+        store = MessageStore(self, "Store", stage=stage)
+        functions = Functions(self, "Functions", stage=stage)
+        pipeline = PublishPipeline(self, "Publish", stage=stage, store=store, functions=functions)
+        fan_out = FanOutBus(self, "FanOut", bus=pipeline.bus, store=store, functions=functions)
+        websocket = WebsocketGateway(
+            self,
+            "Websocket",
+            stage=stage,
+            store=store,
+            functions=functions,
+            pipeline=pipeline,
+            fan_out=fan_out,
+        )
+        http = HttpApi(self, "Http", stage=stage, store=store, functions=functions)
+        pipeline.grant_publish(http.function)
+        fan_out.grant_deliver_later(http.function)
+        http.function.add_environment(contract.ENV_WEBSOCKET_URL, websocket.url)
+        for function in (websocket.message, fan_out.fan_out, fan_out.janitor, http.function):
+            websocket.grant_push(function)
+        self._outputs(store, functions, pipeline, websocket, http)
+
+    def _outputs(
+        self,
+        store: MessageStore,
+        functions: Functions,
+        pipeline: PublishPipeline,
+        websocket: WebsocketGateway,
+        http: HttpApi,
+    ) -> None:
+        tables = (store.connections, store.streams, store.state, store.presence, store.limits)
+        values = {
+            contract.OUTPUT_WEBSOCKET_URL: websocket.url,
+            contract.OUTPUT_HTTP_URL: http.url,
+            contract.OUTPUT_WEBSOCKET_API_ID: websocket.api.api_id,
+            contract.OUTPUT_EVENT_BUS_NAME: pipeline.bus.event_bus_name,
+            contract.OUTPUT_HTTP_FUNCTION: http.function.function_name,
+            contract.OUTPUT_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
+            **{
+                name: table.table_name for name, table in zip(contract.OUTPUT_TABLE_NAMES.values(), tables, strict=True)
+            },
+        }
+        for name, value in values.items():
+            CfnOutput(self, name, value=value)

@@ -1,0 +1,65 @@
+"""What differs between stages. Everything else is the same stack."""
+
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_logs as logs
+
+Lane = Literal["high", "normal", "low"]
+
+StageName = Literal["local", "dev", "prod"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageConfig:
+    """One stage.
+
+    Attributes:
+        edge_url: Origin of the local edge, which stands where API Gateway stands; ``None`` on AWS.
+        generation: Raise it after a restore: it is part of every epoch on the wire.
+        lane_concurrency: How many workers may work on a lane at a time (SQS event sources allow 2 to 1,000).
+        memory_mb: Of functions that somebody waits for: CPU comes with memory, 1 vCPU at 1,769 MB
+            (docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
+    """
+
+    name: StageName
+    edge_url: str | None = None
+    generation: int = 1
+    lane_concurrency: tuple[tuple[Lane, int], ...] = (("high", 20), ("normal", 20), ("low", 5))
+    memory_mb: int = 1024
+    allowed_origins: tuple[str, ...] = ("*",)
+    log_retention: logs.RetentionDays = logs.RetentionDays.ONE_WEEK
+    removal_policy: RemovalPolicy = RemovalPolicy.DESTROY
+    log_level: str = "INFO"
+
+    @property
+    def emulated(self) -> bool:
+        """Whether it runs on the local emulator."""
+        return self.name == "local"
+
+
+_STAGES: Final[dict[StageName, StageConfig]] = {
+    "local": StageConfig("local"),
+    "dev": StageConfig("dev"),
+    "prod": StageConfig(
+        "prod",
+        lane_concurrency=(("high", 100), ("normal", 100), ("low", 20)),
+        log_retention=logs.RetentionDays.ONE_MONTH,
+        removal_policy=RemovalPolicy.RETAIN,
+    ),
+}
+
+
+def stage_config(name: str | None, *, edge_url: str | None) -> StageConfig:
+    """Return the stage that the CDK context names.
+
+    Raises:
+        SystemExit: There is no such stage, or the local one was not told where its edge is.
+    """
+    stages = {str(stage): config for stage, config in _STAGES.items()}
+    if name not in stages:
+        raise SystemExit(f"stage {name!r} is unknown; -c stage= takes {', '.join(stages)}")
+    if stages[name].emulated and not edge_url:
+        raise SystemExit("stage local needs -c edge_url=http://127.0.0.1:PORT (make run passes it)")
+    return replace(stages[name], edge_url=edge_url if stages[name].emulated else None)
