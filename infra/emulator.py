@@ -1,10 +1,10 @@
 """All that stage ``local`` leaves out because the emulator does not know it: one unknown type rejects a whole stack.
 
-What is left out and matters locally is written into the template's metadata under :data:`REMOVED`; the local stack
+What is left out and matters locally is written into the template's metadata under ``METADATA_REMOVED``; the local stack
 makes it through the API instead, after the deploy.
 """
 
-from typing import Any, Final
+from typing import Any
 
 import jsii
 from aws_cdk import CfnResource, IAspect, Stack
@@ -12,7 +12,7 @@ from aws_cdk import aws_apigatewayv2 as apigw
 from aws_cdk import aws_lambda as lambda_
 from constructs import IConstruct
 
-REMOVED: Final = "tidewire:removed"
+from shared.contract import METADATA_REMOVED
 
 
 @jsii.implements(IAspect)
@@ -41,7 +41,7 @@ def _remove(node: CfnResource, properties: dict[str, Any]) -> None:
     stack = Stack.of(node)
     metadata = dict(stack.template_options.metadata or {})
     removed = {"Type": node.cfn_resource_type, "Properties": stack.resolve(properties)}
-    metadata[REMOVED] = [*metadata.get(REMOVED, []), removed]
+    metadata[METADATA_REMOVED] = [*metadata.get(METADATA_REMOVED, []), removed]
     stack.template_options.metadata = metadata
     if node.node.scope is not None:
         node.node.scope.node.try_remove_child(node.node.id)

@@ -53,3 +53,6 @@ TTL_ATTRIBUTE: Final = "expires_at_s"
 METRICS_NAMESPACE: Final = "Tidewire"
 SERVICE_NAME: Final = "tidewire"
 STACK_NAME_PREFIX: Final = "Tidewire"  # the stack of stage "local" is TidewireLocal
+
+# Template metadata of stage "local": what the emulator does not know, for the local stack to make by other means.
+METADATA_REMOVED: Final = "tidewire:removed"

@@ -1,0 +1,77 @@
+# The commands of Tidewire. Each does the set-up that it needs; none needs root.
+# Kept to what GNU make 3.81 knows, which macOS has.
+
+PYTHON ?= python3
+STAGE ?= dev
+UV_VERSION := 0.13.9
+PORT ?= 8080
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := .local/setup
+READY := $(STAMPS)/tools $(STAMPS)/python $(STAMPS)/emulator $(STAMPS)/node
+
+.PHONY: run test check bench deploy destroy format generate build clean
+.DEFAULT_GOAL := run
+
+run: $(READY) web/dist/index.html
+	@PORT=$(PORT) exec $(BIN)/python -m localstack
+
+# Tests that only need this process run side by side; those on the deployed local stack share one.
+test: $(READY) build
+	$(BIN)/pytest -q -n 2 tests/unit tests/contract tests/infra tests/edge
+	$(BIN)/pytest -q tests/integration tests/e2e
+	npm test --silent
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.generate --check
+	npm run --silent check
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	npm run --silent format
+
+generate: $(READY)
+	$(BIN)/python -m tools.generate
+
+bench: $(READY) web/dist/index.html
+	$(BIN)/python -m bench
+
+deploy: $(READY)
+	node_modules/.bin/cdk deploy -c stage=$(STAGE) --require-approval never
+
+destroy: $(READY)
+	node_modules/.bin/cdk destroy -c stage=$(STAGE)
+
+build: $(STAMPS)/node
+	npm run --silent build
+
+web/dist/index.html: $(STAMPS)/node $(shell find clients/js/src web/src web/public -type f 2>/dev/null)
+	npm run --silent build
+
+clean:
+	rm -rf .local cdk.out web/dist clients/js/dist
+
+# Set-up: one stamp a part, made anew when its lockfile changes.
+
+$(STAMPS)/tools: Makefile tools/check_tools.sh
+	@sh tools/check_tools.sh "$(PYTHON)"
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/python: uv.lock pyproject.toml $(STAMPS)/tools
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
+	$(BIN)/uv sync --quiet --frozen
+	@touch $@
+
+$(STAMPS)/emulator: localstack/emulator/uv.lock $(STAMPS)/python
+	$(BIN)/uv sync --quiet --frozen --project localstack/emulator --python $(BIN)/python
+	@touch $@
+
+$(STAMPS)/node: package-lock.json $(STAMPS)/tools
+	npm ci --silent --no-audit --no-fund
+	@touch $@

@@ -1,0 +1,103 @@
+"""Deploys the CDK app to the emulator with the CDK CLI, and puts back what the emulator's CloudFormation refuses."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+
+from shared.contract import METADATA_REMOVED
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+STACK: Final = "TidewireLocal"
+_CDK: Final = ROOT / "node_modules" / ".bin" / "cdk"
+_TOOLKIT_ENVIRONMENT: Final = "aws://000000000000/us-east-1"
+
+
+class DeployError(Exception):
+    """A step of the deployment failed.
+
+    Attributes:
+        output: The end of what it printed.
+    """
+
+    def __init__(self, step: str, output: str) -> None:
+        super().__init__(f"{step} failed")
+        self.output = output
+
+
+class Deployment:
+    """One stack on one emulator. The assembly is kept in ``folder``, so that assets are built once."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self._assembly = folder / "cdk.out"
+        self._log = folder / "cdk.log"
+        # The CLI needs a writable home only for notices, which it is told not to fetch.
+        self._environment = {
+            **os.environ,
+            **environment,
+            "CI": "true",
+            "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
+        }
+        self._outputs_file = folder / "outputs.json"
+
+    def synthesise(self, edge_url: str) -> None:
+        """Write the cloud assembly.
+
+        Raises:
+            DeployError: The app says no.
+        """
+        context = ["-c", "stage=local", "-c", f"edge_url={edge_url}"]
+        self._cdk("synth", "--quiet", *context, "--output", str(self._assembly))
+
+    def deploy(self) -> dict[str, str]:
+        """Bootstrap and deploy; return the stack's outputs.
+
+        Raises:
+            DeployError: The emulator says no.
+        """
+        app = ["--app", str(self._assembly)]
+        self._cdk("bootstrap", *app, _TOOLKIT_ENVIRONMENT)
+        self._cdk("deploy", *app, "--require-approval", "never", "--outputs-file", str(self._outputs_file), STACK)
+        outputs: dict[str, str] = json.loads(self._outputs_file.read_text())[STACK]
+        self._put_back(outputs)
+        return outputs
+
+    def _cdk(self, command: str, *arguments: str) -> None:
+        with self._log.open("a") as log:
+            done = subprocess.run(
+                [str(_CDK), command, "--no-notices", "--no-color", *arguments],
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is handled by who called us
+            )
+        if done.returncode:
+            raise DeployError(f"cdk {command}", "\n".join(self._log.read_text().splitlines()[-30:]))
+
+    def _put_back(self, outputs: Mapping[str, str]) -> None:
+        template = json.loads((self._assembly / f"{STACK}.template.json").read_text())
+        api_id = outputs["WebSocketApiId"]
+        client = boto3.client("apigatewayv2")
+        physical = {
+            # The emulator's ids of routes and integrations have the API's before them.
+            item["LogicalResourceId"]: item["PhysicalResourceId"].rpartition("/")[2]
+            for item in boto3.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
+        }
+        for resource in template["Metadata"][METADATA_REMOVED]:
+            properties = {name: _resolved(value, physical) for name, value in resource["Properties"].items()}
+            if resource["Type"] == "AWS::ApiGatewayV2::RouteResponse":
+                client.create_route_response(ApiId=api_id, **properties)
+            elif resource["Type"] == "AWS::ApiGatewayV2::IntegrationResponse":
+                client.create_integration_response(ApiId=api_id, **properties)
+            else:
+                raise DeployError("putting back", f"{resource['Type']} was removed, and nothing here makes it")
+
+
+def _resolved(value: Any, physical: Mapping[str, str]) -> Any:
+    return physical[value["Ref"]] if isinstance(value, dict) and set(value) == {"Ref"} else value

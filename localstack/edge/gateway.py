@@ -1,0 +1,282 @@
+"""API Gateway's part: connections, the functions behind their routes, and ``@connections``. Knows no sockets."""
+
+import asyncio
+import base64
+import json
+import logging
+import os
+import time
+import uuid
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from localstack.edge.api import Route, WebSocketApi
+from localstack.edge.faults import Faults, NoFaults
+from localstack.edge.invoker import InvocationError, Invoker
+from localstack.edge.limits import Limits, TokenBucket
+
+logger = logging.getLogger(__name__)
+
+CLOSE_GOING_AWAY: Final = 1001
+CLOSE_THROTTLED: Final = 1008
+_CLOSE_NORMAL: Final = 1000
+
+
+class Socket(Protocol):
+    """The client's side of a connection."""
+
+    def send(self, text: str) -> None:
+        """Send one message."""
+        ...
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Close it."""
+        ...
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What the client has not read yet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What a client asked when it connected."""
+
+    headers: Mapping[str, str]
+    query: Mapping[str, list[str]]
+    source_ip: str
+
+
+@dataclass(slots=True)
+class Connection:
+    """One client.
+
+    Attributes:
+        live: ``$connect`` has returned: only from then on it can be posted to.
+    """
+
+    connection_id: str
+    handshake: Handshake
+    socket: Socket
+    connected_at_ms: int
+    last_active_at_ms: int
+    live: bool = False
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+
+
+class GoneError(Exception):
+    """There is no such connection."""
+
+
+class ThrottledError(Exception):
+    """Too many requests, or a client that does not read."""
+
+
+class PayloadTooLargeError(Exception):
+    """More than a message may have."""
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Gateway:
+    """One deployed WebSocket API. Everything runs in the event loop of the edge."""
+
+    def __init__(
+        self, api: WebSocketApi, invoker: Invoker, limits: Limits | None = None, faults: Faults | None = None
+    ) -> None:
+        self.api, self.limits = api, limits or Limits()
+        self.faults: Faults = faults or NoFaults()
+        self.connections: dict[str, Connection] = {}
+        self._invoker = invoker
+        self._new_connections = TokenBucket(self.limits.connections_per_s, self.limits.connections_per_s)
+        self._requests = TokenBucket(self.limits.requests_per_s, self.limits.request_burst)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def connect(self, handshake: Handshake, socket: Socket) -> tuple[int, dict[str, str], Connection | None]:
+        """Ask ``$connect``; return the handshake's status, headers for the client, and the connection if it is in."""
+        if not self._new_connections.take() or not self._requests.take():
+            return 429, {}, None
+        # Looks like AWS's own: URL-safe characters and a padding at the end, which clients have to encode in paths.
+        connection_id = base64.urlsafe_b64encode(os.urandom(11)).decode()
+        connection = Connection(connection_id, handshake, socket, _now_ms(), _now_ms())
+        self.connections[connection_id] = connection
+        try:
+            answer = await self._invoke(self.api.routes["$connect"], self._event(connection, "$connect", "CONNECT"))
+            status = int(answer["statusCode"])
+        except (InvocationError, TypeError, KeyError, ValueError) as error:
+            logger.error("$connect failed: %s", error)
+            status, answer = 502, {}
+        if not 200 <= status < 300:
+            del self.connections[connection_id]
+            return status, {}, None
+        headers = {str(name).lower(): str(value) for name, value in (answer.get("headers") or {}).items()}
+        protocol = headers.get("sec-websocket-protocol")
+        return 101, {} if protocol is None else {"Sec-WebSocket-Protocol": protocol}, connection
+
+    def opened(self, connection: Connection) -> None:
+        """The client has been answered: from now on it can be posted to, and time runs."""
+        connection.live = True
+        loop = asyncio.get_running_loop()
+        connection.timers.append(loop.call_later(self.limits.max_age_s, self._end, connection, "max age"))
+        connection.timers.append(loop.call_later(self.limits.idle_s, self._end_if_idle, connection))
+
+    def received(self, connection: Connection, text: str) -> None:
+        """A message has come: frames of one connection are handled concurrently, as on AWS."""
+        connection.last_active_at_ms = _now_ms()
+        if not self._requests.take():
+            connection.socket.close(CLOSE_THROTTLED, "Too many requests")
+            return
+        self._start(self._message(connection, text))
+
+    def closed(self, connection: Connection, code: int, reason: str) -> None:
+        """The client has gone, or was closed."""
+        for timer in connection.timers:
+            timer.cancel()
+        if self.connections.pop(connection.connection_id, None) is not None:
+            self._start(self._disconnect(connection, code, reason))
+
+    async def post(self, connection_id: str, data: bytes) -> None:
+        """PostToConnection.
+
+        Raises:
+            GoneError, ThrottledError, PayloadTooLargeError: As AWS answers.
+        """
+        connection = self._live(connection_id)
+        if len(data) > self.limits.message_max_bytes:
+            raise PayloadTooLargeError
+        if not self._requests.take() or connection.socket.buffered_bytes > self.limits.client_buffer_bytes:
+            raise ThrottledError
+        connection.last_active_at_ms = _now_ms()
+        connection.socket.send(data.decode(errors="replace"))
+
+    def describe(self, connection_id: str) -> Connection:
+        """GetConnection.
+
+        Raises:
+            GoneError: There is no such connection.
+        """
+        return self._live(connection_id)
+
+    def delete(self, connection_id: str) -> None:
+        """DeleteConnection.
+
+        Raises:
+            GoneError: There is no such connection.
+        """
+        self._live(connection_id).socket.close(_CLOSE_NORMAL)
+
+    async def drain(self) -> None:
+        """Wait for what the functions are doing."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _live(self, connection_id: str) -> Connection:
+        connection = self.connections.get(connection_id)
+        if connection is None or not connection.live:
+            raise GoneError
+        return connection
+
+    async def _message(self, connection: Connection, text: str) -> None:
+        route = self.api.select(text)
+        event = self._event(connection, route.key, "MESSAGE") | {"body": text}
+        event["requestContext"] |= {"messageId": _request_id(), "messageDirection": "IN"}
+        try:
+            answer = await self._invoke(route, event)
+        except InvocationError as error:
+            logger.error("route %s failed: %s", route.key, error)
+            request_id = event["requestContext"]["requestId"]
+            answer = {"body": _error_body(connection, request_id)}
+        else:
+            if not route.responds:
+                return
+        body = answer.get("body") if isinstance(answer, dict) else None
+        if body and connection.connection_id in self.connections:
+            connection.last_active_at_ms = _now_ms()
+            connection.socket.send(body if isinstance(body, str) else json.dumps(body))
+
+    async def _disconnect(self, connection: Connection, code: int, reason: str) -> None:
+        event = self._event(connection, "$disconnect", "DISCONNECT")
+        event["requestContext"] |= {"disconnectStatusCode": code, "disconnectReason": reason}
+        try:
+            await self._invoke(self.api.routes["$disconnect"], event)
+        except InvocationError as error:
+            logger.error("$disconnect failed: %s", error)
+
+    async def _invoke(self, route: Route, event: dict[str, Any]) -> Any:
+        if route.function is None:
+            return {"body": route.mock_body}
+        if fault := self.faults.next("invoke"):
+            await asyncio.sleep(fault.delay_s)
+            if fault.status is not None:
+                raise InvocationError("a fault on purpose")
+        try:
+            timeout_s = self.limits.integration_timeout_s
+            return await asyncio.wait_for(self._invoker.invoke(route.function, event), timeout_s)
+        except TimeoutError:
+            raise InvocationError("integration timeout") from None
+
+    def _event(self, connection: Connection, route_key: str, kind: str) -> dict[str, Any]:
+        """Return the event of a proxy integration.
+
+        Source: docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-integration-requests.html
+        """
+        request_id = _request_id()
+        event: dict[str, Any] = {
+            "requestContext": {
+                "routeKey": route_key,
+                "eventType": kind,
+                "connectionId": connection.connection_id,
+                "connectedAt": connection.connected_at_ms,
+                "requestId": request_id,
+                "extendedRequestId": request_id,
+                "requestTimeEpoch": _now_ms(),
+                "stage": self.api.stage,
+                "apiId": self.api.api_id,
+                "domainName": connection.handshake.headers.get("host", ""),
+                "identity": {
+                    "sourceIp": connection.handshake.source_ip,
+                    "userAgent": connection.handshake.headers.get("user-agent", ""),
+                },
+            },
+            "isBase64Encoded": False,
+        }
+        if kind == "CONNECT":
+            headers, query = connection.handshake.headers, connection.handshake.query
+            event |= {
+                "headers": dict(headers),
+                "multiValueHeaders": {name: [value] for name, value in headers.items()},
+                "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
+                "multiValueQueryStringParameters": dict(query) or None,
+            }
+        return event
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _end(self, connection: Connection, why: str) -> None:
+        logger.info("closing %s: %s", connection.connection_id, why)
+        connection.socket.close(CLOSE_GOING_AWAY, "Going away")
+
+    def _end_if_idle(self, connection: Connection) -> None:
+        idle_s = (_now_ms() - connection.last_active_at_ms) / 1000
+        if idle_s >= self.limits.idle_s:
+            self._end(connection, "idle")
+        else:
+            wait_s = self.limits.idle_s - idle_s
+            connection.timers.append(asyncio.get_running_loop().call_later(wait_s, self._end_if_idle, connection))
+
+
+def _request_id() -> str:
+    return uuid.uuid4().hex[:15] + "="
+
+
+def _error_body(connection: Connection, request_id: str) -> str:
+    # What AWS sends when an integration fails: never the function's own words.
+    error = {"message": "Internal server error", "connectionId": connection.connection_id, "requestId": request_id}
+    return json.dumps(error)

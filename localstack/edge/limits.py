@@ -1,0 +1,43 @@
+"""What API Gateway enforces and the emulator does not. AWS's figures are the defaults; tests shorten them."""
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of WebSocket APIs.
+
+    Sizes, times and connection rate: docs.aws.amazon.com/apigateway/latest/developerguide/
+    apigateway-execution-service-websocket-limits-table.html. Request rate, which an account's APIs share:
+    docs.aws.amazon.com/apigateway/latest/developerguide/limits.html.
+    """
+
+    frame_max_bytes: int = 32 * 1024
+    message_max_bytes: int = 128 * 1024
+    idle_s: float = 600
+    max_age_s: float = 7200
+    integration_timeout_s: float = 29
+    connections_per_s: float = 500
+    requests_per_s: float = 10_000
+    request_burst: int = 5_000
+    # AWS answers 429 when "the WebSocket client side buffer is full" and does not say how large it is: a guess.
+    client_buffer_bytes: int = 1024 * 1024
+
+
+class TokenBucket:
+    """Lets through ``rate`` a second, and up to ``burst`` at once."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate, self._burst = rate, burst
+        self._tokens, self._at_s = burst, time.monotonic()
+
+    def take(self) -> bool:
+        """Take one; return whether there was one."""
+        now_s = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now_s - self._at_s) * self._rate)
+        self._at_s = now_s
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

@@ -1,0 +1,86 @@
+"""The edge's server: WebSocket front, ``@connections``, the page, and the FastAPI app behind one port."""
+
+import asyncio
+import functools
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from localstack.edge.gateway import Gateway
+from localstack.edge.management import routes
+from localstack.edge.websocket import EdgeWebSocket
+
+_START_TIMEOUT_S = 20
+
+
+class Edge:
+    """Serves in a thread of its own, so that who started it may block."""
+
+    def __init__(self, gateway: Gateway, *, sock: socket.socket, http_app: ASGIApp, page: Path | None) -> None:
+        self.gateway = gateway
+        self._socket = sock
+        app = Starlette(routes=[*routes(gateway), *_page(page), Mount("/", app=http_app)])
+        config = uvicorn.Config(
+            app,
+            ws=functools.partial(EdgeWebSocket, gateway=gateway),  # type: ignore[arg-type]  # as good as the class
+            lifespan="off",
+            access_log=False,  # it would log tickets
+            log_level="warning",
+            timeout_graceful_shutdown=3,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="edge", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._started = threading.Event()
+
+    def start(self) -> None:
+        """Return when it serves.
+
+        Raises:
+            RuntimeError: It does not.
+        """
+        self._thread.start()
+        if not self._started.wait(_START_TIMEOUT_S) or not self._thread.is_alive():
+            raise RuntimeError("the edge did not start")
+
+    def stop(self) -> None:
+        """Close every connection and return when the thread has ended."""
+        self._server.should_exit = True
+        self._thread.join()
+
+    def call(self, function: Any, *arguments: Any) -> Any:
+        """Run a function of the gateway in the edge's loop; return its result (tests)."""
+        assert self._loop is not None
+
+        async def run() -> Any:
+            return function(*arguments)
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result()
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        serving = self._loop.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started and not serving.done():
+            await asyncio.sleep(0.01)  # uvicorn has no event for it
+        self._started.set()
+        await serving
+        await self.gateway.drain()
+
+
+def _page(page: Path | None) -> list[BaseRoute]:
+    """Return a route for each of the page's files: every other path is the app's."""
+    if page is None or not page.is_dir():
+        return []
+    files = StaticFiles(directory=page, html=True)
+    paths = [f"/{path.relative_to(page).as_posix()}" for path in page.rglob("*") if path.is_file()]
+    return [Route(path, files) for path in ("/", *paths)]

@@ -1,0 +1,101 @@
+"""Forwards EMF metric lines from the emulator's logs into its CloudWatch, which does not read them itself."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any, Final
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+logger = logging.getLogger(__name__)
+
+_POLL_S: Final = 5
+_LOG_GROUPS: Final = "TidewireLocal"
+_DATA_PER_CALL: Final = (
+    500  # docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html allows 1,000
+)
+
+
+class MetricForwarder:
+    """Polls in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._logs: Any = boto3.client("logs")
+        self._cloudwatch: Any = boto3.client("cloudwatch")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        self._since_ms: dict[str, int] = {}
+        self._seen: dict[str, set[str]] = {}
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; return when the thread has."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(_POLL_S):
+            try:
+                self.forward()
+            except (BotoCoreError, ClientError) as error:
+                logger.warning("metrics are not forwarded: %s", type(error).__name__)
+
+    def forward(self) -> int:
+        """Forward what is new; return the number of data."""
+        count = 0
+        for group in self._logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=_LOG_GROUPS):
+            for item in group["logGroups"]:
+                count += self._forward_group(item["logGroupName"])
+        return count
+
+    def _forward_group(self, group: str) -> int:
+        since_ms, seen = self._since_ms.get(group, 0), self._seen.get(group, set())
+        data: dict[str, list[dict[str, Any]]] = {}
+        latest_ms, latest = since_ms, set(seen)
+        pages = self._logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since_ms)
+        for event in (event for page in pages for event in page["events"]):
+            if event["eventId"] in seen:
+                continue
+            if event["timestamp"] > latest_ms:
+                latest_ms, latest = event["timestamp"], set()
+            latest.add(event["eventId"])
+            for namespace, datum in metric_data(event["message"]):
+                data.setdefault(namespace, []).append(datum)
+        self._since_ms[group], self._seen[group] = latest_ms, latest
+        for namespace, items in data.items():
+            for start in range(0, len(items), _DATA_PER_CALL):
+                self._cloudwatch.put_metric_data(Namespace=namespace, MetricData=items[start : start + _DATA_PER_CALL])
+        return sum(map(len, data.values()))
+
+
+def metric_data(line: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (namespace, datum of PutMetricData) for each value in a line of the embedded metric format.
+
+    Source: docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
+    if "CloudWatchMetrics" not in line:
+        return
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return  # some other line that has the word in it
+    for directive in record["_aws"]["CloudWatchMetrics"]:
+        for names in directive["Dimensions"]:
+            dimensions = [{"Name": name, "Value": str(record[name])} for name in names]
+            for metric in directive["Metrics"]:
+                values = record[metric["Name"]]
+                yield (
+                    directive["Namespace"],
+                    {
+                        "MetricName": metric["Name"],
+                        "Dimensions": dimensions,
+                        "Timestamp": record["_aws"]["Timestamp"] / 1000,
+                        "Values": values if isinstance(values, list) else [values],
+                        "Unit": metric.get("Unit", "None"),
+                    },
+                )

@@ -1,0 +1,130 @@
+"""The emulator's process: MiniStack in its own environment, on a free port, in a process group of its own."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+ENVIRONMENT: Final = Path(__file__).resolve().parent / "emulator" / ".venv"
+REGION: Final = "us-east-1"
+_START_TIMEOUT_S: Final = 30
+_STOP_TIMEOUT_S: Final = 5
+
+
+class EmulatorError(Exception):
+    """The emulator did not start."""
+
+
+class MiniStack:
+    """One emulator; what it writes lies under ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.log = folder / "emulator.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.endpoint = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables with which AWS's SDKs and the CDK CLI find it."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def start(self) -> None:
+        """Return when it answers.
+
+        Raises:
+            EmulatorError: It does not.
+        """
+        scratch = self._folder / "emulator"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        port = free_port()
+        self.endpoint = f"http://127.0.0.1:{port}"
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": "127.0.0.1",
+            "IOT_MTLS_ENABLED": "0",  # else it listens on every address, port 8883
+            "TMPDIR": str(scratch),  # it leaves folders behind; this one is wiped
+            "MINISTACK_REGION": REGION,
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(ENVIRONMENT / "bin" / "ministack")],
+                env=environment,
+                cwd=scratch,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for us: we end it when we are done with it
+            )
+        self._wait()
+
+    def stop(self) -> None:
+        """End it and everything it started; return when nothing is left."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        _signal_group(process.pid, signal.SIGTERM)
+        # Seen after a deployment that was cut off: it frees its port and stays.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_TIMEOUT_S)
+        # Its Lambda workers are in its group, and outlive it.
+        _signal_group(process.pid, signal.SIGKILL)
+        process.wait()
+        shutil.rmtree(self._folder / "emulator", ignore_errors=True)
+
+    def worker_pids(self) -> list[int]:
+        """Return the processes in which functions run now."""
+        return [] if self._process is None else list(_children(self._process.pid))
+
+    def _wait(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=1).close()
+            except (urllib.error.URLError, TimeoutError, ConnectionError):
+                time.sleep(0.05)
+            else:
+                return
+        raise EmulatorError("the emulator did not start")
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return  # the group has ended
+
+
+def _children(pid: int) -> Iterator[int]:
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    for line in listing.splitlines():
+        child, parent = map(int, line.split())
+        if parent == pid:
+            yield child

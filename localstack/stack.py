@@ -1,0 +1,140 @@
+"""The whole local stack: emulator, deployment, edge; started in order, ended in reverse, whatever happens between."""
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import boto3
+
+from functions.http_api.app import create_app
+from localstack.deploy import ROOT, Deployment
+from localstack.edge.api import read_api
+from localstack.edge.faults import Faults
+from localstack.edge.gateway import Gateway
+from localstack.edge.invoker import LambdaInvoker
+from localstack.edge.limits import Limits
+from localstack.edge.server import Edge
+from localstack.metrics import MetricForwarder
+from localstack.ministack import MiniStack
+from shared.bootstrap import Services
+from shared.settings import Settings
+
+PAGE: Final = ROOT / "web" / "dist"
+
+
+class PortInUseError(Exception):
+    """Somebody else listens on the port."""
+
+
+class LocalStack:
+    """Start it with ``with``. One per process: it sets this process's AWS variables.
+
+    Attributes:
+        url: The edge's origin.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        limits: Limits | None = None,
+        faults: Faults | None = None,
+        tell: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self.folder = folder
+        self.emulator = MiniStack(folder)
+        self.outputs: dict[str, str] = {}
+        self._port, self._limits, self._faults, self._tell = port, limits or Limits(), faults, tell
+        self._exit = ExitStack()
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:  # Ctrl-C too: what was started is ended
+            self._exit.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
+
+    def function_names(self) -> dict[str, str]:
+        """Return the deployed name of each function by its folder's name."""
+        names = [item["FunctionName"] for item in boto3.client("lambda").list_functions()["Functions"]]
+        folders = [path.parent.name for path in (ROOT / "functions").glob("*/handler.py")]
+        return {folder: next(name for name in names if folder.replace("_", "") in name.lower()) for folder in folders}
+
+    def _start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sock = self._bind()
+        port = sock.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        with ThreadPoolExecutor(1) as beside:
+            deployment = Deployment(self.folder, {})
+            synthesis = beside.submit(self._step, "synthesised the CDK app", deployment.synthesise, self.url)
+            self._exit.callback(self.emulator.stop)
+            self._step("started the AWS emulator", self.emulator.start)
+            synthesis.result()
+        self._use_environment()
+        deployment = Deployment(self.folder, self.emulator.environment)
+        self.outputs = self._step("deployed the stack", deployment.deploy)
+        self._step("opened the edge", self._open_edge, sock)
+
+    def _bind(self) -> socket.socket:
+        sock = socket.socket()
+        self._exit.callback(sock.close)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", self._port))
+        except OSError as error:
+            raise PortInUseError(f"port {self._port} is in use; choose another with PORT=") from error
+        return sock
+
+    def _use_environment(self) -> None:
+        before = dict(os.environ)
+
+        def restore() -> None:
+            os.environ.clear()
+            os.environ.update(before)
+
+        self._exit.callback(restore)
+        os.environ.update(self.emulator.environment)
+
+    def _open_edge(self, sock: socket.socket) -> None:
+        api = read_api(boto3.client("apigatewayv2"), self.outputs["WebSocketApiId"])
+        invoker = LambdaInvoker(timeout_s=self._limits.integration_timeout_s)
+        self._exit.callback(invoker.close)
+        gateway = Gateway(api, invoker, self._limits, self._faults)
+        self.edge = Edge(gateway, sock=sock, http_app=self._http_app(), page=PAGE)
+        self._exit.callback(self.edge.stop)
+        self.edge.start()
+        metrics = MetricForwarder()
+        self._exit.callback(metrics.stop)
+        metrics.start()
+
+    def _http_app(self) -> Any:
+        """Return the FastAPI app with the settings that its deployed function has."""
+        configuration = boto3.client("lambda").get_function_configuration(FunctionName=self.outputs["HttpFunctionName"])
+        return create_app(Services(Settings.from_env(configuration["Environment"]["Variables"])))
+
+    def _step(self, done: str, work: Callable[..., Any], *arguments: Any) -> Any:
+        begun_s = time.monotonic()
+        result = work(*arguments)
+        self._tell(f"{done} ({time.monotonic() - begun_s:.1f} s)")
+        return result
+
+
+def remove(folder: Path) -> None:
+    """Remove what a stack has left, its assembly included."""
+    shutil.rmtree(folder, ignore_errors=True)
