@@ -1,10 +1,8 @@
-"""``make run``: the whole stack on this machine, until Ctrl-C."""
+"""``make run``: the whole stack on this machine, until Ctrl-C. What the machine lacks is told by make before this."""
 
 import logging
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -20,10 +18,6 @@ _FOLDER: Final = ROOT / ".local" / "run"
 def main() -> int:
     """Run; return the exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    problem = missing()
-    if problem:
-        print(f"tidewire: {problem}", file=sys.stderr)
-        return 2
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: object) -> None:
@@ -48,19 +42,6 @@ def main() -> int:
             print(f"{error.output}\n(all of it: {_relative(_FOLDER / 'cdk.log')})", file=sys.stderr)
         return 1
     return 0
-
-
-def missing() -> str | None:
-    """Return what is missing on this machine, in one line, or ``None``."""
-    if sys.version_info < (3, 11):
-        return f"Python 3.11 or later is needed; this is {sys.version.split()[0]}"
-    node = shutil.which("node")
-    if node is None:
-        return "Node.js 20 or later is needed, and there is no node on the PATH"
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    if int(version.lstrip("v").split(".")[0]) < 20:
-        return f"Node.js 20 or later is needed; this is {version}"
-    return None
 
 
 def _relative(path: Path) -> Path:

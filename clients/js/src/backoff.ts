@@ -1,0 +1,19 @@
+// How long to wait before the next attempt.
+
+export interface Backoff {
+  readonly minMs: number;
+  readonly maxMs: number;
+}
+
+/** From 0.5 to 20 seconds. */
+export const RECONNECT: Backoff = { minMs: 500, maxMs: 20_000 };
+
+/**
+ * Delay before reconnect `attempt` (0 is the first): exponential with full jitter, so that clients that were cut off
+ * together do not come back together.
+ * @returns milliseconds, at least `minMs / 2` and below the ceiling of this attempt
+ */
+export function backoffMs(attempt: number, { minMs, maxMs }: Backoff, random: () => number = Math.random): number {
+  const ceiling = Math.min(maxMs, minMs * 2 ** attempt);
+  return minMs / 2 + random() * (ceiling - minMs / 2);
+}

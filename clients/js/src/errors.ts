@@ -1,0 +1,33 @@
+// Errors as the protocol has them (docs/protocol.md section 5).
+
+import type { ErrorObject } from "./generated/frames.js";
+
+/** An error that the server answered, or one of this client's own with the code that fits it. */
+export class TidewireError extends Error {
+  override readonly name = "TidewireError";
+  readonly code: number;
+  /** The wire name: `forbidden`, `rate_limited` ... */
+  readonly kind: string;
+  readonly retryable: boolean;
+  readonly retryAfterMs: number | undefined;
+  readonly details: unknown;
+
+  constructor(error: ErrorObject) {
+    super(error.message);
+    this.code = error.code;
+    this.kind = error.name;
+    this.retryable = error.retryable;
+    this.retryAfterMs = error.retry_after_ms ?? undefined;
+    this.details = error.details;
+  }
+}
+
+/** Nothing came back: the connection ended, or the answer took too long. The request may have been carried out. */
+export function uncertain(message: string): TidewireError {
+  return new TidewireError({ code: 2002, name: "timeout", message, retryable: true });
+}
+
+/** The client was closed, by its user or for good by the server. */
+export function closed(message: string): TidewireError {
+  return new TidewireError({ code: 1004, name: "closed", message, retryable: false });
+}

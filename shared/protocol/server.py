@@ -1,0 +1,148 @@
+"""What the server sends: replies and pushes. These models are the format's source and are not on the hot path:
+services build plain dictionaries, and the tests hold them against these.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from shared.domain.publication import Priority
+from shared.protocol.requests import Model, Position, RequestId
+from shared.protocol.rest import ErrorObject
+
+
+class Sender(Model):
+    """Who published."""
+
+    user_id: str
+    connection_id: str | None
+
+
+class EventFields(Model):
+    """What every event has."""
+
+    channel: str
+    name: str
+    data: Any
+    message_id: str
+    sender: Sender
+    published_at_ms: int
+    priority: Priority
+
+
+class Publication(EventFields):
+    """A publication in a channel's stream."""
+
+    epoch: str
+    offset: int
+    prev_offset: int
+
+
+class Event(EventFields):
+    """A publication, pushed; without a place in the stream if it is ephemeral."""
+
+    type: Literal["event"]
+    epoch: str | None = None
+    offset: int | None = None
+    prev_offset: int | None = None
+    ephemeral: Literal[True] | None = None
+
+
+class System(Model):
+    """The connection's own affairs."""
+
+    type: Literal["system"]
+    event: Literal["disconnect"]
+    code: int
+    name: str
+    reconnect: bool
+    after_ms: int | None = None
+
+
+class Pong(Model):
+    """The answer to ``ping``."""
+
+    type: Literal["pong"]
+    id: RequestId | None = None
+
+
+class SubscribeResult(Model):
+    """The answer to ``subscribe``."""
+
+    channel: str
+    position: Position
+    recovered: bool
+    publications: list[Publication]
+    more: Literal[True] | None = None
+
+
+class SubscribeFailed(Model):
+    """A subscription of ``hello`` that was refused."""
+
+    channel: str
+    error: ErrorObject
+
+
+class ServerLimits(Model):
+    """What the server takes."""
+
+    frame_max_bytes: int
+    data_max_bytes: int
+    batch_max_frames: int
+    hello_max_subscriptions: int
+    history_max_limit: int
+    max_subscriptions: int
+
+
+class HelloResult(Model):
+    """The answer to ``hello``."""
+
+    session_id: str
+    connection_id: str
+    user_id: str
+    server_time_ms: int
+    heartbeat_s: int
+    connection_max_age_s: int
+    limits: ServerLimits
+    subscriptions: list[SubscribeResult | SubscribeFailed]
+
+
+class PublishResult(Model):
+    """The answer to ``publish``: ``position`` when it is in the stream already."""
+
+    message_id: str
+    status: Literal["accepted"] | None = None
+    position: Position | None = None
+
+
+class HistoryResult(Model):
+    """The answer to ``history``."""
+
+    publications: list[Publication]
+    position: Position
+    more: bool
+
+
+class SyncResult(Model):
+    """The answer to ``sync``: the streams that go further."""
+
+    behind: dict[str, Position]
+
+
+class Nothing(Model):
+    """The answer to ``unsubscribe``."""
+
+
+Result = HelloResult | SubscribeResult | PublishResult | HistoryResult | SyncResult | Nothing
+
+
+class Reply(Model):
+    """The one answer to a request: ``result`` or ``error``."""
+
+    type: Literal["reply"]
+    id: RequestId | None
+    result: Result | None = None
+    error: ErrorObject | None = None
+
+
+Push = Annotated[Event | System | Pong, Field(discriminator="type")]

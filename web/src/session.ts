@@ -1,0 +1,30 @@
+// Who is using this window: a name kept in the browser, and a user id of the window's own.
+
+const NAME_KEY = "tidewire.name";
+const USER_KEY = "tidewire.user";
+
+/** The name that was used here last, or "". */
+export function lastName(): string {
+  return localStorage.getItem(NAME_KEY) ?? "";
+}
+
+/** Remember the name; return this window's user id. Two windows are two users, so that one person can try it out. */
+export function enter(name: string): string {
+  localStorage.setItem(NAME_KEY, name);
+  const known = sessionStorage.getItem(USER_KEY);
+  if (known?.startsWith(`${name}~`)) return known;
+  const userId = `${name}~${crypto.getRandomValues(new Uint32Array(1))[0]?.toString(36)}`;
+  sessionStorage.setItem(USER_KEY, userId);
+  return userId;
+}
+
+/** A token for local development. A deployed application asks its own backend here. */
+export async function devToken(userId: string): Promise<string> {
+  const response = await fetch("/v1/dev/token", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ user_id: userId }),
+  });
+  if (!response.ok) throw new Error(`POST /v1/dev/token answered ${response.status}`);
+  return ((await response.json()) as { token: string }).token;
+}
