@@ -116,9 +116,7 @@ def _operation(action: str, messages: tuple[str, ...]) -> dict[str, Any]:
 def _without_titles(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            key: _without_titles(item)
-            for key, item in value.items()
-            if not (key == "title" and isinstance(item, str))
+            key: _without_titles(item) for key, item in value.items() if not (key == "title" and isinstance(item, str))
         }
     return [_without_titles(item) for item in value] if isinstance(value, list) else value
 
