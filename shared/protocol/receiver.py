@@ -1,0 +1,283 @@
+"""The receiving rules (docs/protocol.md section 3): order, holes, repeats, positions.
+
+Pure: frames and the time go in, actions come out. Whoever runs it carries the actions out in their order, feeds the
+answers back, and calls :meth:`Receiver.tick` at :meth:`Receiver.next_tick_ms`. tests/golden/receiver.json holds every
+implementation to the same behaviour.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from shared.domain.offsets import OffsetSet
+from shared.domain.publication import StreamPosition
+from shared.protocol.limits import BATCH_MAX_FRAMES, HISTORY_MAX_LIMIT
+
+# A hole still open after this is filled with `history`; when that fails, again after twice the time, and so on.
+HOLE_MS: Final = 1_000
+_HOLE_MAX_MS: Final = 60_000
+# `sync` is asked for when this long nothing has come.
+QUIET_MS: Final = 5_000
+# Events kept back per channel: beyond it the newest are dropped, since `history` has them all.
+_WAITING_MAX: Final = 1_000
+# Publications of a channel by which a repeat at another offset is known.
+_SEEN_MAX: Final = 500
+
+Event = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Hand this event to the application."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class StartOver:
+    """What lies between the application's last publication and ``position`` can't be had: it begins anew from there."""
+
+    channel: str
+    position: StreamPosition
+
+
+@dataclass(frozen=True, slots=True)
+class AskHistory:
+    """Ask ``history``; the answer goes to :meth:`Receiver.filled`, its failure to :meth:`Receiver.not_filled`."""
+
+    channel: str
+    since: StreamPosition
+    limit: int = HISTORY_MAX_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class AskSync:
+    """Ask ``sync``; the answer goes to :meth:`Receiver.behind`, its failure to :meth:`Receiver.not_synced`."""
+
+    positions: Mapping[str, StreamPosition]
+
+
+Action = Deliver | StartOver | AskHistory | AskSync
+
+
+@dataclass(slots=True)
+class _Stream:
+    """What is known of one channel.
+
+    Attributes:
+        position: Everything up to here was handed over or settled; ``None`` until the first answer to ``subscribe``.
+        settled: Offsets beyond the position that were handed over or settled: those behind a hole.
+        waiting: Events whose predecessor is missing, by epoch and offset.
+        opening: What ``subscribe`` answers, and what continues it, comes first: pushes wait.
+        filling: An answer to ``history`` is on its way.
+        due_ms: When the hole is to be filled; ``None`` without a hole.
+        failures: Fills that failed since the last that did not.
+    """
+
+    position: StreamPosition | None = None
+    settled: OffsetSet = field(default_factory=OffsetSet)
+    waiting: dict[tuple[str, int], Event] = field(default_factory=dict)
+    seen: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
+    opening: bool = True
+    filling: bool = False
+    due_ms: int | None = None
+    failures: int = 0
+
+
+class Receiver:
+    """Every channel of one application, over any number of connections one after another."""
+
+    def __init__(self) -> None:
+        self._streams: dict[str, _Stream] = {}
+        self._quiet_at_ms: int | None = None
+
+    def open(self, channel: str) -> None:
+        """The channel is being subscribed to, for the first time or on a new connection: pushes wait for the answer."""
+        stream = self._streams.setdefault(channel, _Stream())
+        stream.opening, stream.filling, stream.due_ms, stream.failures = True, False, None, 0
+
+    def close(self, channel: str) -> None:
+        """The application wants no more of it."""
+        self._streams.pop(channel, None)
+
+    def since(self, channel: str) -> StreamPosition | None:
+        """Return what a subscription is to be continued from."""
+        stream = self._streams.get(channel)
+        return stream.position if stream else None
+
+    def subscribed(self, result: Mapping[str, Any], now_ms: int) -> list[Action]:
+        """``subscribe`` has been answered with ``result``."""
+        stream = self._streams.get(result["channel"])
+        if stream is None or not stream.opening:
+            return []
+        channel, position = result["channel"], _position(result["position"])
+        self._traffic(now_ms)
+        known = stream.position
+        if known is not None and result["recovered"] and known.epoch == position.epoch:
+            return list(self._continue(channel, stream, result, now_ms))
+        actions: list[Action] = [] if known is None else [StartOver(channel, position)]
+        self._begin(stream, position)
+        return [*actions, *self._release(stream, now_ms)]
+
+    def event(self, event: Event, now_ms: int) -> list[Action]:
+        """An event was pushed."""
+        stream = self._streams.get(event["channel"])
+        if stream is None:
+            return []
+        if event.get("ephemeral"):
+            return [Deliver(event)]
+        self._traffic(now_ms)
+        if len(stream.waiting) < _WAITING_MAX:
+            stream.waiting.setdefault((event["epoch"], event["offset"]), event)
+        return list(self._release(stream, now_ms))
+
+    def filled(self, channel: str, result: Mapping[str, Any], now_ms: int) -> list[Action]:
+        """``history`` has answered with ``result``."""
+        stream = self._streams.get(channel)
+        if stream is None or stream.position is None or not stream.filling:
+            return []
+        if result["more"] and not result["publications"]:
+            return self.not_filled(channel, now_ms)
+        position = _position(result["position"])
+        if position.epoch == stream.position.epoch:
+            return list(self._continue(channel, stream, result, now_ms))
+        # The stream was replaced: nobody can say what lies between the two.
+        self._begin(stream, position)
+        return [StartOver(channel, position), *self._release(stream, now_ms)]
+
+    def not_filled(self, channel: str, now_ms: int) -> list[Action]:
+        """``history`` was refused or not answered: it is asked again later."""
+        stream = self._streams.get(channel)
+        if stream is not None and stream.filling:
+            stream.filling = False
+            stream.failures += 1
+            stream.due_ms = now_ms + min(HOLE_MS * 2**stream.failures, _HOLE_MAX_MS)
+        return []
+
+    def behind(self, positions: Mapping[str, Mapping[str, Any]], now_ms: int) -> list[Action]:
+        """``sync`` has answered: these streams go further than was known."""
+        actions: list[Action] = []
+        for channel, end in positions.items():
+            stream = self._streams.get(channel)
+            if stream is None or stream.position is None or stream.opening or stream.filling:
+                continue
+            if _position(end).epoch != stream.position.epoch or end["offset"] > stream.position.offset:
+                actions.append(self._fill(channel, stream))
+        if actions:
+            self._traffic(now_ms)
+        return actions
+
+    def not_synced(self, now_ms: int) -> None:
+        """``sync`` was refused or not answered: it is asked again."""
+        self._traffic(now_ms)
+
+    def sync(self) -> list[Action]:
+        """Return a ``sync`` of every channel: for the idle heartbeat, and when the machine or the network wakes."""
+        known = [(channel, s.position) for channel, s in self._streams.items() if s.position and not s.opening]
+        return [
+            AskSync(dict(known[start : start + BATCH_MAX_FRAMES])) for start in range(0, len(known), BATCH_MAX_FRAMES)
+        ]
+
+    def tick(self, now_ms: int) -> list[Action]:
+        """Time has passed."""
+        actions: list[Action] = [
+            self._fill(channel, stream)
+            for channel, stream in self._streams.items()
+            if stream.due_ms is not None and stream.due_ms <= now_ms and not stream.filling
+        ]
+        if self._quiet_at_ms is not None and self._quiet_at_ms <= now_ms:
+            self._quiet_at_ms = None
+            actions += self.sync()
+        return actions
+
+    def next_tick_ms(self) -> int | None:
+        """Return when :meth:`tick` has something to do; ``None`` if nothing is due."""
+        due = [s.due_ms for s in self._streams.values() if s.due_ms is not None and not s.filling]
+        return min([*due, *([] if self._quiet_at_ms is None else [self._quiet_at_ms])], default=None)
+
+    def _traffic(self, now_ms: int) -> None:
+        self._quiet_at_ms = now_ms + QUIET_MS
+
+    def _begin(self, stream: _Stream, position: StreamPosition) -> None:
+        """Know nothing but the position, and what waits of the same stream behind it."""
+        stream.position = position
+        stream.settled = OffsetSet()
+        stream.seen.clear()
+        _forget_others(stream, position.epoch)
+        stream.opening, stream.filling, stream.due_ms, stream.failures = False, False, None, 0
+
+    def _continue(self, channel: str, stream: _Stream, result: Mapping[str, Any], now_ms: int) -> Iterator[Action]:
+        """Hand over publications that go on from the position; ask for the rest if there is more."""
+        assert stream.position is not None
+        stream.filling, stream.due_ms, stream.failures = False, None, 0
+        for event in result["publications"]:
+            yield from self._settle_to(channel, stream, event["offset"] - 1)
+            yield from self._hand_over(stream, event)
+        if result.get("more"):
+            yield self._fill(channel, stream)
+            return
+        yield from self._settle_to(channel, stream, _position(result["position"]).offset)
+        stream.opening = False
+        # What was pushed of another stream than the one that answered is of one that has ended.
+        _forget_others(stream, stream.position.epoch)
+        yield from self._release(stream, now_ms)
+
+    def _settle_to(self, channel: str, stream: _Stream, offset: int) -> Iterator[Action]:
+        """Everything up to ``offset`` that was not handed over has gone from the log: say so, and go on from there."""
+        assert stream.position is not None
+        if offset > stream.position.offset and not stream.settled.covers(stream.position.offset + 1, offset):
+            yield StartOver(channel, StreamPosition(stream.position.epoch, offset))
+        self._settle(stream, stream.position.offset + 1, offset)
+
+    def _release(self, stream: _Stream, now_ms: int) -> Iterator[Action]:
+        """Hand over what waits and may go; see to the hole that is left."""
+        if stream.position is None or stream.opening:
+            return
+        for place in sorted(stream.waiting):
+            event = stream.waiting[place]
+            if event["epoch"] != stream.position.epoch:
+                continue  # of a stream that has ended, or begun anew: `history` will tell
+            prev_offset = event["prev_offset"]
+            if prev_offset <= stream.position.offset or stream.settled.covers(prev_offset, prev_offset):
+                del stream.waiting[place]
+                yield from self._hand_over(stream, event)
+        if not stream.waiting and not stream.settled:
+            stream.due_ms = None
+        elif stream.due_ms is None:
+            stream.due_ms = now_ms + HOLE_MS
+
+    def _hand_over(self, stream: _Stream, event: Event) -> Iterator[Action]:
+        assert stream.position is not None
+        offset = event["offset"]
+        known = offset <= stream.position.offset or stream.settled.covers(offset, offset)
+        mark = (event["sender"]["user_id"], event["message_id"])
+        if not known and mark not in stream.seen:
+            yield Deliver(event)
+            stream.seen[mark] = None
+            if len(stream.seen) > _SEEN_MAX:
+                stream.seen.popitem(last=False)
+        self._settle(stream, event.get("covers_from", offset), offset)
+
+    def _settle(self, stream: _Stream, first: int, last: int) -> None:
+        assert stream.position is not None
+        stream.settled.add(max(first, stream.position.offset + 1), last)
+        stream.position = StreamPosition(stream.position.epoch, stream.settled.advance(stream.position.offset))
+
+    def _fill(self, channel: str, stream: _Stream) -> AskHistory:
+        assert stream.position is not None
+        stream.filling, stream.due_ms = True, None
+        return AskHistory(channel, stream.position)
+
+
+def positions_to_wire(positions: Mapping[str, StreamPosition]) -> dict[str, Any]:
+    """Return the ``positions`` of a ``sync`` request."""
+    return {channel: position.to_wire() for channel, position in positions.items()}
+
+
+def _forget_others(stream: _Stream, epoch: str) -> None:
+    stream.waiting = {place: event for place, event in stream.waiting.items() if place[0] == epoch}
+
+
+def _position(wire: Mapping[str, Any]) -> StreamPosition:
+    return StreamPosition(wire["epoch"], wire["offset"])
