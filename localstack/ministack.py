@@ -24,10 +24,14 @@ class EmulatorError(Exception):
 
 
 class MiniStack:
-    """One emulator; what it writes lies under ``folder``."""
+    """One emulator; what it writes lies under ``folder``.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    ``functions_endpoint`` is where functions send their calls to AWS: to the emulator itself, unless something is to
+    stand between.
+    """
+
+    def __init__(self, folder: Path, *, functions_endpoint: str | None = None) -> None:
+        self._folder, self._functions_endpoint = folder, functions_endpoint
         self.log = folder / "emulator.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.endpoint = ""
@@ -64,6 +68,8 @@ class MiniStack:
             "MINISTACK_REGION": REGION,
             "PYTHONDONTWRITEBYTECODE": "",
         }
+        if self._functions_endpoint is not None:
+            environment["AWS_ENDPOINT_URL"] = self._functions_endpoint  # functions inherit it
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [str(ENVIRONMENT / "bin" / "ministack")],

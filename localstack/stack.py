@@ -47,10 +47,11 @@ class LocalStack:
         port: int = 0,
         limits: Limits | None = None,
         faults: Faults | None = None,
+        functions_endpoint: str | None = None,
         tell: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.folder = folder
-        self.emulator = MiniStack(folder)
+        self.emulator = MiniStack(folder, functions_endpoint=functions_endpoint)
         self.outputs: dict[str, str] = {}
         self._port, self._limits, self._faults, self._tell = port, limits or Limits(), faults, tell
         self._exit = ExitStack()
