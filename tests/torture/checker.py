@@ -37,8 +37,8 @@ class Finding:
 
     Attributes:
         kind: ``lost``: an acknowledged or stored publication was not handed over. ``doubled``: it was twice, or is
-            stored twice. ``reordered``: against the order of its channel and priority. ``conflicting``: what is known of
-            a place or a publication contradicts itself. ``invented``: nobody published it. ``wrongly_recovered``: an
+            stored twice. ``reordered``: against the order of its channel and priority. ``conflicting``: what is known
+            of a place or a publication contradicts itself. ``invented``: nobody published it. ``wrongly_recovered``: an
             answer said to be whole was not. ``refused``: a recovery within limit and retention was refused.
     """
 
