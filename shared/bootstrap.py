@@ -12,16 +12,20 @@ import boto3
 from shared import namespaces
 from shared.adapters import telemetry
 from shared.adapters.apigateway import ApiGatewayTransport
-from shared.adapters.aws import CLIENT_CONFIG
+from shared.adapters.aws import CLIENT_CONFIG, guarded
 from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
+from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.eventbridge import EventBridgeBus
-from shared.adapters.sqs import SqsDeadlineQueue, SqsDeliveryQueue, SqsLaneQueue
+from shared.adapters.sqs import SqsDeadlineQueue, SqsDeliveryQueue, SqsLaneQueue, SqsLaneRecords
+from shared.domain.breaker import CircuitBreaker, State
 from shared.ports import TokenVerifier
 from shared.services.append import Append
 from shared.services.fan_out import FanOut
 from shared.services.history import History
-from shared.services.publish import Publishing, PublishWorker
+from shared.services.publish import Publishing
+from shared.services.publish_worker import PublishWorker
+from shared.services.receipts import Reading, Receipts
 from shared.services.sessions import Deadlines, Sessions
 from shared.services.streams import Streams
 from shared.services.subscribe import Subscriptions
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from shared.services.dispatch import Dispatcher
 
 _FAN_OUT_THREADS = 32
+_BREAKER_LEVELS: dict[State, float] = {"closed": 0, "half_open": 0.5, "open": 1}
 
 
 def now_ms() -> int:
@@ -108,6 +113,7 @@ class Services:
             connections=self.connections,
             transport=self.transport,
             deliveries=SqsDeliveryQueue(self._sqs, self.settings.delivery_queue_url),
+            breaker=self._breaker("Push"),
             executor=ThreadPoolExecutor(_FAN_OUT_THREADS),
             metrics=self.metrics,
             now_ms=now_ms,
@@ -122,6 +128,8 @@ class Services:
             append=self.append,
             bus=self.bus,
             fan_out=self.fan_out,
+            connections=self.connections,
+            receipts=self.receipts,
             metrics=self.metrics,
             now_ms=now_ms,
         )
@@ -129,7 +137,27 @@ class Services:
     @cached_property
     def publish_worker(self) -> PublishWorker:
         """The lanes' side of publishing."""
-        return PublishWorker(self.append, self.bus, self.metrics, telemetry.channel_failure)
+        return PublishWorker(
+            namespaces=self.namespaces,
+            append=self.append,
+            bus=self.bus,
+            records=SqsLaneRecords(self._sqs, self.settings.lane_urls, self.settings.dead_letter_urls),
+            receipts=self.receipts,
+            metrics=self.metrics,
+            sleep=time.sleep,
+            on_failure=telemetry.channel_failure,
+        )
+
+    @cached_property
+    def receipts(self) -> Receipts:
+        """Tells senders what became of what they sent."""
+        return Receipts(self.bus)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """How far users have read."""
+        markers = DynamoDbReadMarkers(self._dynamodb, self.settings.presence_table)
+        return Reading(markers, self.history, self.receipts)
 
     @cached_property
     def subscriptions(self) -> Subscriptions:
@@ -165,6 +193,7 @@ class Services:
             subscriptions=self.subscriptions,
             publishing=self.publishing,
             history=self.history,
+            reading=self.reading,
             metrics=self.metrics,
             now_ms=now_ms,
             on_failure=telemetry.failure,
@@ -181,7 +210,11 @@ class Services:
 
     @cached_property
     def _dynamodb(self) -> Any:
-        return boto3.client("dynamodb", config=CLIENT_CONFIG)
+        return guarded(boto3.client("dynamodb", config=CLIENT_CONFIG), self._breaker("Storage"))
+
+    def _breaker(self, name: str) -> CircuitBreaker:
+        metric = f"{name}BreakerOpen"
+        return CircuitBreaker(now_ms, lambda state: self.metrics.level(metric, _BREAKER_LEVELS[state]))
 
     @cached_property
     def _sqs(self) -> Any:

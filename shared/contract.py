@@ -15,6 +15,11 @@ ENV_LANE_URLS: Final = {  # priority -> environment variable with the URL of its
     "normal": "LANE_NORMAL_URL",
     "low": "LANE_LOW_URL",
 }
+ENV_DEAD_LETTER_URLS: Final = {  # ... and of its dead-letter queue
+    "high": "DEAD_LETTERS_HIGH_URL",
+    "normal": "DEAD_LETTERS_NORMAL_URL",
+    "low": "DEAD_LETTERS_LOW_URL",
+}
 ENV_DELIVERY_QUEUE_URL: Final = "DELIVERY_QUEUE_URL"  # fan-out's shard tasks and remaining connections
 ENV_DEADLINE_QUEUE_URL: Final = "DEADLINE_QUEUE_URL"  # delayed: connections that must have said who they are
 ENV_EVENT_BUS_NAME: Final = "EVENT_BUS_NAME"
@@ -28,6 +33,7 @@ ENV_STREAM_URL: Final = "STREAM_URL"  # empty while no streaming function is dep
 # EventBridge.
 EVENT_SOURCE: Final = "tidewire"
 DETAIL_PUBLICATIONS: Final = "tidewire.publications"  # {"channel", "frames": [event push, ...], "fanned_out"?: true}
+DETAIL_PUSHES: Final = "tidewire.pushes"  # what has no place in a stream: ephemeral events, receipts ...
 DETAIL_PUBLISH: Final = "tidewire.publish"  # somebody else's: publish this for me
 
 # CloudFormation outputs of the stack, read by the local stack, the tests and people.

@@ -85,6 +85,12 @@ class ForbiddenError(TidewireError):
     code, name, http_status = 1005, "forbidden", 403
 
 
+class NoSuchPeerError(TidewireError):
+    """The connection that was named is not there."""
+
+    code, name, http_status = 1009, "no_such_peer", 404
+
+
 class LimitReachedError(TidewireError):
     """As many of them as one may have."""
 
@@ -103,6 +109,12 @@ class UnsupportedProtocolError(TidewireError):
     code, name, http_status = 1012, "unsupported_protocol", 400
 
 
+class RefusedError(TidewireError):
+    """A processor says no; ``details`` is the processor's."""
+
+    code, name, http_status = 1014, "refused", 422
+
+
 class InternalError(TidewireError):
     """Our fault, and nothing that the client could mend."""
 
@@ -115,10 +127,20 @@ class UnavailableError(TidewireError):
     code, name, http_status = 2001, "unavailable", 503
 
 
+class ThrottledError(UnavailableError):
+    """The service works, and refuses this call because there are too many."""
+
+
 class ContentionError(TidewireError):
     """Too many writers at one place; trying again will find it."""
 
     code, name, http_status = 2003, "contention", 503
+
+
+class RateLimitedError(TidewireError):
+    """More than one may send in this time."""
+
+    code, name, http_status = 2004, "rate_limited", 429
 
 
 class ConnectionGoneError(Exception):

@@ -37,6 +37,7 @@ class Namespace:
     state_strategy: StateStrategy = "merge"
     publish_rate_per_s: float = 50.0
     publish_burst: int = 100
+    pace_ms: int = 0
 
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -54,6 +55,7 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "recovery_limit": (1, 300),
     "publish_rate_per_s": (0.1, 10_000),
     "publish_burst": (1, 100_000),
+    "pace_ms": (0, 1_000),  # the worker's function may run 5 s
 }
 _SETTINGS: Final = tuple(field.name for field in fields(Namespace))
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from shared.domain.connection import Connection, Session
 from shared.domain.principal import Principal
-from shared.domain.publication import Publication
+from shared.domain.publication import Publication, StreamPosition
 from shared.domain.segment import Segment
 
 Lane = Literal["high", "normal", "low"]
@@ -76,6 +76,18 @@ class StreamStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A part of a channel's subscribers.
+
+    Attributes:
+        count: How many shards the channel has; known from shard 0 alone, else 1.
+    """
+
+    connection_ids: Sequence[str]
+    count: int = 1
+
+
 class ConnectionStore(Protocol):
     """Connections, their subscriptions, their sessions. Reads are strongly consistent and leave out what expired."""
 
@@ -115,8 +127,12 @@ class ConnectionStore(Protocol):
         """Return the channels of a connection, also of one closed not long ago."""
         ...
 
-    def subscribers(self, channel: str) -> Iterator[str]:
-        """Yield the ids of the connections subscribed to the channel."""
+    def subscribers(self, channel: str, shard: int = 0, *, at_most: int | None = None) -> Shard:
+        """Return the connections in one shard of the channel's subscribers, or the first so many of them."""
+        ...
+
+    def grow(self, channel: str, shards: int) -> None:
+        """Spread new subscribers over this many shards (a power of two) if there are fewer: the number only grows."""
         ...
 
     def put_session(self, session: Session) -> None:
@@ -181,27 +197,49 @@ class LaneRecord:
     """One record of a lane.
 
     Attributes:
+        receipt: What the queue wants to hear when it is asked to do something with the record.
+        tries: How often it has been handed out, this time included.
+        raw: Its body as it is in the queue, and its group and id for repeats.
+        channel: Empty, and ``publication`` is ``None``, if the body can't be read.
         uncertain: Its client repeats it, or the queue has handed it out before.
     """
 
     record_id: str
+    receipt: str
+    lane: Lane
+    tries: int
+    raw: tuple[str, str, str]
     channel: str
-    publication: Publication
+    publication: Publication | None
     uncertain: bool
+
+
+class LaneRecords(Protocol):
+    """What a worker may do with records that it does not finish."""
+
+    def postpone(self, records: Sequence[LaneRecord], *, delay_s: int) -> None:
+        """Have them handed out again after so long, and nothing of their channels before them."""
+        ...
+
+    def bury(self, record: LaneRecord) -> None:
+        """Put it into its lane's dead-letter queue; return when it is durable there."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """Events of one channel on their way to its subscribers.
+    """Pushes of one channel on their way to its subscribers.
 
     Attributes:
-        frames: ``event`` pushes, in order.
+        frames: In order.
         fanned_out: They have been delivered; the event is for other targets.
+        connection_id: To this one alone.
     """
 
     channel: str
     frames: Sequence[Mapping[str, Any]]
     fanned_out: bool = False
+    connection_id: str | None = None
 
 
 class EventBus(Protocol):
@@ -217,21 +255,33 @@ class Delivery:
     """What is left to deliver.
 
     Attributes:
-        connection_ids: To whom.
+        connection_ids: To whom; ``None`` for everybody in ``shard``.
         attempt: How often it has been tried.
     """
 
     channel: str
     frames: Sequence[Mapping[str, Any]]
-    connection_ids: Sequence[str]
+    connection_ids: Sequence[str] | None
     attempt: int
+    shard: int = 0
 
 
 class DeliveryQueue(Protocol):
-    """Deliveries for later."""
+    """Deliveries for later, and for others."""
 
-    def send(self, delivery: Delivery, *, delay_s: int) -> None:
-        """Return when it is durable."""
+    def send(self, deliveries: Sequence[Delivery], *, delay_s: int) -> None:
+        """Return when they are durable."""
+        ...
+
+
+class ReadMarkers(Protocol):
+    """How far each user has read each channel."""
+
+    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> int | None:
+        """Move the marker forward, or to another stream; return the offset where it stood in this stream, else 0.
+
+        ``None`` if it stands there or further already.
+        """
         ...
 
 
@@ -272,4 +322,8 @@ class Metrics(Protocol):
 
     def milliseconds(self, name: str, value: float) -> None:
         """Record a duration."""
+        ...
+
+    def level(self, name: str, value: float) -> None:
+        """Record how something stands."""
         ...

@@ -13,7 +13,7 @@ class Settings:
 
     Attributes:
         generation: Raised after a restore; part of every epoch on the wire.
-        lane_urls: Queue URL per lane.
+        lane_urls: Queue URL per lane; ``dead_letter_urls`` of what failed there.
         connections_endpoint: Base URL in front of ``/@connections``.
         allowed_origins: Browsers' origins that may connect; ``*`` for all.
     """
@@ -22,8 +22,10 @@ class Settings:
     generation: int
     connections_table: str
     streams_table: str
+    presence_table: str
     limits_table: str
     lane_urls: Mapping[Lane, str]
+    dead_letter_urls: Mapping[Lane, str]
     delivery_queue_url: str
     deadline_queue_url: str
     event_bus_name: str
@@ -43,8 +45,10 @@ class Settings:
             generation=int(env.get(contract.ENV_GENERATION, "1")),
             connections_table=env.get(contract.ENV_CONNECTIONS_TABLE, ""),
             streams_table=env.get(contract.ENV_STREAMS_TABLE, ""),
+            presence_table=env.get(contract.ENV_PRESENCE_TABLE, ""),
             limits_table=env.get(contract.ENV_LIMITS_TABLE, ""),
             lane_urls={lane: env.get(contract.ENV_LANE_URLS[lane], "") for lane in lanes},
+            dead_letter_urls={lane: env.get(contract.ENV_DEAD_LETTER_URLS[lane], "") for lane in lanes},
             delivery_queue_url=env.get(contract.ENV_DELIVERY_QUEUE_URL, ""),
             deadline_queue_url=env.get(contract.ENV_DEADLINE_QUEUE_URL, ""),
             event_bus_name=env.get(contract.ENV_EVENT_BUS_NAME, ""),

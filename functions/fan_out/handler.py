@@ -3,6 +3,7 @@
 from typing import Any
 
 from shared import bootstrap
+from shared.adapters.eventbridge import broadcast
 from shared.adapters.sqs import delivery
 from shared.adapters.telemetry import failure, observed
 
@@ -14,7 +15,7 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any] | 
     """Deliver. An event that fails is tried again by Lambda's asynchronous invocation, a delivery by its queue."""
     fan_out = bootstrap.services().fan_out
     if "Records" not in event:
-        fan_out.deliver(event["detail"]["channel"], event["detail"]["frames"])
+        fan_out.deliver(broadcast(event["detail"]))
         return None
     failed = []
     for record in event["Records"]:

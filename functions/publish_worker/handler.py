@@ -12,6 +12,7 @@ bootstrap.prewarm("publish_worker")
 @observed
 def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Store a batch; hand back what failed, and what comes behind it in the same channel."""
-    records = [lane_record(record) for record in event["Records"]]
-    failed = bootstrap.services().publish_worker.work(records)
+    services = bootstrap.services()
+    records = [lane_record(record, services.settings.lane_urls) for record in event["Records"]]
+    failed = services.publish_worker.work(records)
     return {"batchItemFailures": [{"itemIdentifier": record_id} for record_id in failed]}

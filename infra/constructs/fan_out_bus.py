@@ -64,7 +64,7 @@ class FanOutBus(Construct):
             event_bus=bus,
             event_pattern=events.EventPattern(
                 source=[contract.EVENT_SOURCE],
-                detail_type=[contract.DETAIL_PUBLICATIONS],
+                detail_type=[contract.DETAIL_PUBLICATIONS, contract.DETAIL_PUSHES],
                 detail={"fanned_out": events.Match.does_not_exist()},
             ),
             targets=[

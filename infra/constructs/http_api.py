@@ -26,7 +26,11 @@ class HttpApi(Construct):
             layer="http",
             environment={
                 **table_environment(
-                    store, contract.ENV_CONNECTIONS_TABLE, contract.ENV_STREAMS_TABLE, contract.ENV_LIMITS_TABLE
+                    store,
+                    contract.ENV_CONNECTIONS_TABLE,
+                    contract.ENV_STREAMS_TABLE,
+                    contract.ENV_PRESENCE_TABLE,
+                    contract.ENV_LIMITS_TABLE,
                 ),
                 contract.ENV_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
                 contract.ENV_STREAM_URL: "",
@@ -34,6 +38,7 @@ class HttpApi(Construct):
         )
         store.connections.grant_read_write_data(self.function)
         store.streams.grant_read_write_data(self.function)
+        store.presence.grant_read_write_data(self.function)
         store.limits.grant_read_data(self.function)
         functions.token_secret.grant_read(self.function)
         self.api = apigw.HttpApi(

@@ -40,6 +40,7 @@ class PublishPipeline(Construct):
             # docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
             queue = fifo_queue(self, lane.capitalize(), visibility=Duration.seconds(6 * _WORKER_TIMEOUT_S))
             self.lanes[lane] = queue
+            self._let_bury(lane, queue)
             self.worker.add_event_source(
                 SqsEventSource(
                     queue,
@@ -48,6 +49,13 @@ class PublishPipeline(Construct):
                     max_concurrency=concurrency,
                 )
             )
+
+    def _let_bury(self, lane: str, queue: sqs.Queue) -> None:
+        assert queue.dead_letter_queue is not None
+        dead_letters = queue.dead_letter_queue.queue
+        dead_letters.grant_send_messages(self.worker)
+        self.worker.add_environment(contract.ENV_LANE_URLS[lane], queue.queue_url)
+        self.worker.add_environment(contract.ENV_DEAD_LETTER_URLS[lane], dead_letters.queue_url)
 
     def grant_publish(self, function: lambda_.Function) -> None:
         """Let a function send to the lanes and put events, and tell it where they are."""

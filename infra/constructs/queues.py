@@ -5,6 +5,9 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 _MAX_RECEIVE_COUNT = 5
+# The worker buries what fails by itself; what fails because the store is busy is handed out again, at most every 15 s,
+# for this many times: 20 minutes and more, rather than lose what was acknowledged.
+_LANE_MAX_RECEIVE_COUNT = 100
 _DEAD_LETTERS_KEPT = Duration.days(14)  # the most that SQS allows
 
 
@@ -30,7 +33,7 @@ def fifo_queue(scope: Construct, construct_id: str, *, visibility: Duration) -> 
         encryption=sqs.QueueEncryption.SQS_MANAGED,
         enforce_ssl=True,
         visibility_timeout=visibility,
-        dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=_MAX_RECEIVE_COUNT),
+        dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=_LANE_MAX_RECEIVE_COUNT),
     )
 
 

@@ -57,13 +57,16 @@ class WebsocketGateway(Construct):
             "ws_message",
             timeout_s=_MESSAGE_TIMEOUT_S,
             environment={
-                **table_environment(store, contract.ENV_CONNECTIONS_TABLE, contract.ENV_STREAMS_TABLE),
+                **table_environment(
+                    store, contract.ENV_CONNECTIONS_TABLE, contract.ENV_STREAMS_TABLE, contract.ENV_PRESENCE_TABLE
+                ),
                 contract.ENV_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
             },
         )
         for function in (self.connect, self.disconnect, self.message):
             store.connections.grant_read_write_data(function)
         store.streams.grant_read_write_data(self.message)
+        store.presence.grant_read_write_data(self.message)
         functions.token_secret.grant_read(self.message)
         fan_out.grant_set_deadlines(self.connect)
         fan_out.grant_deliver_later(self.message)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.errors import UnavailableError
+from shared.domain.breaker import CircuitBreaker
+from shared.errors import ThrottledError, UnavailableError
 
 # A user waits: give up early, and let the client (or the queue) try again. Pool: as many as fan-out has threads.
 CLIENT_CONFIG: Final = Config(
@@ -17,21 +18,25 @@ CLIENT_CONFIG: Final = Config(
     max_pool_connections=32,
 )
 
+_THROTTLED: Final = frozenset(
+    {
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "KmsThrottled",
+    }
+)
 _TEMPORARY: Final = frozenset(
     {
         "InternalServerError",
         "InternalFailure",
         "InternalException",
-        "LimitExceededException",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
         "ServiceUnavailable",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
         "TransactionInProgressException",
-        "KmsThrottled",
     }
 )
 
@@ -43,8 +48,35 @@ def translated() -> Iterator[None]:
         yield
     except ClientError as error:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if error.response.get("Error", {}).get("Code") in _TEMPORARY or status >= 500 or status == 429:
+        code = error.response.get("Error", {}).get("Code")
+        if code in _THROTTLED or status == 429:
+            raise ThrottledError("a service that this depends on is busy", retry_after_ms=1000) from error
+        if code in _TEMPORARY or status >= 500:
             raise UnavailableError("a service that this depends on is busy", retry_after_ms=1000) from error
         raise
     except BotoCoreError as error:
         raise UnavailableError("a service that this depends on does not answer", retry_after_ms=1000) from error
+
+
+def guarded(client: Any, breaker: CircuitBreaker) -> Any:
+    """Put a breaker before every call of a boto3 client, and return the client.
+
+    Hooks into botocore's own events, so that adapters need not know of it:
+    boto3.amazonaws.com/v1/documentation/api/latest/guide/events.html
+    """
+
+    def before(**_event: Any) -> None:
+        if not breaker.allows():
+            raise UnavailableError("a service that this depends on is left alone for a moment", retry_after_ms=1000)
+
+    def answered(http_response: Any, **_event: Any) -> None:
+        breaker.record(failed=http_response.status_code >= 500)
+
+    def not_answered(**_event: Any) -> None:
+        breaker.record(failed=True)
+
+    events = client.meta.events
+    events.register("before-call", before)
+    events.register("after-call", answered)
+    events.register("after-call-error", not_answered)
+    return client

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,7 @@ from shared.domain.channel import BROADCAST_CHANNEL, personal_channel
 from shared.domain.connection import Connection, Session
 from shared.domain.principal import Principal
 from shared.errors import UnavailableError
+from shared.ports import Shard
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -23,7 +25,11 @@ _META: Final = "META"
 _SUBSCRIPTION: Final = "SUBSCRIPTION#"
 _BATCH_WRITE_MAX: Final = 25  # docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 _BATCH_TRIES: Final = 5
-_SHARD: Final = 0
+# Sorts before every connection's id, so that the first page of shard 0 tells it.
+_SHARDS_SK: Final = "!SHARDS"
+# How long a writer remembers into how many shards it spreads: who knows fewer only spreads less.
+_SHARDS_TRUST_MS: Final = 60_000
+_SHARDS_REMEMBERED: Final = 1_000
 
 Item = dict[str, Any]
 
@@ -34,8 +40,9 @@ class DynamoDbConnectionStore:
     Items::
 
         pk CONNECTION#<id>        sk META                    connected_at_ms N, session_id S, principal, expires_at_s N
-        pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  expires_at_s N
-        pk CHANNEL#<channel>#0    sk <connection id>         expires_at_s N
+        pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  shard N, expires_at_s N
+        pk CHANNEL#<channel>#<shard>  sk <connection id>     expires_at_s N
+        pk CHANNEL#<channel>#0    sk !SHARDS                 shards N: how many there are, if more than one
         pk SESSION#<id>           sk META                    user_id S, connection_id S, expires_at_s N
     """
 
@@ -43,6 +50,7 @@ class DynamoDbConnectionStore:
         self._client = client
         self._table = table
         self._now_ms = now_ms
+        self._shards: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     def open(self, connection: Connection) -> None:
         with translated():
@@ -68,44 +76,72 @@ class DynamoDbConnectionStore:
 
     def close(self, connection_id: str) -> None:
         # The list of its subscriptions stays behind for its session, until it expires.
-        channels: list[str] = []
+        places: list[tuple[str, int]] = []
         found = False
         for item in self._query(f"CONNECTION#{connection_id}"):
             if item[SK]["S"] == _META:
                 found = True
                 if "user_id" in item:
-                    channels += [personal_channel(item["user_id"]["S"]), BROADCAST_CHANNEL]
+                    places += self._unlisted(connection_id, personal_channel(item["user_id"]["S"]), BROADCAST_CHANNEL)
             else:
-                channels.append(item[SK]["S"].removeprefix(_SUBSCRIPTION))
+                places.append((item[SK]["S"].removeprefix(_SUBSCRIPTION), int(item["shard"]["N"])))
         if found:
-            self._write(_delete(_channel_pk(channel), connection_id) for channel in channels)
+            self._write(_delete(_channel_pk(channel, shard), connection_id) for channel, shard in places)
             self._write([_delete(f"CONNECTION#{connection_id}", _META)])
 
     def subscribe(
         self, connection: Connection, channels: Sequence[str], *, expires_at_s: int, kept: bool = True
     ) -> None:
-        requests = [_put(_channel_pk(channel), connection.connection_id, expires_at_s) for channel in channels]
-        if kept:
-            pk = f"CONNECTION#{connection.connection_id}"
-            requests += [_put(pk, _SUBSCRIPTION + channel, connection.expires_at_s) for channel in channels]
+        requests = []
+        for channel in channels:
+            shard = self._shard(connection.connection_id, channel, kept=kept)
+            requests.append(_put(_channel_pk(channel, shard), connection.connection_id, expires_at_s))
+            if kept:
+                pk = f"CONNECTION#{connection.connection_id}"
+                requests.append(_put(pk, _SUBSCRIPTION + channel, connection.expires_at_s, shard={"N": str(shard)}))
         self._write(requests)
 
     def unsubscribe(self, connection_id: str, channels: Sequence[str]) -> None:
-        self._write(
-            request
-            for channel in channels
-            for request in (
-                _delete(_channel_pk(channel), connection_id),
-                _delete(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel),
-            )
-        )
+        for channel in channels:
+            with translated():
+                answer = self._client.delete_item(
+                    TableName=self._table,
+                    Key=_key(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel),
+                    ReturnValues="ALL_OLD",
+                )
+            if "Attributes" in answer:
+                shard = int(answer["Attributes"]["shard"]["N"])
+                self._write([_delete(_channel_pk(channel, shard), connection_id)])
 
     def subscriptions(self, connection_id: str) -> frozenset[str]:
         items = self._query(f"CONNECTION#{connection_id}", prefix=_SUBSCRIPTION)
         return frozenset(item[SK]["S"].removeprefix(_SUBSCRIPTION) for item in items if self._alive(item))
 
-    def subscribers(self, channel: str) -> Iterator[str]:
-        return (item[SK]["S"] for item in self._query(_channel_pk(channel)) if self._alive(item))
+    def subscribers(self, channel: str, shard: int = 0, *, at_most: int | None = None) -> Shard:
+        count = 1
+        connection_ids: list[str] = []
+        limit = None if at_most is None else at_most + 1
+        for item in self._query(_channel_pk(channel, shard), limit=limit):
+            if item[SK]["S"] == _SHARDS_SK:
+                count = int(item["shards"]["N"])
+            elif self._alive(item):
+                connection_ids.append(item[SK]["S"])
+                if len(connection_ids) == at_most:
+                    break
+        return Shard(connection_ids, count)
+
+    def grow(self, channel: str, shards: int) -> None:
+        try:
+            with translated():
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=_key(_channel_pk(channel, 0), _SHARDS_SK) | {"shards": {"N": str(shards)}},
+                    ConditionExpression="attribute_not_exists(pk) OR shards < :shards",
+                    ExpressionAttributeValues={":shards": {"N": str(shards)}},
+                )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
 
     def put_session(self, session: Session) -> None:
         item = _key(f"SESSION#{session.session_id}", _META) | {
@@ -123,23 +159,54 @@ class DynamoDbConnectionStore:
         expires_at_s = int(item[TTL_ATTRIBUTE]["N"])
         return Session(session_id, item["user_id"]["S"], item["connection_id"]["S"], expires_at_s)
 
+    def _shard(self, connection_id: str, channel: str, *, kept: bool) -> int:
+        """Return the shard for a subscription: the one where it is already, if its channel has several."""
+        shards, at_ms = self._shards.get(channel, (0, 0))
+        if self._now_ms() - at_ms >= _SHARDS_TRUST_MS:
+            shards = self._read_shards(channel)
+        if shards > 1 and kept:
+            listed = self._get_item(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel)
+            if listed is not None:
+                return int(listed["shard"]["N"])
+        return _hash_of(connection_id) % shards
+
+    def _read_shards(self, channel: str) -> int:
+        item = self._get_item(_channel_pk(channel, 0), _SHARDS_SK)
+        shards = int(item["shards"]["N"]) if item else 1
+        self._shards[channel] = (shards, self._now_ms())
+        self._shards.move_to_end(channel)
+        if len(self._shards) > _SHARDS_REMEMBERED:
+            self._shards.popitem(last=False)
+        return shards
+
+    def _unlisted(self, connection_id: str, *channels: str) -> Iterator[tuple[str, int]]:
+        """Yield each place where a subscription that is not listed may be: the number of shards only ever doubled."""
+        for channel in channels:
+            shards = self._read_shards(channel)
+            for shard in {_hash_of(connection_id) % 2**power for power in range(shards.bit_length())}:
+                yield channel, shard
+
     def _alive(self, item: Item) -> bool:
         # TTL deletes late, up to days: docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html
         return int(item[TTL_ATTRIBUTE]["N"]) > self._now_ms() // 1000
 
     def _get(self, pk: str) -> Item | None:
-        with translated():
-            answer = self._client.get_item(TableName=self._table, Key=_key(pk, _META), ConsistentRead=True)
-        item = answer.get("Item")
+        item = self._get_item(pk, _META)
         return item if item and self._alive(item) else None
 
-    def _query(self, pk: str, *, prefix: str = "") -> Iterator[Item]:
+    def _get_item(self, pk: str, sk: str) -> Item | None:
+        with translated():
+            return self._client.get_item(TableName=self._table, Key=_key(pk, sk), ConsistentRead=True).get("Item")
+
+    def _query(self, pk: str, *, prefix: str = "", limit: int | None = None) -> Iterator[Item]:
         request: Item = {
             "TableName": self._table,
             "KeyConditionExpression": "pk = :pk",
             "ExpressionAttributeValues": {":pk": {"S": pk}},
             "ConsistentRead": True,
         }
+        if limit is not None:
+            request["Limit"] = limit
         if prefix:
             request["KeyConditionExpression"] += " AND begins_with(sk, :prefix)"
             request["ExpressionAttributeValues"][":prefix"] = {"S": prefix}
@@ -266,16 +333,20 @@ def _to_connection(connection_id: str, item: Item) -> Connection:
     )
 
 
-def _channel_pk(channel: str) -> str:
-    return f"CHANNEL#{channel}#{_SHARD}"
+def _channel_pk(channel: str, shard: int) -> str:
+    return f"CHANNEL#{channel}#{shard}"
+
+
+def _hash_of(connection_id: str) -> int:
+    return int.from_bytes(hashlib.blake2b(connection_id.encode(), digest_size=4).digest())
 
 
 def _key(pk: str, sk: str) -> Item:
     return {PK: {"S": pk}, SK: {"S": sk}}
 
 
-def _put(pk: str, sk: str, expires_at_s: int) -> Item:
-    return {"PutRequest": {"Item": _key(pk, sk) | {TTL_ATTRIBUTE: {"N": str(expires_at_s)}}}}
+def _put(pk: str, sk: str, expires_at_s: int, **attributes: Item) -> Item:
+    return {"PutRequest": {"Item": _key(pk, sk) | {TTL_ATTRIBUTE: {"N": str(expires_at_s)}} | attributes}}
 
 
 def _delete(pk: str, sk: str) -> Item:

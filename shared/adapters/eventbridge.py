@@ -1,10 +1,14 @@
-"""Events on the bus: ``tidewire.publications``, ``{"channel", "frames": [event push, ...], "fanned_out"?: true}``."""
+"""Pushes on the bus: ``{"channel", "frames": [push, ...], "fanned_out"?: true, "connection_id"?}``.
 
-from collections.abc import Sequence
+What has a place in a stream is ``tidewire.publications``, for whoever archives or counts; all else is
+``tidewire.pushes``.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.aws import translated
-from shared.contract import DETAIL_PUBLICATIONS, EVENT_SOURCE
+from shared.contract import DETAIL_PUBLICATIONS, DETAIL_PUSHES, EVENT_SOURCE
 from shared.errors import UnavailableError
 from shared.ports import Broadcast
 from shared.protocol.encode import to_json
@@ -31,6 +35,8 @@ class EventBridgeBus:
             detail: dict[str, Any] = {"channel": broadcast.channel, "frames": list(broadcast.frames)}
             if broadcast.fanned_out:
                 detail["fanned_out"] = True
+            if broadcast.connection_id is not None:
+                detail["connection_id"] = broadcast.connection_id
             encoded = to_json(detail)
             if entries and (len(entries) == _ENTRIES_MAX or size + len(encoded) > _REQUEST_MAX_BYTES):
                 self._send(entries)
@@ -39,7 +45,7 @@ class EventBridgeBus:
                 {
                     "EventBusName": self._bus_name,
                     "Source": EVENT_SOURCE,
-                    "DetailType": DETAIL_PUBLICATIONS,
+                    "DetailType": DETAIL_PUBLICATIONS if _in_stream(broadcast) else DETAIL_PUSHES,
                     "Detail": encoded.decode(),
                 }
             )
@@ -53,3 +59,12 @@ class EventBridgeBus:
         if answer["FailedEntryCount"]:
             # All of them are put again: a repeated event costs its receivers a duplicate, which they drop.
             raise UnavailableError("the event bus is busy", retry_after_ms=1000)
+
+
+def broadcast(detail: Mapping[str, Any]) -> Broadcast:
+    """Read an event's detail."""
+    return Broadcast(detail["channel"], detail["frames"], connection_id=detail.get("connection_id"))
+
+
+def _in_stream(broadcast: Broadcast) -> bool:
+    return all("offset" in frame for frame in broadcast.frames)

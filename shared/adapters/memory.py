@@ -1,16 +1,17 @@
 """Every port in memory, with the same contracts as the AWS adapters: the contract suite runs against both."""
 
 import threading
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.domain.connection import Connection, Session
 from shared.domain.principal import Principal
-from shared.domain.publication import Publication
+from shared.domain.publication import Publication, StreamPosition
 from shared.domain.segment import Segment
 from shared.errors import ConnectionGoneError
-from shared.ports import Broadcast, Delivery, Lane, Stream, StreamConflictError
+from shared.ports import Broadcast, Delivery, Lane, LaneRecord, Shard, Stream, StreamConflictError
 
 
 class MemoryStreamStore:
@@ -62,6 +63,7 @@ class MemoryConnectionStore:
         self.connections: dict[str, Connection] = {}
         self.sessions: dict[str, Session] = {}
         self.channels: dict[str, dict[str, int]] = defaultdict(dict)
+        self.shards: dict[str, int] = defaultdict(lambda: 1)
         self.listed: dict[str, dict[str, int]] = defaultdict(dict)
 
     def _alive(self, expires_at_s: int) -> bool:
@@ -102,12 +104,14 @@ class MemoryConnectionStore:
         listed = self.listed.get(connection_id, {})
         return frozenset(channel for channel, expires_at_s in listed.items() if self._alive(expires_at_s))
 
-    def subscribers(self, channel: str) -> Iterator[str]:
-        yield from (
-            connection_id
-            for connection_id, expires_at_s in sorted(self.channels[channel].items())
-            if self._alive(expires_at_s)
-        )
+    def subscribers(self, channel: str, shard: int = 0, *, at_most: int | None = None) -> Shard:
+        count = self.shards[channel]
+        everybody = [c for c, expires_at_s in sorted(self.channels[channel].items()) if self._alive(expires_at_s)]
+        here = [c for c in everybody if zlib.crc32(c.encode()) % count == shard]
+        return Shard(here[:at_most], count if shard == 0 else 1)
+
+    def grow(self, channel: str, shards: int) -> None:
+        self.shards[channel] = max(self.shards[channel], shards)
 
     def put_session(self, session: Session) -> None:
         self.sessions[session.session_id] = session
@@ -155,6 +159,35 @@ class MemoryLaneQueue:
 
 
 @dataclass
+class MemoryLaneRecords:
+    """What was asked of the lanes, as lists."""
+
+    postponed: list[tuple[LaneRecord, int]] = field(default_factory=list)
+    buried: list[LaneRecord] = field(default_factory=list)
+
+    def postpone(self, records: Sequence[LaneRecord], *, delay_s: int) -> None:
+        self.postponed.extend((record, delay_s) for record in records)
+
+    def bury(self, record: LaneRecord) -> None:
+        self.buried.append(record)
+
+
+class MemoryReadMarkers:
+    """Markers in a dictionary."""
+
+    def __init__(self) -> None:
+        self.markers: dict[tuple[str, str], StreamPosition] = {}
+
+    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> int | None:
+        before = self.markers.get((channel, user_id))
+        same = before if before and before.epoch == position.epoch else None
+        if same and same.offset >= position.offset:
+            return None
+        self.markers[channel, user_id] = position
+        return same.offset if same else 0
+
+
+@dataclass
 class MemoryEventBus:
     """The bus as a list."""
 
@@ -170,8 +203,8 @@ class MemoryDeliveryQueue:
 
     sent: list[tuple[Delivery, int]] = field(default_factory=list)
 
-    def send(self, delivery: Delivery, *, delay_s: int) -> None:
-        self.sent.append((delivery, delay_s))
+    def send(self, deliveries: Sequence[Delivery], *, delay_s: int) -> None:
+        self.sent.extend((delivery, delay_s) for delivery in deliveries)
 
 
 @dataclass
@@ -219,4 +252,7 @@ class MemoryMetrics:
         self.values[name].append(value)
 
     def milliseconds(self, name: str, value: float) -> None:
+        self.values[name].append(value)
+
+    def level(self, name: str, value: float) -> None:
         self.values[name].append(value)

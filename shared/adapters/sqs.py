@@ -2,16 +2,24 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.aws import translated
 from shared.domain.publication import Publication
+from shared.errors import UnavailableError
 from shared.ports import Delivery, Lane, LaneRecord
 from shared.protocol.encode import to_json
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
+
+
+# docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html: 10 messages, 1 MiB in all.
+_BATCH_MAX: Final = 10
+_BATCH_MAX_BYTES: Final = 1_000_000
+_BATCH_TRIES: Final = 3
 
 
 class SqsLaneQueue:
@@ -36,40 +44,108 @@ class SqsLaneQueue:
             )
 
 
-def lane_record(record: Mapping[str, Any]) -> LaneRecord:
-    """Read one record of a lane's Lambda event."""
-    body = json.loads(record["body"])
-    handed_out_before = int(record["attributes"]["ApproximateReceiveCount"]) > 1
+def lane_record(record: Mapping[str, Any], urls: Mapping[Lane, str]) -> LaneRecord:
+    """Read one record of a lane's Lambda event. One whose body can't be read has no publication."""
+    queue = record["eventSourceARN"].rpartition(":")[2]
+    attributes = record["attributes"]
+    tries = int(attributes["ApproximateReceiveCount"])
+    try:
+        body = json.loads(record["body"])
+        channel, publication = body["channel"], Publication.from_record(body["publication"])
+        uncertain = tries > 1 or body.get("retry", False)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        channel, publication, uncertain = "", None, True
     return LaneRecord(
         record_id=record["messageId"],
-        channel=body["channel"],
-        publication=Publication.from_record(body["publication"]),
-        uncertain=handed_out_before or body.get("retry", False),
+        receipt=record["receiptHandle"],
+        lane=next(lane for lane, url in urls.items() if url.rpartition("/")[2] == queue),
+        tries=tries,
+        raw=(record["body"], attributes["MessageGroupId"], attributes["MessageDeduplicationId"]),
+        channel=channel,
+        publication=publication,
+        uncertain=uncertain,
     )
 
 
+class SqsLaneRecords:
+    """What a worker asks of the lanes' queues."""
+
+    def __init__(self, client: "SQSClient", urls: Mapping[Lane, str], dead_letter_urls: Mapping[Lane, str]) -> None:
+        self._client = client
+        self._urls = urls
+        self._dead_letter_urls = dead_letter_urls
+
+    def postpone(self, records: Sequence[LaneRecord], *, delay_s: int) -> None:
+        for lane, some in groupby(records, key=lambda record: record.lane):
+            entries: list[Any] = [
+                {"Id": str(index), "ReceiptHandle": record.receipt, "VisibilityTimeout": delay_s}
+                for index, record in enumerate(some)
+            ]
+            with translated():
+                # Entries that fail are no matter: those records come back when their own visibility ends.
+                self._client.change_message_visibility_batch(QueueUrl=self._urls[lane], Entries=entries)
+
+    def bury(self, record: LaneRecord) -> None:
+        body, group, deduplication = record.raw
+        with translated():
+            self._client.send_message(
+                QueueUrl=self._dead_letter_urls[record.lane],
+                MessageBody=body,
+                MessageGroupId=group,
+                MessageDeduplicationId=deduplication,
+            )
+
+
 class SqsDeliveryQueue:
-    """A standard queue: ``{"channel", "frames", "connection_ids", "attempt"}``."""
+    """A standard queue: ``{"channel", "frames", "attempt", "connection_ids" or "shard"}``."""
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
         self._url = url
 
-    def send(self, delivery: Delivery, *, delay_s: int) -> None:
-        body = {
-            "channel": delivery.channel,
-            "frames": list(delivery.frames),
-            "connection_ids": list(delivery.connection_ids),
-            "attempt": delivery.attempt,
-        }
-        with translated():
-            self._client.send_message(QueueUrl=self._url, MessageBody=sqs_text(body), DelaySeconds=delay_s)
+    def send(self, deliveries: Sequence[Delivery], *, delay_s: int) -> None:
+        batch: list[str] = []
+        size = 0
+        for delivery in deliveries:
+            body = sqs_text(_delivery_body(delivery))
+            if batch and (len(batch) == _BATCH_MAX or size + len(body.encode()) > _BATCH_MAX_BYTES):
+                self._send(batch, delay_s)
+                batch, size = [], 0
+            batch.append(body)
+            size += len(body.encode())
+        self._send(batch, delay_s)
+
+    def _send(self, bodies: Sequence[str], delay_s: int) -> None:
+        entries: list[Any] = [
+            {"Id": str(index), "MessageBody": body, "DelaySeconds": delay_s} for index, body in enumerate(bodies)
+        ]
+        for _ in range(_BATCH_TRIES):
+            with translated():
+                answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+            failed = {failure["Id"] for failure in answer.get("Failed", [])}
+            entries = [entry for entry in entries if entry["Id"] in failed]
+            if not entries:
+                return
+        raise UnavailableError("the delivery queue is busy", retry_after_ms=1000)
+
+
+def _delivery_body(delivery: Delivery) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "channel": delivery.channel,
+        "frames": list(delivery.frames),
+        "attempt": delivery.attempt,
+    }
+    if delivery.connection_ids is None:
+        return body | {"shard": delivery.shard}
+    return body | {"connection_ids": list(delivery.connection_ids)}
 
 
 def delivery(record: Mapping[str, Any]) -> Delivery:
     """Read one record of the delivery queue's Lambda event."""
     body = json.loads(record["body"])
-    return Delivery(body["channel"], body["frames"], body["connection_ids"], body["attempt"])
+    return Delivery(
+        body["channel"], body["frames"], body.get("connection_ids"), body["attempt"], shard=body.get("shard", 0)
+    )
 
 
 class SqsDeadlineQueue:

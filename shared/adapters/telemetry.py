@@ -28,6 +28,9 @@ class EmfMetrics:
     def milliseconds(self, name: str, value: float) -> None:
         _metrics.add_metric(name=name, unit=MetricUnit.Milliseconds, value=value)
 
+    def level(self, name: str, value: float) -> None:
+        _metrics.add_metric(name=name, unit=MetricUnit.NoUnit, value=value)
+
 
 def observed(handler: Handler) -> Handler:
     """Give a handler's lines the invocation's request id, and write its metrics when it ends, however it ends."""

@@ -1,6 +1,7 @@
 """Publications: what is published, and what it is once it has its place in a stream."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -29,6 +30,8 @@ class Publication:
         data: Opaque JSON, at most 24,000 bytes.
         connection_id: ``None`` for a publication by HTTP.
         published_at_ms: When the server took it, Unix milliseconds.
+        receipt: Its sender wants to be told what became of it.
+        claims: What its sender's token says of them in public, if a processor has put it there.
     """
 
     message_id: str
@@ -38,10 +41,12 @@ class Publication:
     connection_id: str | None
     priority: Priority
     published_at_ms: int
+    receipt: bool = False
+    claims: Mapping[str, Any] | None = None
 
     def to_record(self) -> dict[str, Any]:
         """Return it as it travels in lanes and lies in segments; :meth:`from_record` reads it back."""
-        return {
+        record: dict[str, Any] = {
             "i": self.message_id,
             "n": self.name,
             "d": self.data,
@@ -50,6 +55,11 @@ class Publication:
             "p": PRIORITIES.index(self.priority),
             "t": self.published_at_ms,
         }
+        if self.receipt:
+            record["r"] = True
+        if self.claims is not None:
+            record["a"] = self.claims
+        return record
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Publication":
@@ -62,17 +72,22 @@ class Publication:
             connection_id=record["c"],
             priority=PRIORITIES[record["p"]],
             published_at_ms=record["t"],
+            receipt=record.get("r", False),
+            claims=record.get("a"),
         )
 
     def to_event(self, channel: str) -> dict[str, Any]:
         """Return the ``event`` push, without a place in the stream."""
+        sender: dict[str, Any] = {"user_id": self.user_id, "connection_id": self.connection_id}
+        if self.claims is not None:
+            sender["claims"] = self.claims
         return {
             "type": "event",
             "channel": channel,
             "name": self.name,
             "data": self.data,
             "message_id": self.message_id,
-            "sender": {"user_id": self.user_id, "connection_id": self.connection_id},
+            "sender": sender,
             "published_at_ms": self.published_at_ms,
             "priority": self.priority,
         }

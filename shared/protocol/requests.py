@@ -1,11 +1,20 @@
 """What clients send. Validated once, here; unknown fields are ignored, as the protocol says."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from shared.domain.channel import CHANNEL_MAX_LENGTH, is_channel
+from shared.domain.channel import CHANNEL_MAX_LENGTH, is_channel, is_user_id
 from shared.domain.publication import Priority
 from shared.protocol.limits import (
     BATCH_MAX_FRAMES,
@@ -39,6 +48,15 @@ Channel = Annotated[
         }
     ),
 ]
+
+
+def _checked_user_id(value: str) -> str:
+    if not is_user_id(value):
+        raise PydanticCustomError("user_id", "a user id has 1 to 128 characters, and fits a channel percent-encoded")
+    return value
+
+
+UserId = Annotated[str, AfterValidator(_checked_user_id)]
 RequestId = (
     Annotated[int, Field(ge=-_MAX_SAFE_INTEGER, le=_MAX_SAFE_INTEGER)]
     | Annotated[str, StringConstraints(max_length=64)]
@@ -123,6 +141,41 @@ class Publish(PublishFields):
     receipt: bool = False
 
 
+class Peer(Model):
+    """A user (every connection, and kept), or one connection (if it is there)."""
+
+    user_id: UserId | None = None
+    connection_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.user_id is None) == (self.connection_id is None):
+            raise ValueError("give user_id or connection_id")
+        return self
+
+
+class Send(Model):
+    """Publish to a peer."""
+
+    type: Literal["send"]
+    id: RequestId
+    to: Peer
+    name: EventName
+    data: Any
+    message_id: MessageId | None = None
+    retry: bool = False
+    receipt: bool = False
+
+
+class Ack(Model):
+    """Say that everything in a channel up to an offset was read."""
+
+    type: Literal["ack"]
+    id: RequestId
+    channel: Channel
+    offset: Offset
+
+
 class History(Model):
     """Read what is kept of a channel's stream."""
 
@@ -150,8 +203,10 @@ class Ping(Model):
 
 
 Request = Annotated[
-    Hello | Subscribe | Unsubscribe | Publish | History | Sync | Ping,
+    Hello | Subscribe | Unsubscribe | Publish | Send | Ack | History | Sync | Ping,
     Field(discriminator="type"),
 ]
-REQUEST_TYPES: Final = frozenset({"hello", "subscribe", "unsubscribe", "publish", "history", "sync", "ping"})
+REQUEST_TYPES: Final = frozenset(
+    {"hello", "subscribe", "unsubscribe", "publish", "send", "ack", "history", "sync", "ping"}
+)
 REQUEST_ADAPTER: Final[TypeAdapter[Any]] = TypeAdapter(Request)

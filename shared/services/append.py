@@ -16,6 +16,7 @@ IDEMPOTENCY_WINDOW_S: Final = 300
 _END_TRUST_MS: Final = 60_000
 _ENDS_REMEMBERED: Final = 1_000
 _TRIES: Final = 100
+_RATE_WINDOW_S: Final = 2  # 64 marks in a ring: rates up to 32 a second can be told
 _CLOCK_MARGIN_S: Final = 5  # writers' clocks differ
 
 
@@ -76,6 +77,12 @@ class Append:
             else:
                 return self._answer(channel, end, submissions, known, placed)
         raise ContentionError("too many writers in this channel", retry_after_ms=200)
+
+    def rate_per_s(self, channel: str) -> float:
+        """Return how many publications a second this process saw appended lately; 0 where it remembers none."""
+        end = self._remembered(channel)
+        since_s = self.streams.now_ms() // 1000 - _RATE_WINDOW_S
+        return sum(at_s >= since_s for _, at_s in end.tail.ring.marks) / _RATE_WINDOW_S if end else 0.0
 
     def _put(self, channel: str, end: StreamEnd, fresh: Sequence[Publication]) -> dict[bytes, Entry]:
         # Should the stream have been replaced meanwhile, its seal stands in the way below.

@@ -13,7 +13,8 @@ from shared.protocol import requests
 from shared.protocol.decode import parse, request_id, validate
 from shared.protocol.limits import PROTOCOL_VERSION
 from shared.services.history import History
-from shared.services.publish import Publishing, PublishRequest
+from shared.services.publish import Publishing, PublishRequest, SendRequest
+from shared.services.receipts import Reading
 from shared.services.sessions import HelloRequest, Sessions
 from shared.services.subscribe import SubscribeRequest, Subscriptions
 
@@ -44,6 +45,7 @@ class Dispatcher:
     subscriptions: Subscriptions
     publishing: Publishing
     history: History
+    reading: Reading
     metrics: Metrics
     now_ms: Callable[[], int]
     on_failure: Callable[[Exception], None]
@@ -99,6 +101,11 @@ class Dispatcher:
                 return {}
             case requests.Publish():
                 return self._publish(caller, request)
+            case requests.Send():
+                return self._send(caller, request)
+            case requests.Ack():
+                self.reading.ack(caller.principal, request.channel, request.offset)
+                return {}
             case requests.History():
                 return self._history(caller, request)
             case requests.Sync():
@@ -122,9 +129,23 @@ class Dispatcher:
             priority=request.priority,
             retry=request.retry,
             ephemeral=request.ephemeral,
+            receipt=request.receipt,
         )
         connection_id = caller.connection.connection_id
         return self.publishing.publish(caller.principal, wanted, connection_id=connection_id).to_wire()
+
+    def _send(self, caller: _Caller, request: requests.Send) -> dict[str, Any]:
+        wanted = SendRequest(
+            user_id=request.to.user_id,
+            connection_id=request.to.connection_id,
+            name=request.name,
+            data=request.data,
+            message_id=request.message_id,
+            retry=request.retry,
+            receipt=request.receipt,
+        )
+        connection_id = caller.connection.connection_id
+        return self.publishing.send(caller.principal, wanted, connection_id=connection_id).to_wire()
 
     def _history(self, caller: _Caller, request: requests.History) -> dict[str, Any]:
         if not caller.principal.may_receive("history", request.channel):

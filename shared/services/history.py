@@ -92,6 +92,10 @@ class History:
             entries = self._kept_after(channel, end, since.offset if since else 0)
         return position, _fit(entries, channel, position.epoch, limit, PAGE_MAX_BYTES)
 
+    def between(self, channel: str, end: StreamEnd, after: int, last: int) -> list[Entry]:
+        """Return what is kept after one offset up to another."""
+        return list(takewhile(lambda entry: entry.offset <= last, self._kept_after(channel, end, after)))
+
     def behind(self, channel: str, known: StreamPosition) -> StreamPosition | None:
         """Return the stream's end if it goes further than ``known``, or is another stream's."""
         end = self.streams.existing_end(channel)

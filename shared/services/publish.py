@@ -1,24 +1,22 @@
-"""Publish: into a lane, straight into the log (express), or past it (ephemeral); and the worker behind the lanes."""
+"""Publish: into a lane, straight into the log (express), or past it (ephemeral); to a channel, or to a peer."""
 
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from shared.domain.channel import personal_channel
 from shared.domain.principal import Principal
 from shared.domain.publication import Priority, Publication, StreamPosition
-from shared.errors import ForbiddenError
+from shared.errors import ForbiddenError, NoSuchPeerError
 from shared.namespaces import Namespaces
-from shared.ports import Broadcast, EventBus, LaneQueue, LaneRecord, Metrics
-from shared.protocol.encode import to_json
+from shared.ports import Broadcast, ConnectionStore, EventBus, LaneQueue, Metrics
 from shared.services.append import Append, Submission
 from shared.services.fan_out import FanOut
+from shared.services.receipts import Receipts
 
 # A channel with more subscribers is fanned out by the function made for it: here it would take too long.
 EXPRESS_MAX_SUBSCRIBERS: Final = 100
-# An event on the bus may take 256 KB (docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html): the
-# publications of one segment, which are one event, stay below that with the fields around them.
-SEGMENT_MAX_BYTES: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +34,25 @@ class PublishRequest:
     priority: Priority | None = None
     retry: bool = False
     ephemeral: bool = False
+    receipt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SendRequest:
+    """What somebody wants to reach a peer.
+
+    Attributes:
+        user_id: Every connection of this user, and kept; or
+        connection_id: this connection, if it is there.
+    """
+
+    user_id: str | None
+    connection_id: str | None
+    name: str
+    data: Any
+    message_id: str | None = None
+    retry: bool = False
+    receipt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +82,8 @@ class Publishing:
     append: Append
     bus: EventBus
     fan_out: FanOut
+    connections: ConnectionStore
+    receipts: Receipts
     metrics: Metrics
     now_ms: Callable[[], int]
 
@@ -75,6 +94,32 @@ class Publishing:
             ForbiddenError: The principal may not publish there.
         """
         self._authorise(principal, request.channel)
+        return self._publish(principal, request, connection_id)
+
+    def send(self, principal: Principal, request: SendRequest, *, connection_id: str | None) -> Published:
+        """To a user: publish in their personal channel. To a connection: an ephemeral event, for it alone.
+
+        Raises:
+            ForbiddenError: The principal may not send to that peer.
+            NoSuchPeerError: There is no such connection.
+        """
+        if request.user_id is not None:
+            channel = personal_channel(request.user_id)
+            if not principal.may("send", channel):
+                raise ForbiddenError("the token does not allow to send to this user")
+            return self._publish(principal, _in_channel(channel, request), connection_id)
+        if not principal.may("send", f"connection:{request.connection_id}"):
+            raise ForbiddenError("the token does not allow to send to this connection")
+        peer = self.connections.get(request.connection_id or "")
+        if peer is None or peer.principal is None:
+            raise NoSuchPeerError
+        channel = personal_channel(peer.principal.user_id)
+        wanted = replace(_in_channel(channel, request), ephemeral=True)
+        return self._publish(principal, wanted, connection_id, only=peer.connection_id)
+
+    def _publish(
+        self, principal: Principal, request: PublishRequest, connection_id: str | None, *, only: str | None = None
+    ) -> Published:
         publication = Publication(
             message_id=request.message_id or secrets.token_urlsafe(16),
             name=request.name,
@@ -83,11 +128,12 @@ class Publishing:
             connection_id=connection_id,
             priority=request.priority or self.namespaces.of(request.channel).default_priority,
             published_at_ms=self.now_ms(),
+            receipt=request.receipt,
         )
         self.metrics.count("Publishes")
         if request.ephemeral:
             event = publication.to_event(request.channel) | {"ephemeral": True}
-            self.bus.put([Broadcast(request.channel, [event])])
+            self.bus.put([Broadcast(request.channel, [event], connection_id=only)])
         elif publication.priority == "express":
             return self._express(request.channel, publication, retry=request.retry)
         else:
@@ -105,57 +151,17 @@ class Publishing:
         appended = self.append.execute(channel, [Submission(publication, uncertain=retry)])
         events = [entry.to_event(channel, appended.epoch) for entry in appended.entries]
         fanned_out = self.fan_out.deliver_to_few(channel, events, at_most=EXPRESS_MAX_SUBSCRIBERS)
-        self.bus.put([Broadcast(channel, events, fanned_out=fanned_out)])
+        told = self.receipts.stored(channel, appended.epoch, appended.entries)
+        self.bus.put([Broadcast(channel, events, fanned_out=fanned_out), *told])
         return Published(publication.message_id, appended.position(0))
 
 
-@dataclass(frozen=True, slots=True)
-class PublishWorker:
-    """The lane's side: append, then tell the bus. Both may be repeated."""
-
-    append: Append
-    bus: EventBus
-    metrics: Metrics
-    on_failure: Callable[[str, Exception], None] = field(repr=False)
-
-    def work(self, records: Sequence[LaneRecord]) -> list[str]:
-        """Handle a batch; return the ids of the records to be handed out again.
-
-        When one of a channel fails, its later ones fail as well (their order would break); other channels go on.
-        """
-        channels: dict[str, list[LaneRecord]] = {}
-        for record in records:
-            channels.setdefault(record.channel, []).append(record)
-        failed: list[str] = []
-        for channel, waiting in channels.items():
-            segments = _segments(waiting)
-            for index, segment in enumerate(segments):
-                try:
-                    self._store(channel, segment)
-                except Exception as error:  # told to on_failure, and the queue keeps the records
-                    self.on_failure(channel, error)
-                    failed += [record.record_id for later in segments[index:] for record in later]
-                    break
-        return failed
-
-    def _store(self, channel: str, records: Sequence[LaneRecord]) -> None:
-        submissions = [Submission(record.publication, record.uncertain) for record in records]
-        appended = self.append.execute(channel, submissions)
-        events = {entry.offset: entry.to_event(channel, appended.epoch) for entry in appended.entries}
-        # Repeats are told again: whoever stored them first may have died before telling.
-        self.bus.put([Broadcast(channel, [events[offset] for offset in sorted(events)])])
-        self.metrics.count("PublicationsAppended", len(events))
-
-
-def _segments(records: Sequence[LaneRecord]) -> list[list[LaneRecord]]:
-    """Split what would not fit one event; SQS hands out at most 10 of a FIFO queue, so their number always fits."""
-    segments: list[list[LaneRecord]] = [[]]
-    size = 0
-    for record in records:
-        record_bytes = len(to_json(record.publication.to_record()))
-        if segments[-1] and size + record_bytes > SEGMENT_MAX_BYTES:
-            segments.append([])
-            size = 0
-        segments[-1].append(record)
-        size += record_bytes
-    return segments
+def _in_channel(channel: str, request: SendRequest) -> PublishRequest:
+    return PublishRequest(
+        channel=channel,
+        name=request.name,
+        data=request.data,
+        message_id=request.message_id,
+        retry=request.retry,
+        receipt=request.receipt,
+    )

@@ -153,7 +153,7 @@ class TestConnectionStore:
         stores.connections.put_session(Session("s", "ann", "c", NOW_S + 5))
         stores.clock.pass_s(5)
         assert stores.connections.get("c") is None
-        assert list(stores.connections.subscribers("room:a")) == []
+        assert list(stores.connections.subscribers("room:a").connection_ids) == []
         assert stores.connections.subscriptions("c") == frozenset()
         assert stores.connections.session("s") is None
 
@@ -165,8 +165,8 @@ class TestConnectionStore:
         assert stores.connections.subscriptions("c") == {"room:a", "room:b"}
         for _ in range(2):
             stores.connections.unsubscribe("c", ["room:a"])
-        assert list(stores.connections.subscribers("room:a")) == []
-        assert list(stores.connections.subscribers("room:b")) == ["c"]
+        assert list(stores.connections.subscribers("room:a").connection_ids) == []
+        assert list(stores.connections.subscribers("room:b").connection_ids) == ["c"]
 
     def test_closing_takes_it_out_of_every_channel_but_leaves_the_list(self, stores: Stores) -> None:
         item = connection("c")
@@ -178,14 +178,14 @@ class TestConnectionStore:
         stores.connections.close("c")
         assert stores.connections.get("c") is None
         for channel in [*channels, "user:ann", "broadcast:all"]:
-            assert list(stores.connections.subscribers(channel)) == []
+            assert list(stores.connections.subscribers(channel).connection_ids) == []
         assert stores.connections.subscriptions("c") == frozenset(channels)
 
     def test_many_subscribers_are_all_found(self, stores: Stores) -> None:
         ids = [f"c{n:03}" for n in range(120)]
         for connection_id in ids:
             stores.connections.subscribe(connection(connection_id), ["room:a"], expires_at_s=NOW_S + 60)
-        assert sorted(stores.connections.subscribers("room:a")) == ids
+        assert sorted(stores.connections.subscribers("room:a").connection_ids) == ids
 
     def test_a_session_comes_back_as_it_was(self, stores: Stores) -> None:
         session = Session("s", "ann", "c", NOW_S + 60)

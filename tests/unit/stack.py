@@ -11,27 +11,32 @@ from shared.adapters.memory import (
     MemoryDeliveryQueue,
     MemoryEventBus,
     MemoryLaneQueue,
+    MemoryLaneRecords,
     MemoryMetrics,
+    MemoryReadMarkers,
     MemoryStreamStore,
     MemoryTicketStore,
     MemoryTransport,
 )
 from shared.adapters.tokens import Hs256Tokens
+from shared.domain.breaker import CircuitBreaker
 from shared.domain.connection import Connection
 from shared.domain.principal import Principal
 from shared.domain.publication import Priority, Publication
-from shared.ports import LaneRecord
+from shared.ports import Lane, LaneRecord
 from shared.services.append import Append
 from shared.services.dispatch import Dispatcher
 from shared.services.fan_out import FanOut
 from shared.services.history import History
-from shared.services.publish import Publishing, PublishWorker
+from shared.services.publish import Publishing
+from shared.services.publish_worker import PublishWorker
+from shared.services.receipts import Reading, Receipts
 from shared.services.sessions import Deadlines, Sessions
 from shared.services.streams import Streams
 from shared.services.subscribe import Subscriptions
 
 SECRET = "a-secret-that-is-long-enough-for-hs256-and-only-for-tests"
-ALL = {"*": ["subscribe", "publish", "history"]}
+ALL = {"*": ["subscribe", "publish", "history", "send", "presence"]}
 
 
 class InlineExecutor(Executor):
@@ -79,14 +84,42 @@ class MemoryStack:
         self.streams = Streams(self.store, self.namespaces, self.clock)
         self.append = Append(self.streams)
         self.history = History(self.streams)
+        self.records = MemoryLaneRecords()
+        self.slept_s: list[float] = []
+        self.breaker = CircuitBreaker(self.clock, uniform=lambda _low, high: high)
+        self.receipts = Receipts(self.bus)
+        self.markers = MemoryReadMarkers()
+        self.reading = Reading(self.markers, self.history, self.receipts)
         self.fan_out = FanOut(
-            self.connections, self.transport, self.deliveries, InlineExecutor(), self.metrics, self.clock
+            self.connections,
+            self.transport,
+            self.deliveries,
+            self.breaker,
+            InlineExecutor(),
+            self.metrics,
+            self.clock,
+            uniform=lambda _low, high: high,
         )
         self.publishing = Publishing(
-            self.namespaces, self.lanes, self.append, self.bus, self.fan_out, self.metrics, self.clock
+            self.namespaces,
+            self.lanes,
+            self.append,
+            self.bus,
+            self.fan_out,
+            self.connections,
+            self.receipts,
+            self.metrics,
+            self.clock,
         )
         self.worker = PublishWorker(
-            self.append, self.bus, self.metrics, lambda _channel, error: self.failures.append(error)
+            self.namespaces,
+            self.append,
+            self.bus,
+            self.records,
+            self.receipts,
+            self.metrics,
+            self.slept_s.append,
+            lambda _channel, error: self.failures.append(error),
         )
         self.subscriptions = Subscriptions(self.connections, self.history, self.metrics)
         self.sessions = Sessions(
@@ -105,6 +138,7 @@ class MemoryStack:
             self.subscriptions,
             self.publishing,
             self.history,
+            self.reading,
             self.metrics,
             self.clock,
             self.failures.append,
@@ -132,15 +166,15 @@ class MemoryStack:
     def drain(self) -> None:
         """Let the worker take what waits in the lanes, and fan-out what comes on the bus."""
         records = [
-            LaneRecord(str(index), channel, publication, retry)
-            for index, (_lane, channel, publication, retry) in enumerate(self.lanes.sent)
+            lane_record(publication, channel, record_id=str(index), lane=lane, uncertain=retry)
+            for index, (lane, channel, publication, retry) in enumerate(self.lanes.sent)
         ]
         self.lanes.sent.clear()
         for start in range(0, len(records), 10):
             assert self.worker.work(records[start : start + 10]) == []
         for broadcast in self.bus.broadcasts:
             if not broadcast.fanned_out:
-                self.fan_out.deliver(broadcast.channel, broadcast.frames)
+                self.fan_out.deliver(broadcast)
         self.bus.broadcasts.clear()
 
     def events(self, connection_id: str) -> list[dict[str, Any]]:
@@ -165,3 +199,17 @@ def connection(
     """Return some connection."""
     principal = Principal(user_id, ALL, expires_at_s=expires_at_s) if user_id else None
     return Connection(connection_id, 1_800_000_000_000, expires_at_s, principal)
+
+
+def lane_record(
+    item: Publication | None,
+    channel: str = "room:a",
+    *,
+    record_id: str = "1",
+    lane: Lane = "normal",
+    tries: int = 1,
+    uncertain: bool = False,
+) -> LaneRecord:
+    """Return some lane's record of a publication; without one, of something unreadable."""
+    raw = ("body", channel, record_id)
+    return LaneRecord(record_id, f"receipt-{record_id}", lane, tries, raw, channel, item, uncertain or tries > 1)

@@ -1,64 +1,128 @@
 """The worker: order within a channel, failures that stay in their channel, repeats that are told again."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
 from shared.domain.segment import Segment
 from shared.errors import UnavailableError
 from shared.ports import Broadcast, LaneRecord
-from tests.unit.stack import MemoryStack, publication
+from tests.unit.stack import MemoryStack, lane_record, publication
 
 
-def record(record_id: str, channel: str, size: int = 1) -> LaneRecord:
-    item = publication(record_id)
-    object.__setattr__(item, "data", "x" * size)
-    return LaneRecord(record_id, channel, item, uncertain=False)
+def record(record_id: str, channel: str = "room:a", *, size: int = 1, tries: int = 1) -> LaneRecord:
+    item = replace(publication(record_id), data="x" * size)
+    return lane_record(item, channel, record_id=record_id, tries=tries)
 
 
-def fail_for(stack: MemoryStack, throttled: str) -> None:
+def fail_for(stack: MemoryStack, fails: Callable[[str, Segment], bool], error: Exception) -> None:
     append = stack.store.append
 
     def failing(channel: str, epoch: str, segment: Segment) -> None:
-        if channel == throttled:
-            raise UnavailableError
+        if fails(channel, segment):
+            raise error
         append(channel, epoch, segment)
 
-    stack.store.append = failing  # type: ignore[method-assign]  # a fault for one channel
+    stack.store.append = failing  # type: ignore[method-assign]  # a fault on purpose
+
+
+def told(stack: MemoryStack) -> list[tuple[str, list[str]]]:
+    return [(b.channel, [frame["message_id"] for frame in b.frames]) for b in stack.bus.broadcasts]
 
 
 def test_one_event_per_channel_and_batch() -> None:
     stack = MemoryStack()
-    assert stack.worker.work([record("1", "room:a"), record("2", "room:b"), record("3", "room:a")]) == []
-    assert [(b.channel, [f["message_id"] for f in b.frames]) for b in stack.bus.broadcasts] == [
-        ("room:a", ["1", "3"]),
-        ("room:b", ["2"]),
-    ]
+    assert stack.worker.work([record("1"), record("2", "room:b"), record("3")]) == []
+    assert told(stack) == [("room:a", ["1", "3"]), ("room:b", ["2"])]
 
 
 def test_a_failure_keeps_its_channels_later_records_and_no_others() -> None:
     stack = MemoryStack()
-    fail_for(stack, "room:a")
-    records = [record("1", "room:a"), record("2", "room:b"), record("3", "room:a")]
-    assert stack.worker.work(records) == ["1", "3"]
+    fail_for(stack, lambda channel, _: channel == "room:a", UnavailableError())
+    assert stack.worker.work([record("1"), record("2", "room:b"), record("3", tries=3)]) == ["1", "3"]
     assert len(stack.failures) == 1
+    assert [(r.record_id, delay_s) for r, delay_s in stack.records.postponed] == [("1", 4), ("3", 4)]
+
+
+def test_a_busy_store_buries_nothing_however_long() -> None:
+    stack = MemoryStack()
+    fail_for(stack, lambda *_: True, UnavailableError())
+    assert stack.worker.work([record("1", tries=99)]) == ["1"]
+    assert stack.records.buried == []
+    assert stack.records.postponed[0][1] == 15
 
 
 def test_a_record_stored_by_a_worker_that_died_is_told_by_the_next() -> None:
     stack = MemoryStack()
-    first = record("1", "room:a")
+    first = record("1")
 
     class DeadBus:
         def put(self, broadcasts: list[Broadcast]) -> None:
             raise UnavailableError
 
-    bus = stack.worker.bus
-    object.__setattr__(stack.worker, "bus", DeadBus())
-    assert stack.worker.work([first]) == ["1"]
-    object.__setattr__(stack.worker, "bus", bus)
-    again = LaneRecord("1", "room:a", first.publication, uncertain=True)
-    assert stack.worker.work([again, record("2", "room:a")]) == []
-    assert [(f["message_id"], f["offset"]) for f in stack.bus.broadcasts[0].frames] == [("1", 1), ("2", 2)]
+    assert replace(stack.worker, bus=DeadBus()).work([first]) == ["1"]  # type: ignore[arg-type]
+    assert stack.worker.work([replace(first, tries=2, uncertain=True), record("2")]) == []
+    frames = [frame for b in stack.bus.broadcasts for frame in b.frames]
+    assert [(f["message_id"], f["offset"]) for f in frames] == [("1", 1), ("2", 2)]
 
 
 def test_what_would_not_fit_one_event_becomes_several() -> None:
     stack = MemoryStack()
-    assert stack.worker.work([record(str(n), "room:a", size=24_000) for n in range(10)]) == []
+    assert stack.worker.work([record(str(n), size=24_000) for n in range(10)]) == []
     assert [len(b.frames) for b in stack.bus.broadcasts] == [8, 2]
     assert [f["offset"] for b in stack.bus.broadcasts for f in b.frames] == list(range(1, 11))
+
+
+def test_what_can_not_be_read_is_buried_and_nothing_waits_for_it() -> None:
+    stack = MemoryStack()
+    poison = lane_record(None, "", record_id="poison")
+    assert stack.worker.work([poison, record("1")]) == ["poison"]
+    assert told(stack) == [("room:a", ["1"])]
+    assert stack.worker.work([replace(poison, tries=3)]) == []
+    assert [r.record_id for r in stack.records.buried] == ["poison"]
+
+
+def test_a_record_that_fails_by_itself_is_found_buried_and_told() -> None:
+    stack = MemoryStack()
+    fail_for(stack, lambda _, segment: any(p.message_id == "2" for p in segment.publications), ValueError())
+    records = [record("1"), record("2"), record("3")]
+    object.__setattr__(records[1].publication, "receipt", True)
+    assert stack.worker.work(records) == ["1", "2", "3"]
+    again = [replace(r, tries=2, uncertain=True) for r in records]
+    assert stack.worker.work(again) == ["2", "3"]
+    again = [replace(r, tries=3) for r in again[1:]]
+    assert stack.worker.work(again) == []
+    assert [r.record_id for r in stack.records.buried] == ["2"]
+    receipt = {"type": "receipt", "channel": "room:a", "message_id": "2", "status": "failed"}
+    frames = [frame for b in stack.bus.broadcasts for frame in b.frames]
+    assert [frame.get("offset", frame.get("status")) for frame in frames] == [1, "failed", 2]
+    assert receipt.items() <= frames[1].items()
+
+
+def test_a_receipt_goes_to_its_publisher() -> None:
+    stack = MemoryStack()
+    asks = lane_record(replace(publication("1", user_id="ann"), receipt=True))
+    stack.worker.work([asks, record("2")])
+    assert [(b.channel, [f["type"] for f in b.frames]) for b in stack.bus.broadcasts] == [
+        ("room:a", ["event", "event"]),
+        ("user:ann", ["receipt"]),
+    ]
+    assert stack.bus.broadcasts[1].frames[0]["position"]["offset"] == 1
+
+
+def test_conflation_tells_the_last_of_each_name() -> None:
+    stack = MemoryStack('[namespaces.room]\nconflation = "latest"')
+    items = [replace(publication(str(n)), name=name) for n, name in enumerate(["x", "y", "x", "x"], 1)]
+    stack.worker.work([lane_record(item, record_id=item.message_id) for item in items])
+    (only,) = stack.bus.broadcasts
+    assert [(f["offset"], f["prev_offset"], f.get("covers_from")) for f in only.frames] == [(2, 0, 1), (4, 2, 3)]
+
+
+@pytest.mark.parametrize(("count", "slept"), [(30, [0.0] * 0), (60, [0.2])])
+def test_pacing_holds_back_busy_channels_alone(count: int, slept: list[float]) -> None:
+    stack = MemoryStack("[namespaces.room]\npace_ms = 200")
+    for n in range(0, count, 10):
+        stack.slept_s.clear()
+        stack.worker.work([record(str(n + k)) for k in range(10)])
+    assert stack.slept_s == slept

@@ -1,0 +1,44 @@
+"""Read markers in DynamoDB's ``presence`` table (docs/data-model.md, "presence")."""
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from shared.adapters.aws import translated
+from shared.contract import PK, SK, TTL_ATTRIBUTE
+from shared.domain.publication import StreamPosition
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+
+class DynamoDbReadMarkers:
+    """Items: ``pk READ#<channel>  sk <user id>  epoch S, last_offset N, expires_at_s N``."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> int | None:
+        item: dict[str, Any] = {
+            PK: {"S": f"READ#{channel}"},
+            SK: {"S": user_id},
+            "epoch": {"S": position.epoch},
+            "last_offset": {"N": str(position.offset)},
+            TTL_ATTRIBUTE: {"N": str(expires_at_s)},
+        }
+        try:
+            with translated():
+                answer = self._client.put_item(
+                    TableName=self._table,
+                    Item=item,
+                    ConditionExpression="attribute_not_exists(pk) OR epoch <> :epoch OR last_offset < :offset",
+                    ExpressionAttributeValues={":epoch": item["epoch"], ":offset": item["last_offset"]},
+                    ReturnValues="ALL_OLD",
+                )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            return None
+        before = answer.get("Attributes")
+        return int(before["last_offset"]["N"]) if before and before["epoch"]["S"] == position.epoch else 0

@@ -1,0 +1,145 @@
+"""The lanes' side of publishing: append, tell the bus; give back what can't be done now, bury what never can."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from shared.domain.conflate import conflate
+from shared.errors import InternalError, TidewireError, UnavailableError
+from shared.namespaces import Namespaces
+from shared.ports import Broadcast, EventBus, LaneRecord, LaneRecords, Metrics
+from shared.protocol.encode import to_json
+from shared.services.append import Append, Submission
+from shared.services.receipts import Receipts
+
+# An event on the bus may take 256 KB (docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html): the
+# publications of one segment, which are one event, stay below that with the fields around them.
+SEGMENT_MAX_BYTES: Final = 200_000
+# A record that fails by itself, not for a busy store, is buried after this many tries: it blocks its channel meanwhile.
+TRIES: Final = 3
+_DELAY_MAX_S: Final = 15
+# Holding a batch back for the next to be fuller pays above this.
+_PACED_FROM_PER_S: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class PublishWorker:
+    """Every step may be repeated.
+
+    Attributes:
+        sleep: Of seconds.
+    """
+
+    namespaces: Namespaces
+    append: Append
+    bus: EventBus
+    records: LaneRecords
+    receipts: Receipts
+    metrics: Metrics
+    sleep: Callable[[float], None]
+    on_failure: Callable[[str, Exception], None] = field(repr=False)
+
+    def work(self, records: Sequence[LaneRecord]) -> list[str]:
+        """Handle a batch; return the ids of the records to be handed out again.
+
+        When one of a channel has to wait, its later ones wait as well (their order would break); other channels go on.
+        """
+        channels: dict[str, list[LaneRecord]] = {}
+        failed: list[str] = []
+        for record in records:
+            if record.publication is None:
+                failed += self._unreadable(record)
+            else:
+                channels.setdefault(record.channel, []).append(record)
+        for channel, waiting in channels.items():
+            failed += self._channel(channel, waiting)
+        self._pace(channels)
+        return failed
+
+    def _channel(self, channel: str, waiting: Sequence[LaneRecord]) -> list[str]:
+        segments = _segments(waiting)
+        for index, segment in enumerate(segments):
+            try:
+                self._store(channel, segment)
+            except Exception as error:  # told to on_failure, and the queue keeps the records
+                self.on_failure(channel, error)
+                if not self._buried(channel, segment, error):
+                    left = [record for later in segments[index:] for record in later]
+                    self._postpone(left)
+                    return [record.record_id for record in left]
+        return []
+
+    def _store(self, channel: str, records: Sequence[LaneRecord]) -> None:
+        submissions = [Submission(r.publication, r.uncertain) for r in records if r.publication is not None]
+        appended = self.append.execute(channel, submissions)
+        entries = {entry.offset: entry for entry in appended.entries}
+        ordered = [entries[offset] for offset in sorted(entries)]
+        events = [entry.to_event(channel, appended.epoch) for entry in ordered]
+        if self.namespaces.of(channel).conflation == "latest":
+            events = conflate(events)
+        # Repeats are told again: whoever stored them first may have died before telling.
+        self.bus.put([Broadcast(channel, events), *self.receipts.stored(channel, appended.epoch, ordered)])
+        self.metrics.count("PublicationsAppended", len(ordered))
+
+    def _unreadable(self, record: LaneRecord) -> list[str]:
+        """No publication can come of it, so none has to wait for it."""
+        if record.tries >= TRIES:
+            self._bury(record)
+            return []
+        self._postpone([record])
+        return [record.record_id]
+
+    def _buried(self, channel: str, segment: Sequence[LaneRecord], error: Exception) -> bool:
+        """Bury a record that stands alone and has failed by itself often enough."""
+        if (isinstance(error, TidewireError) and error.temporary) or len(segment) > 1 or segment[0].tries < TRIES:
+            return False
+        self._bury(segment[0])
+        if segment[0].publication is not None:
+            self.receipts.failed(channel, segment[0].publication, InternalError())
+        return True
+
+    def _bury(self, record: LaneRecord) -> None:
+        self.records.bury(record)
+        self.metrics.count("RecordsBuried")
+
+    def _postpone(self, records: Sequence[LaneRecord]) -> None:
+        # The visibility that the lane sets is for workers that die: who lives asks for less.
+        delay_s = min(2 ** (max(record.tries for record in records) - 1), _DELAY_MAX_S)
+        try:
+            self.records.postpone(records, delay_s=delay_s)
+        except UnavailableError:
+            # They come back all the same, when the lane's own visibility ends.
+            self.metrics.count("PostponesFailed")
+
+    def _pace(self, channels: Iterable[str]) -> None:
+        paces = [
+            self.namespaces.of(channel).pace_ms
+            for channel in channels
+            if self.append.rate_per_s(channel) > _PACED_FROM_PER_S
+        ]
+        if longest_ms := max(paces, default=0):
+            self.sleep(longest_ms / 1000)
+
+
+def _segments(records: Sequence[LaneRecord]) -> list[list[LaneRecord]]:
+    """Split a channel's records into what is appended together.
+
+    That is all of them (SQS hands out at most 10 of a FIFO queue), less what would not fit one event; and each alone
+    once one of them has failed before: so the one that fails is found.
+    """
+    segments: list[list[LaneRecord]] = [[]]
+    size = 0
+    alone = any(record.tries > 1 for record in records)
+    for record in records:
+        record_bytes = _size(record)
+        if segments[-1] and (alone or size + record_bytes > SEGMENT_MAX_BYTES):
+            segments.append([])
+            size = 0
+        segments[-1].append(record)
+        size += record_bytes
+    return segments
+
+
+def _size(record: LaneRecord) -> int:
+    body: Any = record.publication.to_record() if record.publication else None
+    return len(to_json(body))

@@ -1,0 +1,89 @@
+"""The breaker's three states."""
+
+from shared.domain.breaker import CircuitBreaker, State
+from tests.unit.stack import Clock
+
+
+def breaker(clock: Clock) -> tuple[CircuitBreaker, list[State]]:
+    states: list[State] = []
+    return CircuitBreaker(clock, states.append, uniform=lambda _low, high: high), states
+
+
+def call(tested: CircuitBreaker, *, failed: bool) -> bool:
+    if not tested.allows():
+        return False
+    tested.record(failed=failed)
+    return True
+
+
+def opened(tested: CircuitBreaker) -> None:
+    for _ in range(20):
+        call(tested, failed=True)
+
+
+def test_a_few_failures_are_no_reason() -> None:
+    tested, states = breaker(Clock())
+    for _ in range(19):
+        assert call(tested, failed=True)
+    assert states == []
+
+
+def test_less_than_half_failing_is_no_reason() -> None:
+    tested, states = breaker(Clock())
+    for _ in range(100):
+        assert call(tested, failed=False)
+        assert call(tested, failed=False)
+        assert call(tested, failed=True)
+    assert states == []
+
+
+def test_half_of_the_calls_failing_opens_it() -> None:
+    tested, states = breaker(Clock())
+    opened(tested)
+    assert states == ["open"]
+    assert not tested.allows()
+
+
+def test_failures_long_ago_do_not_count() -> None:
+    clock = Clock()
+    tested, states = breaker(clock)
+    for _ in range(19):
+        call(tested, failed=True)
+    clock.pass_s(10)
+    call(tested, failed=True)
+    assert states == []
+
+
+def test_three_trials_that_succeed_close_it() -> None:
+    clock = Clock()
+    tested, states = breaker(clock)
+    opened(tested)
+    clock.pass_s(1)
+    assert [tested.allows() for _ in range(5)] == [True, True, True, False, False]
+    for _ in range(3):
+        tested.record(failed=False)
+    assert states == ["open", "half_open", "closed"]
+    assert tested.allows()
+
+
+def test_a_trial_that_fails_opens_it_for_longer() -> None:
+    clock = Clock()
+    tested, states = breaker(clock)
+    opened(tested)
+    clock.pass_s(1)
+    assert call(tested, failed=True)
+    clock.pass_s(1)
+    assert not tested.allows()
+    clock.pass_s(1)
+    assert tested.allows()
+    assert states == ["open", "half_open", "open", "half_open"]
+
+
+def test_trials_that_never_tell_do_not_keep_it_half_open() -> None:
+    clock = Clock()
+    tested, _ = breaker(clock)
+    opened(tested)
+    clock.pass_s(1)
+    assert [tested.allows() for _ in range(4)] == [True, True, True, False]
+    clock.pass_s(30)
+    assert tested.allows()
