@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 STAMPS := .local/setup
 READY := $(STAMPS)/tools $(STAMPS)/python $(STAMPS)/emulator $(STAMPS)/node
 
+# Some containers set it. Without bytecode, Python compiles aws-cdk-lib anew each time: 5 s a synthesis.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test check bench deploy destroy format generate build clean
 .DEFAULT_GOAL := run
 

@@ -65,6 +65,7 @@ class MiniStack:
             "BIND_HOST": "127.0.0.1",
             "IOT_MTLS_ENABLED": "0",  # else it listens on every address, port 8883
             "TMPDIR": str(scratch),  # it leaves folders behind; this one is wiped
+            "LAMBDA_WARM_TTL_SECONDS": "86400",  # it would end idle workers, which the edge counts on (invoker.py)
             "MINISTACK_REGION": REGION,
             "PYTHONDONTWRITEBYTECODE": "",
         }

@@ -10,6 +10,7 @@ from typing import Any, Final
 _VARIABLE = re.compile(r"\$\{request\.body\.([A-Za-z0-9_]+)\}")
 _STATIC_TEMPLATE_KEY: Final = "$default"
 DEFAULT_ROUTE: Final = "$default"
+_NEEDED_ROUTES: Final = ("$connect", "$disconnect", DEFAULT_ROUTE)
 _FUNCTION_ARN = re.compile(r"arn:[^/]*:function:([^/:]+)")
 
 
@@ -45,7 +46,7 @@ class WebSocketApi:
     def select(self, body: str) -> Route:
         """Return the route of a message: that whose key the selection expression gives, else ``$default``.
 
-        What is not JSON, and a path that is not there, lead to ``$default``:
+        What is not JSON, and a path where there is no plain value, lead to ``$default``:
         docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-routes.html
         """
         try:
@@ -55,7 +56,9 @@ class WebSocketApi:
 
         def value(match: re.Match[str]) -> str:
             found = document.get(match.group(1), "") if isinstance(document, dict) else ""
-            return found if isinstance(found, str) else json.dumps(found)
+            if isinstance(found, str):
+                return found
+            return "" if isinstance(found, list | dict) else json.dumps(found)
 
         return self.routes.get(_VARIABLE.sub(value, self.selection), self.routes[DEFAULT_ROUTE])
 
@@ -69,14 +72,20 @@ def read_api(client: Any, api_id: str) -> WebSocketApi:
     selection = client.get_api(ApiId=api_id)["RouteSelectionExpression"]
     if "$" in _VARIABLE.sub("", selection):
         raise UnsupportedApiError(f"route selection expression {selection}")
-    stage = client.get_stages(ApiId=api_id)["Items"][0]["StageName"]
+    stages = client.get_stages(ApiId=api_id)["Items"]
+    if len(stages) != 1:
+        raise UnsupportedApiError(f"{len(stages)} stages: there must be one")
     integrations = {item["IntegrationId"]: item for item in client.get_integrations(ApiId=api_id)["Items"]}
     routes = {}
     for item in client.get_routes(ApiId=api_id)["Items"]:
-        integration = integrations[item["Target"].removeprefix("integrations/")]
+        integration = integrations.get((item.get("Target") or "").removeprefix("integrations/"))
+        if integration is None:
+            raise UnsupportedApiError(f"route {item['RouteKey']} has no integration")
         responses = client.get_route_responses(ApiId=api_id, RouteId=item["RouteId"])["Items"]
         routes[item["RouteKey"]] = _route(client, api_id, item["RouteKey"], integration, bool(responses))
-    return WebSocketApi(api_id, stage, selection, routes)
+    if missing := [key for key in _NEEDED_ROUTES if key not in routes]:
+        raise UnsupportedApiError(f"no route {', '.join(missing)}")
+    return WebSocketApi(api_id, stages[0]["StageName"], selection, routes)
 
 
 def _route(client: Any, api_id: str, key: str, integration: Mapping[str, Any], responds: bool) -> Route:

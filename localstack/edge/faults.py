@@ -13,7 +13,7 @@ class Fault:
     Attributes:
         delay_s: It takes that much longer.
         status: ``@connections`` answers this instead; an invocation fails.
-        drop: It is answered as if all were well, and nothing is sent.
+        drop: It is answered as if all were well, and nothing is sent; the function is not invoked.
     """
 
     delay_s: float = 0

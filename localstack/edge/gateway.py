@@ -5,6 +5,7 @@ import base64
 import json
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import Coroutine, Mapping
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from localstack.edge.api import Route, WebSocketApi
-from localstack.edge.faults import Faults, NoFaults
+from localstack.edge.faults import Fault, Faults, NoFaults
 from localstack.edge.invoker import InvocationError, Invoker
 from localstack.edge.limits import Limits, TokenBucket
 
@@ -21,17 +22,22 @@ logger = logging.getLogger(__name__)
 CLOSE_GOING_AWAY: Final = 1001
 CLOSE_THROTTLED: Final = 1008
 _CLOSE_NORMAL: Final = 1000
+# AWS's words: github.com/boto/boto3/issues/3789, and recorded events such as those of typelevel/feral.
+_CLOSED_NORMALLY: Final = "Connection Closed Normally"
+_REASONS: Final = {1005: "Client-side close frame status not set"}
+
+# docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html. WebSocket APIs take no
+# other field either: github.com/middyjs/middy/issues/1219.
+_ANSWER_FIELDS: Final = frozenset({"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"})
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110: what a subprotocol's name may be made of
 
 
 class Socket(Protocol):
     """The client's side of a connection."""
 
-    def send(self, text: str) -> None:
-        """Send one message."""
-        ...
-
-    def close(self, code: int, reason: str = "") -> None:
-        """Close it."""
+    @property
+    def is_open(self) -> bool:
+        """Whether neither side has begun to close it."""
         ...
 
     @property
@@ -39,14 +45,37 @@ class Socket(Protocol):
         """What the client has not read yet."""
         ...
 
+    def send(self, text: str) -> None:
+        """Send one message, if it is open."""
+        ...
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Close it, if it is open."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What a client asked when it connected."""
+    """What a client asked when it connected.
 
-    headers: Mapping[str, str]
+    Attributes:
+        headers: By the names that clients write, such as ``Host`` and ``Sec-WebSocket-Key``.
+    """
+
+    headers: Mapping[str, list[str]]
     query: Mapping[str, list[str]]
     source_ip: str
+
+    @property
+    def host(self) -> str:
+        """The name by which the client called."""
+        return self.headers.get("Host", [""])[-1]
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What events and ``@connections`` tell of the client."""
+        agent = self.headers.get("User-Agent")
+        return {"sourceIp": self.source_ip} | ({"userAgent": agent[-1]} if agent else {})
 
 
 @dataclass(slots=True)
@@ -105,17 +134,16 @@ class Gateway:
         connection = Connection(connection_id, handshake, socket, _now_ms(), _now_ms())
         self.connections[connection_id] = connection
         try:
-            answer = await self._invoke(self.api.routes["$connect"], self._event(connection, "$connect", "CONNECT"))
-            status = int(answer["statusCode"])
-        except (InvocationError, TypeError, KeyError, ValueError) as error:
+            answer = await self._invoke(self.api.routes["$connect"], self._connect_event(connection))
+            status, protocol = int(answer["statusCode"]), _subprotocol(answer)
+        except InvocationError as error:
             logger.error("$connect failed: %s", error)
-            status, answer = 502, {}
+            # As clients of AWS see it: github.com/serverless/serverless-websockets-plugin/issues/13.
+            status, protocol = 502, {}
         if not 200 <= status < 300:
             del self.connections[connection_id]
             return status, {}, None
-        headers = {str(name).lower(): str(value) for name, value in (answer.get("headers") or {}).items()}
-        protocol = headers.get("sec-websocket-protocol")
-        return 101, {} if protocol is None else {"Sec-WebSocket-Protocol": protocol}, connection
+        return 101, protocol, connection
 
     def opened(self, connection: Connection) -> None:
         """The client has been answered: from now on it can be posted to, and time runs."""
@@ -167,7 +195,7 @@ class Gateway:
         Raises:
             GoneError: There is no such connection.
         """
-        self._live(connection_id).socket.close(_CLOSE_NORMAL)
+        self._live(connection_id).socket.close(_CLOSE_NORMAL, _CLOSED_NORMALLY)
 
     async def drain(self) -> None:
         """Wait for what the functions are doing."""
@@ -176,14 +204,14 @@ class Gateway:
 
     def _live(self, connection_id: str) -> Connection:
         connection = self.connections.get(connection_id)
-        if connection is None or not connection.live:
+        if connection is None or not connection.live or not connection.socket.is_open:
             raise GoneError
         return connection
 
     async def _message(self, connection: Connection, text: str) -> None:
         route = self.api.select(text)
         event = self._event(connection, route.key, "MESSAGE") | {"body": text}
-        event["requestContext"] |= {"messageId": _request_id(), "messageDirection": "IN"}
+        event["requestContext"]["messageId"] = _request_id()
         try:
             answer = await self._invoke(route, event)
         except InvocationError as error:
@@ -193,66 +221,77 @@ class Gateway:
         else:
             if not route.responds:
                 return
-        body = answer.get("body") if isinstance(answer, dict) else None
-        if body and connection.connection_id in self.connections:
+        if body := answer.get("body"):
             connection.last_active_at_ms = _now_ms()
-            connection.socket.send(body if isinstance(body, str) else json.dumps(body))
+            connection.socket.send(body)
 
     async def _disconnect(self, connection: Connection, code: int, reason: str) -> None:
-        event = self._event(connection, "$disconnect", "DISCONNECT")
-        event["requestContext"] |= {"disconnectStatusCode": code, "disconnectReason": reason}
+        headers = {"Host": [connection.handshake.host], "x-api-key": [""], "X-Forwarded-For": [""], "x-restapi": [""]}
+        event = self._event(connection, "$disconnect", "DISCONNECT") | _headers(headers)
+        event["requestContext"] |= {
+            "disconnectStatusCode": code,
+            "disconnectReason": reason or _REASONS.get(code, ""),
+        }
         try:
             await self._invoke(self.api.routes["$disconnect"], event)
         except InvocationError as error:
             logger.error("$disconnect failed: %s", error)
 
-    async def _invoke(self, route: Route, event: dict[str, Any]) -> Any:
+    async def _invoke(self, route: Route, event: dict[str, Any]) -> dict[str, Any]:
+        """Return what the route's integration answers.
+
+        Raises:
+            InvocationError: It failed, took too long, or answered in no form that API Gateway takes.
+        """
         if route.function is None:
             return {"body": route.mock_body}
-        if fault := self.faults.next("invoke"):
-            await asyncio.sleep(fault.delay_s)
-            if fault.status is not None:
-                raise InvocationError("a fault on purpose")
         try:
-            timeout_s = self.limits.integration_timeout_s
-            return await asyncio.wait_for(self._invoker.invoke(route.function, event), timeout_s)
+            answer = await asyncio.wait_for(self._call(route.function, event), self.limits.integration_timeout_s)
         except TimeoutError:
             raise InvocationError("integration timeout") from None
+        return _checked(answer)
+
+    async def _call(self, function: str, event: dict[str, Any]) -> Any:
+        fault = self.faults.next("invoke") or Fault()
+        await asyncio.sleep(fault.delay_s)
+        if fault.status is not None:
+            raise InvocationError("a fault on purpose")
+        return {"statusCode": 200} if fault.drop else await self._invoker.invoke(function, event)
+
+    def _connect_event(self, connection: Connection) -> dict[str, Any]:
+        query = connection.handshake.query
+        event = self._event(connection, "$connect", "CONNECT") | _headers(connection.handshake.headers)
+        if query:
+            event["queryStringParameters"] = {name: values[-1] for name, values in query.items()}
+            event["multiValueQueryStringParameters"] = dict(query)
+        return event
 
     def _event(self, connection: Connection, route_key: str, kind: str) -> dict[str, Any]:
-        """Return the event of a proxy integration.
+        """Return what events of a proxy integration have in common.
 
-        Source: docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-integration-requests.html
+        Source: docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-integration-requests.html, and
+        recorded ones: gist.github.com/noid11/4aa8933d0b5cdbcc09d377c5d65d28c1. What AWS's own proxies add to the
+        headers (X-Forwarded-For and its like, the trace id) is not imitated.
         """
-        request_id = _request_id()
-        event: dict[str, Any] = {
+        request_id, now_ms = _request_id(), _now_ms()
+        return {
             "requestContext": {
                 "routeKey": route_key,
                 "eventType": kind,
+                "messageDirection": "IN",
                 "connectionId": connection.connection_id,
                 "connectedAt": connection.connected_at_ms,
                 "requestId": request_id,
                 "extendedRequestId": request_id,
-                "requestTimeEpoch": _now_ms(),
+                "requestTime": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now_ms // 1000)),
+                "requestTimeEpoch": now_ms,
                 "stage": self.api.stage,
                 "apiId": self.api.api_id,
-                "domainName": connection.handshake.headers.get("host", ""),
-                "identity": {
-                    "sourceIp": connection.handshake.source_ip,
-                    "userAgent": connection.handshake.headers.get("user-agent", ""),
-                },
+                "domainName": connection.handshake.host,
+                "identity": connection.handshake.identity,
             },
             "isBase64Encoded": False,
         }
-        if kind == "CONNECT":
-            headers, query = connection.handshake.headers, connection.handshake.query
-            event |= {
-                "headers": dict(headers),
-                "multiValueHeaders": {name: [value] for name, value in headers.items()},
-                "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
-                "multiValueQueryStringParameters": dict(query) or None,
-            }
-        return event
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -274,6 +313,33 @@ class Gateway:
 
 def _request_id() -> str:
     return uuid.uuid4().hex[:15] + "="
+
+
+def _headers(values: Mapping[str, list[str]]) -> dict[str, Any]:
+    return {"headers": {name: several[-1] for name, several in values.items()}, "multiValueHeaders": dict(values)}
+
+
+def _checked(answer: Any) -> dict[str, Any]:
+    if not isinstance(answer, dict) or not answer.keys() <= _ANSWER_FIELDS:
+        raise InvocationError("malformed answer: no object, or fields that no proxy answer has")
+    if not re.fullmatch("[2-5][0-9]{2}", str(answer.get("statusCode"))):
+        raise InvocationError("malformed answer: statusCode")
+    if not isinstance(answer.get("body"), str | None) or not isinstance(answer.get("headers"), dict | None):
+        raise InvocationError("malformed answer: body must be text, headers an object")
+    return answer
+
+
+def _subprotocol(answer: Mapping[str, Any]) -> dict[str, str]:
+    """Return the one header of ``$connect``'s answer that goes to the client.
+
+    Source: docs.aws.amazon.com/apigateway/latest/developerguide/websocket-connect-route-subprotocol.html
+    """
+    for name, value in (answer.get("headers") or {}).items():
+        if name.lower() == "sec-websocket-protocol":
+            if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+                raise InvocationError("malformed answer: Sec-WebSocket-Protocol")
+            return {"Sec-WebSocket-Protocol": value}
+    return {}
 
 
 def _error_body(connection: Connection, request_id: str) -> str:

@@ -1,6 +1,7 @@
 """What API Gateway enforces and the emulator does not. AWS's figures are the defaults; tests shorten them."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -28,13 +29,13 @@ class Limits:
 class TokenBucket:
     """Lets through ``rate`` a second, and up to ``burst`` at once."""
 
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate, self._burst = rate, burst
-        self._tokens, self._at_s = burst, time.monotonic()
+    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._burst, self._clock = rate, burst, clock
+        self._tokens, self._at_s = burst, clock()
 
     def take(self) -> bool:
         """Take one; return whether there was one."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         self._tokens = min(self._burst, self._tokens + (now_s - self._at_s) * self._rate)
         self._at_s = now_s
         if self._tokens < 1:

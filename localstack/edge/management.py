@@ -38,10 +38,7 @@ def routes(gateway: Gateway) -> list[Route]:
             {
                 "connectedAt": _iso(connection.connected_at_ms),
                 "lastActiveAt": _iso(connection.last_active_at_ms),
-                "identity": {
-                    "sourceIp": connection.handshake.source_ip,
-                    "userAgent": connection.handshake.headers.get("user-agent", ""),
-                },
+                "identity": connection.handshake.identity,
             }
         )
 

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.aws import translated
-from shared.domain.publication import Publication
+from shared.domain.publication import Publication, identity
 from shared.errors import UnavailableError
 from shared.ports import Delivery, Lane, LaneRecord
 from shared.protocol.encode import to_json
@@ -40,7 +40,7 @@ class SqsLaneQueue:
                 # Both ids take at most 128 characters, a channel has up to 200:
                 # docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
                 MessageGroupId=_hex(channel),
-                MessageDeduplicationId=_hex(f"{channel}\0{publication.user_id}\0{publication.message_id}"),
+                MessageDeduplicationId=_hex(f"{channel} {identity(publication.user_id, publication.message_id)}"),
             )
 
 

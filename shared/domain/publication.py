@@ -114,9 +114,14 @@ class Entry:
         }
 
 
+def identity(user_id: str, message_id: str) -> str:
+    """Return what a publication has in its channel alone. Both ids may have any character: so their border is told."""
+    return f"{len(user_id)}:{user_id}{message_id}"
+
+
 def fingerprint(user_id: str, message_id: str) -> bytes:
     """Return the 8 bytes by which a publication is known again within its channel.
 
     8 bytes: among the 64 that a publication is compared with, a false match has a chance of 64 in 2**64.
     """
-    return hashlib.blake2b(f"{user_id}\0{message_id}".encode(), digest_size=8).digest()
+    return hashlib.blake2b(identity(user_id, message_id).encode(), digest_size=8).digest()

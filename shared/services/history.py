@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, takewhile
+from itertools import chain, islice, takewhile
 from typing import Any, Final
 
 from shared.domain.publication import Entry, StreamPosition
@@ -69,7 +69,9 @@ class History:
     def latest(self, channel: str, count: int, *, max_bytes: int = PAGE_MAX_BYTES) -> tuple[StreamPosition, Page]:
         """Return the newest ``count`` publications in ascending order: fewer if they don't fit."""
         end = self.streams.end(channel)
-        page = _fit(self._kept_before(channel, end, end.tail.end + 1), channel, self._epoch(end), count, max_bytes)
+        # Not one entry beyond ``count`` is looked at: most subscribe without history, and reading is paid for by size.
+        entries = islice(self._kept_before(channel, end, end.tail.end + 1), count)
+        page = _fit(entries, channel, self._epoch(end), count, max_bytes)
         return self.streams.position(end), Page(page.publications[::-1], False, page.size_bytes)
 
     def read(

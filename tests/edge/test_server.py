@@ -1,0 +1,160 @@
+"""One port for the page, the app and the sockets; and what strangers throw at it."""
+
+import socket
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from websockets.frames import Opcode
+
+from tests.edge.conftest import Serve
+from tests.edge.running import DEADLINE_S, RawClient, RunningEdge
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    (tmp_path / "page" / "assets").mkdir(parents=True)
+    (tmp_path / "secret.txt").write_text("secret")
+    (tmp_path / "page" / "index.html").write_text("<h1>Tidewire</h1>")
+    (tmp_path / "page" / "assets" / "app.js").write_text("let x")
+    return tmp_path / "page"
+
+
+@pytest.fixture
+def http(serve: Serve, page: Path) -> httpx.Client:
+    return httpx.Client(base_url=f"http://127.0.0.1:{serve(page=page).port}", timeout=DEADLINE_S)
+
+
+class TestPaths:
+    @pytest.mark.parametrize(
+        ("path", "kind"), [("/", "text/html"), ("/index.html", "text/html"), ("/assets/app.js", "javascript")]
+    )
+    def test_the_page_s_files_are_served(self, http: httpx.Client, path: str, kind: str) -> None:
+        with http:
+            answer = http.get(path)
+        assert answer.status_code == 200
+        assert kind in answer.headers["content-type"]
+
+    @pytest.mark.parametrize("path", ["/v1/poll", "/healthz", "/nothing", "/assets/", "/v1/ws"])
+    def test_every_other_path_is_the_app_s(self, http: httpx.Client, path: str) -> None:
+        with http:
+            assert http.post(path).json() == {"method": "POST", "path": path}
+
+    @pytest.mark.parametrize(
+        "path", ["/../secret.txt", "/assets/../../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt"]
+    )
+    def test_no_path_leads_out_of_the_page(self, serve: Serve, page: Path, path: str) -> None:
+        edge = serve(page=page)
+        with edge.tcp() as client:  # httpx would tidy the path
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            with client.makefile("rb") as answer:
+                assert b"secret" not in answer.read().replace(path.encode(), b"").replace(b"/secret.txt", b"")
+
+    @pytest.mark.parametrize("page", [None, Path("/nonexistent")], ids=["none", "not built"])
+    def test_without_a_page_all_is_the_app_s(self, serve: Serve, page: Path | None) -> None:
+        answer = httpx.get(f"http://127.0.0.1:{serve(page=page).port}/")
+        assert answer.json() == {"method": "GET", "path": "/"}
+
+    def test_requests_and_sockets_share_a_kept_connection(self, edge: RunningEdge) -> None:
+        """A browser may upgrade the connection on which it has fetched the page."""
+        with RawClient(edge) as client:
+            client.socket.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.answer() == 200
+            client.ask()
+            assert client.answer() == 101
+            client.send(Opcode.TEXT, b"hello")
+            assert client.read() == (Opcode.TEXT, b"hello")
+
+
+def hears(edge: RunningEdge) -> bool:
+    """Whether the edge still serves."""
+    with edge.connect() as client:
+        client.send("still there?")
+        return client.recv(DEADLINE_S) == "still there?"
+
+
+class TestStrangers:
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(garbage=st.binary(max_size=300))
+    def test_bytes_that_are_no_request(self, edge: RunningEdge, garbage: bytes) -> None:
+        with edge.tcp() as client:
+            client.sendall(garbage)
+            client.shutdown(socket.SHUT_WR)
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(garbage=st.binary(min_size=1, max_size=300))
+    def test_bytes_that_are_no_frames(self, edge: RunningEdge, garbage: bytes) -> None:
+        with RawClient(edge) as client:
+            client.ask()
+            assert client.answer() == 101
+            client.socket.sendall(garbage)
+            client.socket.shutdown(socket.SHUT_WR)
+            assert client.is_cut_off()
+
+    def test_after_all_that_it_serves_on(self, edge: RunningEdge) -> None:
+        for garbage in (b"\0" * 1000, b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET / HTTP/9.9\r\n\r\n"):
+            with edge.tcp() as client:
+                client.sendall(garbage)
+        assert hears(edge)
+
+    def test_an_unmasked_frame_is_a_1002(self, edge: RunningEdge) -> None:
+        with RawClient(edge) as client:
+            client.ask()
+            client.answer()
+            client.socket.sendall(b"\x81\x01x")
+            assert client.read_close() == 1002
+
+    def test_those_who_dawdle_hold_up_nobody(self, edge: RunningEdge) -> None:
+        with edge.tcp() as silent, edge.tcp() as slow, RawClient(edge) as half_a_frame:
+            slow.sendall(b"GET / HTTP/1.1\r\nHos")
+            half_a_frame.ask()
+            half_a_frame.answer()
+            half_a_frame.socket.sendall(b"\x81\xfe\x10")
+            assert hears(edge)
+            edge.stop()
+            assert silent.recv(1) == b""
+            assert slow.recv(1) == b""
+
+    def test_a_frame_may_come_byte_by_byte(self, edge: RunningEdge) -> None:
+        with RawClient(edge) as client:
+            client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.ask()
+            client.answer()
+            for byte in b"\x81\x85\x00\x00\x00\x00hello":
+                client.socket.sendall(bytes([byte]))
+            assert client.read() == (Opcode.TEXT, b"hello")
+
+    def test_empty_fragments_without_end_take_no_memory(self, edge: RunningEdge) -> None:
+        with RawClient(edge) as client:
+            client.ask()
+            client.answer()
+            client.send(Opcode.TEXT, b"x", fin=False)
+            for _ in range(20_000):
+                client.send(Opcode.CONT, b"", fin=False)
+            client.send(Opcode.CONT, b"y")
+            assert client.read() == (Opcode.TEXT, b"xy")
+
+
+class TestStop:
+    def test_it_returns_when_the_port_is_free(self, edge: RunningEdge) -> None:
+        with edge.connect():
+            edge.stop()
+        with pytest.raises(ConnectionRefusedError):
+            edge.tcp()
+
+    def test_no_thread_is_left(self, serve: Serve) -> None:
+        before = threading.active_count()
+        edge = serve()
+        edge.visit()
+        edge.stop()
+        assert threading.active_count() <= before
+
+    def test_what_functions_are_doing_is_waited_for(self, edge: RunningEdge) -> None:
+        with edge.connect() as client:
+            client.send("x")
+            edge.invoker.wait("MESSAGE")
+        edge.stop()
+        assert len(edge.invoker.of("DISCONNECT")) == 1
