@@ -13,6 +13,7 @@ from shared import namespaces
 from shared.adapters import telemetry
 from shared.adapters.apigateway import ApiGatewayTransport
 from shared.adapters.aws import CLIENT_CONFIG, guarded
+from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
 from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
@@ -23,10 +24,13 @@ from shared.ports import TokenVerifier
 from shared.services.append import Append
 from shared.services.fan_out import FanOut
 from shared.services.history import History
+from shared.services.janitor import Deadlines, Janitor
+from shared.services.limits import RateLimits
 from shared.services.publish import Publishing
 from shared.services.publish_worker import PublishWorker
+from shared.services.purge import Purge
 from shared.services.receipts import Reading, Receipts
-from shared.services.sessions import Deadlines, Sessions
+from shared.services.sessions import Sessions
 from shared.services.streams import Streams
 from shared.services.subscribe import Subscriptions
 from shared.settings import Settings
@@ -130,9 +134,16 @@ class Services:
             fan_out=self.fan_out,
             connections=self.connections,
             receipts=self.receipts,
+            limits=self.limits,
             metrics=self.metrics,
             now_ms=now_ms,
         )
+
+    @cached_property
+    def limits(self) -> RateLimits:
+        """Who may send how much."""
+        buckets = DynamoDbBucketStore(self._dynamodb, self.settings.limits_table)
+        return RateLimits(buckets, self.namespaces, self.metrics, now_ms)
 
     @cached_property
     def publish_worker(self) -> PublishWorker:
@@ -160,6 +171,11 @@ class Services:
         return Reading(markers, self.history, self.receipts)
 
     @cached_property
+    def purge(self) -> Purge:
+        """Ends streams."""
+        return Purge(self.streams, self.bus)
+
+    @cached_property
     def subscriptions(self) -> Subscriptions:
         """Who is subscribed to what."""
         return Subscriptions(self.connections, self.history, self.metrics)
@@ -180,7 +196,12 @@ class Services:
     @cached_property
     def deadlines(self) -> Deadlines:
         """Closes who has not said who they are."""
-        return Deadlines(self.connections, self.transport, self.metrics, now_ms)
+        return Deadlines(self.connections, self.transport, self.metrics)
+
+    @cached_property
+    def janitor(self) -> Janitor:
+        """Finds connections that never said goodbye."""
+        return Janitor(self.connections, self.sessions, self.transport, self.metrics, now_ms)
 
     @cached_property
     def dispatcher(self) -> "Dispatcher":
@@ -194,6 +215,7 @@ class Services:
             publishing=self.publishing,
             history=self.history,
             reading=self.reading,
+            limits=self.limits,
             metrics=self.metrics,
             now_ms=now_ms,
             on_failure=telemetry.failure,

@@ -37,6 +37,9 @@ class Namespace:
     state_strategy: StateStrategy = "merge"
     publish_rate_per_s: float = 50.0
     publish_burst: int = 100
+    channel_rate_per_s: float = 500.0
+    channel_burst: int = 1000
+    max_subscribers: int = 0
     pace_ms: int = 0
 
 
@@ -55,6 +58,9 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "recovery_limit": (1, 300),
     "publish_rate_per_s": (0.1, 10_000),
     "publish_burst": (1, 100_000),
+    "channel_rate_per_s": (0.1, 10_000),
+    "channel_burst": (1, 100_000),
+    "max_subscribers": (0, 1_000),  # each subscription counts those that are there: small rooms alone
     "pace_ms": (0, 1_000),  # the worker's function may run 5 s
 }
 _SETTINGS: Final = tuple(field.name for field in fields(Namespace))
@@ -133,7 +139,7 @@ class _Reader:
                 raise self.error(where, key, f"must be one of {', '.join(_CHOICES[key])}")
             return value
         low, high = _RANGES[key]
-        kind = float if key == "publish_rate_per_s" else int
+        kind = float if key.endswith("_per_s") else int
         number = isinstance(value, (int, float)) if kind is float else isinstance(value, int)
         if not number or isinstance(value, bool) or not low <= value <= high:
             what = "a number" if kind is float else "a whole number"

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from shared.domain.connection import Connection, Session
 from shared.domain.principal import Principal
 from shared.domain.publication import Publication, StreamPosition
+from shared.domain.rate import Rate
 from shared.domain.segment import Segment
 
 Lane = Literal["high", "normal", "low"]
@@ -135,6 +136,22 @@ class ConnectionStore(Protocol):
         """Spread new subscribers over this many shards (a power of two) if there are fewer: the number only grows."""
         ...
 
+    def remind(self, connection_id: str, *, minute: int) -> None:
+        """Have the connection be due in that minute (of Unix time)."""
+        ...
+
+    def due(self, minute: int) -> Iterator[str]:
+        """Yield the connections that are due in that minute."""
+        ...
+
+    def swept_minute(self) -> int:
+        """Return the last minute whose due connections were looked at; 0 if none ever was."""
+        ...
+
+    def mark_swept(self, minute: int) -> None:
+        """Remember that minute."""
+        ...
+
     def put_session(self, session: Session) -> None:
         """Write the session."""
         ...
@@ -165,6 +182,18 @@ class ApiKeyStore(Protocol):
 
     def find(self, key: str) -> Principal | None:
         """Return whose key it is, or ``None``."""
+        ...
+
+
+class BucketStore(Protocol):
+    """Token buckets that all processes share."""
+
+    def take(self, key: str, rate: Rate, tokens: int, *, now_ms: int) -> float:
+        """Take tokens from a bucket: all of them or none.
+
+        Returns:
+            0 if they were taken, else in how many milliseconds they will be there.
+        """
         ...
 
 
@@ -302,6 +331,10 @@ class ConnectionTransport(Protocol):
         Raises:
             ConnectionGoneError: There is no such connection (any more).
         """
+        ...
+
+    def is_open(self, connection_id: str) -> bool:
+        """Ask whether it is there."""
         ...
 
     def close(self, connection_id: str) -> None:

@@ -24,11 +24,14 @@ _MODELS: Final[tuple[type[Model], ...]] = (
     requests.Subscribe,
     requests.Unsubscribe,
     requests.Publish,
+    requests.Send,
+    requests.Ack,
     requests.History,
     requests.Sync,
     requests.Ping,
     server.Reply,
     server.Event,
+    server.Receipt,
     server.System,
     server.Pong,
     server.HelloResult,
@@ -37,8 +40,8 @@ _MODELS: Final[tuple[type[Model], ...]] = (
     server.HistoryResult,
     server.SyncResult,
 )
-_REQUESTS: Final = tuple(model.__name__ for model in _MODELS[:7])
-_PUSHES: Final = ("Event", "System", "Pong")
+_REQUESTS: Final = tuple(model.__name__ for model in _MODELS[:9])
+_PUSHES: Final = ("Event", "Receipt", "System", "Pong")
 _REF: Final = "#/$defs/{model}"
 
 

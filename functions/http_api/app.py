@@ -56,6 +56,7 @@ def create_app(services: Services) -> FastAPI:
     app.post("/v1/tickets")(issue_ticket)
     app.post("/v1/publish")(publish)
     app.get("/v1/channels/{channel}/history")(history)
+    app.delete("/v1/channels/{channel}", status_code=204)(purge)
     app.get("/v1/config")(config)
     app.get("/healthz")(healthz)
     app.get("/readyz", responses={503: {"model": Health}})(readyz)
@@ -120,6 +121,11 @@ def history(
     since = None if since_epoch is None or since_offset is None else StreamPosition(since_epoch, since_offset)
     position, page = services.history.read(channel, since, limit=limit, reverse=reverse)
     return JSONResponse({"publications": page.publications, "position": position.to_wire(), "more": page.more})
+
+
+def purge(services: ServicesDep, principal: Caller, channel: Annotated[str, Depends(_channel)]) -> None:
+    """End a channel's stream: what was in it is gone, and a new epoch begins. For admins."""
+    services.purge.purge(principal, channel)
 
 
 def config(services: ServicesDep) -> ConfigAnswer:

@@ -1,17 +1,22 @@
-"""The deadline queue's consumer: closes connections that did not say in time who they are."""
+"""Two duties: the deadline queue, for connections that must have said who they are; and a sweep every minute."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from shared import bootstrap
 from shared.adapters.telemetry import failure, observed
 
-bootstrap.prewarm("deadlines")
+bootstrap.prewarm("deadlines", "janitor")
+
+_TIME_TO_END_MS: Final = 15_000  # what one minute's connections may still take
 
 
 @observed
-def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Check each connection whose time is up."""
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None:
+    """Check each connection whose deadline is up; without records, sweep."""
+    if "Records" not in event:
+        bootstrap.services().janitor.sweep(lambda: context.get_remaining_time_in_millis() > _TIME_TO_END_MS)
+        return None
     failed = []
     for record in event["Records"]:
         try:

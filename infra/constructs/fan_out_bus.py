@@ -13,7 +13,7 @@ from infra.constructs.queues import dead_letter_queue, standard_queue
 from shared import contract
 
 _FAN_OUT_TIMEOUT_S = 60
-_JANITOR_TIMEOUT_S = 10
+_JANITOR_TIMEOUT_S = 60
 
 
 class FanOutBus(Construct):
@@ -41,6 +41,13 @@ class FanOutBus(Construct):
         self._listen(bus)
         self.fan_out.add_event_source(SqsEventSource(self.deliveries, batch_size=1, report_batch_item_failures=True))
         self.janitor.add_event_source(SqsEventSource(self.deadlines, batch_size=10, report_batch_item_failures=True))
+        # A sweep that comes late finds more to do: none is worth trying again.
+        events.Rule(
+            self,
+            "EveryMinute",
+            schedule=events.Schedule.rate(Duration.minutes(1)),
+            targets=[targets.LambdaFunction(self.janitor, retry_attempts=0)],
+        )
         # A delivery that is left goes back to the function's own queue, a few times by our own count. Lambda would stop
         # such a loop after about 16 turns: docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
         function = self.fan_out.node.default_child

@@ -39,7 +39,7 @@ class HttpApi(Construct):
         store.connections.grant_read_write_data(self.function)
         store.streams.grant_read_write_data(self.function)
         store.presence.grant_read_write_data(self.function)
-        store.limits.grant_read_data(self.function)
+        store.limits.grant_read_write_data(self.function)
         functions.token_secret.grant_read(self.function)
         self.api = apigw.HttpApi(
             self,

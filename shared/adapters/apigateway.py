@@ -24,6 +24,16 @@ class ApiGatewayTransport:
         except ClientError as error:
             raise _gone_or(error) from error
 
+    def is_open(self, connection_id: str) -> bool:
+        try:
+            with translated():
+                self._client.get_connection(ConnectionId=connection_id)
+        except ClientError as error:
+            if isinstance(_gone_or(error), ConnectionGoneError):
+                return False
+            raise
+        return True
+
     def close(self, connection_id: str) -> None:
         try:
             with translated():

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _META: Final = "META"
 _SUBSCRIPTION: Final = "SUBSCRIPTION#"
+_JANITOR: Final = "JANITOR"
+_DUE_KEPT_MINUTES: Final = 180  # longer than the janitor looks back
 _BATCH_WRITE_MAX: Final = 25  # docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 _BATCH_TRIES: Final = 5
 # Sorts before every connection's id, so that the first page of shard 0 tells it.
@@ -43,6 +45,8 @@ class DynamoDbConnectionStore:
         pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  shard N, expires_at_s N
         pk CHANNEL#<channel>#<shard>  sk <connection id>     expires_at_s N
         pk CHANNEL#<channel>#0    sk !SHARDS                 shards N: how many there are, if more than one
+        pk DUE#<minute>           sk <connection id>         expires_at_s N
+        pk JANITOR                sk META                    minute N
         pk SESSION#<id>           sk META                    user_id S, connection_id S, expires_at_s N
     """
 
@@ -142,6 +146,23 @@ class DynamoDbConnectionStore:
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
+
+    def remind(self, connection_id: str, *, minute: int) -> None:
+        expires_at_s = (minute + _DUE_KEPT_MINUTES) * 60
+        item = _key(f"DUE#{minute}", connection_id) | {TTL_ATTRIBUTE: {"N": str(expires_at_s)}}
+        with translated():
+            self._client.put_item(TableName=self._table, Item=item)
+
+    def due(self, minute: int) -> Iterator[str]:
+        return (item[SK]["S"] for item in self._query(f"DUE#{minute}"))
+
+    def swept_minute(self) -> int:
+        item = self._get_item(_JANITOR, _META)
+        return int(item["minute"]["N"]) if item else 0
+
+    def mark_swept(self, minute: int) -> None:
+        with translated():
+            self._client.put_item(TableName=self._table, Item=_key(_JANITOR, _META) | {"minute": {"N": str(minute)}})
 
     def put_session(self, session: Session) -> None:
         item = _key(f"SESSION#{session.session_id}", _META) | {

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from shared.domain.connection import Connection, Session
 from shared.domain.principal import Principal
 from shared.domain.publication import Publication, StreamPosition
+from shared.domain.rate import Rate
 from shared.domain.segment import Segment
 from shared.errors import ConnectionGoneError
 from shared.ports import Broadcast, Delivery, Lane, LaneRecord, Shard, Stream, StreamConflictError
@@ -63,6 +64,8 @@ class MemoryConnectionStore:
         self.connections: dict[str, Connection] = {}
         self.sessions: dict[str, Session] = {}
         self.channels: dict[str, dict[str, int]] = defaultdict(dict)
+        self.reminders: dict[int, set[str]] = defaultdict(set)
+        self.swept = 0
         self.shards: dict[str, int] = defaultdict(lambda: 1)
         self.listed: dict[str, dict[str, int]] = defaultdict(dict)
 
@@ -113,6 +116,18 @@ class MemoryConnectionStore:
     def grow(self, channel: str, shards: int) -> None:
         self.shards[channel] = max(self.shards[channel], shards)
 
+    def remind(self, connection_id: str, *, minute: int) -> None:
+        self.reminders[minute].add(connection_id)
+
+    def due(self, minute: int) -> Iterator[str]:
+        yield from sorted(self.reminders[minute])
+
+    def swept_minute(self) -> int:
+        return self.swept
+
+    def mark_swept(self, minute: int) -> None:
+        self.swept = minute
+
     def put_session(self, session: Session) -> None:
         self.sessions[session.session_id] = session
 
@@ -133,6 +148,26 @@ class MemoryTicketStore:
     def redeem(self, ticket: str, *, now_s: int) -> Principal | None:
         principal, expires_at_s = self._tickets.pop(ticket, (None, 0))
         return principal if expires_at_s > now_s else None
+
+
+class MemoryBucketStore:
+    """Buckets in a dictionary.
+
+    Attributes:
+        asked: How often tokens were asked for.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._full_at_ms: dict[str, float] = {}
+
+    def take(self, key: str, rate: Rate, tokens: int, *, now_ms: int) -> float:
+        self.asked += 1
+        before_ms = self._full_at_ms.get(key, 0)
+        wait_ms = rate.wait_ms(before_ms, now_ms, tokens)
+        if not wait_ms:
+            self._full_at_ms[key] = rate.full_at_ms(before_ms, now_ms, tokens)
+        return wait_ms
 
 
 class MemoryApiKeyStore:
@@ -235,6 +270,9 @@ class MemoryTransport:
         if connection_id not in self.inboxes:
             raise ConnectionGoneError
         self.inboxes[connection_id].append(message)
+
+    def is_open(self, connection_id: str) -> bool:
+        return connection_id in self.inboxes
 
     def close(self, connection_id: str) -> None:
         if self.inboxes.pop(connection_id, None) is None:

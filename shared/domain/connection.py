@@ -11,6 +11,8 @@ CONNECTION_MAX_AGE_S: Final = 7200
 # ... and one on which nothing passed for 10 minutes (same table): clients are to send something every 9.
 HEARTBEAT_S: Final = 540
 SESSION_GRACE_S: Final = 120  # a session lives this long after its last connection
+# Half a minute and more after that, whoever was silent is asked about: then the gateway knows.
+CHECK_AFTER_S: Final = 640
 AUTHENTICATION_DEADLINE_S: Final = 10  # who has not said who they are by then is closed
 
 

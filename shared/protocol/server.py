@@ -16,6 +16,7 @@ class Sender(Model):
 
     user_id: str
     connection_id: str | None
+    claims: dict[str, Any] | None = None
 
 
 class EventFields(Model):
@@ -45,6 +46,7 @@ class Event(EventFields):
     epoch: str | None = None
     offset: int | None = None
     prev_offset: int | None = None
+    covers_from: int | None = None
     ephemeral: Literal[True] | None = None
 
 
@@ -52,11 +54,26 @@ class System(Model):
     """The connection's own affairs."""
 
     type: Literal["system"]
-    event: Literal["disconnect"]
-    code: int
-    name: str
-    reconnect: bool
+    event: Literal["disconnect", "lagged", "resubscribe"]
+    code: int | None = None
+    name: str | None = None
+    reconnect: bool | None = None
     after_ms: int | None = None
+    channel: str | None = None
+    position: Position | None = None
+    reason: str | None = None
+
+
+class Receipt(Model):
+    """What became of a publication whose sender asked."""
+
+    type: Literal["receipt"]
+    channel: str
+    message_id: str
+    status: Literal["stored", "read", "failed"]
+    position: Position | None = None
+    user_id: str | None = None
+    error: ErrorObject | None = None
 
 
 class Pong(Model):
@@ -145,4 +162,4 @@ class Reply(Model):
     error: ErrorObject | None = None
 
 
-Push = Annotated[Event | System | Pong, Field(discriminator="type")]
+Push = Annotated[Event | Receipt | System | Pong, Field(discriminator="type")]

@@ -2,21 +2,43 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from shared.domain.connection import Connection
 from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
-from shared.errors import ForbiddenError, InternalError, TidewireError, UnauthenticatedError, UnsupportedProtocolError
+from shared.errors import (
+    ForbiddenError,
+    InternalError,
+    TidewireError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnsupportedProtocolError,
+)
 from shared.ports import ConnectionStore, Metrics
 from shared.protocol import requests
 from shared.protocol.decode import parse, request_id, validate
 from shared.protocol.limits import PROTOCOL_VERSION
 from shared.services.history import History
+from shared.services.limits import RateLimits
 from shared.services.publish import Publishing, PublishRequest, SendRequest
 from shared.services.receipts import Reading
 from shared.services.sessions import HelloRequest, Sessions
 from shared.services.subscribe import SubscribeRequest, Subscriptions
+
+# A live socket can lose its record: API Gateway answered a push with 410 by mistake, or the record expired. Nothing
+# reaches it then, so the client has to be told to come back: with its session, and what it asked for asked again.
+_CONNECTION_UNKNOWN: Final = {
+    "type": "system",
+    "event": "disconnect",
+    "code": 3004,
+    "name": "connection_unknown",
+    "reconnect": True,
+}
+
+
+class _ConnectionUnknownError(UnavailableError):
+    """Nothing was done."""
 
 
 @dataclass(slots=True)
@@ -46,6 +68,7 @@ class Dispatcher:
     publishing: Publishing
     history: History
     reading: Reading
+    limits: RateLimits
     metrics: Metrics
     now_ms: Callable[[], int]
     on_failure: Callable[[Exception], None]
@@ -58,6 +81,8 @@ class Dispatcher:
             return [self._error(None, error)]
         try:
             caller = self._caller(connection_id)
+        except _ConnectionUnknownError as error:
+            return [*(self._error(request_id(frame), error) for frame in frames), _CONNECTION_UNKNOWN]
         except TidewireError as error:
             return [self._error(request_id(frame), error) for frame in frames]
         except Exception as error:
@@ -68,13 +93,14 @@ class Dispatcher:
     def _caller(self, connection_id: str) -> _Caller:
         connection = self.connections.get(connection_id)
         if connection is None:
-            raise UnauthenticatedError("the connection has ended")
+            raise _ConnectionUnknownError("the server does not know this connection any more: open a new one")
         return _Caller(connection)
 
     def _answer(self, caller: _Caller, frame: Any) -> dict[str, Any]:
         try:
             request = validate(frame)
             self.metrics.count("Requests")
+            self.limits.request(caller.connection.connection_id)
             if isinstance(request, requests.Ping):
                 return {"type": "pong"} | ({} if request.id is None else {"id": request.id})
             return {"type": "reply", "id": request.id, "result": self._result(caller, request)}

@@ -13,6 +13,7 @@ from shared.namespaces import Namespaces
 from shared.ports import Broadcast, ConnectionStore, EventBus, LaneQueue, Metrics
 from shared.services.append import Append, Submission
 from shared.services.fan_out import FanOut
+from shared.services.limits import RateLimits
 from shared.services.receipts import Receipts
 
 # A channel with more subscribers is fanned out by the function made for it: here it would take too long.
@@ -84,6 +85,7 @@ class Publishing:
     fan_out: FanOut
     connections: ConnectionStore
     receipts: Receipts
+    limits: RateLimits
     metrics: Metrics
     now_ms: Callable[[], int]
 
@@ -92,6 +94,7 @@ class Publishing:
 
         Raises:
             ForbiddenError: The principal may not publish there.
+            RateLimitedError: There were too many.
         """
         self._authorise(principal, request.channel)
         return self._publish(principal, request, connection_id)
@@ -120,6 +123,7 @@ class Publishing:
     def _publish(
         self, principal: Principal, request: PublishRequest, connection_id: str | None, *, only: str | None = None
     ) -> Published:
+        self.limits.publish(principal, request.channel)
         publication = Publication(
             message_id=request.message_id or secrets.token_urlsafe(16),
             name=request.name,

@@ -8,6 +8,7 @@ from typing import Any, Final
 from shared.domain.channel import BROADCAST_CHANNEL, personal_channel
 from shared.domain.connection import (
     AUTHENTICATION_DEADLINE_S,
+    CHECK_AFTER_S,
     CONNECTION_MAX_AGE_S,
     HEARTBEAT_S,
     SESSION_GRACE_S,
@@ -15,10 +16,9 @@ from shared.domain.connection import (
     Session,
 )
 from shared.domain.principal import Principal
-from shared.errors import ConnectionGoneError, ForbiddenError, SessionUnknownError, TidewireError, UnauthenticatedError
+from shared.errors import ForbiddenError, SessionUnknownError, TidewireError, UnauthenticatedError
 from shared.ports import (
     ConnectionStore,
-    ConnectionTransport,
     DeadlineQueue,
     Metrics,
     TicketStore,
@@ -82,6 +82,7 @@ class Sessions:
                 raise UnauthenticatedError("the ticket is unknown, used or too old")
         expires_at_s = self._now_s() + CONNECTION_MAX_AGE_S + _EXPIRY_MARGIN_S
         self.connections.open(Connection(connection_id, self.now_ms(), expires_at_s, principal))
+        self.connections.remind(connection_id, minute=(self._now_s() + CHECK_AFTER_S) // 60)
         self.metrics.count("Connects")
         if principal is None:
             self.deadlines.send(connection_id, delay_s=AUTHENTICATION_DEADLINE_S)
@@ -167,38 +168,6 @@ class Sessions:
     def _now_s(self) -> int:
         return self.now_ms() // 1000
 
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """Closes who has not said who they are in time."""
-
-    connections: ConnectionStore
-    transport: ConnectionTransport
-    metrics: Metrics
-    now_ms: Callable[[], int]
-
-    def check(self, connection_id: str) -> bool:
-        """Close the connection if it is still pending; return whether it was."""
-        connection = self.connections.get(connection_id)
-        if connection is None or connection.principal is not None:
-            return False
-        try:
-            self.transport.push(connection_id, to_json(_NOT_AUTHENTICATED_IN_TIME))
-            self.transport.close(connection_id)
-        except ConnectionGoneError:
-            self.metrics.count("StaleConnectionsRemoved")
-        self.connections.close(connection_id)
-        self.metrics.count("NotAuthenticatedInTime")
-        return True
-
-
-_NOT_AUTHENTICATED_IN_TIME: Final = {
-    "type": "system",
-    "event": "disconnect",
-    "code": 3503,
-    "name": "not_authenticated_in_time",
-    "reconnect": False,
-}
 
 LIMITS: Final = {
     "frame_max_bytes": WEBSOCKET_FRAME_MAX_BYTES,

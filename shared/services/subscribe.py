@@ -59,8 +59,15 @@ class Subscriptions:
             raise LimitReachedError(
                 f"a connection has at most {MAX_SUBSCRIPTIONS} subscriptions", details={"limit": MAX_SUBSCRIPTIONS}
             )
+        if request.channel not in subscribed:
+            self._check_room(request.channel)
         self.connect(connection, [request.channel])
         return self._result(request, max_bytes)
+
+    def _check_room(self, channel: str) -> None:
+        limit = self.history.streams.namespaces.of(channel).max_subscribers
+        if limit and len(self.connections.subscribers(channel, at_most=limit).connection_ids) >= limit:
+            raise LimitReachedError(f"this channel has at most {limit} subscribers", details={"limit": limit})
 
     def connect(self, connection: Connection, channels: Sequence[str], *, kept: bool = True) -> None:
         """Write the subscriptions; they end with the connection or its token, whichever is first."""

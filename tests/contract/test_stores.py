@@ -8,15 +8,28 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
 from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
+from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
-from shared.adapters.memory import MemoryApiKeyStore, MemoryConnectionStore, MemoryStreamStore, MemoryTicketStore
+from shared.adapters.memory import (
+    MemoryApiKeyStore,
+    MemoryBucketStore,
+    MemoryConnectionStore,
+    MemoryReadMarkers,
+    MemoryStreamStore,
+    MemoryTicketStore,
+)
 from shared.domain.connection import Session
 from shared.domain.principal import Principal
+from shared.domain.publication import StreamPosition
+from shared.domain.rate import Rate
 from shared.domain.segment import Segment, Tail
 from shared.ports import (
     ApiKeyStore,
+    BucketStore,
     ConnectionStore,
+    ReadMarkers,
     Stream,
     StreamConflictError,
     StreamStore,
@@ -33,18 +46,28 @@ class Stores:
     connections: ConnectionStore
     tickets: TicketStore
     api_keys: ApiKeyStore
+    buckets: BucketStore
+    markers: ReadMarkers
     clock: Clock
 
 
 def memory() -> Iterator[Stores]:
     clock = Clock()
-    yield Stores(MemoryStreamStore(), MemoryConnectionStore(clock), MemoryTicketStore(), MemoryApiKeyStore(), clock)
+    yield Stores(
+        MemoryStreamStore(),
+        MemoryConnectionStore(clock),
+        MemoryTicketStore(),
+        MemoryApiKeyStore(),
+        MemoryBucketStore(),
+        MemoryReadMarkers(),
+        clock,
+    )
 
 
 def dynamodb() -> Iterator[Stores]:
     with mock_aws():
         client = boto3.client("dynamodb", region_name="us-east-1")
-        for table, sort_type in (("connections", "S"), ("streams", "N"), ("limits", "S")):
+        for table, sort_type in (("connections", "S"), ("streams", "N"), ("limits", "S"), ("presence", "S")):
             client.create_table(
                 TableName=table,
                 KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
@@ -60,6 +83,8 @@ def dynamodb() -> Iterator[Stores]:
             DynamoDbConnectionStore(client, "connections", clock),
             DynamoDbTicketStore(client, "connections"),
             DynamoDbApiKeyStore(client, "limits"),
+            DynamoDbBucketStore(client, "limits"),
+            DynamoDbReadMarkers(client, "presence"),
             clock,
         )
 
@@ -191,6 +216,74 @@ class TestConnectionStore:
         session = Session("s", "ann", "c", NOW_S + 60)
         stores.connections.put_session(session)
         assert stores.connections.session("s") == session
+
+
+class TestShards:
+    def test_subscribers_are_spread_and_each_is_found_once(self, stores: Stores) -> None:
+        ids = [f"c{n:03}" for n in range(60)]
+        for connection_id in ids[:30]:
+            stores.connections.subscribe(connection(connection_id), ["room:a"], expires_at_s=NOW_S + 600)
+        stores.connections.grow("room:a", 4)
+        stores.connections.grow("room:a", 2)
+        stores.clock.pass_s(61)  # writers trust what they knew for a minute
+        for connection_id in ids:
+            stores.connections.subscribe(connection(connection_id), ["room:a"], expires_at_s=NOW_S + 600)
+        assert stores.connections.subscribers("room:a").count == 4
+        shards = [stores.connections.subscribers("room:a", shard).connection_ids for shard in range(4)]
+        assert sorted(connection_id for shard in shards for connection_id in shard) == ids
+        assert min(map(len, shards)) > 0
+
+    def test_who_was_subscribed_before_it_grew_can_leave(self, stores: Stores) -> None:
+        items = [connection(f"c{n}") for n in range(20)]
+        for item in items:
+            stores.connections.open(item)
+            stores.connections.subscribe(item, ["room:a"], expires_at_s=NOW_S + 600)
+            stores.connections.subscribe(item, ["broadcast:all"], expires_at_s=NOW_S + 600, kept=False)
+        for channel in ("room:a", "broadcast:all"):
+            stores.connections.grow(channel, 8)
+        for item in items[:10]:
+            stores.connections.unsubscribe(item.connection_id, ["room:a"])
+        for item in items:
+            stores.connections.close(item.connection_id)
+        for channel in ("room:a", "broadcast:all"):
+            assert [list(stores.connections.subscribers(channel, n).connection_ids) for n in range(8)] == [[]] * 8
+
+    def test_a_few_are_read_without_the_rest(self, stores: Stores) -> None:
+        for n in range(9):
+            stores.connections.subscribe(connection(f"c{n}"), ["room:a"], expires_at_s=NOW_S + 600)
+        assert len(stores.connections.subscribers("room:a", at_most=4).connection_ids) == 4
+        stores.connections.grow("room:a", 2)
+        assert stores.connections.subscribers("room:a", at_most=4).count == 2
+
+
+def test_what_is_due_is_due_in_its_minute(stores: Stores) -> None:
+    assert stores.connections.swept_minute() == 0
+    for connection_id, minute in (("a", 5), ("b", 5), ("a", 5), ("c", 6)):
+        stores.connections.remind(connection_id, minute=minute)
+    assert [list(stores.connections.due(minute)) for minute in (4, 5, 6)] == [[], ["a", "b"], ["c"]]
+    stores.connections.mark_swept(5)
+    assert stores.connections.swept_minute() == 5
+
+
+def test_read_markers_go_forward_within_a_stream(stores: Stores) -> None:
+    def advance(epoch: str, offset: int) -> int | None:
+        return stores.markers.advance("room:a", "ann", StreamPosition(epoch, offset), expires_at_s=NOW_S + 60)
+
+    assert [advance("e", 3), advance("e", 2), advance("e", 3), advance("e", 7)] == [0, None, None, 3]
+    assert [advance("f", 1), advance("f", 1)] == [0, None]
+    assert stores.markers.advance("room:a", "bob", StreamPosition("f", 1), expires_at_s=NOW_S + 60) == 0
+
+
+def test_a_bucket_gives_what_it_has(stores: Stores) -> None:
+    rate, now_ms = Rate(per_s=10, burst=5), NOW_S * 1000
+
+    def take(key: str, tokens: int, at_ms: int) -> float:
+        return stores.buckets.take(key, rate, tokens, now_ms=now_ms + at_ms)
+
+    assert [take("a", 3, 0), take("a", 2, 0), take("b", 5, 0)] == [0, 0, 0]
+    assert take("a", 1, 0) == pytest.approx(100)
+    assert take("a", 2, 150) == pytest.approx(50)
+    assert [take("a", 1, 150), take("a", 5, 5_000), take("a", 5, 90_000_000)] == [0, 0, 0]
 
 
 PRINCIPALS = [

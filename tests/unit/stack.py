@@ -6,6 +6,7 @@ from typing import Any
 
 from shared import namespaces
 from shared.adapters.memory import (
+    MemoryBucketStore,
     MemoryConnectionStore,
     MemoryDeadlineQueue,
     MemoryDeliveryQueue,
@@ -28,10 +29,13 @@ from shared.services.append import Append
 from shared.services.dispatch import Dispatcher
 from shared.services.fan_out import FanOut
 from shared.services.history import History
+from shared.services.janitor import Deadlines, Janitor
+from shared.services.limits import RateLimits
 from shared.services.publish import Publishing
 from shared.services.publish_worker import PublishWorker
+from shared.services.purge import Purge
 from shared.services.receipts import Reading, Receipts
-from shared.services.sessions import Deadlines, Sessions
+from shared.services.sessions import Sessions
 from shared.services.streams import Streams
 from shared.services.subscribe import Subscriptions
 
@@ -100,6 +104,8 @@ class MemoryStack:
             self.clock,
             uniform=lambda _low, high: high,
         )
+        self.buckets = MemoryBucketStore()
+        self.limits = RateLimits(self.buckets, self.namespaces, self.metrics, self.clock)
         self.publishing = Publishing(
             self.namespaces,
             self.lanes,
@@ -108,6 +114,7 @@ class MemoryStack:
             self.fan_out,
             self.connections,
             self.receipts,
+            self.limits,
             self.metrics,
             self.clock,
         )
@@ -121,6 +128,7 @@ class MemoryStack:
             self.slept_s.append,
             lambda _channel, error: self.failures.append(error),
         )
+        self.purge = Purge(self.streams, self.bus)
         self.subscriptions = Subscriptions(self.connections, self.history, self.metrics)
         self.sessions = Sessions(
             self.connections,
@@ -131,7 +139,8 @@ class MemoryStack:
             self.metrics,
             self.clock,
         )
-        self.deadlines = Deadlines(self.connections, self.transport, self.metrics, self.clock)
+        self.deadlines = Deadlines(self.connections, self.transport, self.metrics)
+        self.janitor = Janitor(self.connections, self.sessions, self.transport, self.metrics, self.clock)
         self.dispatcher = Dispatcher(
             self.connections,
             self.sessions,
@@ -139,6 +148,7 @@ class MemoryStack:
             self.publishing,
             self.history,
             self.reading,
+            self.limits,
             self.metrics,
             self.clock,
             self.failures.append,
@@ -172,10 +182,10 @@ class MemoryStack:
         self.lanes.sent.clear()
         for start in range(0, len(records), 10):
             assert self.worker.work(records[start : start + 10]) == []
-        for broadcast in self.bus.broadcasts:
-            if not broadcast.fanned_out:
-                self.fan_out.deliver(broadcast)
+        broadcasts = [broadcast for broadcast in self.bus.broadcasts if not broadcast.fanned_out]
         self.bus.broadcasts.clear()
+        for broadcast in broadcasts:
+            self.fan_out.deliver(broadcast)
 
     def events(self, connection_id: str) -> list[dict[str, Any]]:
         """Return the frames that a connection has been pushed, batches unpacked."""
