@@ -47,7 +47,8 @@ class Streams:
 
     def existing_end(self, channel: str) -> StreamEnd | None:
         """As :meth:`end`, but open nothing: ``None`` if the channel never had a stream."""
-        return self.end(channel) if self.store.stream(channel) else None
+        stream = self.store.stream(channel)
+        return self._end(channel, stream) if stream else None
 
     def end(self, channel: str) -> StreamEnd:
         """Return the current stream and its end; open a stream where there is none.
@@ -55,17 +56,7 @@ class Streams:
         Raises:
             ContentionError: The stream was replaced again and again meanwhile.
         """
-        for _ in range(_OPEN_TRIES):
-            stream = self.store.stream(channel) or self._open(channel, replaces=None)
-            newest = self.store.newest(channel, stream.epoch)
-            if newest is not None and not newest.seal:
-                return StreamEnd(stream, newest.tail())
-            if newest is None:
-                if not self._lost(stream):
-                    return StreamEnd(stream, Tail())
-                self._seal(channel, stream)
-            self._open(channel, replaces=stream)
-        raise ContentionError("the stream keeps being replaced", retry_after_ms=1000)
+        return self._end(channel, self.store.stream(channel) or self._open(channel, replaces=None))
 
     def mark_used(self, channel: str, stream: Stream) -> Stream:
         """Note, before a stream's first segment is put, that an empty stream from now on is a lost one."""
@@ -92,6 +83,18 @@ class Streams:
     def expires_at_s(self, channel: str) -> int:
         """Return until when a segment appended now is kept."""
         return self.now_ms() // 1000 + self.namespaces.of(channel).history_ttl_s
+
+    def _end(self, channel: str, stream: Stream) -> StreamEnd:
+        for _ in range(_OPEN_TRIES):
+            newest = self.store.newest(channel, stream.epoch)
+            if newest is not None and not newest.seal:
+                return StreamEnd(stream, newest.tail())
+            if newest is None:
+                if not self._lost(stream):
+                    return StreamEnd(stream, Tail())
+                self._seal(channel, stream)
+            stream = self._open(channel, replaces=stream)
+        raise ContentionError("the stream keeps being replaced", retry_after_ms=1000)
 
     def _lost(self, stream: Stream) -> bool:
         return stream.used_at_ms is not None and self.now_ms() - stream.used_at_ms > _LOSS_AGE_MS

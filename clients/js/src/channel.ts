@@ -1,17 +1,20 @@
 // One channel: subscribing, events in order, publishing, history.
 
+import { RECONNECT, backoffMs } from "./backoff.js";
 import type { Asked } from "./connection.js";
-import { TidewireError } from "./errors.js";
+import { TidewireError, closed } from "./errors.js";
 import type { Event, HistoryResult, Position, Publication, PublishResult, SubscribeResult } from "./generated/frames.js";
+import type { Publish } from "./outbox.js";
 import { Receiver } from "./receiver.js";
 
 export type Listener = (event: Event) => void;
 
 export interface ChannelHost {
   readonly ask: (request: Asked) => Promise<unknown>;
-  readonly publish: (frame: Extract<Asked, { type: "publish" }>) => Promise<PublishResult>;
+  readonly publish: (frame: Publish) => Promise<PublishResult>;
   readonly connected: () => boolean;
   readonly report: (error: unknown) => void;
+  readonly random?: () => number;
 }
 
 export interface PublishOptions {
@@ -21,6 +24,8 @@ export interface PublishOptions {
 }
 
 const GAP_TIMEOUT_MS = 1_000;
+const HISTORY_MAX_LIMIT = 300;
+const FORBIDDEN = 1005;
 
 export class Channel {
   readonly name: string;
@@ -31,9 +36,13 @@ export class Channel {
   #wanted = false; // the user has subscribed
   #known = false; // the receiver has a position
   #ready = false; // ... and on this connection the server has answered
+  #turn = 0; // counts unsubscribing: answers to what was asked before it are ignored
+  #joining: Promise<readonly Publication[]> | undefined;
+  #waiting: { wake: () => void; fail: (error: TidewireError) => void } | undefined;
   #held: Publication[] = []; // pushes that overtook the answer
-  #gapTimer: ReturnType<typeof setTimeout> | undefined;
+  #fillTimer: ReturnType<typeof setTimeout> | undefined;
   #filling = false;
+  #fillAttempt = 0;
 
   constructor(name: string, host: ChannelHost) {
     this.name = name;
@@ -52,29 +61,25 @@ export class Channel {
   /**
    * Receive the channel's events from now on; after a reconnect too, without loss or repetition.
    * @param options.history how many of the latest publications to return now, oldest first
-   * @throws TidewireError when the server refuses
+   * @throws TidewireError when the server refuses, or when it ends before the server has answered
    */
-  async subscribe(options: { readonly history?: number } = {}): Promise<readonly Publication[]> {
-    this.#wanted = true;
-    for (;;) {
-      try {
-        return (await this.#join(options.history)).publications;
-      } catch (error) {
-        if (error instanceof TidewireError && error.retryable) await this.#nextConnection();
-        else {
-          this.#wanted = false;
-          throw error;
-        }
-      }
+  async subscribe({ history = 0 }: { readonly history?: number } = {}): Promise<readonly Publication[]> {
+    if (!this.#wanted) {
+      this.#wanted = true;
+      return this.#join(history);
     }
+    await this.#joining;
+    if (history === 0) return [];
+    return (await this.history({ limit: history, reverse: true })).publications.reverse();
   }
 
   /** Receive them no longer. */
   async unsubscribe(): Promise<void> {
-    this.#wanted = false;
-    this.#known = this.#ready = false;
-    this.#held = [];
-    clearTimeout(this.#gapTimer);
+    this.#turn++;
+    this.#wanted = this.#known = false;
+    this.disconnected();
+    this.#joining = undefined;
+    this.#waiting?.fail(closed("unsubscribed"));
     if (this.#host.connected()) await this.#host.ask({ type: "unsubscribe", channel: this.name });
   }
 
@@ -125,22 +130,27 @@ export class Channel {
 
   /** A connection stands: take the subscription up again. */
   connected(): void {
-    this.#waiting.splice(0).forEach((wake) => wake());
-    if (this.#wanted && this.#known) this.#join().catch((error: unknown) => this.#failed(error));
+    if (this.#joining) this.#waiting?.wake();
+    else this.#rejoin();
   }
 
   /** It is gone: what is pushed before the next answer can't be placed. */
   disconnected(): void {
     this.#ready = false;
     this.#held = [];
-    clearTimeout(this.#gapTimer);
-    this.#gapTimer = undefined;
+    clearTimeout(this.#fillTimer);
+    this.#fillTimer = undefined;
+  }
+
+  /** The client was closed: nothing that waits for a connection will have one. */
+  closed(error: TidewireError): void {
+    this.#waiting?.fail(error);
   }
 
   /** An event of this channel was pushed. */
   receive(event: Event): void {
+    if (!this.#wanted) return;
     if (event.ephemeral) this.#emit(event);
-    else if (!this.#wanted) return;
     else if (this.#ready) this.#take([event as Publication]);
     else this.#held.push(event as Publication);
   }
@@ -150,90 +160,173 @@ export class Channel {
     if (this.#ready) void this.#fill();
   }
 
-  readonly #waiting: (() => void)[] = [];
-
-  #nextConnection(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push(resolve));
+  #rejoin(): void {
+    if (!this.#wanted) return;
+    this.#ready = false;
+    this.#join().catch((error: unknown) => this.#failed(error));
   }
 
-  async #join(history?: number): Promise<SubscribeResult> {
+  /** Subscribe, however often it takes; return the `history` latest publications where nothing was to recover. */
+  #join(history = 0): Promise<readonly Publication[]> {
+    const turn = this.#turn;
+    const joining = this.#untilJoined(history, turn).finally(() => {
+      if (this.#joining === joining) this.#joining = undefined;
+    });
+    return (this.#joining = joining);
+  }
+
+  async #untilJoined(history: number, turn: number): Promise<readonly Publication[]> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const publications = await this.#tryJoining(history, turn);
+        if (publications) return publications;
+      } catch (error) {
+        this.#check(turn);
+        if (!(error instanceof TidewireError && error.retryable)) {
+          if (!this.#known) this.#wanted = false;
+          this.#held = [];
+          throw error;
+        }
+        await this.#pause(error.retryAfterMs ?? backoffMs(attempt, RECONNECT, this.#host.random));
+      }
+    }
+  }
+
+  /** Return the publications asked for, or `undefined` when the stream was replaced meanwhile. */
+  async #tryJoining(history: number, turn: number): Promise<readonly Publication[] | undefined> {
     const since = this.position;
+    const result = await this.#subscribe(since, history);
+    this.#check(turn);
+    if (result.recovered) {
+      this.#takeAll(result.publications, result.more ? undefined : result.position.offset);
+      if (result.more && !(await this.#catchUp(turn))) return undefined;
+    } else {
+      this.#receiver.reset(result.position);
+      this.#known = true;
+      if (since) this.#reset();
+    }
+    this.#check(turn); // a listener may have unsubscribed
+    this.#ready = true;
+    this.#take(this.#held.splice(0));
+    return result.publications;
+  }
+
+  #check(turn: number): void {
+    if (turn !== this.#turn) throw closed("unsubscribed");
+  }
+
+  async #subscribe(since: Position | undefined, history = 0): Promise<SubscribeResult> {
     const request: Asked = {
       type: "subscribe",
       channel: this.name,
       ...(since ? { since } : {}),
       ...(history ? { history } : {}),
     };
-    const result = (await this.#host.ask(request)) as SubscribeResult;
-    if (result.recovered) {
-      this.#ready = true;
-      this.#take(result.publications);
-      if (result.more) await this.#fill();
-    } else {
-      this.#receiver.reset(result.position);
-      this.#known = this.#ready = true;
-      if (since) this.#resets.forEach((listener) => this.#call(listener));
-    }
-    this.#take(this.#held.splice(0));
-    return result;
+    return (await this.#host.ask(request)) as SubscribeResult;
+  }
+
+  /** Wait, or, without a connection, for the next one. */
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const wake = (): void => (done(), resolve());
+      const timer = this.#host.connected() ? setTimeout(wake, ms) : undefined;
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#waiting = undefined;
+      };
+      this.#waiting = { wake, fail: (error) => (done(), reject(error)) };
+    });
   }
 
   #take(events: readonly Publication[]): void {
     for (const event of events) {
-      if (this.#receiver.isForeign(event)) {
-        // The stream was replaced: the server says where the new one stands.
-        this.#ready = false;
-        this.#join().catch((error: unknown) => this.#failed(error));
-        return;
-      }
-      for (const next of this.#receiver.receive(event)) this.#emit({ type: "event", ...next });
+      if (this.#receiver.isForeign(event)) return this.#rejoin(); // replaced: the server says where the new one stands
+      this.#hand(this.#receiver.receive(event));
     }
-    if (!this.#receiver.hasGap) {
-      clearTimeout(this.#gapTimer);
-      this.#gapTimer = undefined;
-    } else if (this.#gapTimer === undefined && !this.#filling) {
-      this.#gapTimer = setTimeout(() => {
-        this.#gapTimer = undefined;
-        if (this.#ready) void this.#fill();
-      }, GAP_TIMEOUT_MS);
+    if (this.#receiver.hasGap) this.#fillLater(GAP_TIMEOUT_MS);
+    else {
+      clearTimeout(this.#fillTimer);
+      this.#fillTimer = undefined;
     }
+  }
+
+  /** Take a run of the log without holes; `end` is the last offset that it covers, the last one's own unless given. */
+  #takeAll(publications: readonly Publication[], end = publications.at(-1)?.offset ?? 0): void {
+    this.#take(publications);
+    this.#hand(this.#receiver.settle(end));
+  }
+
+  #fillLater(delayMs: number): void {
+    if (!this.#ready || this.#filling) return;
+    this.#fillTimer ??= setTimeout(() => {
+      this.#fillTimer = undefined;
+      void this.#fill();
+    }, delayMs);
   }
 
   /** Read from the log what did not come by push. */
   async #fill(): Promise<void> {
     if (this.#filling) return;
     this.#filling = true;
+    let againMs: number | undefined;
     try {
-      for (let more = true; more; ) {
-        const since = this.#receiver.position;
-        const page = await this.history({ since, limit: 300 });
-        if (page.position.epoch !== since.epoch) {
-          await this.#join();
-          return;
-        }
-        const first = page.publications[0]?.offset ?? page.position.offset + 1;
-        if (first > since.offset + 1) {
-          // Retention has passed over what we lack.
-          for (const next of this.#receiver.settle(first - 1)) this.#emit({ type: "event", ...next });
-          this.#resets.forEach((listener) => this.#call(listener));
-        }
-        this.#take(page.publications);
-        more = page.more;
-      }
+      if (!(await this.#catchUp(this.#turn))) this.#rejoin();
+      this.#fillAttempt = 0;
+      if (this.#receiver.hasGap) againMs = GAP_TIMEOUT_MS;
     } catch (error) {
       this.#failed(error);
-    } finally {
-      this.#filling = false;
+      if (error instanceof TidewireError && error.retryable) {
+        againMs = error.retryAfterMs ?? backoffMs(this.#fillAttempt++, RECONNECT, this.#host.random);
+      }
+    }
+    this.#filling = false;
+    if (againMs !== undefined) this.#fillLater(againMs);
+  }
+
+  /** Take what the log has after our position; return false when it is another stream's by now. */
+  async #catchUp(turn: number): Promise<boolean> {
+    for (let more = true; more; ) {
+      const since = this.#receiver.position;
+      const page = await this.#after(since);
+      this.#check(turn);
+      if (page.position.epoch !== since.epoch) return false;
+      const first = page.publications[0]?.offset ?? page.position.offset + 1;
+      if (first > since.offset + 1) {
+        this.#hand(this.#receiver.settle(first - 1)); // retention has passed over what we lack
+        this.#reset();
+      }
+      this.#takeAll(page.publications, page.more ? undefined : page.position.offset);
+      more = page.more && this.#receiver.position.offset > since.offset;
+    }
+    return true;
+  }
+
+  async #after(since: Position): Promise<HistoryResult> {
+    try {
+      return await this.history({ since, limit: HISTORY_MAX_LIMIT });
+    } catch (error) {
+      if (!(error instanceof TidewireError && error.code === FORBIDDEN)) throw error;
+      // The token allows to subscribe, not to read history; recovery comes with the subscription.
+      const { publications, position, more } = await this.#subscribe(since);
+      return { publications, position, more: more === true };
     }
   }
 
   #failed(error: unknown): void {
-    // Nothing came back: the next connection, or the next sync, tries again. Anything else is for the user to know.
-    if (!(error instanceof TidewireError && error.retryable)) this.#host.report(error);
+    // Nothing came back, or the client was closed: that is no news. Anything else is for the user to know.
+    if (!(error instanceof TidewireError && (error.retryable || error.kind === "closed"))) this.#host.report(error);
+  }
+
+  #hand(publications: readonly Publication[]): void {
+    for (const publication of publications) if (this.#wanted) this.#emit({ type: "event", ...publication });
+  }
+
+  #reset(): void {
+    this.#resets.forEach((listener) => this.#call(listener));
   }
 
   #emit(event: Event): void {
-    for (const name of [event.name, "*"]) {
+    for (const name of new Set([event.name, "*"])) {
       this.#listeners.get(name)?.forEach((listener) => this.#call(() => listener(event)));
     }
   }

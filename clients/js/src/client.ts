@@ -2,9 +2,9 @@
 
 import { Channel } from "./channel.js";
 import { Connection, type Asked, type ConnectionState } from "./connection.js";
-import type { TidewireError } from "./errors.js";
-import type { Position, Push, SyncResult } from "./generated/frames.js";
-import { Outbox } from "./outbox.js";
+import { TidewireError, closed } from "./errors.js";
+import type { Position, PublishResult, Push, SyncResult } from "./generated/frames.js";
+import { Outbox, type Publish } from "./outbox.js";
 import { webSocketTransport } from "./transports/websocket.js";
 import type { OpenTransport } from "./transports/transport.js";
 
@@ -25,22 +25,25 @@ export interface TidewireOptions {
 export type StateListener = (state: ConnectionState, error?: TidewireError) => void;
 
 const SYNC_AFTER_QUIET_MS = 5_000;
+// The server takes 100 positions in one request; this many of the longest names stay well below a frame's size, too.
+const SYNC_MAX_CHANNELS = 50;
 
 export class Tidewire {
   readonly #options: TidewireOptions;
+  readonly #random: { readonly random?: () => number };
   readonly #connection: Connection;
   readonly #outbox: Outbox;
   readonly #channels = new Map<string, Channel>();
   readonly #states = new Set<StateListener>();
   #websocketUrl: string | undefined;
   #heartbeatMs = 540_000;
-  #quietTimer: ReturnType<typeof setTimeout> | undefined;
+  #syncTimer: ReturnType<typeof setTimeout> | undefined;
   #userId: string | undefined;
 
   constructor(options: TidewireOptions) {
     this.#options = options;
     this.#websocketUrl = options.websocketUrl;
-    const random = options.random ? { random: options.random } : {};
+    this.#random = options.random ? { random: options.random } : {};
     this.#connection = new Connection({
       url: () => this.#url(),
       token: options.getToken,
@@ -48,21 +51,19 @@ export class Tidewire {
       onPush: (push) => this.#push(push),
       onState: (state, error) => this.#changed(state, error),
       onConnected: (hello) => {
-        this.#heartbeatMs = hello.heartbeat_s * 1000;
+        this.#heartbeatMs = Math.max(SYNC_AFTER_QUIET_MS, hello.heartbeat_s * 1000);
         this.#userId = hello.user_id;
         this.#channels.forEach((channel) => channel.connected());
-        this.#outbox.flush();
-        this.#syncLater(SYNC_AFTER_QUIET_MS);
+        this.#outbox.connected();
+        this.#syncLater();
       },
-      ...random,
+      ...this.#random,
     });
     this.#outbox = new Outbox({
       ask: (requests) => this.#connection.ask(requests),
       connected: () => this.state === "connected",
-      ...random,
+      ...this.#random,
     });
-    if (typeof addEventListener === "function") addEventListener("online", this.#wake);
-    if (typeof document !== "undefined") document.addEventListener("visibilitychange", this.#wake);
   }
 
   get state(): ConnectionState {
@@ -74,8 +75,10 @@ export class Tidewire {
     return this.#userId;
   }
 
-  /** Connect now; a first `channel()` call does it as well. */
+  /** Connect now; the first `channel()` call does it as well. After `close()`, or an end for good, it begins anew. */
   connect(): void {
+    if (typeof addEventListener === "function") addEventListener("online", this.#wake);
+    if (typeof document !== "undefined") document.addEventListener("visibilitychange", this.#wake);
     this.#connection.open();
   }
 
@@ -85,13 +88,14 @@ export class Tidewire {
     if (!channel) {
       channel = new Channel(name, {
         ask: (request) => this.#ask(request),
-        publish: (frame) => this.#outbox.add(frame),
+        publish: (frame) => this.#publish(frame),
         connected: () => this.state === "connected",
         report: (error) => this.#report(error),
+        ...this.#random,
       });
       this.#channels.set(name, channel);
     }
-    this.connect();
+    if (this.state === "idle") this.connect();
     return channel;
   }
 
@@ -104,34 +108,35 @@ export class Tidewire {
   /** End it: what waits is refused. */
   close(): void {
     this.#connection.close();
-    this.#outbox.clear();
-    clearTimeout(this.#quietTimer);
-    if (typeof removeEventListener === "function") removeEventListener("online", this.#wake);
-    if (typeof document !== "undefined") document.removeEventListener("visibilitychange", this.#wake);
   }
 
   readonly #wake = (): void => {
     if (typeof document !== "undefined" && document.visibilityState === "hidden") return;
     this.#connection.hurry();
-    if (this.state === "connected") void this.#sync();
+    void this.#sync();
   };
 
   #ask(request: Asked): Promise<unknown> {
     return this.#connection.ask([request])[0] as Promise<unknown>;
   }
 
+  async #publish(frame: Publish): Promise<PublishResult> {
+    if (this.state === "closed") throw closed("the client is closed");
+    return this.#outbox.add(frame);
+  }
+
   #push(push: Push): void {
     if (push.type !== "event") return;
+    this.#syncLater();
     this.#channels.get(push.channel)?.receive(push);
-    this.#syncLater(SYNC_AFTER_QUIET_MS);
   }
 
   #changed(state: ConnectionState, error: TidewireError | undefined): void {
     if (state !== "connected") {
-      clearTimeout(this.#quietTimer);
+      clearTimeout(this.#syncTimer);
       this.#channels.forEach((channel) => channel.disconnected());
     }
-    if (state === "closed") this.#outbox.clear();
+    if (state === "closed") this.#ended(error);
     for (const listener of this.#states) {
       try {
         listener(state, error);
@@ -141,26 +146,37 @@ export class Tidewire {
     }
   }
 
-  #syncLater(delayMs: number): void {
-    clearTimeout(this.#quietTimer);
-    this.#quietTimer = setTimeout(() => void this.#sync(), delayMs);
+  #ended(error = closed("the client was closed")): void {
+    this.#outbox.clear(error);
+    this.#channels.forEach((channel) => channel.closed(error));
+    if (typeof removeEventListener === "function") removeEventListener("online", this.#wake);
+    if (typeof document !== "undefined") document.removeEventListener("visibilitychange", this.#wake);
+  }
+
+  #syncLater(delayMs = SYNC_AFTER_QUIET_MS): void {
+    clearTimeout(this.#syncTimer);
+    this.#syncTimer = this.state === "connected" ? setTimeout(() => void this.#sync(), delayMs) : undefined;
   }
 
   /** Ask which streams go further than we know: the loss of a last push shows in no later offset. */
   async #sync(): Promise<void> {
-    clearTimeout(this.#quietTimer);
-    const positions: Record<string, Position> = {};
-    for (const [name, channel] of this.#channels) {
-      if (channel.subscribed && channel.position) positions[name] = channel.position;
-    }
+    // Traffic that comes while it is under way, or its failure, puts the next one sooner.
+    this.#syncLater(this.#heartbeatMs);
+    const known = [...this.#channels.values()].flatMap(({ name, subscribed, position }) =>
+      subscribed && position ? [[name, position] as const] : [],
+    );
     try {
       // Without channels it is the heartbeat alone: API Gateway closes what is silent for 10 minutes.
-      const result = (await this.#ask({ type: "sync", positions })) as SyncResult;
-      for (const name of Object.keys(result.behind)) this.#channels.get(name)?.behind();
+      for (let start = 0; start === 0 || start < known.length; start += SYNC_MAX_CHANNELS) {
+        const positions: Record<string, Position> = Object.fromEntries(known.slice(start, start + SYNC_MAX_CHANNELS));
+        const { behind } = (await this.#ask({ type: "sync", positions })) as SyncResult;
+        for (const name of Object.keys(behind)) this.#channels.get(name)?.behind();
+      }
     } catch (error) {
-      if (!(error as TidewireError).retryable) this.#report(error);
+      if (this.state !== "connected") return; // the next connection asks again
+      if (error instanceof TidewireError && error.retryable) this.#syncLater(error.retryAfterMs);
+      else this.#report(error);
     }
-    if (this.state === "connected") this.#syncLater(this.#heartbeatMs);
   }
 
   async #url(): Promise<string> {

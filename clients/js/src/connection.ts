@@ -38,10 +38,13 @@ interface Pending {
 export class Connection {
   #state: ConnectionState = "idle";
   #transport: Transport | undefined;
-  #attempt = 0;
+  #attempt = 0; // of reconnecting, since the last success
+  #try = 0; // counts attempts for good: what belongs to an earlier one is ignored
   #nextId = 1;
+  #received = 0; // messages on this connection
   #refused = false; // the last token was not accepted
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #connectTimer: ReturnType<typeof setTimeout> | undefined;
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #pending = new Map<number, Pending>();
   readonly #options: ConnectionOptions;
 
@@ -59,24 +62,20 @@ export class Connection {
       this.#attempt = 0;
       this.#refused = false;
       this.#enter("connecting");
-      void this.#connect();
+      if (this.state === "connecting") void this.#connect(); // unless a listener has closed it
     }
   }
 
   /** Do not wait for the next attempt: the page or the network has woken up. */
   hurry(): void {
-    if (this.#state === "reconnecting" && this.#timer !== undefined) {
-      clearTimeout(this.#timer);
-      this.#timer = undefined;
-      void this.#connect();
-    }
+    if (this.#retryTimer !== undefined) void this.#connect();
   }
 
   /** End it; requests under way are refused. */
   close(error = closed("the client was closed")): void {
     if (this.#state === "closed") return;
-    this.#enter("closed", error);
     this.#drop(error);
+    this.#enter("closed", error);
   }
 
   /**
@@ -84,93 +83,108 @@ export class Connection {
    * @returns a promise for each; it is refused with a retryable error when nothing came back
    */
   ask(requests: readonly Asked[]): Promise<unknown>[] {
+    // Before hello is answered the server would refuse it, or, in the handshake, it would be lost.
+    if (this.#state === "connected") return this.#ask(requests);
+    const error = this.#state === "closed" ? closed("the client is closed") : uncertain("not connected");
+    return requests.map(() => Promise.reject(error));
+  }
+
+  #ask(requests: readonly Asked[]): Promise<unknown>[] {
     const frames = requests.map((request) => ({ ...request, id: this.#nextId++ }));
+    const text = JSON.stringify(frames.length === 1 ? frames[0] : frames);
+    const receivedBefore = this.#received;
     const answers = frames.map(
       ({ id }) =>
         new Promise<unknown>((resolve, reject) => {
-          const timer = setTimeout(() => this.#settle(id, undefined, uncertain("no answer came")), REQUEST_TIMEOUT_MS);
+          const timer = setTimeout(() => this.#unanswered(id, receivedBefore), REQUEST_TIMEOUT_MS);
           this.#pending.set(id, { resolve, reject, timer });
         }),
     );
-    if (this.#transport) this.#transport.send(JSON.stringify(frames.length === 1 ? frames[0] : frames));
-    else for (const { id } of frames) this.#settle(id, undefined, uncertain("not connected"));
+    this.#transport?.send(text);
     return answers;
   }
 
+  #unanswered(id: number, receivedBefore: number): void {
+    this.#settle(id, undefined, uncertain("no answer came"));
+    // Not a sound since: a network that went away silently, as when a laptop slept. TCP would take minutes to notice.
+    if (this.#received === receivedBefore) this.#transport?.close();
+  }
+
   async #connect(): Promise<void> {
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = undefined;
+    const attempt = ++this.#try;
     let url: string;
     let token: string;
     try {
       [url, token] = await Promise.all([this.#options.url(), this.#options.token(this.#refused)]);
     } catch {
-      return this.#later();
+      if (attempt === this.#try) this.#later();
+      return;
     }
-    if (this.#state === "closed") return;
-    let opened = false;
+    if (attempt !== this.#try) return; // closed meanwhile, and perhaps opened again
+    this.#received = 0;
     const transport = this.#options.open(url, {
       open: () => {
-        opened = true;
-        if (this.#transport === transport) void this.#hello(token);
+        if (attempt === this.#try) void this.#hello(token, attempt);
       },
-      message: (text) => this.#receive(text),
+      message: (text) => {
+        this.#receive(text, attempt);
+      },
       close: () => {
-        if (this.#transport === transport) this.#lost();
+        if (attempt === this.#try) this.#lost();
       },
     });
     this.#transport = transport;
-    this.#timer = setTimeout(() => {
-      if (!opened && this.#transport === transport) transport.close();
-    }, CONNECT_TIMEOUT_MS);
+    this.#connectTimer = setTimeout(() => transport.close(), CONNECT_TIMEOUT_MS);
   }
 
-  async #hello(token: string): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const transport = this.#transport;
+  async #hello(token: string, attempt: number): Promise<void> {
+    clearTimeout(this.#connectTimer);
     try {
-      const [answer] = this.ask([{ type: "hello", protocol: 1, token }]);
+      const [answer] = this.#ask([{ type: "hello", protocol: 1, token }]);
       const hello = (await answer) as HelloResult;
-      if (this.#transport !== transport) return;
+      if (attempt !== this.#try) return;
+      if (typeof hello?.heartbeat_s !== "number") throw uncertain("the server's hello makes no sense");
       this.#attempt = 0;
       this.#refused = false;
       this.#enter("connected");
-      this.#options.onConnected(hello);
+      if (attempt === this.#try) this.#options.onConnected(hello);
     } catch (error) {
-      if (!(error instanceof TidewireError) || this.#transport !== transport) return;
+      if (attempt !== this.#try) return;
+      if (!(error instanceof TidewireError)) throw error;
       if (error.code === UNAUTHENTICATED && !this.#refused) {
         this.#refused = true; // one more try, with a fresh token
-        transport?.close();
-      } else if (error.retryable) transport?.close();
+        this.#transport?.close();
+      } else if (error.retryable) this.#transport?.close();
       else this.close(error);
     }
   }
 
   #lost(): void {
     this.#drop(uncertain("the connection ended"));
-    if (this.#state !== "closed") this.#later();
+    this.#later();
   }
 
-  #later(waitMs?: number): void {
-    if (this.#state === "closed") return;
+  #later(waitMs = backoffMs(this.#attempt++, RECONNECT, this.#options.random)): void {
+    this.#retryTimer = setTimeout(() => void this.#connect(), waitMs);
     this.#enter("reconnecting");
-    const delayMs = waitMs ?? backoffMs(this.#attempt++, RECONNECT, this.#options.random);
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      void this.#connect();
-    }, delayMs);
   }
 
+  /** Let go of the transport and of all that waits for it. */
   #drop(error: TidewireError): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#try++;
+    clearTimeout(this.#connectTimer);
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = undefined;
     const transport = this.#transport;
     this.#transport = undefined;
     transport?.close();
     for (const id of [...this.#pending.keys()]) this.#settle(id, undefined, error);
   }
 
-  #receive(text: string): void {
+  #receive(text: string, attempt: number): void {
+    this.#received++;
     let message: unknown;
     try {
       message = JSON.parse(text);
@@ -178,6 +192,7 @@ export class Connection {
       return; // no frame of ours
     }
     for (const frame of Array.isArray(message) ? message : [message]) {
+      if (attempt !== this.#try) return; // of a connection that has ended, maybe by the frame before
       if (typeof frame === "object" && frame !== null) this.#frame(frame as Record<string, unknown>);
     }
   }
@@ -197,11 +212,11 @@ export class Connection {
 
   #disconnected(frame: Record<string, unknown>): void {
     const code = Number(frame["code"]);
-    const error = { code, name: String(frame["name"] ?? "disconnected"), message: "the server ended it" };
+    const name = typeof frame["name"] === "string" ? frame["name"] : "disconnected";
     if (code >= RECONNECT_CODES.from && code < RECONNECT_CODES.to) {
       this.#drop(uncertain("the server ended the connection"));
       this.#later(typeof frame["after_ms"] === "number" ? frame["after_ms"] : undefined);
-    } else this.close(new TidewireError({ ...error, retryable: false }));
+    } else this.close(new TidewireError({ code, name, message: `the server ended it: ${name}`, retryable: false }));
   }
 
   #settle(id: number, result: unknown, error: TidewireError | undefined): void {

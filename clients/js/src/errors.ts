@@ -16,8 +16,8 @@ export class TidewireError extends Error {
     super(error.message);
     this.code = error.code;
     this.kind = error.name;
-    this.retryable = error.retryable;
-    this.retryAfterMs = error.retry_after_ms ?? undefined;
+    this.retryable = error.retryable === true;
+    this.retryAfterMs = typeof error.retry_after_ms === "number" ? error.retry_after_ms : undefined;
     this.details = error.details;
   }
 }
@@ -30,4 +30,9 @@ export function uncertain(message: string): TidewireError {
 /** The client was closed, by its user or for good by the server. */
 export function closed(message: string): TidewireError {
   return new TidewireError({ code: 1004, name: "closed", message, retryable: false });
+}
+
+/** More than a frame may have: it is not sent at all. */
+export function tooLarge(bytes: number): TidewireError {
+  return new TidewireError({ code: 1003, name: "too_large", message: `${bytes} bytes is too much`, retryable: false });
 }

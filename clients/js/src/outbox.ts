@@ -2,10 +2,11 @@
 
 import { RECONNECT, backoffMs } from "./backoff.js";
 import type { Asked } from "./connection.js";
-import { TidewireError, closed } from "./errors.js";
+import { tooLarge, uncertain, type TidewireError } from "./errors.js";
 import type { PublishResult } from "./generated/frames.js";
 
-type Publish = Extract<Asked, { type: "publish" }>;
+/** A publication as its sender has it. */
+export type Publish = Extract<Asked, { type: "publish" }>;
 
 export interface OutboxOptions {
   readonly ask: (requests: readonly Asked[]) => Promise<unknown>[];
@@ -17,13 +18,15 @@ interface Item {
   frame: Publish;
   bytes: number;
   attempts: number;
-  readonly since: number;
+  sentAtMs: number | undefined; // the first time
   readonly resolve: (result: PublishResult) => void;
   readonly reject: (error: TidewireError) => void;
 }
 
+const FRAME_MAX_BYTES = 32_000;
 const BATCH_MAX_FRAMES = 100;
-const BATCH_MAX_BYTES = 30_000; // below the 32,000 of a frame, with room for the ids
+const BATCH_MAX_BYTES = 30_000;
+const ENVELOPE_BYTES = 40; // what the frame gets on its way: id, retry, comma
 // The server knows an id again for 5 minutes: after that, sending it once more could store it twice.
 const GIVE_UP_MS = 280_000;
 
@@ -38,10 +41,13 @@ export class Outbox {
   }
 
   /** Put a publication in line; the promise settles when the server has answered for good. */
-  add(frame: Publish): Promise<PublishResult> {
-    const bytes = new TextEncoder().encode(JSON.stringify(frame)).length + 40;
+  async add(frame: Publish): Promise<PublishResult> {
+    const text = JSON.stringify(frame);
+    const bytes = new TextEncoder().encode(text).length + ENVELOPE_BYTES;
+    if (bytes > FRAME_MAX_BYTES) throw tooLarge(bytes); // API Gateway would close the connection, each time again
     return new Promise((resolve, reject) => {
-      this.#items.push({ frame, bytes, attempts: 0, since: Date.now(), resolve, reject });
+      // A copy: what is sent again must be what was sent, whatever its owner does with the object meanwhile.
+      this.#items.push({ frame: JSON.parse(text) as Publish, bytes, attempts: 0, sentAtMs: undefined, resolve, reject });
       this.flush();
     });
   }
@@ -49,8 +55,11 @@ export class Outbox {
   /** Send what waits, if something can be sent. */
   flush(): void {
     if (this.#busy || this.#timer !== undefined || this.#items.length === 0 || !this.#options.connected()) return;
+    this.#giveUp();
     const batch = this.#take();
+    if (batch.length === 0) return;
     this.#busy = true;
+    for (const item of batch) item.sentAtMs ??= Date.now();
     const answers = this.#options.ask(batch.map(({ frame }) => frame));
     void Promise.allSettled(answers).then((results) => {
       this.#busy = false;
@@ -58,11 +67,28 @@ export class Outbox {
     });
   }
 
+  /** A new connection stands: what the last one was waited for does not count any more. */
+  connected(): void {
+    this.#stopWaiting();
+    this.flush();
+  }
+
   /** Refuse everything that waits. */
-  clear(): void {
+  clear(error: TidewireError): void {
+    this.#stopWaiting();
+    for (const item of this.#items.splice(0)) item.reject(error);
+  }
+
+  #stopWaiting(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const item of this.#items.splice(0)) item.reject(closed("the client was closed"));
+  }
+
+  #giveUp(): void {
+    const sentBefore = Date.now() - GIVE_UP_MS;
+    const old = (item: Item): boolean => item.sentAtMs !== undefined && item.sentAtMs < sentBefore;
+    for (const item of this.#items.filter(old)) item.reject(uncertain("whether it was published is unknown"));
+    this.#items = this.#items.filter((item) => !old(item));
   }
 
   #take(): Item[] {
@@ -83,7 +109,7 @@ export class Outbox {
       const item = batch[index] as Item;
       if (result.status === "fulfilled") return item.resolve(result.value as PublishResult);
       const error = result.reason as TidewireError;
-      if (!error.retryable || Date.now() - item.since > GIVE_UP_MS) return item.reject(error);
+      if (!error.retryable) return item.reject(error);
       waitMs = Math.max(waitMs, error.retryAfterMs ?? backoffMs(item.attempts, RECONNECT, this.#options.random));
       item.attempts++;
       item.frame = { ...item.frame, retry: true };

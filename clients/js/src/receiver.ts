@@ -42,19 +42,29 @@ export class Receiver {
     return event.epoch !== this.#epoch;
   }
 
-  /** Give up on everything up to `offset`: it is not kept any more. Return what can be handed over now. */
+  /** Everything up to `offset` has come, or never will. Return what can be handed over now, in order. */
   settle(offset: number): Publication[] {
-    for (let settled = this.#through + 1; settled <= offset; settled++) {
-      if (!this.#waiting.has(settled)) this.#done.add(settled);
+    if (offset <= this.#through) return [];
+    const out: Publication[] = [];
+    for (const [waiting, event] of this.#inOrder()) {
+      if (waiting <= offset) {
+        this.#waiting.delete(waiting);
+        out.push(event);
+      }
     }
-    return this.#release();
+    this.#through = offset;
+    for (const done of this.#done) if (done <= offset) this.#done.delete(done);
+    return [...out, ...this.#release()];
+  }
+
+  #inOrder(): [number, Publication][] {
+    return [...this.#waiting].sort(([a], [b]) => a - b);
   }
 
   #release(): Publication[] {
     const out: Publication[] = [];
-    for (const offset of [...this.#waiting.keys()].sort((a, b) => a - b)) {
-      const event = this.#waiting.get(offset);
-      if (event && (event.prev_offset <= this.#through || this.#done.has(event.prev_offset))) {
+    for (const [offset, event] of this.#inOrder()) {
+      if (event.prev_offset <= this.#through || this.#done.has(event.prev_offset)) {
         this.#waiting.delete(offset);
         this.#done.add(offset);
         out.push(event);

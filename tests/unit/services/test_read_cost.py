@@ -6,7 +6,9 @@ import pytest
 
 from shared import namespaces
 from shared.adapters.memory import MemoryStreamStore
+from shared.domain.publication import StreamPosition
 from shared.domain.segment import Segment
+from shared.ports import Stream
 from shared.services.append import Append, Submission
 from shared.services.history import History
 from shared.services.streams import Streams
@@ -16,11 +18,16 @@ CHANNEL = "room:1"
 
 
 class CountingStore(MemoryStreamStore):
-    """Counts the segments that were fetched by walking back."""
+    """Counts the segments that were fetched by walking back, and the streams' records that were read."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fetched = 0
+        self.streams_read = 0
+
+    def stream(self, channel: str) -> Stream | None:
+        self.streams_read += 1
+        return super().stream(channel)
 
     def backward(self, channel: str, epoch: str, offset: int) -> Iterator[Segment]:
         for segment in super().backward(channel, epoch, offset):
@@ -28,13 +35,35 @@ class CountingStore(MemoryStreamStore):
             yield segment
 
 
-@pytest.mark.parametrize("count", [0, 1, 3])
-def test_the_latest_few_cost_as_many_segments_as_hold_them(count: int) -> None:
-    store = CountingStore()
+@pytest.fixture
+def store() -> CountingStore:
+    return CountingStore()
+
+
+@pytest.fixture
+def history(store: CountingStore) -> History:
+    """History of a channel with five segments of one publication."""
     streams = Streams(store, namespaces.parse(""), Clock())
     append = Append(streams)
-    for number in range(5):  # one segment each
+    for number in range(5):
         append.execute(CHANNEL, [Submission(publication(f"m{number}"))])
-    _, page = History(streams).latest(CHANNEL, count)
+    store.streams_read = 0
+    return History(streams)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_the_latest_few_cost_as_many_segments_as_hold_them(store: CountingStore, history: History, count: int) -> None:
+    _, page = history.latest(CHANNEL, count)
     assert len(page.publications) == count
     assert store.fetched == count
+
+
+def test_a_page_of_history_reads_the_streams_record_once(store: CountingStore, history: History) -> None:
+    _, page = history.read(CHANNEL, None, limit=10, reverse=False)
+    assert len(page.publications) == 5
+    assert store.streams_read == 1
+
+
+def test_asking_whether_a_stream_goes_further_reads_its_record_once(store: CountingStore, history: History) -> None:
+    assert history.behind(CHANNEL, StreamPosition("another", 0)) is not None
+    assert store.streams_read == 1

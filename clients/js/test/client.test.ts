@@ -1,0 +1,398 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Tidewire, type TidewireOptions } from "../src/client.js";
+import { event, seeded, settled, wireError, type Frame } from "./fakes.js";
+import { Server, type Network } from "./server.js";
+
+const open: Tidewire[] = [];
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => {
+  open.splice(0).forEach((client) => client.close());
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
+
+function setUp(options: Partial<TidewireOptions> = {}, network: Network = {}) {
+  const server = new Server(network);
+  const states: string[] = [];
+  const onError = vi.fn();
+  const client = new Tidewire({
+    websocketUrl: "ws://server/v1/ws",
+    getToken: async () => "good",
+    WebSocket: server.WebSocket,
+    random: () => 0,
+    onError,
+    ...options,
+  });
+  client.onState((state) => states.push(state));
+  open.push(client);
+  return { server, client, states, onError };
+}
+
+function outcome(promise: Promise<unknown>): Promise<unknown> {
+  return promise.catch((error: unknown) => error);
+}
+
+/** Subscribe to a room; return the offsets that its listeners hear. */
+async function listen(client: Tidewire, name = "room:a"): Promise<unknown[]> {
+  const heard: unknown[] = [];
+  client.channel(name).on("*", ({ offset }) => heard.push(offset));
+  await client.channel(name).subscribe();
+  return heard;
+}
+
+test("connects with the first channel, and tells each state once", async () => {
+  const { client, server, states } = setUp();
+  expect(client.state).toBe("idle");
+  client.channel("room:a");
+  await settled();
+  expect(client.userId).toBe("ann");
+  server.cutAll();
+  await settled();
+  await vi.advanceTimersByTimeAsync(1_000);
+  client.close();
+  expect(states).toEqual(["connecting", "connected", "reconnecting", "connected", "closed"]);
+});
+
+test("a channel of one name is always the same object", () => {
+  const { client } = setUp();
+  expect(client.channel("room:a")).toBe(client.channel("room:a"));
+  expect(client.channel("room:a")).not.toBe(client.channel("room:b"));
+});
+
+test("asks the server where its WebSocket is, once", async () => {
+  const fetch = vi.fn(async () => Response.json({ websocket_url: "ws://elsewhere/v1/ws" }));
+  const server = new Server();
+  const client = new Tidewire({ httpUrl: "http://api", getToken: async () => "t", WebSocket: server.WebSocket, fetch });
+  open.push(client);
+  client.connect();
+  await settled();
+  server.cutAll();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(server.opened.map(({ url }) => url)).toEqual(["ws://elsewhere/v1/ws", "ws://elsewhere/v1/ws"]);
+  expect(fetch.mock.calls).toEqual([["http://api/v1/config"]]);
+});
+
+test.each([
+  ["answers with an error", async () => new Response("", { status: 503 })],
+  ["is not reached", async () => Promise.reject(new TypeError("fetch failed"))],
+])("tries again when the server %s", async (_what, first) => {
+  const fetch = vi.fn(async () => Response.json({ websocket_url: "ws://server/v1/ws" })).mockImplementationOnce(first);
+  const server = new Server();
+  const client = new Tidewire({ httpUrl: "http://api", getToken: async () => "t", WebSocket: server.WebSocket, fetch });
+  open.push(client);
+  client.connect();
+  await settled();
+  expect(client.state).toBe("reconnecting");
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(client.state).toBe("connected");
+});
+
+test("a WebSocket that can't be made is a connection that failed", async () => {
+  const { client, server } = setUp({
+    WebSocket: class {
+      constructor() {
+        throw new SyntaxError("no URL");
+      }
+    } as unknown as typeof WebSocket,
+  });
+  client.connect();
+  await settled();
+  expect(client.state).toBe("reconnecting");
+  expect(server.opened).toEqual([]);
+});
+
+test("events reach the listeners of their channel", async () => {
+  const { client, server } = setUp();
+  const [a, b] = [await listen(client, "room:a"), await listen(client, "room:b")];
+  server.publish("room:a");
+  server.publish("room:b");
+  server.publish("room:b");
+  await settled();
+  expect([a, b]).toEqual([[1], [1, 2]]);
+});
+
+test("what was published meanwhile is there after a reconnect, once", async () => {
+  const { client, server } = setUp();
+  const heard = await listen(client);
+  server.publish("room:a");
+  await settled();
+  server.cutAll();
+  server.publish("room:a");
+  server.publish("room:a");
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(heard).toEqual([1, 2, 3]);
+});
+
+test("what was published while it was away is sent when it is back", async () => {
+  const { client, server } = setUp();
+  const heard = await listen(client);
+  server.cutAll();
+  await settled();
+  const sent = client.channel("room:a").publish("said", "hello");
+  await vi.advanceTimersByTimeAsync(1_000);
+  await sent;
+  expect(heard).toEqual([1]);
+});
+
+test("a publication whose answer was lost is stored once", async () => {
+  const { client, server } = setUp();
+  const heard = await listen(client);
+  const lost = vi.fn((request: Frame) => {
+    server.instead.delete("publish");
+    server.publish("room:a", { message_id: request["message_id"] as string });
+    server.cutAll();
+    return null;
+  });
+  server.instead.set("publish", lost);
+  const sent = client.channel("room:a").publish("said", "hello");
+  await vi.advanceTimersByTimeAsync(1_000);
+  await sent;
+  expect(lost).toHaveBeenCalledOnce();
+  expect(server.asked("publish")[1]).toMatchObject({ retry: true });
+  expect(server.stream("room:a").log).toHaveLength(1);
+  expect(heard).toEqual([1]);
+});
+
+test("a lost last push shows 5 seconds after traffic has stopped", async () => {
+  let copies = 1;
+  const { client, server } = setUp({}, { copies: () => copies });
+  const heard = await listen(client);
+  await vi.advanceTimersByTimeAsync(6_000);
+  server.publish("room:a");
+  await settled();
+  copies = 0;
+  server.publish("room:a");
+  await vi.advanceTimersByTimeAsync(4_999);
+  expect(heard).toEqual([1]);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(heard).toEqual([1, 2]);
+});
+
+test("traffic that comes while a sync is under way is followed by another", async () => {
+  let copies = 1;
+  const { client, server } = setUp({}, { copies: () => copies });
+  const heard = await listen(client);
+  server.instead.set("sync", () => {
+    server.instead.delete("sync");
+    server.publish("room:a");
+    copies = 0;
+    server.publish("room:a"); // lost
+    return { behind: {} };
+  });
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(heard).toEqual([1]);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(heard).toEqual([1, 2]);
+});
+
+test("a sync that failed is asked again, not at the next heartbeat", async () => {
+  let copies = 1;
+  const { client, server, onError } = setUp({}, { copies: () => copies });
+  const heard = await listen(client);
+  copies = 0;
+  server.publish("room:a");
+  server.instead.set("sync", () => {
+    server.instead.delete("sync");
+    return { error: wireError({}) };
+  });
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(heard).toEqual([1]);
+  expect(onError).not.toHaveBeenCalled();
+});
+
+test("without traffic it asks sync at the heartbeat, with channels or without", async () => {
+  const { client, server } = setUp();
+  client.connect();
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(server.asked("sync")).toMatchObject([{ positions: {} }]);
+  await vi.advanceTimersByTimeAsync(539_999);
+  expect(server.asked("sync")).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(server.asked("sync")).toHaveLength(2);
+});
+
+test("many channels are synced in requests that the server takes", async () => {
+  const { client, server } = setUp();
+  const names = Array.from({ length: 130 }, (_, index) => `room:${"x".repeat(190)}${index}`);
+  await Promise.all(names.map((name) => client.channel(name).subscribe()));
+  await vi.advanceTimersByTimeAsync(5_000);
+  const positions = server.asked("sync").map((request) => Object.keys(request["positions"] as object));
+  expect(positions.flat().sort()).toEqual(names.sort());
+  for (const some of positions) expect(some.length).toBeLessThanOrEqual(100);
+  for (const text of server.last.sent) expect(text.length).toBeLessThan(32_000);
+});
+
+test("when the page or the network wakes it hurries, and asks what it missed", async () => {
+  const listeners = new Map<string, () => void>();
+  vi.stubGlobal("addEventListener", (type: string, listener: () => void) => listeners.set(type, listener));
+  vi.stubGlobal("removeEventListener", (type: string) => listeners.delete(type));
+  const { client, server } = setUp({ random: () => 0.99 });
+  await listen(client);
+  await vi.advanceTimersByTimeAsync(6_000);
+  const before = server.asked("sync").length;
+  listeners.get("online")?.();
+  await settled();
+  expect(server.asked("sync")).toHaveLength(before + 1);
+  server.cutAll();
+  await settled();
+  expect(client.state).toBe("reconnecting");
+  listeners.get("online")?.();
+  await settled();
+  expect(client.state).toBe("connected");
+  client.close();
+  expect(listeners.size).toBe(0);
+});
+
+test("a page that goes to sleep is left alone", async () => {
+  const page = Object.assign(new EventTarget(), { visibilityState: "hidden" });
+  vi.stubGlobal("document", page);
+  const { client, server } = setUp();
+  await listen(client);
+  page.dispatchEvent(new Event("visibilitychange"));
+  await settled();
+  expect(server.asked("sync")).toEqual([]);
+  page.visibilityState = "visible";
+  page.dispatchEvent(new Event("visibilitychange"));
+  await settled();
+  expect(server.asked("sync")).toHaveLength(1);
+});
+
+test("subscribing in the middle of the handshake works", async () => {
+  const { client } = setUp({}, { delayMs: () => 100 });
+  client.connect();
+  await vi.advanceTimersByTimeAsync(50);
+  const early = client.channel("room:a").subscribe();
+  await vi.advanceTimersByTimeAsync(100); // open, hello under way
+  const late = client.channel("room:b").subscribe();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(await Promise.all([early, late])).toEqual([[], []]);
+});
+
+test("listeners that throw, of states and of events, break nothing", async () => {
+  const { client, server, onError, states } = setUp();
+  client.onState(() => {
+    throw new Error("state");
+  });
+  const heard = await listen(client);
+  client.channel("room:a").on("said", () => {
+    throw new Error("event");
+  });
+  server.publish("room:a");
+  server.publish("room:a");
+  await settled();
+  expect(heard).toEqual([1, 2]);
+  expect(states).toEqual(["connecting", "connected"]);
+  expect(onError.mock.calls.map(([error]) => (error as Error).message)).toEqual(["state", "state", "event", "event"]);
+});
+
+test("a listener that was taken out hears no more", async () => {
+  const { client } = setUp();
+  const heard = vi.fn();
+  const stop = client.onState(heard);
+  stop();
+  client.connect();
+  expect(heard).not.toHaveBeenCalled();
+});
+
+test("close() refuses what waits, is silent otherwise, and leaves no timer", async () => {
+  const { client, server, onError } = setUp();
+  await listen(client);
+  server.instead.set("history", () => null);
+  server.instead.set("sync", () => null);
+  await vi.advanceTimersByTimeAsync(5_000); // a sync is under way
+  server.last.say(event(9)); // a hole
+  await settled();
+  const asking = outcome(client.channel("room:a").history());
+  server.down = true;
+  server.cutAll();
+  await settled();
+  const publishing = outcome(client.channel("room:a").publish("said", "x"));
+  const subscribing = outcome(client.channel("room:b").subscribe());
+  await settled();
+  client.close();
+  expect(await asking).toMatchObject({ retryable: true });
+  expect(await Promise.all([publishing, subscribing])).toMatchObject([{ kind: "closed" }, { kind: "closed" }]);
+  await settled();
+  expect(vi.getTimerCount()).toBe(0);
+  expect(onError).not.toHaveBeenCalled();
+});
+
+test("a closed client stays closed when its channels are used, and says so", async () => {
+  const { client, server } = setUp();
+  await listen(client);
+  client.close();
+  expect(await outcome(client.channel("room:a").publish("said", "x"))).toMatchObject({ kind: "closed" });
+  expect(await outcome(client.channel("room:b").subscribe())).toMatchObject({ kind: "closed" });
+  expect(await outcome(client.channel("room:b").history())).toMatchObject({ kind: "closed" });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(server.opened).toHaveLength(1);
+});
+
+test("connect() after close() takes the subscriptions up again", async () => {
+  const { client, server } = setUp();
+  const heard = await listen(client);
+  client.close();
+  server.publish("room:a");
+  client.connect();
+  await settled();
+  expect(heard).toEqual([1]);
+});
+
+test("an end for good is told with its reason", async () => {
+  const { client, server } = setUp();
+  await listen(client);
+  const told = vi.fn();
+  client.onState(told);
+  const publishing = (server.instead.set("publish", () => null), outcome(client.channel("room:a").publish("said", "x")));
+  await settled();
+  server.last.say({ type: "system", event: "disconnect", code: 3501, name: "revoked", reconnect: false });
+  await settled();
+  expect(told).toHaveBeenCalledWith("closed", expect.objectContaining({ code: 3501, kind: "revoked" }));
+  expect(await publishing).toMatchObject({ code: 3501 });
+});
+
+test.each(Array.from({ length: 40 }, (_, seed) => seed))(
+  "over a network that loses, repeats, swaps and breaks, each event comes once and in order (seed %i)",
+  async (seed) => {
+    const random = seeded(seed + 1);
+    let spoiled = true;
+    const network = {
+      copies: () => (spoiled ? Math.floor(random() * 3) : 1),
+      delayMs: () => (spoiled ? Math.floor(random() * 300) : 0),
+    };
+    const { client, server, onError } = setUp({ random }, network);
+    const handed: { offset: number; priority: string }[] = [];
+    let resets = 0;
+    const channel = client.channel("room:a");
+    channel.on("*", (event) => handed.push({ offset: event.offset as number, priority: event.priority }));
+    channel.onReset(() => resets++);
+    const subscribing = channel.subscribe();
+    await vi.advanceTimersByTimeAsync(20_000);
+    await subscribing;
+
+    const own: Promise<unknown>[] = [];
+    for (let step = 0; step < 30; step++) {
+      const priority = random() < 0.3 ? "high" : "normal";
+      if (random() < 0.3) own.push(channel.publish("said", step, { priority }));
+      else if (random() < 0.8) server.publish("room:a", { priority, message_id: `server-${step}` });
+      if (random() < 0.1) server.cutAll();
+      await vi.advanceTimersByTimeAsync(random() * 700);
+    }
+    spoiled = false;
+    await vi.advanceTimersByTimeAsync(60_000);
+    await Promise.all(own);
+
+    const offsets = handed.map(({ offset }) => offset);
+    expect(new Set(offsets).size).toBe(offsets.length);
+    for (const priority of ["high", "normal"]) {
+      const some = handed.filter((event) => event.priority === priority).map(({ offset }) => offset);
+      expect(some).toEqual([...some].sort((a, b) => a - b));
+    }
+    const { log } = server.stream("room:a");
+    expect(new Set(log.map(({ message_id }) => message_id)).size).toBe(log.length);
+    expect(channel.position).toEqual({ epoch: "e1", offset: log.length });
+    // A recovery that the server refuses is the only way to miss something, and the application is told.
+    if (resets === 0) expect(offsets.sort((a, b) => a - b)).toEqual(log.map(({ offset }) => offset));
+    expect(onError).not.toHaveBeenCalled();
+  },
+);

@@ -1,0 +1,361 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Connection, type ConnectionState } from "../src/connection.js";
+import type { TidewireError } from "../src/errors.js";
+import type { Push } from "../src/generated/frames.js";
+import { HELLO, event, fakeTransports, settled } from "./fakes.js";
+
+const PING = { type: "ping" } as const;
+const SYNC = { type: "sync", positions: {} } as const;
+const RETRY_MS = 250; // the first wait, with random() = 0
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+function setUp({ token = async (_fresh: boolean): Promise<string> => "good" } = {}) {
+  const transports = fakeTransports();
+  const states: ConnectionState[] = [];
+  const errors: (TidewireError | undefined)[] = [];
+  const pushes: Push[] = [];
+  const tokens = vi.fn(token);
+  const onConnected = vi.fn();
+  const onState = vi.fn((state: ConnectionState, error?: TidewireError) => {
+    states.push(state);
+    errors.push(error);
+  });
+  const connection = new Connection({
+    url: async () => "ws://server/v1/ws",
+    token: tokens,
+    open: transports.open,
+    random: () => 0,
+    onPush: (push) => pushes.push(push),
+    onState,
+    onConnected,
+  });
+  return { connection, transports, states, errors, pushes, tokens, onConnected, onState };
+}
+
+type SetUp = ReturnType<typeof setUp>;
+
+/** Open, and answer hello. */
+async function connected(options: Parameters<typeof setUp>[0] = {}): Promise<SetUp> {
+  const set = setUp(options);
+  set.connection.open();
+  await greet(set);
+  return set;
+}
+
+async function greet({ transports }: SetUp): Promise<void> {
+  await settled();
+  transports.last().open();
+  transports.last().reply(transports.last().request("hello"), HELLO);
+  await settled();
+}
+
+function failure(promise: Promise<unknown> | undefined): Promise<TidewireError> {
+  return (promise as Promise<unknown>).then(
+    () => Promise.reject(new Error("it was answered")),
+    (error: TidewireError) => error,
+  );
+}
+
+test("says hello with the token, and is connected when that is answered", async () => {
+  const set = setUp();
+  set.connection.open();
+  expect(set.connection.state).toBe("connecting");
+  await settled();
+  set.transports.last().open();
+  const hello = set.transports.last().request("hello");
+  expect(hello).toMatchObject({ type: "hello", protocol: 1, token: "good" });
+  expect(set.states).toEqual(["connecting"]);
+  set.transports.last().reply(hello, HELLO);
+  await settled();
+  expect(set.states).toEqual(["connecting", "connected"]);
+  expect(set.onConnected).toHaveBeenCalledExactlyOnceWith(HELLO);
+});
+
+test("a refused token is asked for afresh, once; the second refusal is final", async () => {
+  const set = setUp();
+  set.connection.open();
+  for (let attempt = 0; attempt < 2; attempt++) {
+    await vi.advanceTimersByTimeAsync(RETRY_MS);
+    const transport = set.transports.last();
+    transport.open();
+    transport.refuse(transport.request("hello"), { code: 1004, name: "unauthenticated", retryable: false });
+    await settled();
+  }
+  expect(set.tokens.mock.calls).toEqual([[false], [true]]);
+  expect(set.connection.state).toBe("closed");
+  expect(set.errors.at(-1)).toMatchObject({ code: 1004 });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(set.transports.all).toHaveLength(2);
+  set.connection.open(); // somebody has logged in again
+  expect(set.tokens).toHaveBeenLastCalledWith(false);
+});
+
+test("a fresh token that is accepted makes the next refusal the first again", async () => {
+  const set = setUp();
+  set.connection.open();
+  await settled();
+  set.transports.last().open();
+  set.transports.last().refuse(set.transports.last().request("hello"), { code: 1004, retryable: false });
+  await vi.advanceTimersByTimeAsync(RETRY_MS);
+  await greet(set);
+  set.transports.last().close();
+  await vi.advanceTimersByTimeAsync(RETRY_MS);
+  expect(set.tokens.mock.calls).toEqual([[false], [true], [false]]);
+});
+
+test("a hello refused for another reason closes, unless it may be tried again", async () => {
+  const set = setUp();
+  set.connection.open();
+  await settled();
+  set.transports.last().open();
+  set.transports.last().refuse(set.transports.last().request("hello"), { code: 2001, retryable: true });
+  await settled();
+  expect(set.connection.state).toBe("reconnecting");
+  await vi.advanceTimersByTimeAsync(RETRY_MS);
+  set.transports.last().open();
+  set.transports.last().refuse(set.transports.last().request("hello"), { code: 1012, retryable: false });
+  await settled();
+  expect(set.connection.state).toBe("closed");
+});
+
+test("a token that can't be had is asked for again, later", async () => {
+  let tries = 0;
+  const set = setUp({
+    token: async () => (tries++ === 0 ? Promise.reject(new Error("no network")) : Promise.resolve("good")),
+  });
+  set.connection.open();
+  await settled();
+  expect(set.connection.state).toBe("reconnecting");
+  await vi.advanceTimersByTimeAsync(RETRY_MS);
+  await greet(set);
+  expect(set.connection.state).toBe("connected");
+});
+
+test("a connection that does not open within 4 seconds is given up", async () => {
+  const set = setUp();
+  set.connection.open();
+  await settled();
+  await vi.advanceTimersByTimeAsync(3_999);
+  expect(set.transports.last().ended).toBe(false);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(set.transports.last().ended).toBe(true);
+  expect(set.connection.state).toBe("reconnecting");
+});
+
+test("a hello without an answer is given up after 10 seconds", async () => {
+  const set = setUp();
+  set.connection.open();
+  await settled();
+  set.transports.last().open();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(set.transports.last().ended).toBe(true);
+  expect(set.connection.state).toBe("reconnecting");
+});
+
+test.each([null, {}, { heartbeat_s: "soon" }, "well met"])("a hello answered with %j is none", async (nonsense) => {
+  const set = setUp();
+  set.connection.open();
+  await settled();
+  set.transports.last().open();
+  set.transports.last().reply(set.transports.last().request("hello"), nonsense);
+  await settled();
+  expect(set.connection.state).toBe("reconnecting");
+});
+
+test("requests are answered by their ids, in whatever order the replies come", async () => {
+  const { connection, transports } = await connected();
+  const [first] = connection.ask([PING]);
+  const [second] = connection.ask([SYNC]);
+  const [one, two] = transports.last().requests.slice(-2);
+  transports.last().say([
+    { type: "reply", id: two!["id"], result: "two" },
+    { type: "reply", id: one!["id"], result: "one" },
+  ]);
+  expect(await Promise.all([first, second])).toEqual(["one", "two"]);
+});
+
+test("several requests travel as one batch, one alone as a frame", async () => {
+  const { connection, transports } = await connected();
+  void connection.ask([PING, SYNC]).map((answer) => answer.catch(() => undefined));
+  void connection.ask([PING]).map((answer) => answer.catch(() => undefined));
+  const [batch, single] = transports
+    .last()
+    .sent.slice(-2)
+    .map((text) => JSON.parse(text) as unknown);
+  expect(batch).toMatchObject([{ type: "ping" }, { type: "sync" }]);
+  expect(single).toMatchObject({ type: "ping" });
+});
+
+test("an error reply is thrown as what it says", async () => {
+  const { connection, transports } = await connected();
+  const [answer] = connection.ask([SYNC]);
+  transports.last().refuse(transports.last().request("sync"), { code: 2004, name: "rate_limited", retry_after_ms: 800 });
+  expect(await failure(answer)).toMatchObject({ code: 2004, kind: "rate_limited", retryable: true, retryAfterMs: 800 });
+});
+
+test("a request without an answer is uncertain after 10 seconds", async () => {
+  const { connection, transports } = await connected();
+  const error = failure(connection.ask([SYNC])[0]);
+  await vi.advanceTimersByTimeAsync(9_000);
+  transports.last().say({ type: "pong" }); // the connection lives
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(await error).toMatchObject({ code: 2002, retryable: true });
+  expect(connection.state).toBe("connected");
+});
+
+test("no answer and no other sound: the connection is dead, and a new one is made", async () => {
+  const set = await connected();
+  void failure(set.connection.ask([SYNC])[0]);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(set.connection.state).toBe("reconnecting");
+  await vi.advanceTimersByTimeAsync(RETRY_MS);
+  expect(set.transports.all).toHaveLength(2);
+});
+
+test("a gateway error without type makes every outstanding request uncertain", async () => {
+  const { connection, transports } = await connected();
+  const errors = connection.ask([SYNC, PING]).map(failure);
+  transports.last().say({ message: "Internal server error", connectionId: "c1", requestId: "r1" });
+  for (const error of await Promise.all(errors)) expect(error).toMatchObject({ code: 2002, retryable: true });
+  expect(connection.state).toBe("connected");
+});
+
+test("what can't be sent is refused at once, and may be tried again", async () => {
+  const set = setUp();
+  expect(await failure(set.connection.ask([SYNC])[0])).toMatchObject({ retryable: true });
+  set.connection.open();
+  await settled();
+  expect(await failure(set.connection.ask([SYNC])[0])).toMatchObject({ retryable: true }); // in the handshake
+  set.transports.last().open();
+  expect(await failure(set.connection.ask([SYNC])[0])).toMatchObject({ retryable: true }); // hello is under way
+  expect(set.transports.last().requests.map(({ type }) => type)).toEqual(["hello"]);
+});
+
+test("a loss refuses what is under way, and comes back with growing waits", async () => {
+  const set = await connected();
+  const error = failure(set.connection.ask([SYNC])[0]);
+  set.transports.last().close();
+  expect(await error).toMatchObject({ code: 2002, retryable: true });
+  expect(set.states).toEqual(["connecting", "connected", "reconnecting"]);
+  await vi.advanceTimersByTimeAsync(RETRY_MS);
+  expect(set.transports.all).toHaveLength(2);
+  await greet(set);
+  expect(set.states.at(-1)).toBe("connected");
+});
+
+test("pushes are handed on once connected, and not before", async () => {
+  const set = setUp();
+  set.connection.open();
+  await settled();
+  set.transports.last().open();
+  set.transports.last().say(event(1));
+  set.transports.last().reply(set.transports.last().request("hello"), HELLO);
+  await settled();
+  set.transports.last().say([event(2), event(3)]);
+  expect(set.pushes).toEqual([event(2), event(3)]);
+});
+
+test.each([3000, 3001, 3002, 3003, 3499])("disconnect %i: comes back, after what the server asks", async (code) => {
+  const set = await connected();
+  set.transports.last().say({ type: "system", event: "disconnect", code, name: "n", reconnect: true, after_ms: 3_000 });
+  expect(set.transports.last().ended).toBe(true);
+  expect(set.connection.state).toBe("reconnecting");
+  await vi.advanceTimersByTimeAsync(2_999);
+  expect(set.transports.all).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(set.transports.all).toHaveLength(2);
+});
+
+test.each([3500, 3501, 3502, 3503, 3999])("disconnect %i: is final, and says why", async (code) => {
+  const set = await connected();
+  const error = failure(set.connection.ask([SYNC])[0]);
+  set.transports.last().say({ type: "system", event: "disconnect", code, name: "revoked", reconnect: false });
+  expect(set.connection.state).toBe("closed");
+  expect(set.errors.at(-1)).toMatchObject({ code, kind: "revoked", retryable: false });
+  expect(await error).toMatchObject({ code });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(set.transports.all).toHaveLength(1);
+});
+
+test("what stands behind a final disconnect in the same batch is not heard", async () => {
+  const set = await connected();
+  const disconnect = { type: "system", event: "disconnect", name: "n", reconnect: true };
+  set.transports.last().say([{ ...disconnect, code: 3501 }, { ...disconnect, code: 3000 }, event(1)]);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(set.connection.state).toBe("closed");
+  expect(set.pushes).toEqual([]);
+});
+
+test("close() ends it: no attempt, no push, no state after it", async () => {
+  const set = await connected();
+  const error = failure(set.connection.ask([SYNC])[0]);
+  set.connection.close();
+  expect(await error).toMatchObject({ kind: "closed", retryable: false });
+  expect(await failure(set.connection.ask([SYNC])[0])).toMatchObject({ kind: "closed", retryable: false });
+  set.transports.last().say(event(1));
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(set.transports.all).toHaveLength(1);
+  expect(set.pushes).toEqual([]);
+  expect(set.states).toEqual(["connecting", "connected", "closed"]);
+});
+
+test("closed while it waits for a token and opened again, it connects once", async () => {
+  const given: ((token: string) => void)[] = [];
+  const set = setUp({ token: () => new Promise((resolve) => given.push(resolve)) });
+  set.connection.open();
+  set.connection.close();
+  set.connection.open();
+  given.forEach((give) => give("good"));
+  await settled();
+  expect(set.transports.all).toHaveLength(1);
+  await greet(set);
+  expect(set.connection.state).toBe("connected");
+});
+
+test("hurry() does not wait for the next attempt", async () => {
+  const set = await connected();
+  set.transports.last().close();
+  set.connection.hurry();
+  await settled();
+  expect(set.transports.all).toHaveLength(2);
+  await vi.advanceTimersByTimeAsync(RETRY_MS);
+  expect(set.transports.all).toHaveLength(2);
+});
+
+test("hurry() leaves an attempt that is under way alone", async () => {
+  const set = await connected();
+  set.transports.last().close();
+  await vi.advanceTimersByTimeAsync(RETRY_MS);
+  set.connection.hurry(); // the network is back, and the handshake runs
+  await settled();
+  expect(set.transports.all).toHaveLength(2);
+  await vi.advanceTimersByTimeAsync(4_000); // it is still given up in time
+  expect(set.transports.last().ended).toBe(true);
+});
+
+test.each(["connecting", "connected", "reconnecting"])("a listener may close it when it hears %s", async (when) => {
+  const set = setUp();
+  set.onState.mockImplementation((state) => {
+    if (state === when) set.connection.close();
+  });
+  set.connection.open();
+  await settled();
+  if (when !== "connecting") await greet(set);
+  if (when === "reconnecting") set.transports.last().close();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(set.connection.state).toBe("closed");
+  expect(set.transports.all).toHaveLength(when === "connecting" ? 0 : 1);
+  if (when === "connected") expect(set.onConnected).not.toHaveBeenCalled();
+});
+
+test("a listener may open it again when it hears that it was closed", async () => {
+  const set = await connected();
+  set.onState.mockImplementationOnce((state) => {
+    if (state === "closed") set.connection.open();
+  });
+  set.connection.close();
+  await greet(set);
+  expect(set.connection.state).toBe("connected");
+});
