@@ -1,7 +1,7 @@
 """Append publications to a channel's stream: each id once, offsets without holes, many writers at a time."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,10 +34,15 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Where the submissions stand now, in the order in which they were given; repeats stand where they stood."""
+    """Where the submissions stand now, in the order in which they were given; repeats stand where they stood.
+
+    Attributes:
+        repeats: How many of them were repeats.
+    """
 
     epoch: str
     entries: tuple[Entry, ...]
+    repeats: int = 0
 
     def position(self, index: int) -> StreamPosition:
         """Return the place of one submission."""
@@ -95,35 +100,36 @@ class Append:
 
     def _known(self, channel: str, end: StreamEnd, submissions: Sequence[Submission]) -> dict[bytes, int]:
         """Return the offsets of those that are in the stream already."""
-        now_s = self.streams.now_ms() // 1000
-        oldest_s = now_s - IDEMPOTENCY_WINDOW_S
+        recent_s = self.streams.now_ms() // 1000 - IDEMPOTENCY_WINDOW_S
         known: dict[bytes, int] = {}
-        unsure: set[bytes] = set()
+        unsure: dict[bytes, int] = {}
         for submission in submissions:
             mark = _mark(submission.publication)
+            # A first try can have been appended no earlier than the publication was taken: that may be long ago, where
+            # a lane had to wait for its store, or was redriven.
+            taken_s = submission.publication.published_at_ms // 1000 - _CLOCK_MARGIN_S
+            oldest_s = min(recent_s, taken_s)
             offset = end.tail.ring.find(mark, oldest_s)
             if offset is not None:
                 known[mark] = offset
-            else:
-                # A first try can have been appended no earlier than the publication was taken.
-                since_s = oldest_s if submission.uncertain else submission.publication.published_at_ms // 1000
-                if not end.tail.ring.reaches(since_s - _CLOCK_MARGIN_S):
-                    unsure.add(mark)
-        return known | self._search(channel, end, unsure, oldest_s) if unsure else known
+            elif not end.tail.ring.reaches(oldest_s if submission.uncertain else taken_s):
+                unsure[mark] = oldest_s
+        return known | self._search(channel, end, unsure) if unsure else known
 
-    def _search(self, channel: str, end: StreamEnd, marks: set[bytes], oldest_s: int) -> dict[bytes, int]:
-        """Look for them in the log, ring by ring, back to ``oldest_s``."""
+    def _search(self, channel: str, end: StreamEnd, marks: Mapping[bytes, int]) -> dict[bytes, int]:
+        """Look for them in the log, ring by ring, each back to its own time."""
         found: dict[bytes, int] = {}
+        oldest_s = min(marks.values())
         ring = end.tail.ring
-        while ring.end > len(ring.marks) and ring.marks[0][1] >= oldest_s - _CLOCK_MARGIN_S and len(found) < len(marks):
+        while ring.end > len(ring.marks) and ring.marks[0][1] >= oldest_s and len(found) < len(marks):
             before = ring.end - len(ring.marks)
             segment = next(self.streams.store.backward(channel, end.stream.epoch, before), None)
             if segment is None:
                 break
             # The segment may reach past ``before``: then its ring overlaps the last one, which does no harm.
             ring = segment.ring
-            for mark in marks - found.keys():
-                if (offset := ring.find(mark, oldest_s)) is not None:
+            for mark in marks.keys() - found.keys():
+                if (offset := ring.find(mark, marks[mark])) is not None:
                     found[mark] = offset
         return found
 
@@ -139,7 +145,7 @@ class Append:
         for submission in submissions:
             mark = _mark(submission.publication)
             entries.append(placed[mark] if mark in placed else self._entry(channel, end, known[mark]))
-        return Appended(self.streams.wire_epoch(end.stream.epoch), tuple(entries))
+        return Appended(self.streams.wire_epoch(end.stream.epoch), tuple(entries), len(submissions) - len(placed))
 
     def _entry(self, channel: str, end: StreamEnd, offset: int) -> Entry:
         segment = next(self.streams.store.forward(channel, end.stream.epoch, offset))

@@ -177,6 +177,8 @@ class Dispatcher:
         if not caller.principal.may_receive("history", request.channel):
             raise ForbiddenError("the token does not allow to read this channel's history")
         since = _position(request.since)
+        if since is not None and not request.reverse:
+            self.metrics.count("GapsFilled")
         position, page = self.history.read(request.channel, since, limit=request.limit, reverse=request.reverse)
         return {"publications": page.publications, "position": position.to_wire(), "more": page.more}
 

@@ -3,10 +3,11 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.domain.channel import personal_channel
 from shared.domain.principal import Principal
+from shared.domain.processing import Context, Draft
 from shared.domain.publication import Priority, Publication, StreamPosition
 from shared.errors import ForbiddenError, NoSuchPeerError
 from shared.namespaces import Namespaces
@@ -15,6 +16,9 @@ from shared.services.append import Append, Submission
 from shared.services.fan_out import FanOut
 from shared.services.limits import RateLimits
 from shared.services.receipts import Receipts
+
+if TYPE_CHECKING:
+    from shared.services.processing import Processing
 
 # A channel with more subscribers is fanned out by the function made for it: here it would take too long.
 EXPRESS_MAX_SUBSCRIBERS: Final = 100
@@ -86,6 +90,7 @@ class Publishing:
     connections: ConnectionStore
     receipts: Receipts
     limits: RateLimits
+    processing: "Processing"
     metrics: Metrics
     now_ms: Callable[[], int]
 
@@ -95,6 +100,7 @@ class Publishing:
         Raises:
             ForbiddenError: The principal may not publish there.
             RateLimitedError: There were too many.
+            RefusedError: A processor says no.
         """
         self._authorise(principal, request.channel)
         return self._publish(principal, request, connection_id)
@@ -105,6 +111,7 @@ class Publishing:
         Raises:
             ForbiddenError: The principal may not send to that peer.
             NoSuchPeerError: There is no such connection.
+            RefusedError: A processor says no.
         """
         if request.user_id is not None:
             channel = personal_channel(request.user_id)
@@ -124,16 +131,7 @@ class Publishing:
         self, principal: Principal, request: PublishRequest, connection_id: str | None, *, only: str | None = None
     ) -> Published:
         self.limits.publish(principal, request.channel)
-        publication = Publication(
-            message_id=request.message_id or secrets.token_urlsafe(16),
-            name=request.name,
-            data=request.data,
-            user_id=principal.user_id,
-            connection_id=connection_id,
-            priority=request.priority or self.namespaces.of(request.channel).default_priority,
-            published_at_ms=self.now_ms(),
-            receipt=request.receipt,
-        )
+        publication = self._processed(principal, request, connection_id)
         self.metrics.count("Publishes")
         if request.ephemeral:
             event = publication.to_event(request.channel) | {"ephemeral": True}
@@ -143,6 +141,31 @@ class Publishing:
         else:
             self.lanes.send(publication.priority, request.channel, publication, retry=request.retry)
         return Published(publication.message_id)
+
+    def _processed(self, principal: Principal, request: PublishRequest, connection_id: str | None) -> Publication:
+        message_id = request.message_id or secrets.token_urlsafe(16)
+        priority = request.priority or self.namespaces.of(request.channel).default_priority
+        context = Context(
+            channel=request.channel,
+            message_id=message_id,
+            user_id=principal.user_id,
+            connection_id=connection_id,
+            server=principal.server,
+            public_claims=principal.public_claims,
+            ephemeral=request.ephemeral,
+        )
+        draft = self.processing.run(Draft(request.name, request.data, priority), context)
+        return Publication(
+            message_id=message_id,
+            name=draft.name,
+            data=draft.data,
+            user_id=principal.user_id,
+            connection_id=connection_id,
+            priority=draft.priority,
+            published_at_ms=self.now_ms(),
+            receipt=request.receipt,
+            claims=draft.claims,
+        )
 
     def _authorise(self, principal: Principal, channel: str) -> None:
         if not principal.may("publish", channel):

@@ -79,7 +79,9 @@ class PublishWorker:
             events = conflate(events)
         # Repeats are told again: whoever stored them first may have died before telling.
         self.bus.put([Broadcast(channel, events), *self.receipts.stored(channel, appended.epoch, ordered)])
-        self.metrics.count("PublicationsAppended", len(ordered))
+        self.metrics.count("PublicationsAppended", len(records) - appended.repeats)
+        if appended.repeats:
+            self.metrics.count("DuplicatesDropped", appended.repeats)
 
     def _unreadable(self, record: LaneRecord) -> list[str]:
         """No publication can come of it, so none has to wait for it."""

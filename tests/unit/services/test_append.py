@@ -93,6 +93,17 @@ def test_a_late_record_is_looked_for_without_being_called_uncertain() -> None:
     assert submit(stack.append, "slow", at_ms=accepted_at_ms) == [1]
 
 
+def test_a_record_that_waited_for_an_hour_is_known_again() -> None:
+    """Its first try was appended, and the queue was never told; then the store, or whoever redrives, took its time."""
+    stack = MemoryStack()
+    taken_at_ms = stack.clock.now_ms
+    submit(stack.append, "slow", at_ms=taken_at_ms)
+    for index in range(300):
+        stack.clock.pass_s(12)
+        submit(stack.append, f"m{index}", at_ms=stack.clock.now_ms)
+    assert submit(stack.append, "slow", uncertain=True, at_ms=taken_at_ms) == [1]
+
+
 def test_an_id_may_be_used_again_after_five_minutes() -> None:
     stack = MemoryStack()
     submit(stack.append, "a")
