@@ -55,6 +55,8 @@ class RealtimeStack(Stack):
             contract.OUTPUT_EVENT_BUS_NAME: pipeline.bus.event_bus_name,
             contract.OUTPUT_HTTP_FUNCTION: http.function.function_name,
             contract.OUTPUT_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
+            **{contract.OUTPUT_LANE_URLS[lane]: queue.queue_url for lane, queue in pipeline.lanes.items()},
+            **{contract.OUTPUT_DEAD_LETTER_URLS[lane]: url for lane, url in pipeline.dead_letter_urls.items()},
             **{
                 name: table.table_name for name, table in zip(contract.OUTPUT_TABLE_NAMES.values(), tables, strict=True)
             },

@@ -35,6 +35,7 @@ class PublishPipeline(Construct):
         store.streams.grant_read_write_data(self.worker)
         self.bus.grant_put_events_to(self.worker)
         self.lanes: dict[str, sqs.Queue] = {}
+        self.dead_letter_urls: dict[str, str] = {}
         for lane, concurrency in stage.lane_concurrency:
             # AWS asks for a visibility of at least 6 times the function's timeout:
             # docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
@@ -56,6 +57,7 @@ class PublishPipeline(Construct):
         dead_letters.grant_send_messages(self.worker)
         self.worker.add_environment(contract.ENV_LANE_URLS[lane], queue.queue_url)
         self.worker.add_environment(contract.ENV_DEAD_LETTER_URLS[lane], dead_letters.queue_url)
+        self.dead_letter_urls[lane] = dead_letters.queue_url
 
     def grant_publish(self, function: lambda_.Function) -> None:
         """Let a function send to the lanes and put events, and tell it where they are."""

@@ -1,6 +1,7 @@
-"""Queues as this stack makes them: encrypted, TLS only, each with a dead-letter queue."""
+"""Queues as this stack makes them: encrypted, TLS only, each with a dead-letter queue that raises an alarm."""
 
 from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -24,6 +25,7 @@ def fifo_queue(scope: Construct, construct_id: str, *, visibility: Duration) -> 
         enforce_ssl=True,
         retention_period=_DEAD_LETTERS_KEPT,
     )
+    _alarm(dead_letters)
     return sqs.Queue(
         scope,
         f"{construct_id}Lane",
@@ -53,10 +55,26 @@ def standard_queue(scope: Construct, construct_id: str, *, visibility: Duration)
 
 def dead_letter_queue(scope: Construct, construct_id: str) -> sqs.Queue:
     """Return a standard queue for what failed for good."""
-    return sqs.Queue(
+    queue = sqs.Queue(
         scope,
         construct_id,
         encryption=sqs.QueueEncryption.SQS_MANAGED,
         enforce_ssl=True,
         retention_period=_DEAD_LETTERS_KEPT,
+    )
+    _alarm(queue)
+    return queue
+
+
+def _alarm(dead_letters: sqs.Queue) -> None:
+    """Raise an alarm while anything is there: it counts as lost until somebody looks and redrives it."""
+    dead_letters.metric_approximate_number_of_messages_visible(
+        period=Duration.minutes(1), statistic="Maximum"
+    ).create_alarm(
+        dead_letters,
+        "NotEmpty",
+        alarm_description="Something failed for good. Mend the cause, then: python -m tools.redrive --stage STAGE",
+        threshold=1,
+        evaluation_periods=1,
+        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
     )
