@@ -1,16 +1,24 @@
 """CDK entry: reads the context, picks the stage, synthesises its stack. Needs no AWS account."""
 
+import importlib
+
 import aws_cdk as cdk
 
 from infra.emulator import WithoutUnknownToEmulator
 from infra.realtime_stack import RealtimeStack
 from infra.stage import stage_config
 from shared import namespaces
-from shared.contract import STACK_NAME_PREFIX
+from shared.contract import PROCESSORS_MODULE, STACK_NAME_PREFIX
+from shared.domain.processing import ProcessorConfigError
 
 app = cdk.App()
 stage = stage_config(app.node.try_get_context("stage"), edge_url=app.node.try_get_context("edge_url"))
-namespaces.load()  # a mistake in channels.toml is told here, not by a function that does not start
+# A mistake in channels.toml or in a processor is told here, not by a function that does not start.
+namespaces.load()
+try:
+    importlib.import_module(PROCESSORS_MODULE)
+except ProcessorConfigError as error:
+    raise SystemExit(f"functions/processors: {error}") from error
 stack = RealtimeStack(app, f"{STACK_NAME_PREFIX}{stage.name.capitalize()}", stage=stage)
 if stage.emulated:
     cdk.Aspects.of(stack).add(WithoutUnknownToEmulator(), priority=cdk.AspectPriority.MUTATING)

@@ -12,14 +12,17 @@ from aws_cdk import AssetHashType, BundlingOptions, DockerImage, IgnoreMode, ILo
 from aws_cdk import aws_lambda as lambda_
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-LayerName = Literal["functions", "http"]  # dependency groups of pyproject.toml
+LayerName = Literal["functions", "publish", "http"]  # dependency groups of pyproject.toml
+# Folders of functions/ that are the user's, and the functions that have them.
+_USERS_FOLDERS: Final = {"processors": ("ws_message", "http_api", "event_publish")}
 
 
 def function_code(name: str) -> lambda_.Code:
-    """Return the asset of ``functions/<name>``: its folder, ``shared/`` and channels.toml, at their places here.
+    """Return the asset of ``functions/<name>``: its folder, those of the user that it has, ``shared/``, channels.toml.
 
-    A change in another function does not change its hash.
+    All at their places here. A change in another function does not change its hash.
     """
+    folders = [name, *(folder for folder, users in _USERS_FOLDERS.items() if name in users)]
     return lambda_.Code.from_asset(
         str(ROOT),
         ignore_mode=IgnoreMode.GIT,
@@ -30,7 +33,7 @@ def function_code(name: str) -> lambda_.Code:
             "!/functions/",
             "/functions/*",
             "!/functions/__init__.py",
-            f"!/functions/{name}/",
+            *(f"!/functions/{folder}/" for folder in folders),
             "/shared/adapters/memory.py",
             "__pycache__/",
         ],
@@ -42,7 +45,9 @@ def layer_code(name: LayerName, *, emulated: bool) -> lambda_.Code:
 
     On AWS for arm64 and Python 3.13; for the emulator, which runs functions as processes of this machine, for it.
     """
-    target = _host_target() if emulated else ("aarch64-manylinux2014", "3.13")
+    # Lambda's Python 3.13 runs on Amazon Linux 2023 (docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html), whose
+    # glibc is 2.34.
+    target = _host_target() if emulated else ("aarch64-manylinux_2_28", "3.13")
     requirements = _requirements(name)
     # Hashed by what goes in, not by what comes out: the installed tree is not the same to the byte each time.
     asset_hash = hashlib.sha256("\n".join((*target, requirements)).encode()).hexdigest()

@@ -1,5 +1,6 @@
 """The composition root: settings and adapters in, services out. Each is made when it is first asked for."""
 
+import importlib
 import os
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.eventbridge import EventBridgeBus
 from shared.adapters.sqs import SqsDeadlineQueue, SqsDeliveryQueue, SqsLaneQueue, SqsLaneRecords
+from shared.contract import PROCESSORS_MODULE
 from shared.domain.breaker import CircuitBreaker, State
 from shared.ports import TokenVerifier
 from shared.services.append import Append
@@ -37,6 +39,7 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.services.dispatch import Dispatcher
+    from shared.services.processing import Processing
 
 _FAN_OUT_THREADS = 32
 _BREAKER_LEVELS: dict[State, float] = {"closed": 0, "half_open": 0.5, "open": 1}
@@ -135,9 +138,19 @@ class Services:
             connections=self.connections,
             receipts=self.receipts,
             limits=self.limits,
+            processing=self.processing,
             metrics=self.metrics,
             now_ms=now_ms,
         )
+
+    @cached_property
+    def processing(self) -> "Processing":
+        """What publications go through before they are queued."""
+        from shared.services.processing import Processing  # brings pydantic: only where publications come in
+
+        # By its name: the list is the user's and lies in functions/, above this module, and not every function has it.
+        processors = importlib.import_module(PROCESSORS_MODULE).PROCESSORS
+        return Processing(processors, self.metrics, telemetry.channel_failure)
 
     @cached_property
     def limits(self) -> RateLimits:

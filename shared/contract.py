@@ -56,6 +56,10 @@ PK: Final = "pk"
 SK: Final = "sk"
 TTL_ATTRIBUTE: Final = "expires_at_s"
 
+# Where the user's own code is: modules in functions/, which nothing in shared/ may import. shared/bootstrap.py loads
+# them by these names, in the functions that they are packaged with (infra/packaging.py).
+PROCESSORS_MODULE: Final = "functions.processors"  # has PROCESSORS
+
 METRICS_NAMESPACE: Final = "Tidewire"
 SERVICE_NAME: Final = "tidewire"
 STACK_NAME_PREFIX: Final = "Tidewire"  # the stack of stage "local" is TidewireLocal

@@ -208,7 +208,14 @@ class TokenVerifier(Protocol):
         """
         ...
 
-    def issue(self, user_id: str, capabilities: Mapping[str, Sequence[str]], *, ttl_s: int) -> str:
+    def issue(
+        self,
+        user_id: str,
+        capabilities: Mapping[str, Sequence[str]],
+        *,
+        ttl_s: int,
+        public: Mapping[str, Any] | None = None,
+    ) -> str:
         """Sign a token (local development)."""
         ...
 

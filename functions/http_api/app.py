@@ -157,4 +157,5 @@ def dev_token(services: ServicesDep, body: DevTokenBody) -> DevTokenAnswer:
     if not is_user_id(body.user_id):
         raise InvalidFieldError("user_id: too long once percent-encoded", details={"fields": [{"field": "user_id"}]})
     capabilities = DEV_CAPABILITIES if body.caps is None else body.caps
-    return DevTokenAnswer(token=services.tokens.issue(body.user_id, capabilities, ttl_s=body.ttl_s))
+    token = services.tokens.issue(body.user_id, capabilities, ttl_s=body.ttl_s, public=body.public)
+    return DevTokenAnswer(token=token)

@@ -56,6 +56,7 @@ class WebsocketGateway(Construct):
         self.message = functions.make(
             "ws_message",
             timeout_s=_MESSAGE_TIMEOUT_S,
+            layer="publish",
             environment={
                 **table_environment(
                     store,

@@ -17,6 +17,7 @@ from shared.domain.connection import Connection, Session
 from shared.domain.principal import Principal
 from shared.errors import UnavailableError
 from shared.ports import Shard
+from shared.protocol.encode import to_json
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -315,6 +316,8 @@ def principal_attributes(principal: Principal) -> Item:
         "is_server": {"BOOL": principal.server},
         "token_issued_at_s": {"N": str(principal.issued_at_s)},
     }
+    if principal.public_claims:
+        attributes["public_claims"] = {"S": to_json(principal.public_claims).decode()}
     if principal.expires_at_s is not None:
         attributes["token_expires_at_s"] = {"N": str(principal.expires_at_s)}
     return attributes
@@ -322,13 +325,14 @@ def principal_attributes(principal: Principal) -> Item:
 
 def to_principal(item: Item) -> Principal:
     """Read what :func:`principal_attributes` wrote."""
-    expires_at_s = item.get("token_expires_at_s")
+    expires_at_s, public = item.get("token_expires_at_s"), item.get("public_claims")
     return Principal(
         user_id=item["user_id"]["S"],
         capabilities=json.loads(item["capabilities"]["S"]),
         server=item["is_server"]["BOOL"],
         issued_at_s=int(item["token_issued_at_s"]["N"]),
         expires_at_s=int(expires_at_s["N"]) if expires_at_s else None,
+        public_claims=json.loads(public["S"]) if public else {},
     )
 
 

@@ -8,8 +8,9 @@ from typing import Any, Final
 import jwt
 
 from shared.domain.channel import is_user_id
-from shared.domain.principal import Principal
+from shared.domain.principal import PUBLIC_CLAIMS_MAX_BYTES, Principal
 from shared.errors import UnauthenticatedError
+from shared.protocol.encode import to_json
 
 _ALGORITHM: Final = "HS256"
 _LEEWAY_S: Final = 5  # clocks of issuers differ
@@ -42,23 +43,35 @@ class Hs256Tokens:
             raise UnauthenticatedError("the token is not good") from None
         return _principal(claims)
 
-    def issue(self, user_id: str, capabilities: Mapping[str, Sequence[str]], *, ttl_s: int) -> str:
+    def issue(
+        self,
+        user_id: str,
+        capabilities: Mapping[str, Sequence[str]],
+        *,
+        ttl_s: int,
+        public: Mapping[str, Any] | None = None,
+    ) -> str:
         now_s = int(time.time())
-        claims = {"sub": user_id, "iat": now_s, "exp": now_s + ttl_s, "caps": capabilities}
+        claims: dict[str, Any] = {"sub": user_id, "iat": now_s, "exp": now_s + ttl_s, "caps": capabilities}
+        if public:
+            claims["public"] = public
         return jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
 
 
 def _principal(claims: dict[str, Any]) -> Principal:
-    user_id, capabilities = claims["sub"], claims.get("caps", {})
+    user_id, capabilities, public = claims["sub"], claims.get("caps", {}), claims.get("public", {})
     if not is_user_id(user_id):
         raise UnauthenticatedError("the token's sub names nobody who could be addressed")
     if not _are_capabilities(capabilities):
         raise UnauthenticatedError("the token's caps are not lists of capabilities by pattern")
+    if not _are_public_claims(public):
+        raise UnauthenticatedError(f"the token's public is no object of at most {PUBLIC_CLAIMS_MAX_BYTES} bytes")
     return Principal(
         user_id=user_id,
         capabilities=capabilities,
         issued_at_s=int(claims.get("iat", 0)),
         expires_at_s=int(claims["exp"]),
+        public_claims=public,
     )
 
 
@@ -68,3 +81,10 @@ def _are_capabilities(value: Any) -> bool:
     ):
         return False
     return sum(len(pattern) + sum(map(len, names)) for pattern, names in value.items()) <= _MAX_CAPABILITIES_LENGTH
+
+
+def _are_public_claims(value: Any) -> bool:
+    try:
+        return isinstance(value, dict) and len(to_json(value)) <= PUBLIC_CLAIMS_MAX_BYTES
+    except (ValueError, RecursionError):
+        return False  # NaN, or a lone surrogate: could not be sent on

@@ -7,6 +7,7 @@ from urllib.parse import quote
 CHANNEL_MAX_LENGTH: Final = 200
 # namespace ":" name, of the alphabet in docs/protocol.md section 1. \Z, since $ would let a final newline through.
 _CHANNEL = re.compile(r"[A-Za-z0-9_.~%-]+:[A-Za-z0-9_.:~%-]+\Z")
+_PREFIX = re.compile(r"[A-Za-z0-9_.:~%-]*\Z")
 
 BROADCAST_CHANNEL: Final = "broadcast:all"
 BROADCAST_NAMESPACE: Final = "broadcast"
@@ -17,6 +18,19 @@ USER_ID_MAX_LENGTH: Final = 128
 def is_channel(name: str) -> bool:
     """Tell whether ``name`` may name a channel."""
     return len(name) <= CHANNEL_MAX_LENGTH and _CHANNEL.match(name) is not None
+
+
+def is_pattern(text: str) -> bool:
+    """Tell whether ``text`` is a channel, or the beginning of some and ``*``."""
+    return _PREFIX.match(text[:-1]) is not None if text.endswith("*") else is_channel(text)
+
+
+def matches(pattern: str, target: str) -> bool:
+    """Tell whether the pattern is ``target``, or ends in ``*`` and ``target`` begins with what stands before it.
+
+    Only a trailing ``*`` of the *pattern* is special: the target's characters never are.
+    """
+    return target.startswith(pattern[:-1]) if pattern.endswith("*") else target == pattern
 
 
 def namespace_of(channel: str) -> str:

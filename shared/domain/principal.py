@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Final, Literal
 
-from shared.domain.channel import BROADCAST_CHANNEL, personal_channel
+from shared.domain.channel import BROADCAST_CHANNEL, matches, personal_channel
+
+PUBLIC_CLAIMS_MAX_BYTES: Final = 1_000  # of JSON; they are kept with the connection, and may travel with every event
 
 Capability = Literal[
     "subscribe", "publish", "history", "presence", "state.read", "state.write", "send", "command", "admin"
@@ -20,6 +22,7 @@ class Principal:
         server: Came with an API key or IAM: may publish where only servers may.
         issued_at_s: When its token was issued; revocation compares with it.
         expires_at_s: When its token ends; ``None`` for API keys.
+        public_claims: What others may know of it, such as a name to show: its token's ``public``.
     """
 
     user_id: str
@@ -27,15 +30,14 @@ class Principal:
     server: bool = False
     issued_at_s: int = 0
     expires_at_s: int | None = None
+    public_claims: Mapping[str, Any] = field(default_factory=dict)
 
     def may(self, capability: Capability, target: str) -> bool:
         """Tell whether some pattern that matches ``target`` lists ``capability``.
 
         Only a trailing ``*`` of the *pattern* is special: the target's characters never are, so no name widens a right.
         """
-        return any(
-            capability in allowed and _matches(pattern, target) for pattern, allowed in self.capabilities.items()
-        )
+        return any(capability in allowed and matches(pattern, target) for pattern, allowed in self.capabilities.items())
 
     def may_receive(self, capability: Literal["subscribe", "history"], channel: str) -> bool:
         """As :meth:`may`, and always for the user's personal channel and the broadcast channel."""
@@ -44,9 +46,3 @@ class Principal:
     def expired(self, now_s: float) -> bool:
         """Tell whether the token has ended."""
         return self.expires_at_s is not None and self.expires_at_s <= now_s
-
-
-def _matches(pattern: str, target: str) -> bool:
-    if pattern.endswith("*"):
-        return target.startswith(pattern[:-1])
-    return target == pattern

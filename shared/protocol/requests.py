@@ -18,6 +18,7 @@ from shared.domain.channel import CHANNEL_MAX_LENGTH, is_channel, is_user_id
 from shared.domain.publication import Priority
 from shared.protocol.limits import (
     BATCH_MAX_FRAMES,
+    EVENT_NAME_MAX_LENGTH,
     HELLO_MAX_SUBSCRIPTIONS,
     HISTORY_DEFAULT_LIMIT,
     HISTORY_MAX_LIMIT,
@@ -62,7 +63,7 @@ RequestId = (
     | Annotated[str, StringConstraints(max_length=64)]
 )
 Offset = Annotated[int, Field(ge=0, le=_MAX_SAFE_INTEGER)]
-EventName = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+EventName = Annotated[str, StringConstraints(min_length=1, max_length=EVENT_NAME_MAX_LENGTH)]
 MessageId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 

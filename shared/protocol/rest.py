@@ -76,6 +76,7 @@ class DevTokenBody(Model):
     user_id: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     caps: Annotated[dict[str, list[str]], Field(max_length=100)] | None = None
     ttl_s: Annotated[int, Field(ge=1, le=86_400)] = 3600
+    public: dict[str, Any] | None = None
 
 
 class DevTokenAnswer(Model):

@@ -23,6 +23,7 @@ from shared.adapters.tokens import Hs256Tokens
 from shared.domain.breaker import CircuitBreaker
 from shared.domain.connection import Connection
 from shared.domain.principal import Principal
+from shared.domain.processing import Processor
 from shared.domain.publication import Priority, Publication
 from shared.ports import Lane, LaneRecord
 from shared.services.append import Append
@@ -31,6 +32,7 @@ from shared.services.fan_out import FanOut
 from shared.services.history import History
 from shared.services.janitor import Deadlines, Janitor
 from shared.services.limits import RateLimits
+from shared.services.processing import Processing
 from shared.services.publish import Publishing
 from shared.services.publish_worker import PublishWorker
 from shared.services.purge import Purge
@@ -106,6 +108,8 @@ class MemoryStack:
         )
         self.buckets = MemoryBucketStore()
         self.limits = RateLimits(self.buckets, self.namespaces, self.metrics, self.clock)
+        self.processors: list[Processor] = []
+        self.processing = Processing(self.processors, self.metrics, lambda _channel, error: self.failures.append(error))
         self.publishing = Publishing(
             self.namespaces,
             self.lanes,
@@ -115,6 +119,7 @@ class MemoryStack:
             self.connections,
             self.receipts,
             self.limits,
+            self.processing,
             self.metrics,
             self.clock,
         )

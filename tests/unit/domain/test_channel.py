@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.channel import BROADCAST_CHANNEL, is_channel, is_user_id, namespace_of, personal_channel
+from shared.domain.channel import (
+    BROADCAST_CHANNEL,
+    is_channel,
+    is_pattern,
+    is_user_id,
+    matches,
+    namespace_of,
+    personal_channel,
+)
 
 GOOD = ["room:a", "a:b:c", "a::", "r.o_o~m%-9:x", "x:" + "y" * 198, BROADCAST_CHANNEL]
 BAD = ["", ":", "room", "room:", ":a", "room:a b", "room:a\n", "\nroom:a", "room:ä", "ä:a", "room:a/b", "room:*"]
@@ -58,3 +66,21 @@ def test_who_could_not_be_addressed_is_no_user(user_id: str) -> None:
 @pytest.mark.parametrize("user_id", ["a", "x" * 128, "ü" * 32, " ", "\x00", "🦦"])
 def test_any_other_text_names_a_user(user_id: str) -> None:
     assert is_user_id(user_id)
+
+
+@pytest.mark.parametrize("pattern", ["*", "room:*", "room*", "room:a*", "a:b:*", *GOOD])
+def test_a_pattern_is_a_channel_or_the_beginning_of_one_and_a_star(pattern: str) -> None:
+    assert is_pattern(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["", "room", "room:", "*:a", "room:*a", "room:**", "ro om*", "room:ä*", "room:a#b"])
+def test_what_could_match_no_channel_is_no_pattern(pattern: str) -> None:
+    assert not is_pattern(pattern)
+
+
+@given(channel=st.sampled_from(GOOD), cut=st.integers(0, 10))
+def test_a_channel_matches_itself_and_every_beginning_of_it(channel: str, cut: int) -> None:
+    assert matches(channel, channel)
+    assert matches(channel[:cut] + "*", channel)
+    assert not matches(channel + "x*", channel)
+    assert not matches(channel, channel + "x")
