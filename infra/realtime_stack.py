@@ -21,7 +21,7 @@ class RealtimeStack(Stack):
         store = MessageStore(self, "Store", stage=stage)
         functions = Functions(self, "Functions", stage=stage)
         pipeline = PublishPipeline(self, "Publish", stage=stage, store=store, functions=functions)
-        fan_out = FanOutBus(self, "FanOut", bus=pipeline.bus, store=store, functions=functions)
+        fan_out = FanOutBus(self, "FanOut", stage=stage, bus=pipeline.bus, store=store, functions=functions)
         websocket = WebsocketGateway(
             self,
             "Websocket",

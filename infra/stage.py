@@ -19,6 +19,9 @@ class StageConfig:
         edge_url: Origin of the local edge, which stands where API Gateway stands; ``None`` on AWS.
         generation: Raise it after a restore: it is part of every epoch on the wire.
         lane_concurrency: How many workers may work on a lane at a time (SQS event sources allow 2 to 1,000).
+        push_rate_per_s: What fan-out may take of the account's 10,000 requests a second, which inbound traffic shares
+            (docs.aws.amazon.com/apigateway/latest/developerguide/limits.html).
+        push_concurrency: How many fan-out functions work on large channels at a time; each has its part of that rate.
         memory_mb: Of functions that somebody waits for: CPU comes with memory, 1 vCPU at 1,769 MB
             (docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
     """
@@ -27,6 +30,8 @@ class StageConfig:
     edge_url: str | None = None
     generation: int = 1
     lane_concurrency: tuple[tuple[Lane, int], ...] = (("high", 20), ("normal", 20), ("low", 5))
+    push_rate_per_s: int = 6_000
+    push_concurrency: int = 6
     memory_mb: int = 1024
     allowed_origins: tuple[str, ...] = ("*",)
     log_retention: logs.RetentionDays = logs.RetentionDays.ONE_WEEK

@@ -23,6 +23,7 @@ ENV_DEAD_LETTER_URLS: Final = {  # ... and of its dead-letter queue
 ENV_DELIVERY_QUEUE_URL: Final = "DELIVERY_QUEUE_URL"  # fan-out's shard tasks and remaining connections
 ENV_DEADLINE_QUEUE_URL: Final = "DEADLINE_QUEUE_URL"  # delayed: connections that must have said who they are
 ENV_EVENT_BUS_NAME: Final = "EVENT_BUS_NAME"
+ENV_PUSH_RATE_PER_S: Final = "PUSH_RATE_PER_S"  # of one process
 ENV_CONNECTIONS_ENDPOINT: Final = "CONNECTIONS_ENDPOINT"  # base URL in front of /@connections/{connection_id}
 ENV_TOKEN_SECRET_ARN: Final = "TOKEN_SECRET_ARN"
 ENV_ALLOWED_ORIGINS: Final = "ALLOWED_ORIGINS"  # comma-separated; "*" allows every origin
@@ -43,6 +44,12 @@ OUTPUT_WEBSOCKET_API_ID: Final = "WebSocketApiId"
 OUTPUT_EVENT_BUS_NAME: Final = "EventBusName"
 OUTPUT_HTTP_FUNCTION: Final = "HttpFunctionName"
 OUTPUT_TOKEN_SECRET_ARN: Final = "TokenSecretArn"
+OUTPUT_LANE_URLS: Final = {"high": "LaneHighUrl", "normal": "LaneNormalUrl", "low": "LaneLowUrl"}
+OUTPUT_DEAD_LETTER_URLS: Final = {
+    "high": "DeadLettersHighUrl",
+    "normal": "DeadLettersNormalUrl",
+    "low": "DeadLettersLowUrl",
+}
 OUTPUT_TABLE_NAMES: Final = {
     ENV_CONNECTIONS_TABLE: "ConnectionsTableName",
     ENV_STREAMS_TABLE: "StreamsTableName",

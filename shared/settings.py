@@ -29,6 +29,7 @@ class Settings:
     delivery_queue_url: str
     deadline_queue_url: str
     event_bus_name: str
+    push_rate_per_s: float
     connections_endpoint: str
     token_secret_arn: str
     allowed_origins: frozenset[str]
@@ -52,6 +53,7 @@ class Settings:
             delivery_queue_url=env.get(contract.ENV_DELIVERY_QUEUE_URL, ""),
             deadline_queue_url=env.get(contract.ENV_DEADLINE_QUEUE_URL, ""),
             event_bus_name=env.get(contract.ENV_EVENT_BUS_NAME, ""),
+            push_rate_per_s=float(env.get(contract.ENV_PUSH_RATE_PER_S, "1000")),
             connections_endpoint=env.get(contract.ENV_CONNECTIONS_ENDPOINT, ""),
             token_secret_arn=env.get(contract.ENV_TOKEN_SECRET_ARN, ""),
             allowed_origins=frozenset(filter(None, env.get(contract.ENV_ALLOWED_ORIGINS, "").split(","))),

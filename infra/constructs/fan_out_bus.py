@@ -10,6 +10,7 @@ from constructs import Construct
 from infra.constructs.functions import Functions, table_environment
 from infra.constructs.message_store import MessageStore
 from infra.constructs.queues import dead_letter_queue, standard_queue
+from infra.stage import StageConfig
 from shared import contract
 
 _FAN_OUT_TIMEOUT_S = 60
@@ -24,6 +25,7 @@ class FanOutBus(Construct):
         scope: Construct,
         construct_id: str,
         *,
+        stage: StageConfig,
         bus: events.EventBus,
         store: MessageStore,
         functions: Functions,
@@ -33,13 +35,21 @@ class FanOutBus(Construct):
         self.deliveries = standard_queue(self, "Deliveries", visibility=visibility)
         self.deadlines = standard_queue(self, "Deadlines", visibility=Duration.seconds(6 * _JANITOR_TIMEOUT_S))
         connections = table_environment(store, contract.ENV_CONNECTIONS_TABLE)
-        self.fan_out = functions.make("fan_out", timeout_s=_FAN_OUT_TIMEOUT_S, environment=connections)
+        push_rate = {contract.ENV_PUSH_RATE_PER_S: str(stage.push_rate_per_s // stage.push_concurrency)}
+        self.fan_out = functions.make("fan_out", timeout_s=_FAN_OUT_TIMEOUT_S, environment=connections | push_rate)
         self.janitor = functions.make("janitor", timeout_s=_JANITOR_TIMEOUT_S, environment=connections, memory_mb=512)
         store.connections.grant_read_write_data(self.fan_out)
         store.connections.grant_read_write_data(self.janitor)
         self.grant_deliver_later(self.fan_out)
         self._listen(bus)
-        self.fan_out.add_event_source(SqsEventSource(self.deliveries, batch_size=1, report_batch_item_failures=True))
+        self.fan_out.add_event_source(
+            SqsEventSource(
+                self.deliveries,
+                batch_size=1,
+                report_batch_item_failures=True,
+                max_concurrency=stage.push_concurrency,
+            )
+        )
         self.janitor.add_event_source(SqsEventSource(self.deadlines, batch_size=10, report_batch_item_failures=True))
         # A sweep that comes late finds more to do: none is worth trying again.
         events.Rule(

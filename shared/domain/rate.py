@@ -1,6 +1,8 @@
 """Rates with bursts, as a token bucket: kept as the time at which the bucket will be full again, one number."""
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +19,27 @@ class Rate:
     def wait_ms(self, before_ms: float, now_ms: float, tokens: float) -> float:
         """Return how long to wait for so many tokens; 0 if they are there."""
         return max(0.0, self.full_at_ms(before_ms, now_ms, tokens) - self.burst * 1000 / self.per_s - now_ms)
+
+
+@dataclass(slots=True)
+class Pacer:
+    """Spreads calls evenly: at most ``per_s`` a second, from any number of threads.
+
+    Attributes:
+        now_s: A clock that only goes forward.
+    """
+
+    per_s: float
+    now_s: Callable[[], float]
+    sleep: Callable[[float], None]
+    _next_s: float = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def wait(self) -> None:
+        """Return when it is the caller's turn."""
+        with self._lock:
+            now_s = self.now_s()
+            turn_s = max(self._next_s, now_s)
+            self._next_s = turn_s + 1 / self.per_s
+        if turn_s > now_s:
+            self.sleep(turn_s - now_s)

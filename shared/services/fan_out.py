@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from shared.domain.breaker import CircuitBreaker
+from shared.domain.rate import Pacer
 from shared.errors import ConnectionGoneError, ThrottledError, UnavailableError
 from shared.ports import Broadcast, ConnectionStore, ConnectionTransport, Delivery, DeliveryQueue, Metrics
 from shared.protocol.encode import encode_frames
@@ -32,12 +33,14 @@ class FanOut:
 
     Attributes:
         breaker: Stands before the transport.
+        pacer: Keeps this process's pushes to its part of the account's rate.
     """
 
     connections: ConnectionStore
     transport: ConnectionTransport
     deliveries: DeliveryQueue
     breaker: CircuitBreaker
+    pacer: Pacer
     executor: Executor
     metrics: Metrics
     now_ms: Callable[[], int]
@@ -106,6 +109,7 @@ class FanOut:
     def _push_one(self, connection_id: str, message: bytes) -> None:
         if not self.breaker.allows():
             raise UnavailableError("pushing is suspended")
+        self.pacer.wait()
         failed = False
         try:
             self.transport.push(connection_id, message)
