@@ -6,6 +6,7 @@ speaks just the HTTP that botocore and the emulator speak: keep-alive, Content-L
 
 import asyncio
 import json
+import os
 import random
 import subprocess
 import sys
@@ -301,6 +302,7 @@ async def main(seed: int) -> None:
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.read)
+    os._exit(0)  # calls that hang have nobody to answer to
 
 
 if __name__ == "__main__":

@@ -1,0 +1,62 @@
+"""``python -m tests.torture``: the long run, its figures, and whether they are what was promised. ``make torture``."""
+
+import argparse
+import secrets
+import signal
+import sys
+from pathlib import Path
+
+from tests.torture.report import findings, table, unmet
+from tests.torture.run import Plan, torture
+
+_FOLDER = Path(__file__).parents[2] / ".local" / "torture"
+
+
+def main() -> int:
+    """Run; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    parser.add_argument("--publications", type=int, default=50_000, help="with faults on (%(default)s)")
+    parser.add_argument("--calm", type=int, default=5_000, help="with faults off (%(default)s)")
+    parser.add_argument("--subscribers", type=int, default=20)
+    parser.add_argument("--publishers", type=int, default=8)
+    parser.add_argument("--channels", type=int, default=10)
+    parser.add_argument("--rate", type=float, default=100, help="publications a second, at most (%(default)s)")
+    parser.add_argument("--seed", type=int, default=None, help="that of an earlier run, to have it again")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end the stack as Ctrl-C does
+    seed = secrets.randbelow(10**6) if options.seed is None else options.seed
+    plan = Plan(
+        seed=seed,
+        publications=options.publications,
+        calm=options.calm,
+        subscribers=options.subscribers,
+        publishers=options.publishers,
+        channels=options.channels,
+        channels_each=3,
+        rate_per_s=options.rate,
+        calm_rate_per_s=options.rate / 4,
+        ahead_max=1_000,
+        fault_rate=0.015,
+        kill_every_s=6,
+        cut_every_s=2,
+        worker_records_every_s=2,
+        drain_s=300,
+    )
+    _tell(f"seed {seed}: again with --seed {seed}")
+    outcome = torture(plan, _FOLDER, _tell)
+    _tell(table(plan, outcome))
+    for finding in findings(outcome):
+        _tell(f"{finding.kind} in {finding.channel}: {finding.text}")
+    for promise in (broken := unmet(plan, outcome)):
+        _tell(f"NOT MET: {promise}")
+    _tell(f"seed {seed}: {'FAILED' if broken else 'every promise was kept'}; journals in {_FOLDER}")
+    return 1 if broken else 0
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

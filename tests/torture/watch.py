@@ -1,0 +1,66 @@
+"""What the run itself sees of publications: how many are under way, and which can be repeated. Not for the checker."""
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+Event = Mapping[str, Any]
+Message = tuple[str, str, str]  # channel, user, message id
+
+# The promise is 5 minutes; a repeat is on its way for a while.
+REPEATABLE_S: Final = 240
+_KEPT: Final = 2_000
+_HELD_BACK_EVERY: Final = 25
+
+
+class Watch:
+    """Every publication of a run.
+
+    Attributes:
+        under_way: Acknowledged, and handed to nobody yet.
+        ends: The furthest offset that was handed to anybody, by channel.
+        recent: Publications that were handed to somebody, the latest last.
+    """
+
+    def __init__(self) -> None:
+        self.under_way: set[Message] = set()
+        self.ends: Counter[str] = Counter()
+        self.recent: deque[Event] = deque(maxlen=_KEPT)
+        self.handed = 0
+        self.acknowledged = 0
+        self.settled = 0
+        self._seen: set[Message] = set()
+        self._held_back: dict[str, deque[Event]] = {}
+
+    def was_settled(self, channel: str, user: str, message_id: str, *, acknowledged: bool) -> None:
+        """A publisher has got its answer, or has given up."""
+        self.settled += 1
+        self.acknowledged += acknowledged
+        if acknowledged and (channel, user, message_id) not in self._seen:
+            self.under_way.add((channel, user, message_id))
+
+    def was_handed(self, event: Event) -> None:
+        """A subscriber's application has got it."""
+        self.handed += 1
+        message = event["channel"], event["sender"]["user_id"], event["message_id"]
+        self.ends[event["channel"]] = max(self.ends[event["channel"]], event["offset"])
+        if message in self._seen:
+            return
+        self._seen.add(message)
+        self.under_way.discard(message)
+        self.recent.append(event)
+        if len(self._seen) % _HELD_BACK_EVERY == 0:
+            self._held_back.setdefault(event["sender"]["user_id"], deque()).append(event)
+
+    def to_repeat(self, user: str, *, after: int, now_ms: int) -> Event | None:
+        """Return one of the user's publications with more than ``after`` behind it in its channel, if there is any."""
+        waiting = self._held_back.get(user)
+        while waiting:
+            event = waiting[0]
+            if now_ms - event["published_at_ms"] > REPEATABLE_S * 1000:
+                waiting.popleft()  # too late to be told from a new one
+            elif self.ends[event["channel"]] - event["offset"] > after:
+                return waiting.popleft()
+            else:
+                return None
+        return None
