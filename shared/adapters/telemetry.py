@@ -1,6 +1,7 @@
 """Logs and metrics. A log line holds names, ids and counts; never data, tokens, tickets, or an exception's text."""
 
 import functools
+import logging
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 # utc: lines of several regions can be laid side by side.
 logger = Logger(service=SERVICE_NAME, utc=True)
 _metrics = Metrics(namespace=METRICS_NAMESPACE, service=SERVICE_NAME)
+# At DEBUG it logs what it sends and receives: data, tokens and tickets. It is kept from that whatever the root's level.
+logging.getLogger("botocore").setLevel(logging.INFO)
 
 
 class EmfMetrics:
