@@ -24,6 +24,7 @@ export interface TidewireOptions {
 
 export type StateListener = (state: ConnectionState, error?: TidewireError) => void;
 
+const CONFIG_TIMEOUT_MS = 10_000;
 const SYNC_AFTER_QUIET_MS = 5_000;
 // The server takes 100 positions in one request; this many of the longest names stay well below a frame's size, too.
 const SYNC_MAX_CHANNELS = 50;
@@ -182,7 +183,8 @@ export class Tidewire {
   async #url(): Promise<string> {
     if (this.#websocketUrl === undefined) {
       const origin = this.#options.httpUrl ?? location.origin;
-      const response = await (this.#options.fetch ?? fetch)(`${origin}/v1/config`);
+      const signal = AbortSignal.timeout(CONFIG_TIMEOUT_MS);
+      const response = await (this.#options.fetch ?? fetch)(`${origin}/v1/config`, { signal });
       if (!response.ok) throw new Error(`GET /v1/config answered ${response.status}`);
       this.#websocketUrl = ((await response.json()) as { websocket_url: string }).websocket_url;
     }
