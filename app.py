@@ -1,4 +1,4 @@
-"""CDK entry: reads the context, picks the stage, synthesises its stack. Needs no AWS account."""
+"""CDK entry: reads the context, picks the stage, describes its stack. Needs no AWS account."""
 
 import aws_cdk as cdk
 
@@ -8,10 +8,25 @@ from infra.stage import stage_config
 from shared import namespaces
 from shared.contract import STACK_NAME_PREFIX
 
-app = cdk.App()
-stage = stage_config(app.node.try_get_context("stage"), edge_url=app.node.try_get_context("edge_url"))
-namespaces.load()  # a mistake in channels.toml is told here, not by a function that does not start
-stack = RealtimeStack(app, f"{STACK_NAME_PREFIX}{stage.name.capitalize()}", stage=stage)
-if stage.emulated:
-    cdk.Aspects.of(stack).add(WithoutUnknownToEmulator(), priority=cdk.AspectPriority.MUTATING)
-app.synth()
+
+def add_stack(app: cdk.App) -> RealtimeStack:
+    """Add the stack of the stage that the app's context names.
+
+    Raises:
+        SystemExit: The context or channels.toml is wrong.
+    """
+    stage = stage_config(app.node.try_get_context("stage"), edge_url=app.node.try_get_context("edge_url"))
+    try:
+        namespaces.load()  # a mistake in channels.toml is told here, not by a function that does not start
+    except namespaces.ChannelsFileError as error:
+        raise SystemExit(str(error)) from error
+    stack = RealtimeStack(app, f"{STACK_NAME_PREFIX}{stage.name.capitalize()}", stage=stage)
+    if stage.emulated:
+        cdk.Aspects.of(stack).add(WithoutUnknownToEmulator(), priority=cdk.AspectPriority.MUTATING)
+    return stack
+
+
+if __name__ == "__main__":
+    app = cdk.App()
+    add_stack(app)
+    app.synth()

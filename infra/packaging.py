@@ -15,13 +15,13 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 LayerName = Literal["functions", "http"]  # dependency groups of pyproject.toml
 
 
-def function_code(name: str) -> lambda_.Code:
+def function_code(name: str, root: Path = ROOT) -> lambda_.Code:
     """Return the asset of ``functions/<name>``: its folder, ``shared/`` and channels.toml, at their places here.
 
     A change in another function does not change its hash.
     """
     return lambda_.Code.from_asset(
-        str(ROOT),
+        str(root),
         ignore_mode=IgnoreMode.GIT,
         exclude=[
             "/*",
