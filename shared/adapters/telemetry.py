@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
+from botocore.exceptions import ClientError
 
 from shared.contract import METRICS_NAMESPACE, SERVICE_NAME
 from shared.domain.channel import namespace_of
@@ -53,7 +54,7 @@ def failure(error: BaseException, **keys: Any) -> None:
     Its text stays out: it may quote what a client sent.
     """
     places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-    code = getattr(error, "response", {}).get("Error", {}).get("Code") if hasattr(error, "response") else None
+    code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
     logger.error("failed", error=type(error).__name__, aws_code=code, places=places[-8:], **keys)
 
 
