@@ -20,7 +20,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 logger = Logger(service=SERVICE_NAME, utc=True)
 _metrics = Metrics(namespace=METRICS_NAMESPACE, service=SERVICE_NAME)
 # At DEBUG it logs what it sends and receives: data, tokens and tickets. It is kept from that whatever the root's level.
-logging.getLogger("botocore").setLevel(logging.INFO)
+logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
 class EmfMetrics:
