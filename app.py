@@ -1,4 +1,4 @@
-"""CDK entry: reads the context, picks the stage, synthesises its stack. Needs no AWS account."""
+"""CDK entry: reads the context, picks the stage, describes its stack. Needs no AWS account."""
 
 import importlib
 
@@ -11,15 +11,29 @@ from shared import namespaces
 from shared.contract import PROCESSORS_MODULE, STACK_NAME_PREFIX
 from shared.domain.processing import ProcessorConfigError
 
-app = cdk.App()
-stage = stage_config(app.node.try_get_context("stage"), edge_url=app.node.try_get_context("edge_url"))
-# A mistake in channels.toml or in a processor is told here, not by a function that does not start.
-namespaces.load()
-try:
-    importlib.import_module(PROCESSORS_MODULE)
-except ProcessorConfigError as error:
-    raise SystemExit(f"functions/processors: {error}") from error
-stack = RealtimeStack(app, f"{STACK_NAME_PREFIX}{stage.name.capitalize()}", stage=stage)
-if stage.emulated:
-    cdk.Aspects.of(stack).add(WithoutUnknownToEmulator(), priority=cdk.AspectPriority.MUTATING)
-app.synth()
+
+def add_stack(app: cdk.App) -> RealtimeStack:
+    """Add the stack of the stage that the app's context names.
+
+    Raises:
+        SystemExit: The context, channels.toml or a processor is wrong.
+    """
+    stage = stage_config(app.node.try_get_context("stage"), edge_url=app.node.try_get_context("edge_url"))
+    try:
+        namespaces.load()  # a mistake in channels.toml is told here, not by a function that does not start
+    except namespaces.ChannelsFileError as error:
+        raise SystemExit(str(error)) from error
+    try:
+        importlib.import_module(PROCESSORS_MODULE)
+    except ProcessorConfigError as error:
+        raise SystemExit(f"functions/processors: {error}") from error
+    stack = RealtimeStack(app, f"{STACK_NAME_PREFIX}{stage.name.capitalize()}", stage=stage)
+    if stage.emulated:
+        cdk.Aspects.of(stack).add(WithoutUnknownToEmulator(), priority=cdk.AspectPriority.MUTATING)
+    return stack
+
+
+if __name__ == "__main__":
+    app = cdk.App()
+    add_stack(app)
+    app.synth()

@@ -17,14 +17,14 @@ LayerName = Literal["functions", "publish", "http"]  # dependency groups of pypr
 _USERS_FOLDERS: Final = {"processors": ("ws_message", "http_api", "event_publish")}
 
 
-def function_code(name: str) -> lambda_.Code:
+def function_code(name: str, root: Path = ROOT) -> lambda_.Code:
     """Return the asset of ``functions/<name>``: its folder, those of the user that it has, ``shared/``, channels.toml.
 
     All at their places here. A change in another function does not change its hash.
     """
     folders = [name, *(folder for folder, users in _USERS_FOLDERS.items() if name in users)]
     return lambda_.Code.from_asset(
-        str(ROOT),
+        str(root),
         ignore_mode=IgnoreMode.GIT,
         exclude=[
             "/*",

@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import logging
 from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -18,6 +19,9 @@ from localstack.edge.gateway import CLOSE_GOING_AWAY, Connection, Gateway, Hands
 WEBSOCKET_PATH: Final = "/v1/ws"
 _CLOSE_TIMEOUT_S: Final = 2  # less than uvicorn waits for its connections when it stops
 _HOP_BY_HOP: Final = frozenset({"Connection", "Upgrade"})  # AWS keeps them from the event
+# At DEBUG the core logs handshakes and frames: tickets, tokens, data. It is kept from that whatever the root's level.
+_core_logger: Final = logging.getLogger(f"{__name__}.core")
+_core_logger.setLevel(logging.INFO)
 
 
 class EdgeWebSocket(asyncio.Protocol):
@@ -29,7 +33,8 @@ class EdgeWebSocket(asyncio.Protocol):
         self._gateway = gateway
         self._server_state = server_state
         limits = gateway.limits
-        self._core = ServerProtocol(max_size=(limits.message_max_bytes, limits.frame_max_bytes))
+        max_size = (limits.message_max_bytes, limits.frame_max_bytes)
+        self._core = ServerProtocol(max_size=max_size, logger=_core_logger)
         self._transport: asyncio.Transport | None = None
         self._connection: Connection | None = None
         self._text = bytearray()  # of a message whose last fragment has not come

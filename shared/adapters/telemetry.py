@@ -1,6 +1,7 @@
 """Logs and metrics. A log line holds names, ids and counts; never data, tokens, tickets, or an exception's text."""
 
 import functools
+import logging
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
+from botocore.exceptions import ClientError
 
 from shared.contract import METRICS_NAMESPACE, SERVICE_NAME
 from shared.domain.channel import namespace_of
@@ -17,6 +19,8 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 # utc: lines of several regions can be laid side by side.
 logger = Logger(service=SERVICE_NAME, utc=True)
 _metrics = Metrics(namespace=METRICS_NAMESPACE, service=SERVICE_NAME)
+# At DEBUG it logs what it sends and receives: data, tokens and tickets. It is kept from that whatever the root's level.
+logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
 class EmfMetrics:
@@ -53,7 +57,7 @@ def failure(error: BaseException, **keys: Any) -> None:
     Its text stays out: it may quote what a client sent.
     """
     places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-    code = getattr(error, "response", {}).get("Error", {}).get("Code") if hasattr(error, "response") else None
+    code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
     logger.error("failed", error=type(error).__name__, aws_code=code, places=places[-8:], **keys)
 
 

@@ -1,6 +1,8 @@
 """Bytes to requests. Whatever comes in, the result is a request or a TidewireError."""
 
-from typing import Any
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -8,7 +10,9 @@ from pydantic_core import from_json
 from shared.errors import BadFrameError, InvalidFieldError, TooLargeError, UnknownTypeError
 from shared.protocol.encode import to_json
 from shared.protocol.limits import BATCH_MAX_FRAMES, DATA_MAX_BYTES
-from shared.protocol.requests import REQUEST_ADAPTER, REQUEST_TYPES, Request
+from shared.protocol.requests import REQUEST_ADAPTER, REQUEST_TYPES, Model, Request
+
+_MAX_PROBLEMS: Final = 10  # told of in one error, so that it stays small
 
 
 def parse(body: str | bytes, *, max_bytes: int) -> list[Any]:
@@ -57,7 +61,9 @@ def validate(frame: Any) -> Request:
     try:
         request: Request = REQUEST_ADAPTER.validate_python(frame)
     except ValidationError as error:
-        raise invalid_field(error) from None
+        issues = error.errors(include_input=False, include_url=False, include_context=False)
+        # The union puts the type before the field's own path.
+        raise invalid_fields((field_path(issue["loc"][1:]), issue["msg"]) for issue in issues) from None
     check_data(getattr(request, "data", None))
     return request
 
@@ -77,19 +83,21 @@ def check_data(data: Any) -> None:
         raise TooLargeError(f"data has at most {DATA_MAX_BYTES} bytes", details={"max_bytes": DATA_MAX_BYTES})
 
 
-def invalid_field(error: ValidationError) -> InvalidFieldError:
-    """Say which fields are wrong and why, without repeating what the client sent."""
-    fields = [
-        {"field": ".".join(_step(step) for step in issue["loc"]), "problem": issue["msg"]}
-        for issue in error.errors(include_input=False, include_url=False, include_context=False)[:10]
-    ]
-    # The union puts the type before the field's own path.
-    for field in fields:
-        head, _, rest = field["field"].partition(".")
-        field["field"] = rest if head in REQUEST_TYPES and rest else field["field"]
-    return InvalidFieldError("; ".join(f"{f['field']}: {f['problem']}" for f in fields), details={"fields": fields})
+def invalid_fields(problems: Iterable[tuple[str, str]]) -> InvalidFieldError:
+    """Return the error for fields (their paths) and what is wrong with each."""
+    fields = [{"field": path, "problem": problem} for path, problem in islice(problems, _MAX_PROBLEMS)]
+    message = "; ".join(": ".join(filter(None, field.values())) for field in fields)
+    return InvalidFieldError(message, details={"fields": fields})
 
 
-def _step(step: int | str) -> str:
-    # A step is a key of the client's in a mapping: cut short, so that an error stays small.
-    return str(step)[:64]
+def field_path(steps: Iterable[int | str]) -> str:
+    """Return the path of a field as far as its steps are ours.
+
+    What no model calls a field may be a key of the client's in a mapping, and an error never repeats what clients send.
+    """
+    ours = _field_names(Model)
+    return ".".join(str(step) for step in steps if isinstance(step, int) or step in ours)
+
+
+def _field_names(model: type[Model]) -> set[str]:
+    return set(model.model_fields).union(*map(_field_names, model.__subclasses__()))

@@ -160,6 +160,11 @@ export class Channel {
     if (this.#ready) void this.#fill();
   }
 
+  /** The server says that the stream was replaced. */
+  resubscribe(): void {
+    this.#rejoin();
+  }
+
   #rejoin(): void {
     if (!this.#wanted) return;
     this.#ready = false;

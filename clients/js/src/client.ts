@@ -24,6 +24,7 @@ export interface TidewireOptions {
 
 export type StateListener = (state: ConnectionState, error?: TidewireError) => void;
 
+const CONFIG_TIMEOUT_MS = 10_000;
 const SYNC_AFTER_QUIET_MS = 5_000;
 // The server takes 100 positions in one request; this many of the longest names stay well below a frame's size, too.
 const SYNC_MAX_CHANNELS = 50;
@@ -126,9 +127,14 @@ export class Tidewire {
   }
 
   #push(push: Push): void {
-    if (push.type !== "event") return;
-    this.#syncLater();
-    this.#channels.get(push.channel)?.receive(push);
+    if (push.type === "event") {
+      this.#syncLater();
+      this.#channels.get(push.channel)?.receive(push);
+    } else if (push.type === "system" && push.channel) {
+      const channel = this.#channels.get(push.channel);
+      if (push.event === "lagged") channel?.behind();
+      else if (push.event === "resubscribe") channel?.resubscribe();
+    }
   }
 
   #changed(state: ConnectionState, error: TidewireError | undefined): void {
@@ -182,7 +188,8 @@ export class Tidewire {
   async #url(): Promise<string> {
     if (this.#websocketUrl === undefined) {
       const origin = this.#options.httpUrl ?? location.origin;
-      const response = await (this.#options.fetch ?? fetch)(`${origin}/v1/config`);
+      const signal = AbortSignal.timeout(CONFIG_TIMEOUT_MS);
+      const response = await (this.#options.fetch ?? fetch)(`${origin}/v1/config`, { signal });
       if (!response.ok) throw new Error(`GET /v1/config answered ${response.status}`);
       this.#websocketUrl = ((await response.json()) as { websocket_url: string }).websocket_url;
     }

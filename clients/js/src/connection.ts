@@ -24,7 +24,9 @@ export interface ConnectionOptions {
   readonly onConnected: (hello: HelloResult) => void;
 }
 
+// The first attempt; each later one gets twice the time of the one before, for a server that starts from cold.
 const CONNECT_TIMEOUT_MS = 4_000;
+const CONNECT_TIMEOUT_MAX_MS = 30_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 const UNAUTHENTICATED = 1004;
 const RECONNECT_CODES = { from: 3000, to: 3500 };
@@ -136,7 +138,8 @@ export class Connection {
       },
     });
     this.#transport = transport;
-    this.#connectTimer = setTimeout(() => transport.close(), CONNECT_TIMEOUT_MS);
+    const timeoutMs = Math.min(CONNECT_TIMEOUT_MAX_MS, CONNECT_TIMEOUT_MS * 2 ** this.#attempt);
+    this.#connectTimer = setTimeout(() => transport.close(), timeoutMs);
   }
 
   async #hello(token: string, attempt: number): Promise<void> {

@@ -69,7 +69,7 @@ test("asks the server where its WebSocket is, once", async () => {
   server.cutAll();
   await vi.advanceTimersByTimeAsync(1_000);
   expect(server.opened.map(({ url }) => url)).toEqual(["ws://elsewhere/v1/ws", "ws://elsewhere/v1/ws"]);
-  expect(fetch.mock.calls).toEqual([["http://api/v1/config"]]);
+  expect(fetch.mock.calls).toEqual([["http://api/v1/config", { signal: expect.any(AbortSignal) }]]);
 });
 
 test.each([

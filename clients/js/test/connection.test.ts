@@ -144,6 +144,19 @@ test("a connection that does not open within 4 seconds is given up", async () =>
   expect(set.connection.state).toBe("reconnecting");
 });
 
+test("a server that is slow to start gets twice the time at each attempt, up to half a minute", async () => {
+  const set = setUp();
+  set.connection.open();
+  for (const timeoutMs of [4_000, 8_000, 16_000, 30_000, 30_000]) {
+    await settled();
+    await vi.advanceTimersByTimeAsync(timeoutMs - 1);
+    expect(set.transports.last().ended).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(set.transports.last().ended).toBe(true);
+    await vi.advanceTimersByTimeAsync(RETRY_MS);
+  }
+});
+
 test("a hello without an answer is given up after 10 seconds", async () => {
   const set = setUp();
   set.connection.open();
@@ -331,7 +344,7 @@ test("hurry() leaves an attempt that is under way alone", async () => {
   set.connection.hurry(); // the network is back, and the handshake runs
   await settled();
   expect(set.transports.all).toHaveLength(2);
-  await vi.advanceTimersByTimeAsync(4_000); // it is still given up in time
+  await vi.advanceTimersByTimeAsync(8_000); // it is still given up in time
   expect(set.transports.last().ended).toBe(true);
 });
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.bad_tokens import bad_tokens
 from tests.unit.stack import SECRET, MemoryStack
 
 ROOM = "room:a"
@@ -306,30 +307,6 @@ def test_bad_frames_get_their_error_and_write_nothing(stack: MemoryStack, body: 
     assert stack.store.streams == streams
     assert {channel: dict(ids) for channel, ids in stack.connections.channels.items()} == subscribers
     assert raw(stack, '{"type": "ping", "id": 1}') == [{"type": "pong", "id": 1}]
-
-
-def bad_tokens() -> dict[str, str]:
-    claims = {"sub": "ann", "exp": 4_000_000_000, "caps": {"*": ["admin"]}}
-    none = jwt.encode(claims, "", algorithm="none")
-    signature = jwt.encode(claims, SECRET).rpartition(".")[2]
-    deep_header = "eyJhIjo" + "W1tb" * 1500
-    return {
-        "alg none": none,
-        "alg none with a signature": none + signature,
-        "another key": jwt.encode(claims, "another-secret-that-is-also-long-enough-for-hs256"),
-        "another algorithm": jwt.encode(claims, SECRET, algorithm="HS384"),
-        "expired": jwt.encode(claims | {"exp": 1_000_000_000}, SECRET),
-        "no expiry": jwt.encode({"sub": "ann"}, SECRET),
-        "no user": jwt.encode({"exp": 4_000_000_000}, SECRET),
-        "an empty user": jwt.encode(claims | {"sub": ""}, SECRET),
-        "a long user": jwt.encode(claims | {"sub": "ü" * 100}, SECRET),
-        "caps of another shape": jwt.encode(claims | {"caps": ["publish"]}, SECRET),
-        "many caps": jwt.encode(claims | {"caps": {f"room:{n}": ["publish"] for n in range(400)}}, SECRET),
-        "no token": "nonsense",
-        "empty": "",
-        "not ascii": "é.é.é",
-        "deep": deep_header + ".e30.x",
-    }
 
 
 @pytest.mark.parametrize("name", bad_tokens())

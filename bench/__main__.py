@@ -1,0 +1,33 @@
+"""``make bench``: every benchmark on one local stack, or those that are named: ``python -m bench latency``."""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from bench import latency
+from bench.results import FOLDER, Report, write
+from localstack.deploy import ROOT
+from localstack.stack import LocalStack
+
+# A new benchmark is a module with ``run``, and a line here.
+BENCHMARKS: Final[Mapping[str, Callable[[LocalStack], Report]]] = {
+    "latency": latency.run,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run them; return the exit code: 1 if a bar was not met, 2 if a name is unknown."""
+    names = arguments or list(BENCHMARKS)
+    if unknown := set(names) - BENCHMARKS.keys():
+        print(f"bench: no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    with LocalStack(ROOT / ".local" / "bench", tell=lambda line: print(f"  {line}", flush=True)) as stack:
+        reports = [BENCHMARKS[name](stack) for name in names]
+    for report in reports:
+        print(f"\n{write(report)}")
+    print(f"written to {FOLDER.relative_to(ROOT)}/")
+    return 0 if all(met for report in reports for _, met in report.bars) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,102 @@
+"""What a benchmark reports: a Markdown table for people, JSON for comparing, both with what they were measured on."""
+
+import datetime
+import json
+import math
+import os
+import platform
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from functions.http_api.app import VERSION
+from localstack.deploy import ROOT
+
+FOLDER: Final = ROOT / "bench" / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of figures; every row of a report has the same columns."""
+
+    name: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one benchmark found.
+
+    Attributes:
+        setting: What was done, so that somebody can judge the figures.
+        bars: What was asked of the figures, and whether they are so.
+    """
+
+    name: str
+    title: str
+    setting: str
+    rows: Sequence[Row]
+    bars: Sequence[tuple[str, bool]]
+
+    def to_markdown(self, context: Mapping[str, Any]) -> str:
+        """Return the table, what was asked, and what it was measured on."""
+        columns = list(self.rows[0].values)
+        lines = [
+            f"# {self.title}",
+            "",
+            f"| | {' | '.join(columns)} |",
+            f"|---|{'---:|' * len(columns)}",
+            *(f"| {row.name} | {' | '.join(_figure(row.values[column]) for column in columns)} |" for row in self.rows),
+            "",
+            *(f"- {'Met' if met else 'NOT MET'}: {bar}." for bar, met in self.bars),
+            "",
+            f"{self.setting}. {', '.join(f'{name} {value}' for name, value in context.items())}.",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def to_json(self, context: Mapping[str, Any]) -> str:
+        """Return the same for machines."""
+        document = {
+            "benchmark": self.name,
+            "title": self.title,
+            "setting": self.setting,
+            "context": context,
+            "rows": [{"name": row.name, **{k: round(v, 2) for k, v in row.values.items()}} for row in self.rows],
+            "bars": [{"bar": bar, "met": met} for bar, met in self.bars],
+        }
+        return json.dumps(document, indent=2) + "\n"
+
+
+def write(report: Report, folder: Path = FOLDER) -> str:
+    """Write ``<name>.md`` and ``<name>.json``; return the Markdown."""
+    context = measured_on()
+    folder.mkdir(parents=True, exist_ok=True)
+    markdown = report.to_markdown(context)
+    (folder / f"{report.name}.md").write_text(markdown)
+    (folder / f"{report.name}.json").write_text(report.to_json(context))
+    return markdown
+
+
+def measured_on() -> dict[str, Any]:
+    """Return date, versions and machine."""
+    emulator = tomllib.loads((ROOT / "localstack" / "emulator" / "pyproject.toml").read_text())
+    ministack = next(name for name in emulator["project"]["dependencies"] if name.startswith("ministack=="))
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "tidewire": VERSION,
+        "ministack": ministack.removeprefix("ministack=="),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+    }
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Return the smallest value that at least ``percent`` per cent of the values do not exceed (nearest rank)."""
+    return sorted(values)[math.ceil(percent / 100 * len(values)) - 1]
+
+
+def _figure(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.1f}"

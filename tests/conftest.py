@@ -1,0 +1,20 @@
+"""What tests on the deployed local stack share."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from localstack.stack import LocalStack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[LocalStack]":
+    """One stack a run: emulator, real CDK deploy, edge. Its logs stay in pytest's folder for a look at what failed."""
+    from localstack.stack import LocalStack, remove  # loads all of Tidewire: only for those who ask for it
+
+    folder = tmp_path_factory.mktemp("stack")
+    with LocalStack(folder) as running:
+        yield running
+    remove(folder / "cdk.out")  # 130 MB, and pytest keeps the folders of three runs

@@ -1,0 +1,51 @@
+"""Every stage, synthesised once a run by the real app.py; layers are not built, which one test does for itself."""
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+
+from tests.infra.template import EDGE_URL, Synthesised
+
+Synthesise = Callable[[str], Synthesised]
+
+
+@pytest.fixture(scope="session")
+def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
+    """Return what synthesises a stage when it is first asked for."""
+
+    @cache
+    def synthesised(stage: str) -> Synthesised:
+        import aws_cdk as cdk  # starts a Node process: only for those who ask for it
+
+        from app import add_stack
+
+        app = cdk.App(
+            outdir=str(tmp_path_factory.mktemp(stage)),
+            context={"stage": stage, "edge_url": EDGE_URL, "aws:cdk:bundling-stacks": []},
+            builtin_cloud_formation_validation=False,  # 5 s; the test that runs the CDK CLI has it
+        )
+        return Synthesised.of(stage, add_stack(app))
+
+    return synthesised
+
+
+@pytest.fixture(params=["dev", "prod", "local"])
+def stage(request: pytest.FixtureRequest, synthesise: Synthesise) -> Synthesised:
+    """Return each stage in turn."""
+    return synthesise(request.param)
+
+
+@pytest.fixture
+def dev(synthesise: Synthesise) -> Synthesised:
+    return synthesise("dev")
+
+
+@pytest.fixture
+def prod(synthesise: Synthesise) -> Synthesised:
+    return synthesise("prod")
+
+
+@pytest.fixture
+def local(synthesise: Synthesise) -> Synthesised:
+    return synthesise("local")

@@ -1,0 +1,136 @@
+"""A synthesised stage, as its tests ask about it. Wraps CDK's ``Template``; asserts nothing."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from aws_cdk import Stack
+    from aws_cdk.assertions import Template
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+EDGE_URL: Final = "http://127.0.0.1:8181"
+FUNCTIONS: Final = sorted(path.parent.name for path in (ROOT / "functions").glob("*/handler.py"))
+
+Properties = Mapping[str, Any]
+
+# Logical ids of all that holds data, or that somebody outside holds on to. A new id means a new, empty resource on the
+# next deploy, and the old one gone: never change one here without a migration.
+STATEFUL: Final = {
+    "connections": "StoreConnections5D339103",
+    "streams": "StoreStreams208D1D86",
+    "state": "StoreStateFA1229CA",
+    "presence": "StorePresence606AD56A",
+    "limits": "StoreLimits5204D394",
+    "token secret": "FunctionsTokenSecret21D58861",
+    "bus": "PublishBus7463DF0B",
+    "high lane": "PublishHighLane4FD0DA0B",
+    "high lane's dead letters": "PublishHighDeadLettersF192812C",
+    "normal lane": "PublishNormalLane81C9CD68",
+    "normal lane's dead letters": "PublishNormalDeadLettersBAF1B15E",
+    "low lane": "PublishLowLaneAD2E1A07",
+    "low lane's dead letters": "PublishLowDeadLetters7BC21B2D",
+    "delivery queue": "FanOutDeliveriesA60B814D",
+    "delivery queue's dead letters": "FanOutDeliveriesDeadLetters25025C47",
+    "deadline queue": "FanOutDeadlines8C35080B",
+    "deadline queue's dead letters": "FanOutDeadlinesDeadLetters8D29968A",
+    "rule's dead letters": "FanOutEventDeadLettersE7179849",
+}
+TABLES: Final = ("connections", "streams", "state", "presence", "limits")
+LANES: Final = ("high", "normal", "low")
+
+
+@dataclass(frozen=True)
+class Synthesised:
+    """One stage's template, and the cloud assembly that it stands in."""
+
+    name: str
+    template: "Template"
+    assembly: Path
+
+    @classmethod
+    def of(cls, name: str, stack: "Stack") -> "Synthesised":
+        """Synthesise the stack's app."""
+        from aws_cdk import App
+        from aws_cdk.assertions import Template
+
+        template = Template.from_stack(stack)
+        app = stack.node.root
+        assert isinstance(app, App)
+        return cls(name, template, Path(app.outdir))
+
+    @cached_property
+    def document(self) -> Mapping[str, Any]:
+        return self.template.to_json()
+
+    def of_type(self, resource_type: str) -> dict[str, Properties]:
+        """Return the properties of each resource of the type, by logical id."""
+        return {
+            logical_id: resource.get("Properties", {})
+            for logical_id, resource in self.document["Resources"].items()
+            if resource["Type"] == resource_type
+        }
+
+    @cached_property
+    def function_ids(self) -> dict[str, str]:
+        """The logical id of each function, by its folder's name."""
+        return {
+            properties["Handler"].split(".")[1]: logical_id
+            for logical_id, properties in self.of_type("AWS::Lambda::Function").items()
+        }
+
+    def function(self, name: str) -> Properties:
+        return self.of_type("AWS::Lambda::Function")[self.function_ids[name]]
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Return a function's environment, its references written out."""
+        return {key: text(value) for key, value in self.function(name)["Environment"]["Variables"].items()}
+
+    def asset(self, name: str) -> Path:
+        """Return the folder that becomes a function's zip."""
+        return self.assembly / f"asset.{self.asset_hash(name)}"
+
+    def asset_hash(self, name: str) -> str:
+        key: str = self.function(name)["Code"]["S3Key"]
+        return key.removesuffix(".zip")
+
+
+def ref(logical_id: str) -> dict[str, str]:
+    return {"Ref": logical_id}
+
+
+def arn(logical_id: str) -> dict[str, list[str]]:
+    return {"Fn::GetAtt": [logical_id, "Arn"]}
+
+
+def text(value: Any) -> str:
+    """Write a value out, references as ``${Id}`` and ``${Id.Attribute}``."""
+    match value:
+        case str():
+            return value
+        case {"Ref": name}:
+            return f"${{{name}}}"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"${{{name}.{attribute}}}"
+        case {"Fn::Join": [separator, parts]}:
+            return str(separator).join(text(part) for part in parts)
+    raise AssertionError(f"nothing here writes out {value}")
+
+
+def listed(value: Any) -> list[Any]:
+    """Return a list for what CloudFormation lets be one thing or many."""
+    return value if isinstance(value, list) else [value]
+
+
+def values_of(key: str, node: Any) -> Iterator[Any]:
+    """Find every value that stands under the key, however deep."""
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            if name == key:
+                yield value
+            yield from values_of(key, value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from values_of(key, value)

@@ -1,0 +1,144 @@
+"""What goes into the functions' zips and into the layers."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.infra.template import FUNCTIONS, ROOT, Synthesised
+
+# The SDK and its needs, which the runtime brings: docs.aws.amazon.com/lambda/latest/dg/lambda-python.html
+# botocore takes certifi where there is one, and has certificates of its own.
+_RUNTIME: Final = {"boto3", "botocore", "certifi", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3"}
+_AARCH64: Final = 183  # EM_AARCH64 in elf.h
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_functions_zip_has_its_folder_and_what_is_shared_and_nothing_else(stage: Synthesised, name: str) -> None:
+    parts = [ROOT / "shared", ROOT / "functions" / name]
+    expected = {path.relative_to(ROOT) for part in parts for path in part.rglob("*.py")}
+    expected |= {Path("channels.toml"), Path("functions/__init__.py")}
+    expected -= {Path("shared/adapters/memory.py")}
+    asset = stage.asset(name)
+    assert {path.relative_to(asset) for path in asset.rglob("*") if path.is_file()} == expected
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_handler_imports_with_its_zip_alone_and_needs_no_package_but_its_layers(dev: Synthesised, name: str) -> None:
+    program = (
+        "import sys; before = set(sys.modules)\n"
+        f"import json, functions.{name}.handler; print(json.dumps([*(set(sys.modules) - before)]))"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PYTHON"))}
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", program], cwd=dev.asset(name), env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    packages = {module.partition(".")[0] for module in json.loads(line)}
+    imported = {
+        _normalised(distribution)
+        for package, distributions in packages_distributions().items()
+        if package in packages
+        for distribution in distributions
+    }
+    layer = "http" if name == "http_api" else "functions"
+    assert imported - _locked(layer) - _RUNTIME == set()
+
+
+def test_a_change_is_a_change_of_the_functions_that_it_concerns(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    for part in ("shared", "functions"):
+        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "channels.toml", root)
+    before = _hashes(root, tmp_path / "before")
+    assert len(set(before.values())) == len(FUNCTIONS)
+
+    _append(root / "functions" / "janitor" / "handler.py")
+    _append(root / "shared" / "adapters" / "memory.py")
+    (root / "shared" / "__pycache__").mkdir()
+    _append(root / "shared" / "__pycache__" / "errors.cpython-313.pyc")
+    one = _hashes(root, tmp_path / "one")
+    assert {name for name in FUNCTIONS if one[name] != before[name]} == {"janitor"}
+
+    _append(root / "channels.toml")
+    every = _hashes(root, tmp_path / "every")
+    assert {name for name in FUNCTIONS if every[name] != one[name]} == set(FUNCTIONS)
+
+
+def test_bundling_that_the_context_turns_off_stays_off(stage: Synthesised) -> None:
+    assert not list(stage.assembly.rglob("requirements.txt"))
+
+
+def test_the_emulator_gets_layers_of_its_own(dev: Synthesised, prod: Synthesised, local: Synthesised) -> None:
+    on_aws, also_on_aws, emulated = (
+        {layer["Content"]["S3Key"] for layer in stage.of_type("AWS::Lambda::LayerVersion").values()}
+        for stage in (dev, prod, local)
+    )
+    assert on_aws == also_on_aws
+    assert not on_aws & emulated
+
+
+@pytest.mark.parametrize("name", ["functions", "http"])
+def test_a_layer_is_for_arm64_and_python_3_13_and_as_the_lockfile_has_it(tmp_path: Path, name: str) -> None:
+    python = _built_layer(tmp_path, name) / "python"
+    libraries = list(python.rglob("*.so"))
+    assert any(library.name.startswith("_pydantic_core.cpython-313-") for library in libraries)
+    for library in libraries:
+        assert ".cpython-313-aarch64-linux-gnu." in library.name or ".abi3." in library.name
+        assert int.from_bytes(library.read_bytes()[18:20], "little") == _AARCH64  # e_machine
+    installed = {re.sub(r"-[^-]+$", "", path.stem) for path in python.glob("*.dist-info")}
+    assert {_normalised(distribution) for distribution in installed} == _locked(name)
+
+
+def _built_layer(folder: Path, name: str) -> Path:
+    from aws_cdk import App, Stack
+    from aws_cdk.aws_lambda import LayerVersion
+
+    from infra.packaging import layer_code
+
+    app = App(outdir=str(folder), builtin_cloud_formation_validation=False)
+    stack = Stack(app, "Layers")
+    LayerVersion(stack, "Layer", code=layer_code("http" if name == "http" else "functions", emulated=False))
+    app.synth()
+    (asset,) = folder.glob("asset.*")
+    return asset
+
+
+def _hashes(root: Path, outdir: Path) -> dict[str, str]:
+    """Return each function's asset hash in a project that lies elsewhere."""
+    from aws_cdk import App, Stack
+
+    from infra.packaging import function_code
+
+    app = App(outdir=str(outdir))
+    hashes = {}
+    for name in FUNCTIONS:
+        location = function_code(name, root).bind(Stack(app, name.replace("_", "-"))).s3_location
+        assert location
+        hashes[name] = location.object_key
+    return hashes
+
+
+def _append(file: Path) -> None:
+    with file.open("a") as opened:
+        opened.write("\n# changed\n")
+
+
+def _locked(group: str) -> set[str]:
+    """Return the distributions of a dependency group, from the lockfile."""
+    uv = Path(sys.executable).with_name("uv")
+    command = [str(uv), "export", "--frozen", "--no-header", "--no-annotate", "--no-hashes", "--only-group", group]
+    lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    return {_normalised(line.partition("==")[0]) for line in lines}
+
+
+def _normalised(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()

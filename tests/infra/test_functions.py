@@ -1,0 +1,161 @@
+"""The functions: what runs them, what they are told, where their logs go."""
+
+import ast
+from dataclasses import dataclass
+from typing import Final
+
+import pytest
+
+from shared import contract
+from tests.infra.template import EDGE_URL, FUNCTIONS, ROOT, STATEFUL, Synthesised, text
+
+_COMMON: Final = {
+    contract.ENV_STAGE,
+    contract.ENV_GENERATION,
+    "POWERTOOLS_LOG_LEVEL",
+    "POWERTOOLS_METRICS_NAMESPACE",
+    "POWERTOOLS_SERVICE_NAME",
+}
+_PUBLISH: Final = {*contract.ENV_LANE_URLS.values(), contract.ENV_EVENT_BUS_NAME}
+_PUSH: Final = {contract.ENV_CONNECTIONS_ENDPOINT, contract.ENV_DELIVERY_QUEUE_URL}
+
+
+@dataclass(frozen=True)
+class _Expected:
+    timeout_s: int
+    told: set[str]
+    memory_mb: int = 1024
+    layer: str = "functions"
+
+
+_EXPECTED: Final = {
+    "fan_out": _Expected(60, {contract.ENV_CONNECTIONS_TABLE, *_PUSH}),
+    "http_api": _Expected(
+        29,
+        {
+            contract.ENV_CONNECTIONS_TABLE,
+            contract.ENV_STREAMS_TABLE,
+            contract.ENV_LIMITS_TABLE,
+            contract.ENV_TOKEN_SECRET_ARN,
+            contract.ENV_HTTP_URL,
+            contract.ENV_WEBSOCKET_URL,
+            contract.ENV_STREAM_URL,
+            *_PUBLISH,
+            *_PUSH,
+        },
+        layer="http",
+    ),
+    "janitor": _Expected(10, {contract.ENV_CONNECTIONS_TABLE, contract.ENV_CONNECTIONS_ENDPOINT}, memory_mb=512),
+    "publish_worker": _Expected(5, {contract.ENV_STREAMS_TABLE, contract.ENV_EVENT_BUS_NAME}),
+    "ws_connect": _Expected(
+        10, {contract.ENV_CONNECTIONS_TABLE, contract.ENV_DEADLINE_QUEUE_URL, contract.ENV_ALLOWED_ORIGINS}
+    ),
+    "ws_disconnect": _Expected(10, {contract.ENV_CONNECTIONS_TABLE}, memory_mb=512),
+    "ws_message": _Expected(
+        28,
+        {
+            contract.ENV_CONNECTIONS_TABLE,
+            contract.ENV_STREAMS_TABLE,
+            contract.ENV_TOKEN_SECRET_ARN,
+            *_PUBLISH,
+            *_PUSH,
+        },
+    ),
+}
+
+
+def test_every_folder_with_a_handler_is_deployed(stage: Synthesised) -> None:
+    assert sorted(stage.function_ids) == FUNCTIONS == sorted(_EXPECTED)
+    stage.template.resource_count_is("AWS::Lambda::Function", len(FUNCTIONS))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_runs_on_arm64_and_python_3_13_and_is_traced(stage: Synthesised, name: str) -> None:
+    function = stage.function(name)
+    assert function["Runtime"] == "python3.13"
+    assert function["Architectures"] == ["arm64"]
+    assert function["TracingConfig"] == {"Mode": "Active"}
+    assert (function["Timeout"], function["MemorySize"]) == (_EXPECTED[name].timeout_s, _EXPECTED[name].memory_mb)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_handler_string_leads_to_a_function_in_a_file(stage: Synthesised, name: str) -> None:
+    module, _, attribute = stage.function(name)["Handler"].rpartition(".")
+    file = stage.asset(name) / f"{module.replace('.', '/')}.py"
+    defined = [node.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef)]
+    assert file.relative_to(stage.asset(name)) == (ROOT / "functions" / name / "handler.py").relative_to(ROOT)
+    assert attribute in defined
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_is_told_what_it_needs_and_no_more(stage: Synthesised, name: str) -> None:
+    assert set(stage.environment(name)) == _COMMON | _EXPECTED[name].told
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_is_told_its_stage(stage: Synthesised, name: str) -> None:
+    environment = stage.environment(name)
+    assert {key: environment[key] for key in _COMMON} == {
+        contract.ENV_STAGE: stage.name,
+        contract.ENV_GENERATION: "1",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+        "POWERTOOLS_METRICS_NAMESPACE": contract.METRICS_NAMESPACE,
+        "POWERTOOLS_SERVICE_NAME": contract.SERVICE_NAME,
+    }
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_names_lead_to_the_right_resources(stage: Synthesised, name: str) -> None:
+    resources = {
+        contract.ENV_CONNECTIONS_TABLE: "connections",
+        contract.ENV_STREAMS_TABLE: "streams",
+        contract.ENV_LIMITS_TABLE: "limits",
+        contract.ENV_DELIVERY_QUEUE_URL: "delivery queue",
+        contract.ENV_DEADLINE_QUEUE_URL: "deadline queue",
+        contract.ENV_EVENT_BUS_NAME: "bus",
+        contract.ENV_TOKEN_SECRET_ARN: "token secret",
+        **{variable: f"{lane} lane" for lane, variable in contract.ENV_LANE_URLS.items()},
+    }
+    for variable, value in stage.environment(name).items():
+        if variable in resources:
+            assert value == f"${{{STATEFUL[resources[variable]]}}}"
+
+
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_on_aws_urls_are_those_of_the_apis(request: pytest.FixtureRequest, name: str) -> None:
+    stage: Synthesised = request.getfixturevalue(name)
+    told = stage.environment("http_api")
+    host = "${WebsocketApiD2C932E4}.execute-api.${AWS::Region}.${AWS::URLSuffix}/v1"
+    assert told[contract.ENV_WEBSOCKET_URL] == f"wss://{host}"
+    assert told[contract.ENV_CONNECTIONS_ENDPOINT] == f"https://{host}"
+    assert told[contract.ENV_HTTP_URL] == "${HttpApi4E1D4184.ApiEndpoint}"
+
+
+def test_locally_urls_are_those_of_the_edge(local: Synthesised) -> None:
+    told = local.environment("http_api")
+    assert told[contract.ENV_WEBSOCKET_URL] == f"{EDGE_URL.replace('http:', 'ws:')}/v1/ws"
+    assert told[contract.ENV_CONNECTIONS_ENDPOINT] == told[contract.ENV_HTTP_URL] == EDGE_URL
+
+
+@pytest.mark.parametrize(("name", "days"), [("local", 7), ("dev", 7), ("prod", 30)])
+def test_logs_go_to_a_group_of_the_functions_own_and_are_forgotten(
+    request: pytest.FixtureRequest, name: str, days: int
+) -> None:
+    stage: Synthesised = request.getfixturevalue(name)
+    groups = stage.of_type("AWS::Logs::LogGroup")
+    assert {properties["RetentionInDays"] for properties in groups.values()} == {days}
+    used = [text(stage.function(function)["LoggingConfig"]["LogGroup"]) for function in FUNCTIONS]
+    assert sorted(used) == sorted(f"${{{logical_id}}}" for logical_id in groups)
+
+
+def test_only_fan_out_may_go_round_in_a_loop(dev: Synthesised) -> None:
+    assert {name: dev.function(name).get("RecursiveLoop") for name in FUNCTIONS} == {
+        name: "Allow" if name == "fan_out" else None for name in FUNCTIONS
+    }
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_the_layer_with_its_packages(stage: Synthesised, name: str) -> None:
+    (layer,) = stage.function(name)["Layers"]
+    description = stage.of_type("AWS::Lambda::LayerVersion")[layer["Ref"]]["Description"]
+    assert description == f"Third-party packages: dependency group {_EXPECTED[name].layer} of pyproject.toml"

@@ -1,0 +1,121 @@
+"""The lanes, the bus's rule, the delivery and the deadline queue; and where goes what fails for good."""
+
+import pytest
+
+from shared.contract import DETAIL_PUBLICATIONS, EVENT_SOURCE
+from tests.infra.conftest import Synthesise
+from tests.infra.template import LANES, STATEFUL, Properties, Synthesised, arn, ref, values_of
+
+_DEAD = " dead letters"
+
+
+def _queue(stage: Synthesised, name: str) -> Properties:
+    return stage.of_type("AWS::SQS::Queue")[STATEFUL[name]]
+
+
+def _sources(stage: Synthesised) -> dict[str, Properties]:
+    """Return the event source mappings, by their queue's name."""
+    names = {logical_id: name for name, logical_id in STATEFUL.items()}
+    mappings = stage.of_type("AWS::Lambda::EventSourceMapping").values()
+    return {names[mapping["EventSourceArn"]["Fn::GetAtt"][0]]: mapping for mapping in mappings}
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_a_lane_is_fifo_with_limits_per_channel_and_gives_up_after_five_tries(stage: Synthesised, lane: str) -> None:
+    assert _queue(stage, f"{lane} lane") == {
+        "FifoQueue": True,
+        # Both together are high-throughput mode:
+        # docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/high-throughput-fifo.html
+        "DeduplicationScope": "messageGroup",
+        "FifoThroughputLimit": "perMessageGroupId",
+        "RedrivePolicy": {"deadLetterTargetArn": arn(STATEFUL[f"{lane} lane's{_DEAD}"]), "maxReceiveCount": 5},
+        "SqsManagedSseEnabled": True,
+        "VisibilityTimeout": 6 * stage.function("publish_worker")["Timeout"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "concurrency"),
+    [
+        ("local", {"high": 20, "normal": 20, "low": 5}),
+        ("dev", {"high": 20, "normal": 20, "low": 5}),
+        ("prod", {"high": 100, "normal": 100, "low": 20}),
+    ],
+)
+def test_a_lane_wakes_the_worker_with_ten_at_most_and_takes_back_single_failures(
+    synthesise: Synthesise, name: str, concurrency: dict[str, int]
+) -> None:
+    stage = synthesise(name)
+    for lane in LANES:
+        assert _sources(stage)[f"{lane} lane"] == {
+            "BatchSize": 10,
+            "EventSourceArn": arn(STATEFUL[f"{lane} lane"]),
+            "FunctionName": ref(stage.function_ids["publish_worker"]),
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            "ScalingConfig": {"MaximumConcurrency": concurrency[lane]},
+        }
+
+
+@pytest.mark.parametrize(
+    ("queue", "function", "batch_size"), [("delivery queue", "fan_out", 1), ("deadline queue", "janitor", 10)]
+)
+def test_a_standard_queue_wakes_its_function(stage: Synthesised, queue: str, function: str, batch_size: int) -> None:
+    assert _queue(stage, queue) == {
+        "RedrivePolicy": {"deadLetterTargetArn": arn(STATEFUL[f"{queue}'s{_DEAD}"]), "maxReceiveCount": 5},
+        "SqsManagedSseEnabled": True,
+        "VisibilityTimeout": 6 * stage.function(function)["Timeout"],
+    }
+    assert _sources(stage)[queue] == {
+        "BatchSize": batch_size,
+        "EventSourceArn": arn(STATEFUL[queue]),
+        "FunctionName": ref(stage.function_ids[function]),
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    }
+
+
+def test_nothing_else_is_woken_by_a_queue(stage: Synthesised) -> None:
+    assert sorted(_sources(stage)) == sorted([*(f"{lane} lane" for lane in LANES), "delivery queue", "deadline queue"])
+
+
+def test_dead_letters_are_kept_for_two_weeks_in_a_queue_of_their_own(stage: Synthesised) -> None:
+    queues = stage.of_type("AWS::SQS::Queue")
+    dead = {name for name in STATEFUL if name.endswith(_DEAD)}
+    for name in dead:
+        # The dead letters of a FIFO queue are FIFO as well:
+        # docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
+        fifo = {"FifoQueue": True} if "lane" in name else {}
+        assert queues[STATEFUL[name]] == {"MessageRetentionPeriod": 14 * 86_400, "SqsManagedSseEnabled": True, **fifo}
+    used = [target["Fn::GetAtt"][0] for target in values_of("deadLetterTargetArn", queues)]
+    assert sorted([*used, STATEFUL[f"rule's{_DEAD}"]]) == sorted(STATEFUL[name] for name in dead)
+
+
+def test_the_rule_fans_out_what_nobody_has_fanned_out(stage: Synthesised) -> None:
+    (rule,) = stage.of_type("AWS::Events::Rule").values()
+    assert rule["EventBusName"] == ref(STATEFUL["bus"])
+    assert rule["EventPattern"] == {
+        "source": [EVENT_SOURCE],
+        "detail-type": [DETAIL_PUBLICATIONS],
+        "detail": {"fanned_out": [{"exists": False}]},
+    }
+    (target,) = rule["Targets"]
+    assert target["Arn"] == arn(stage.function_ids["fan_out"])
+    assert target["DeadLetterConfig"] == {"Arn": arn(STATEFUL[f"rule's{_DEAD}"])}
+    assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 300, "MaximumRetryAttempts": 10}
+
+
+def test_the_rule_and_no_other_may_leave_dead_letters(stage: Synthesised) -> None:
+    (rule,) = stage.of_type("AWS::Events::Rule")
+    dead_letters = STATEFUL[f"rule's{_DEAD}"]
+    (policy,) = [
+        policy["PolicyDocument"]
+        for policy in stage.of_type("AWS::SQS::QueuePolicy").values()
+        if policy["Queues"] == [ref(dead_letters)]
+    ]
+    (allowed,) = [statement for statement in policy["Statement"] if statement["Effect"] == "Allow"]
+    assert {name: value for name, value in allowed.items() if name != "Sid"} == {
+        "Effect": "Allow",
+        "Action": "sqs:SendMessage",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Resource": arn(dead_letters),
+        "Condition": {"ArnEquals": {"aws:SourceArn": arn(rule)}},
+    }

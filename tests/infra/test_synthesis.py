@@ -1,0 +1,78 @@
+"""From a context to a stack: stages, mistakes and how they are told, outputs, and the CDK CLI with no account."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared import contract
+from tests.infra.template import EDGE_URL, ROOT, STATEFUL, Synthesised, text
+
+
+def test_an_unknown_stage_is_told_with_those_there_are() -> None:
+    from infra.stage import stage_config
+
+    with pytest.raises(SystemExit, match=r"^stage 'staging' is unknown; -c stage= takes local, dev, prod$"):
+        stage_config("staging", edge_url=None)
+
+
+def test_stage_local_must_be_told_where_its_edge_is() -> None:
+    from infra.stage import stage_config
+
+    with pytest.raises(SystemExit, match=r"^stage local needs -c edge_url=http://127\.0\.0\.1:PORT"):
+        stage_config("local", edge_url=None)
+
+
+def test_a_stage_on_aws_has_no_edge() -> None:
+    from infra.stage import stage_config
+
+    assert stage_config("dev", edge_url=EDGE_URL).edge_url is None
+
+
+def test_a_mistake_in_channels_toml_ends_the_synthesis_with_its_line(tmp_path: Path) -> None:
+    for part in ("infra", "shared"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "app.py", tmp_path)
+    (tmp_path / "channels.toml").write_text("[defaults]\n\nhistroy_count = 1\n")
+    environment = {**os.environ, "CDK_CONTEXT_JSON": json.dumps({"stage": "dev", "aws:cdk:bundling-stacks": []})}
+    done = subprocess.run(
+        [sys.executable, "-B", "app.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    *_banner, last = done.stderr.splitlines()
+    assert last.startswith("channels.toml:3: defaults.histroy_count: unknown; there are history_count,")
+    assert "Traceback" not in done.stderr
+
+
+def test_urls_names_and_tables_are_outputs(stage: Synthesised) -> None:
+    outputs = {name: text(output["Value"]) for name, output in stage.document["Outputs"].items()}
+    told = stage.environment("http_api")
+    assert outputs == {
+        contract.OUTPUT_WEBSOCKET_URL: told[contract.ENV_WEBSOCKET_URL],
+        contract.OUTPUT_HTTP_URL: told[contract.ENV_HTTP_URL],
+        contract.OUTPUT_WEBSOCKET_API_ID: "${WebsocketApiD2C932E4}",
+        contract.OUTPUT_EVENT_BUS_NAME: f"${{{STATEFUL['bus']}}}",
+        contract.OUTPUT_HTTP_FUNCTION: f"${{{stage.function_ids['http_api']}}}",
+        contract.OUTPUT_TOKEN_SECRET_ARN: f"${{{STATEFUL['token secret']}}}",
+        **{
+            output: f"${{{STATEFUL[variable.removesuffix('_TABLE').lower()]}}}"
+            for variable, output in contract.OUTPUT_TABLE_NAMES.items()
+        },
+    }
+
+
+@pytest.mark.timeout(300)  # installs the layers, from the network the first time
+def test_the_cdk_cli_synthesises_as_it_stands_without_an_account(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    # Nor one that stands in the files of who runs this.
+    environment |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    command = [str(ROOT / "node_modules" / ".bin" / "cdk"), "synth", "--quiet", "--output", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "TidewireDev.template.json").is_file()
+    # CloudFormation's own checks, which are mere warnings to the CLI.
+    assert json.loads((tmp_path / "validation-report.json").read_text())["pluginReports"] == []

@@ -1,0 +1,79 @@
+"""What several tests check: streams without holes, and states of the world that come about."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar, overload
+
+import boto3
+
+from localstack.stack import LocalStack
+from shared.contract import OUTPUT_TABLE_NAMES
+from tests.integration.client import DEADLINE_S, Client, Frame
+
+T = TypeVar("T")
+
+_POLL_S: Final = 0.05
+
+
+@overload
+async def eventually(condition: Callable[[], Awaitable[T]], *, deadline_s: float = DEADLINE_S) -> T: ...
+@overload
+async def eventually(condition: Callable[[], T], *, deadline_s: float = DEADLINE_S) -> T: ...
+async def eventually(condition: Callable[[], Any], *, deadline_s: float = DEADLINE_S) -> Any:
+    """Return what ``condition`` gives as soon as that is true: for what tells nobody when it changes.
+
+    Raises:
+        TimeoutError: It never was.
+    """
+    async with asyncio.timeout(deadline_s):
+        while True:
+            value = condition()
+            if inspect.isawaitable(value):
+                value = await value
+            if value:
+                return value
+            await asyncio.sleep(_POLL_S)
+
+
+def assert_gapless(publications: Iterable[Mapping[str, Any]], *, first: int = 1) -> None:
+    """Check that offsets follow one another, and that each ``prev_offset`` is the last of its priority.
+
+    Of publications from the middle of a stream, the first of each priority has a ``prev_offset`` that can't be known.
+    """
+    last: dict[str, int] = {}
+    for offset, publication in enumerate(publications, first):
+        assert publication["offset"] == offset
+        priority = publication["priority"]
+        if priority in last or first == 1:
+            assert publication["prev_offset"] == last.get(priority, 0)
+        last[priority] = offset
+
+
+async def whole_history(client: Client, channel: str, *, limit: int = 100) -> list[Frame]:
+    """Read everything that is kept of a channel, page by page."""
+    publications: list[Frame] = []
+    since: dict[str, Any] = {}
+    while True:
+        page = await client.ask("history", channel=channel, limit=limit, **since)
+        publications += page["publications"]
+        if not page["more"]:
+            return publications
+        since = {"since": {"epoch": page["position"]["epoch"], "offset": publications[-1]["offset"]}}
+
+
+class Tables:
+    """Reads whole tables, which only tests may."""
+
+    def __init__(self, stack: LocalStack) -> None:
+        self._client = boto3.client("dynamodb")
+        self._names = [stack.outputs[output] for output in OUTPUT_TABLE_NAMES.values()]
+
+    def items(self) -> list[dict[str, Any]]:
+        """Return every item of every table, in some order that stays."""
+        pages = (page for name in self._names for page in self._client.get_paginator("scan").paginate(TableName=name))
+        return sorted((item for page in pages for item in page["Items"]), key=repr)
+
+    def all_keys(self) -> set[tuple[str, str]]:
+        """Return the keys of every item."""
+        return {(item["pk"]["S"], next(iter(item["sk"].values()))) for item in self.items()}

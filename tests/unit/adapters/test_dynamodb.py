@@ -1,0 +1,82 @@
+"""What moto does not do to the stores: hand writes back, and throttle. Their contracts are in tests/contract."""
+
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
+from shared.adapters.dynamodb_streams import DynamoDbStreamStore
+from shared.domain.principal import Principal
+from shared.domain.segment import Tail
+from shared.errors import UnavailableError
+from shared.ports import Stream
+from tests.unit.stack import Clock, connection, publication
+
+
+class BusyTable:
+    """Takes two writes of each batch, ``refusals`` times; then all of them."""
+
+    def __init__(self, refusals: int) -> None:
+        self.written: list[Any] = []
+        self._refusals = refusals
+
+    def batch_write_item(self, *, RequestItems: dict[str, list[Any]]) -> dict[str, Any]:
+        (requests,) = RequestItems.values()
+        assert 0 < len(requests) <= 25
+        taken = 2 if self._refusals else len(requests)
+        self._refusals = max(0, self._refusals - 1)
+        self.written += requests[:taken]
+        return {"UnprocessedItems": {"connections": requests[taken:]} if requests[taken:] else {}}
+
+
+def subscribe(client: Any, channels: int) -> None:
+    store = DynamoDbConnectionStore(client, "connections", Clock())
+    store.subscribe(connection("c"), [f"room:{n}" for n in range(channels)], expires_at_s=1_900_000_000)
+
+
+def keys(table: BusyTable) -> list[tuple[str, str]]:
+    items = [request["PutRequest"]["Item"] for request in table.written]
+    return sorted((item["pk"]["S"], item["sk"]["S"]) for item in items)
+
+
+def test_what_is_handed_back_is_written_again() -> None:
+    quiet, busy = BusyTable(0), BusyTable(4)
+    for table in (quiet, busy):
+        subscribe(table, 15)
+    assert len(quiet.written) == 30
+    assert keys(busy) == keys(quiet)
+
+
+def test_a_table_that_hands_back_every_time_is_unavailable() -> None:
+    with pytest.raises(UnavailableError):
+        subscribe(BusyTable(1000), 30)
+
+
+SEGMENT = Tail().grow([publication()], now_ms=0, expires_at_s=1)
+
+
+@pytest.mark.parametrize(
+    ("operation", "call"),
+    [
+        ("get_item", lambda client: DynamoDbStreamStore(client, "t").stream("room:a")),
+        ("put_item", lambda client: DynamoDbStreamStore(client, "t").open("room:a", Stream("e"), replaces=None)),
+        ("put_item", lambda client: DynamoDbStreamStore(client, "t").append("room:a", "e", SEGMENT)),
+        ("query", lambda client: DynamoDbStreamStore(client, "t").newest("room:a", "e")),
+        ("get_item", lambda client: DynamoDbConnectionStore(client, "t", Clock()).get("c")),
+        ("put_item", lambda client: DynamoDbConnectionStore(client, "t", Clock()).open(connection())),
+        ("put_item", lambda client: DynamoDbConnectionStore(client, "t", Clock()).authenticate(connection())),
+        ("query", lambda client: list(DynamoDbConnectionStore(client, "t", Clock()).subscribers("room:a"))),
+        ("batch_write_item", lambda client: subscribe(client, 1)),
+        ("put_item", lambda client: DynamoDbTicketStore(client, "t").issue("t", Principal("ann"), expires_at_s=1)),
+        ("delete_item", lambda client: DynamoDbTicketStore(client, "t").redeem("t", now_s=0)),
+        ("get_item", lambda client: DynamoDbApiKeyStore(client, "t").find("id.secret")),
+    ],
+)
+def test_a_throttle_is_told_as_unavailable(operation: str, call: Any) -> None:
+    client = boto3.client("dynamodb", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    with Stubber(client) as stub:
+        stub.add_client_error(operation, "ProvisionedThroughputExceededException", http_status_code=400)
+        with pytest.raises(UnavailableError):
+            call(client)

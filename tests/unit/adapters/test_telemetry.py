@@ -1,0 +1,100 @@
+"""Logs and metrics: what failed and where, never what anybody said."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from shared.adapters.telemetry import EmfMetrics, channel_failure, failure, observed
+from tests.unit.conftest import Log
+
+CONTEXT = SimpleNamespace(aws_request_id="request-1")
+
+
+def raised(error: BaseException) -> BaseException:
+    """Return the error with a traceback and a cause, both of which quote what nobody may read."""
+    try:
+        try:
+            raise ValueError("HUSH, the cause")
+        except ValueError as cause:
+            raise error from cause
+    except BaseException as caught:
+        caught.add_note("HUSH, a note")
+        return caught
+
+
+def test_a_failure_is_told_by_its_kind_and_place_and_not_by_its_text(log: Log) -> None:
+    failure(raised(RuntimeError("HUSH")), attempt=3)
+    (line,) = log.lines()
+    assert (line["level"], line["error"], line["attempt"]) == ("ERROR", "RuntimeError", 3)
+    assert line["places"][-1].startswith("test_telemetry.py:")
+    assert "HUSH" not in log.text()
+
+
+def test_of_a_long_way_the_last_steps_are_told(log: Log) -> None:
+    def dig(depth: int) -> None:
+        if depth:
+            dig(depth - 1)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError) as caught:
+        dig(50)
+    failure(caught.value)
+    assert len(log.lines()[0]["places"]) == 8
+
+
+def test_aws_codes_are_told_and_its_messages_are_not(log: Log) -> None:
+    failure(raised(ClientError({"Error": {"Code": "ValidationException", "Message": "HUSH"}}, "PutItem")))
+    assert log.lines()[0]["aws_code"] == "ValidationException"
+    assert "HUSH" not in log.text()
+
+
+@pytest.mark.parametrize("response", [None, "HUSH", {"Error": None}, {}])
+def test_errors_with_another_response_are_told_all_the_same(log: Log, response: Any) -> None:
+    error = raised(ReadTimeoutError(endpoint_url="http://HUSH"))
+    error.response = response  # type: ignore[attr-defined]  # botocore's has None, other libraries' what they like
+    failure(error)
+    failure(ClientError({}, "HUSH"))
+    assert [line["error"] for line in log.lines()] == ["ReadTimeoutError", "ClientError"]
+    assert "HUSH" not in log.text()
+
+
+def test_of_a_channel_only_the_namespace_is_told(log: Log) -> None:
+    channel_failure("user:ann%40example.org", RuntimeError())
+    assert log.lines()[0]["namespace"] == "user"
+    assert "ann" not in log.text()
+
+
+def test_lines_have_the_invocations_id(log: Log) -> None:
+    @observed
+    def handler(event: Any, _context: Any) -> Any:
+        failure(RuntimeError())
+        return event
+
+    assert handler({"a": 1}, CONTEXT) == {"a": 1}
+    assert handler({"a": 2}, None) == {"a": 2}
+    assert [line.get("function_request_id") for line in log.lines()] == ["request-1", None]
+
+
+def test_metrics_are_written_when_the_invocation_ends_however_it_ends(log: Log) -> None:
+    @observed
+    def handler(fail: bool, _context: Any) -> None:
+        EmfMetrics().count("Requests", 2)
+        EmfMetrics().milliseconds("Latency", 1.5)
+        assert log.metrics() == metrics_before
+        if fail:
+            raise RuntimeError("HUSH")
+
+    metrics_before: list[dict[str, Any]] = []
+    handler(False, CONTEXT)
+    metrics_before = log.metrics()
+    with pytest.raises(RuntimeError):
+        handler(True, CONTEXT)
+    assert [(line["Requests"], line["Latency"]) for line in log.metrics()] == [([2.0], [1.5])] * 2
+    assert log.metrics()[0]["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Tidewire"
+
+
+def test_an_invocation_that_measured_nothing_writes_nothing(log: Log) -> None:
+    observed(lambda _event, _context: None)({}, CONTEXT)
+    assert log.text() == ""

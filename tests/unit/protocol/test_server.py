@@ -1,0 +1,159 @@
+"""What the services send is what the models, and so the published schemas and types, say: no field more or less."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from shared.adapters.memory import MemoryLaneQueue
+from shared.domain.publication import Publication
+from shared.errors import UnavailableError
+from shared.ports import Lane
+from shared.protocol import server
+from shared.protocol.requests import REQUEST_TYPES, Model
+from tests.unit.stack import MemoryStack
+
+ROOM = "room:a"
+PUBLISH = {"type": "publish", "channel": ROOM, "name": "said", "data": {"text": "hi"}}
+RESULTS: dict[str, type[Model]] = {
+    "hello": server.HelloResult,
+    "subscribe": server.SubscribeResult,
+    "unsubscribe": server.Nothing,
+    "publish": server.PublishResult,
+    "history": server.HistoryResult,
+    "sync": server.SyncResult,
+}
+REPLY: TypeAdapter[server.Reply] = TypeAdapter(server.Reply)
+PUSH: TypeAdapter[Any] = TypeAdapter(server.Push)
+
+
+def is_all_of(model: Model, frame: Any) -> bool:
+    """Tell whether the model took up every field: on the wire unknown ones are ignored, here they are a mistake."""
+    return bool(model.model_dump(exclude_unset=True) == frame)
+
+
+class Checked:
+    """A connection whose every reply is held against the models."""
+
+    def __init__(self, stack: MemoryStack, connection_id: str = "c", user_id: str = "ann") -> None:
+        self._stack, self._id = stack, connection_id
+        stack.connect(connection_id)
+        self.welcome = self.ask({"type": "hello", "protocol": 1, "token": stack.token(user_id)})
+
+    def ask(self, request: dict[str, Any]) -> Any:
+        reply = self._stack.ask(self._id, request)
+        text = json.dumps(reply)
+        assert is_all_of(REPLY.validate_json(text), reply)
+        result = RESULTS[request["type"]].model_validate_json(json.dumps(reply["result"]))
+        assert is_all_of(result, reply["result"])
+        return reply["result"]
+
+    def refused(self, request: dict[str, Any]) -> Any:
+        reply = self._stack.ask(self._id, request)
+        model = REPLY.validate_json(json.dumps(reply))
+        assert is_all_of(model, reply)
+        assert (model.result, model.error is None) == (None, False)
+        return reply["error"]
+
+    def pushed(self) -> list[dict[str, Any]]:
+        frames = self._stack.events(self._id)
+        for frame in frames:
+            assert is_all_of(PUSH.validate_json(json.dumps(frame)), frame)
+        return frames
+
+
+@pytest.fixture
+def stack() -> MemoryStack:
+    return MemoryStack()
+
+
+def test_there_is_a_model_for_every_result() -> None:
+    assert RESULTS.keys() == REQUEST_TYPES - {"ping"}
+
+
+def test_results_of_a_whole_conversation(stack: MemoryStack) -> None:
+    client = Checked(stack)
+    since = client.ask({"type": "subscribe", "channel": ROOM})["position"]
+    for number in range(3):
+        client.ask(PUBLISH | {"message_id": f"m{number}"})
+    stack.drain()
+    assert client.ask(PUBLISH | {"priority": "express"})["position"]["offset"] == 4
+    assert len(client.ask({"type": "subscribe", "channel": ROOM, "since": since})["publications"]) == 4
+    assert len(client.ask({"type": "subscribe", "channel": ROOM, "history": 2})["publications"]) == 2
+    assert len(client.ask({"type": "history", "channel": ROOM, "limit": 1})["publications"]) == 1
+    assert client.ask({"type": "history", "channel": "room:nobody"})["publications"] == []
+    assert client.ask({"type": "sync", "positions": {ROOM: since}})["behind"].keys() == {ROOM}
+    assert client.ask({"type": "unsubscribe", "channel": ROOM}) == {}
+
+
+def test_a_recovery_in_pages(stack: MemoryStack) -> None:
+    client = Checked(stack)
+    since = client.ask({"type": "subscribe", "channel": ROOM})["position"]
+    for _ in range(3):
+        client.ask(PUBLISH | {"data": "x" * 20_000})
+    stack.drain()
+    assert client.ask({"type": "subscribe", "channel": ROOM, "since": since})["more"] is True
+
+
+def test_a_hello_with_subscriptions_good_and_bad(stack: MemoryStack) -> None:
+    Checked(stack, "writer").ask(PUBLISH)
+    stack.drain()
+    client = Checked(stack, "reader")
+    token = stack.token("ann", {"room:*": ["subscribe", "history"]})
+    subscribe = [{"channel": ROOM, "history": 1}, {"channel": "secret:a"}]
+    good, bad = client.ask({"type": "hello", "protocol": 1, "token": token, "subscribe": subscribe})["subscriptions"]
+    assert len(good["publications"]) == 1
+    assert bad["error"]["name"] == "forbidden"
+
+
+def test_events_with_a_place_and_without(stack: MemoryStack) -> None:
+    client = Checked(stack)
+    client.ask({"type": "subscribe", "channel": ROOM})
+    client.ask(PUBLISH)
+    client.ask(PUBLISH | {"priority": "express"})
+    client.ask(PUBLISH | {"ephemeral": True})
+    stack.drain()
+    assert sorted(event.get("offset", 0) for event in client.pushed()) == [0, 1, 2]
+
+
+def test_the_last_words_to_who_did_not_say_who_they_are(stack: MemoryStack) -> None:
+    stack.connect("quiet")
+    inbox = stack.transport.inboxes["quiet"]
+    assert stack.deadlines.check("quiet")
+    (frame,) = map(json.loads, inbox)
+    assert is_all_of(PUSH.validate_python(frame), frame)
+
+
+@pytest.mark.parametrize("id_", [None, 0, "x"])
+def test_pongs(stack: MemoryStack, id_: int | str | None) -> None:
+    stack.connect("c")
+    ping = {"type": "ping"} if id_ is None else {"type": "ping", "id": id_}
+    (pong,) = stack.dispatcher.handle("c", json.dumps(ping), max_bytes=32_000)
+    assert is_all_of(PUSH.validate_python(pong), pong)
+
+
+@pytest.mark.parametrize(
+    ("request_", "name"),
+    [
+        ({"type": "nonsense"}, "unknown_type"),
+        ({"type": "subscribe", "channel": "room"}, "invalid_field"),
+        (PUBLISH | {"data": "x" * 24_000}, "too_large"),
+        ({"type": "hello", "protocol": 1, "token": "nonsense"}, "unauthenticated"),
+        (PUBLISH | {"channel": "broadcast:all"}, "forbidden"),
+        ({"type": "hello", "protocol": 1, "session_id": "nonsense"}, "session_unknown"),
+        ({"type": "hello", "protocol": 2}, "unsupported_protocol"),
+    ],
+)
+def test_errors(stack: MemoryStack, request_: dict[str, Any], name: str) -> None:
+    assert Checked(stack).refused(request_)["name"] == name
+
+
+def test_an_error_that_says_when_to_come_back(stack: MemoryStack) -> None:
+    class BusyLanes(MemoryLaneQueue):
+        def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
+            raise UnavailableError("the lane is busy", retry_after_ms=1000)
+
+    object.__setattr__(stack.publishing, "lanes", BusyLanes())
+    error = Checked(stack).refused(PUBLISH)
+    assert (error["code"], error["retryable"], error["retry_after_ms"]) == (2001, True, 1000)
