@@ -131,7 +131,7 @@ export class Channel {
   /** A connection stands: take the subscription up again. */
   connected(): void {
     if (this.#joining) this.#waiting?.wake();
-    else this.#rejoin();
+    else this.resubscribe();
   }
 
   /** It is gone: what is pushed before the next answer can't be placed. */
@@ -160,12 +160,8 @@ export class Channel {
     if (this.#ready) void this.#fill();
   }
 
-  /** The server says that the stream was replaced. */
+  /** The stream was replaced: ask where it stands now. */
   resubscribe(): void {
-    this.#rejoin();
-  }
-
-  #rejoin(): void {
     if (!this.#wanted) return;
     this.#ready = false;
     this.#join().catch((error: unknown) => this.#failed(error));
@@ -245,7 +241,7 @@ export class Channel {
 
   #take(events: readonly Publication[]): void {
     for (const event of events) {
-      if (this.#receiver.isForeign(event)) return this.#rejoin(); // replaced: the server says where the new one stands
+      if (this.#receiver.isForeign(event)) return this.resubscribe(); // replaced: the server says where the new one stands
       this.#hand(this.#receiver.receive(event));
     }
     if (this.#receiver.hasGap) this.#fillLater(GAP_TIMEOUT_MS);
@@ -275,7 +271,7 @@ export class Channel {
     this.#filling = true;
     let againMs: number | undefined;
     try {
-      if (!(await this.#catchUp(this.#turn))) this.#rejoin();
+      if (!(await this.#catchUp(this.#turn))) this.resubscribe();
       this.#fillAttempt = 0;
       if (this.#receiver.hasGap) againMs = GAP_TIMEOUT_MS;
     } catch (error) {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Tidewire, type TidewireOptions } from "../src/client.js";
-import { event, seeded, settled, wireError, type Frame } from "./fakes.js";
+import { event, publication, seeded, settled, wireError, type Frame } from "./fakes.js";
 import { Server, type Network } from "./server.js";
 
 const open: Tidewire[] = [];
@@ -396,3 +396,29 @@ test.each(Array.from({ length: 40 }, (_, seed) => seed))(
     expect(onError).not.toHaveBeenCalled();
   },
 );
+
+test("a client that could not keep up reads what it was not sent", async () => {
+  const { client, server } = setUp();
+  const heard = await listen(client);
+  const { epoch, log } = server.stream("room:a");
+  log.push(publication(1, { channel: "room:a" }), publication(2, { channel: "room:a", prev_offset: 1 }));
+  server.last.say({ type: "system", event: "lagged", channel: "room:a", position: { epoch, offset: 2 } });
+  await vi.advanceTimersByTimeAsync(10);
+  expect(heard).toEqual([1, 2]);
+});
+
+test("a stream that was purged is begun anew", async () => {
+  const { client, server } = setUp();
+  const heard = await listen(client);
+  const begun = vi.fn();
+  client.channel("room:a").onReset(begun);
+  server.publish("room:a");
+  await settled();
+  server.streams.set("room:a", { epoch: "e2", log: [], kept: Infinity });
+  server.last.say({ type: "system", event: "resubscribe", channel: "room:a", reason: "purged" });
+  await settled();
+  expect(begun).toHaveBeenCalledOnce();
+  server.publish("room:a");
+  await settled();
+  expect(heard).toEqual([1, 1]);
+});
