@@ -36,9 +36,9 @@ class Namespace:
     conflation: Conflation = "off"
     state_strategy: StateStrategy = "merge"
     publish_rate_per_s: float = 50.0
-    publish_burst: int = 100
+    publish_burst: int = 500
     channel_rate_per_s: float = 500.0
-    channel_burst: int = 1000
+    channel_burst: int = 2000
     max_subscribers: int = 0
     pace_ms: int = 0
 
