@@ -1,6 +1,7 @@
 """The emulator's process: MiniStack in its own environment, on a free port, in a process group of its own."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -17,6 +18,10 @@ ENVIRONMENT: Final = Path(__file__).resolve().parent / "emulator" / ".venv"
 REGION: Final = "us-east-1"
 _START_TIMEOUT_S: Final = 30
 _STOP_TIMEOUT_S: Final = 5
+# Each worker unpacks its function, some 700 files, and removes those of the one that died before it: seconds on a busy
+# disk, nothing in memory. Where there is a file system in memory, and as much room as a hundred workers take.
+_MEMORY: Final = Path("/dev/shm")
+_MEMORY_MIN_BYTES: Final = 4_000_000_000
 
 
 class EmulatorError(Exception):
@@ -24,15 +29,16 @@ class EmulatorError(Exception):
 
 
 class MiniStack:
-    """One emulator; what it writes lies under ``folder``.
+    """One emulator; its log lies in ``folder``.
 
     ``functions_endpoint`` is where functions send their calls to AWS: to the emulator itself, unless something is to
     stand between.
     """
 
     def __init__(self, folder: Path, *, functions_endpoint: str | None = None) -> None:
-        self._folder, self._functions_endpoint = folder, functions_endpoint
+        self._functions_endpoint = functions_endpoint
         self.log = folder / "emulator.log"
+        self._scratch = _scratch(folder)
         self._process: subprocess.Popen[bytes] | None = None
         self.endpoint = ""
 
@@ -54,9 +60,8 @@ class MiniStack:
         Raises:
             EmulatorError: It does not.
         """
-        scratch = self._folder / "emulator"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir(parents=True)
         port = free_port()
         self.endpoint = f"http://127.0.0.1:{port}"
         environment = {
@@ -64,7 +69,7 @@ class MiniStack:
             "GATEWAY_PORT": str(port),
             "BIND_HOST": "127.0.0.1",
             "IOT_MTLS_ENABLED": "0",  # else it listens on every address, port 8883
-            "TMPDIR": str(scratch),  # it leaves folders behind; this one is wiped
+            "TMPDIR": str(self._scratch),  # it leaves folders behind; this one is wiped
             "LAMBDA_WARM_TTL_SECONDS": "86400",  # it would end idle workers, which the edge counts on (invoker.py)
             "MINISTACK_REGION": REGION,
             "PYTHONDONTWRITEBYTECODE": "",
@@ -75,7 +80,7 @@ class MiniStack:
             self._process = subprocess.Popen(
                 [str(ENVIRONMENT / "bin" / "ministack")],
                 env=environment,
-                cwd=scratch,
+                cwd=self._scratch,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -95,7 +100,7 @@ class MiniStack:
         # Its Lambda workers are in its group, and outlive it.
         _signal_group(process.pid, signal.SIGKILL)
         process.wait()
-        shutil.rmtree(self._folder / "emulator", ignore_errors=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def worker_pids(self) -> list[int]:
         """Return the processes in which functions run now."""
@@ -112,6 +117,16 @@ class MiniStack:
             else:
                 return
         raise EmulatorError("the emulator did not start")
+
+
+def _scratch(folder: Path) -> Path:
+    """Return where the emulator's scratch is to lie: the same place for the same folder, so that nothing is left."""
+    if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK):
+        memory = os.statvfs(_MEMORY)
+        # In containers it is often small, and refuses to load the packages' shared libraries.
+        if memory.f_bavail * memory.f_frsize >= _MEMORY_MIN_BYTES and not memory.f_flag & os.ST_NOEXEC:
+            return _MEMORY / f"tidewire-{hashlib.sha256(bytes(folder.resolve())).hexdigest()[:16]}"
+    return folder / "emulator"
 
 
 def free_port() -> int:
