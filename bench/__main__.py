@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bench import latency
+from bench import flood, latency
 from bench.results import FOLDER, Report, write
 from localstack.deploy import ROOT
 from localstack.stack import LocalStack
@@ -12,6 +12,7 @@ from localstack.stack import LocalStack
 # A new benchmark is a module with ``run``, and a line here.
 BENCHMARKS: Final[Mapping[str, Callable[[LocalStack], Report]]] = {
     "latency": latency.run,
+    "flood": flood.run,
 }
 
 

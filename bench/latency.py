@@ -44,7 +44,7 @@ async def measure(url: str, way: str, *, samples: int = SAMPLES, rate_per_s: flo
     """Return the milliseconds that each publication took, those of the warm-up left out."""
     channel, run_id = f"room:bench-{way}", secrets.token_hex(4)
     async with AsyncExitStack() as opened:
-        publisher, reader = [await _client(url, name, opened) for name in ("publisher", "reader")]
+        publisher, reader = [await connected(url, name, opened) for name in ("publisher", "reader")]
         await reader.ask("subscribe", channel=channel)
 
         async def delivered(message_id: str) -> int:
@@ -74,7 +74,8 @@ async def measure(url: str, way: str, *, samples: int = SAMPLES, rate_per_s: flo
     return [task.result() for task in publishing]
 
 
-async def _client(url: str, user_id: str, opened: AsyncExitStack) -> Client:
+async def connected(url: str, user_id: str, opened: AsyncExitStack) -> Client:
+    """Return a client that has said hello; it is closed with ``opened``."""
     client = await Client.open(url)
     opened.push_async_callback(client.close)
     await client.hello(dev_token(url, user_id))
