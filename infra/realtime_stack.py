@@ -1,8 +1,11 @@
 """The stack: composes the constructs, owns no resources."""
 
 from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_events as events
 from constructs import Construct
 
+from infra.constructs.archive import Archive
+from infra.constructs.event_sources import AwsEventSource, EventSources
 from infra.constructs.fan_out_bus import FanOutBus
 from infra.constructs.functions import Functions
 from infra.constructs.http_api import HttpApi
@@ -35,9 +38,33 @@ class RealtimeStack(Stack):
         pipeline.grant_publish(http.function)
         fan_out.grant_deliver_later(http.function)
         http.function.add_environment(contract.ENV_WEBSOCKET_URL, websocket.url)
-        for function in (websocket.message, fan_out.fan_out, fan_out.janitor, http.function):
+        sources = EventSources(
+            self, "EventSources", store=store, functions=functions, pipeline=pipeline, fan_out=fan_out
+        )
+        for function in (websocket.message, fan_out.fan_out, fan_out.janitor, http.function, sources.function):
             websocket.grant_push(function)
         self._outputs(store, functions, pipeline, websocket, http)
+        CfnOutput(self, contract.OUTPUT_EVENT_DEAD_LETTERS_URL, value=sources.dead_letters_url)
+        if stage.aws_events:
+            self._publish_executions(sources)
+        if stage.archive is not None:
+            archive = Archive(self, "Archive", bus=pipeline.bus, namespace=stage.archive)
+            CfnOutput(self, contract.OUTPUT_ARCHIVE_QUEUE_URL, value=archive.queue.queue_url)
+
+    def _publish_executions(self, sources: EventSources) -> None:
+        """Publish AWS's own events: docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html."""
+        AwsEventSource(
+            self,
+            "Executions",
+            sources=sources,
+            pattern=events.EventPattern(source=["aws.states"], detail_type=["Step Functions Execution Status Change"]),
+            channel=["executions", events.EventField.from_path("$.detail.name")],
+            name="status",
+            data={
+                "status": events.EventField.from_path("$.detail.status"),
+                "execution": events.EventField.from_path("$.detail.executionArn"),
+            },
+        )
 
     def _outputs(
         self,

@@ -24,6 +24,9 @@ class StageConfig:
         push_concurrency: How many fan-out functions work on large channels at a time; each has its part of that rate.
         memory_mb: Of functions that somebody waits for: CPU comes with memory, 1 vCPU at 1,769 MB
             (docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
+        aws_events: Whether the status of every Step Functions execution of the account is published in
+            ``executions:<name>``: an example of AWS events to channels.
+        archive: A namespace whose publications go to a queue as well: an example of channels to anything.
     """
 
     name: StageName
@@ -37,6 +40,8 @@ class StageConfig:
     log_retention: logs.RetentionDays = logs.RetentionDays.ONE_WEEK
     removal_policy: RemovalPolicy = RemovalPolicy.DESTROY
     log_level: str = "INFO"
+    aws_events: bool = False
+    archive: str | None = None
 
     @property
     def emulated(self) -> bool:
@@ -45,7 +50,7 @@ class StageConfig:
 
 
 _STAGES: Final[dict[StageName, StageConfig]] = {
-    "local": StageConfig("local"),
+    "local": StageConfig("local", aws_events=True, archive="orders"),
     "dev": StageConfig("dev"),
     "prod": StageConfig(
         "prod",

@@ -19,9 +19,10 @@ from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbCo
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.eventbridge import EventBridgeBus
-from shared.adapters.sqs import SqsDeadlineQueue, SqsDeliveryQueue, SqsLaneQueue, SqsLaneRecords
+from shared.adapters.sqs import SqsDeadLetters, SqsDeadlineQueue, SqsDeliveryQueue, SqsLaneQueue, SqsLaneRecords
 from shared.contract import PROCESSORS_MODULE
 from shared.domain.breaker import CircuitBreaker, State
+from shared.domain.rate import Pacer
 from shared.ports import TokenVerifier
 from shared.services.append import Append
 from shared.services.fan_out import FanOut
@@ -39,6 +40,7 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.services.dispatch import Dispatcher
+    from shared.services.event_publish import EventPublishing
     from shared.services.processing import Processing
 
 _FAN_OUT_THREADS = 32
@@ -121,6 +123,7 @@ class Services:
             transport=self.transport,
             deliveries=SqsDeliveryQueue(self._sqs, self.settings.delivery_queue_url),
             breaker=self._breaker("Push"),
+            pacer=Pacer(self.settings.push_rate_per_s, time.monotonic, time.sleep),
             executor=ThreadPoolExecutor(_FAN_OUT_THREADS),
             metrics=self.metrics,
             now_ms=now_ms,
@@ -157,6 +160,18 @@ class Services:
         """Who may send how much."""
         buckets = DynamoDbBucketStore(self._dynamodb, self.settings.limits_table)
         return RateLimits(buckets, self.namespaces, self.metrics, now_ms)
+
+    @cached_property
+    def event_publishing(self) -> "EventPublishing":
+        """Publishes what events ask for."""
+        from shared.services.event_publish import EventPublishing  # brings pydantic
+
+        return EventPublishing(
+            publishing=self.publishing,
+            dead_letters=SqsDeadLetters(self._sqs, self.settings.event_dead_letters_url),
+            metrics=self.metrics,
+            on_refusal=telemetry.failure,
+        )
 
     @cached_property
     def publish_worker(self) -> PublishWorker:

@@ -22,6 +22,7 @@ ENV_DEAD_LETTER_URLS: Final = {  # ... and of its dead-letter queue
 }
 ENV_DELIVERY_QUEUE_URL: Final = "DELIVERY_QUEUE_URL"  # fan-out's shard tasks and remaining connections
 ENV_DEADLINE_QUEUE_URL: Final = "DEADLINE_QUEUE_URL"  # delayed: connections that must have said who they are
+ENV_EVENT_DEAD_LETTERS_URL: Final = "EVENT_DEAD_LETTERS_URL"  # events that ask for what can't be published
 ENV_EVENT_BUS_NAME: Final = "EVENT_BUS_NAME"
 ENV_PUSH_RATE_PER_S: Final = "PUSH_RATE_PER_S"  # of one process
 ENV_CONNECTIONS_ENDPOINT: Final = "CONNECTIONS_ENDPOINT"  # base URL in front of /@connections/{connection_id}
@@ -42,6 +43,8 @@ OUTPUT_WEBSOCKET_URL: Final = "WebSocketUrl"
 OUTPUT_HTTP_URL: Final = "HttpUrl"
 OUTPUT_WEBSOCKET_API_ID: Final = "WebSocketApiId"
 OUTPUT_EVENT_BUS_NAME: Final = "EventBusName"
+OUTPUT_EVENT_DEAD_LETTERS_URL: Final = "EventDeadLettersUrl"
+OUTPUT_ARCHIVE_QUEUE_URL: Final = "ArchiveQueueUrl"  # only of stages with an archive
 OUTPUT_HTTP_FUNCTION: Final = "HttpFunctionName"
 OUTPUT_TOKEN_SECRET_ARN: Final = "TokenSecretArn"
 OUTPUT_LANE_URLS: Final = {"high": "LaneHighUrl", "normal": "LaneNormalUrl", "low": "LaneLowUrl"}

@@ -12,6 +12,7 @@ from shared.domain.principal import Principal
 from shared.domain.publication import Publication, StreamPosition
 from shared.domain.rate import Rate
 from shared.domain.segment import Segment
+from shared.errors import TidewireError
 
 Lane = Literal["high", "normal", "low"]
 
@@ -326,6 +327,14 @@ class DeadlineQueue(Protocol):
 
     def send(self, connection_id: str, *, delay_s: int) -> None:
         """Return when it is durable."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """Where goes what failed for good, for somebody to look at."""
+
+    def bury(self, body: str, error: TidewireError) -> None:
+        """Put it there, with what was wrong; return when it is durable."""
         ...
 
 

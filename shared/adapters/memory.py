@@ -11,7 +11,7 @@ from shared.domain.principal import Principal
 from shared.domain.publication import Publication, StreamPosition
 from shared.domain.rate import Rate
 from shared.domain.segment import Segment
-from shared.errors import ConnectionGoneError
+from shared.errors import ConnectionGoneError, TidewireError
 from shared.ports import Broadcast, Delivery, Lane, LaneRecord, Shard, Stream, StreamConflictError
 
 
@@ -250,6 +250,16 @@ class MemoryDeadlineQueue:
 
     def send(self, connection_id: str, *, delay_s: int) -> None:
         self.sent.append((connection_id, delay_s))
+
+
+class MemoryDeadLetters:
+    """A list: the body, and the wire name of what was wrong."""
+
+    def __init__(self) -> None:
+        self.buried: list[tuple[str, str]] = []
+
+    def bury(self, body: str, error: TidewireError) -> None:
+        self.buried.append((body, error.name))
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.aws import translated
 from shared.domain.publication import Publication, identity
-from shared.errors import UnavailableError
+from shared.errors import TidewireError, UnavailableError
 from shared.ports import Delivery, Lane, LaneRecord
 from shared.protocol.encode import to_json
 
@@ -159,6 +159,28 @@ class SqsDeadlineQueue:
         with translated():
             self._client.send_message(
                 QueueUrl=self._url, MessageBody=sqs_text({"connection_id": connection_id}), DelaySeconds=delay_s
+            )
+
+
+class SqsDeadLetters:
+    """A standard queue; what was wrong is in the attributes that Lambda's own dead letters have.
+
+    Source: docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-dlq
+    """
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def bury(self, body: str, error: TidewireError) -> None:
+        with translated():
+            self._client.send_message(
+                QueueUrl=self._url,
+                MessageBody=body,
+                MessageAttributes={
+                    "ErrorCode": {"DataType": "Number", "StringValue": str(error.code)},
+                    "ErrorMessage": {"DataType": "String", "StringValue": f"{error.name}: {error}"},
+                },
             )
 
 

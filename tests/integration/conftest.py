@@ -30,12 +30,17 @@ async def connect(stack: LocalStack) -> AsyncIterator[Connect]:
     async with AsyncExitStack() as opened:
 
         async def open_(
-            user_id: str | None = "ann", *, ticket: str | None = None, caps: Any = None, **hello: Any
+            user_id: str | None = "ann",
+            *,
+            ticket: str | None = None,
+            caps: Any = None,
+            public: Any = None,
+            **hello: Any,
         ) -> Client:
             client = await Client.open(stack.url, ticket=ticket)
             opened.push_async_callback(client.close)
             if user_id is not None:
-                fields = {} if caps is None else {"caps": caps}
+                fields = {name: value for name, value in (("caps", caps), ("public", public)) if value is not None}
                 await client.hello(dev_token(stack.url, user_id, **fields), **hello)
             return client
 

@@ -25,6 +25,7 @@ from shared.domain.connection import Connection
 from shared.domain.principal import Principal
 from shared.domain.processing import Processor
 from shared.domain.publication import Priority, Publication
+from shared.domain.rate import Pacer
 from shared.ports import Lane, LaneRecord
 from shared.services.append import Append
 from shared.services.dispatch import Dispatcher
@@ -101,6 +102,7 @@ class MemoryStack:
             self.transport,
             self.deliveries,
             self.breaker,
+            Pacer(1000, lambda: self.clock() / 1000, self.slept_s.append),
             InlineExecutor(),
             self.metrics,
             self.clock,
