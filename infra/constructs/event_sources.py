@@ -104,7 +104,7 @@ class AwsEventSource(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         detail = {"channel": list(channel), "name": name, "data": dict(data)}
-        _check_whole(detail)
+        check_whole(detail)
         asked = {
             "id": events.EventField.event_id,
             "source": events.EventField.source,
@@ -115,7 +115,7 @@ class AwsEventSource(Construct):
         events.Rule(self, "Rule", event_pattern=pattern, targets=[target])
 
 
-def _check_whole(value: Any) -> None:
+def check_whole(value: Any) -> None:
     """Refuse a value of the event inside a longer string.
 
     Raises:
@@ -123,9 +123,9 @@ def _check_whole(value: Any) -> None:
     """
     if isinstance(value, Mapping):
         for item in value.values():
-            _check_whole(item)
+            check_whole(item)
     elif isinstance(value, list):
         for item in value:
-            _check_whole(item)
+            check_whole(item)
     elif isinstance(value, str) and Token.is_unresolved(value) and not _WHOLE_TOKEN.match(value):
         raise ValueError("a value of the event stands inside a longer string: give it alone")

@@ -37,7 +37,16 @@ STATEFUL: Final = {
     "deadline queue": "FanOutDeadlines8C35080B",
     "deadline queue's dead letters": "FanOutDeadlinesDeadLetters8D29968A",
     "rule's dead letters": "FanOutEventDeadLettersE7179849",
+    "event queue": "EventSourcesEvents46CA6707",
+    "event queue's dead letters": "EventSourcesEventsDeadLettersC91214A0",
 }
+# Stage local has the examples of docs/extending.md as well.
+EXAMPLES: Final = {
+    "archive": "ArchivePublications84A2B477",
+    "archive's dead letters": "ArchivePublicationsDeadLetters4097C03F",
+}
+# Functions that publish: they have the user's processors, and what these import.
+PUBLISHERS: Final = ("event_publish", "http_api", "ws_message")
 TABLES: Final = ("connections", "streams", "state", "presence", "limits")
 LANES: Final = ("high", "normal", "low")
 
@@ -60,6 +69,11 @@ class Synthesised:
         app = stack.node.root
         assert isinstance(app, App)
         return cls(name, template, Path(app.outdir))
+
+    @property
+    def stateful(self) -> Mapping[str, str]:
+        """Logical ids of all that holds data in this stage."""
+        return STATEFUL | EXAMPLES if self.name == "local" else STATEFUL
 
     @cached_property
     def document(self) -> Mapping[str, Any]:

@@ -116,7 +116,11 @@ def test_functions_give_up_before_their_api_does(stage: Synthesised) -> None:
 
 
 def test_only_the_route_or_rule_in_front_of_a_function_may_invoke_it(stage: Synthesised) -> None:
-    (rule,) = stage.of_type("AWS::Events::Rule")
+    rules = {
+        target["Arn"]["Fn::GetAtt"][0]: f"${{{logical_id}.Arn}}"
+        for logical_id, rule in stage.of_type("AWS::Events::Rule").items()
+        for target in rule["Targets"]
+    }
     names = {logical_id: name for name, logical_id in stage.function_ids.items()}
     permissions = {
         names[permission["FunctionName"]["Fn::GetAtt"][0]]: (permission["Principal"], text(permission["SourceArn"]))
@@ -127,6 +131,7 @@ def test_only_the_route_or_rule_in_front_of_a_function_may_invoke_it(stage: Synt
         "ws_disconnect": ("apigateway.amazonaws.com", f"{_CALL}${{{_WEBSOCKET}}}/*$disconnect"),
         "ws_message": ("apigateway.amazonaws.com", f"{_CALL}${{{_WEBSOCKET}}}/*$default"),
         "http_api": ("apigateway.amazonaws.com", f"{_CALL}${{{_HTTP}}}/*/*"),
-        "fan_out": ("events.amazonaws.com", f"${{{rule}.Arn}}"),
+        "fan_out": ("events.amazonaws.com", rules[stage.function_ids["fan_out"]]),
+        "janitor": ("events.amazonaws.com", rules[stage.function_ids["janitor"]]),
     }
     stage.template.resource_count_is("AWS::Lambda::Permission", len(permissions))

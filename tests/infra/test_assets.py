@@ -8,11 +8,14 @@ import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.infra.template import FUNCTIONS, ROOT, Synthesised
+from tests.infra.template import FUNCTIONS, PUBLISHERS, ROOT, Synthesised, text
+
+if TYPE_CHECKING:
+    from infra.packaging import LayerName
 
 # The SDK and its needs, which the runtime brings: docs.aws.amazon.com/lambda/latest/dg/lambda-python.html
 # botocore takes certifi where there is one, and has certificates of its own.
@@ -22,7 +25,8 @@ _AARCH64: Final = 183  # EM_AARCH64 in elf.h
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_functions_zip_has_its_folder_and_what_is_shared_and_nothing_else(stage: Synthesised, name: str) -> None:
-    parts = [ROOT / "shared", ROOT / "functions" / name]
+    folders = [name, "processors"] if name in PUBLISHERS else [name]
+    parts = [ROOT / "shared", *(ROOT / "functions" / folder for folder in folders)]
     expected = {path.relative_to(ROOT) for part in parts for path in part.rglob("*.py")}
     expected |= {Path("channels.toml"), Path("functions/__init__.py")}
     expected -= {Path("shared/adapters/memory.py")}
@@ -49,7 +53,7 @@ def test_a_handler_imports_with_its_zip_alone_and_needs_no_package_but_its_layer
         if package in packages
         for distribution in distributions
     }
-    layer = "http" if name == "http_api" else "functions"
+    layer = text(dev.function(name)["Layers"][0]).removeprefix("${Functions").partition("Layer")[0].lower()
     assert imported - _locked(layer) - _RUNTIME == set()
 
 
@@ -68,9 +72,14 @@ def test_a_change_is_a_change_of_the_functions_that_it_concerns(tmp_path: Path) 
     one = _hashes(root, tmp_path / "one")
     assert {name for name in FUNCTIONS if one[name] != before[name]} == {"janitor"}
 
+    (root / "functions" / "processors" / "schemas").mkdir()
+    (root / "functions" / "processors" / "schemas" / "order.json").write_text("{}")
+    publishers = _hashes(root, tmp_path / "publishers")
+    assert {name for name in FUNCTIONS if publishers[name] != one[name]} == set(PUBLISHERS)
+
     _append(root / "channels.toml")
     every = _hashes(root, tmp_path / "every")
-    assert {name for name in FUNCTIONS if every[name] != one[name]} == set(FUNCTIONS)
+    assert {name for name in FUNCTIONS if every[name] != publishers[name]} == set(FUNCTIONS)
 
 
 def test_bundling_that_the_context_turns_off_stays_off(stage: Synthesised) -> None:
@@ -86,8 +95,8 @@ def test_the_emulator_gets_layers_of_its_own(dev: Synthesised, prod: Synthesised
     assert not on_aws & emulated
 
 
-@pytest.mark.parametrize("name", ["functions", "http"])
-def test_a_layer_is_for_arm64_and_python_3_13_and_as_the_lockfile_has_it(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["functions", "publish", "http"])
+def test_a_layer_is_for_arm64_and_python_3_13_and_as_the_lockfile_has_it(tmp_path: Path, name: "LayerName") -> None:
     python = _built_layer(tmp_path, name) / "python"
     libraries = list(python.rglob("*.so"))
     assert any(library.name.startswith("_pydantic_core.cpython-313-") for library in libraries)
@@ -98,7 +107,7 @@ def test_a_layer_is_for_arm64_and_python_3_13_and_as_the_lockfile_has_it(tmp_pat
     assert {_normalised(distribution) for distribution in installed} == _locked(name)
 
 
-def _built_layer(folder: Path, name: str) -> Path:
+def _built_layer(folder: Path, name: "LayerName") -> Path:
     from aws_cdk import App, Stack
     from aws_cdk.aws_lambda import LayerVersion
 
@@ -106,7 +115,7 @@ def _built_layer(folder: Path, name: str) -> Path:
 
     app = App(outdir=str(folder), builtin_cloud_formation_validation=False)
     stack = Stack(app, "Layers")
-    LayerVersion(stack, "Layer", code=layer_code("http" if name == "http" else "functions", emulated=False))
+    LayerVersion(stack, "Layer", code=layer_code(name, emulated=False))
     app.synth()
     (asset,) = folder.glob("asset.*")
     return asset

@@ -16,7 +16,7 @@ _COMMON: Final = {
     "POWERTOOLS_METRICS_NAMESPACE",
     "POWERTOOLS_SERVICE_NAME",
 }
-_PUBLISH: Final = {*contract.ENV_LANE_URLS.values(), contract.ENV_EVENT_BUS_NAME}
+_PUBLISH: Final = {*contract.ENV_LANE_URLS.values(), contract.ENV_EVENT_BUS_NAME, contract.ENV_LIMITS_TABLE}
 _PUSH: Final = {contract.ENV_CONNECTIONS_ENDPOINT, contract.ENV_DELIVERY_QUEUE_URL}
 
 
@@ -29,13 +29,25 @@ class _Expected:
 
 
 _EXPECTED: Final = {
-    "fan_out": _Expected(60, {contract.ENV_CONNECTIONS_TABLE, *_PUSH}),
+    "event_publish": _Expected(
+        10,
+        {
+            contract.ENV_CONNECTIONS_TABLE,
+            contract.ENV_STREAMS_TABLE,
+            contract.ENV_EVENT_DEAD_LETTERS_URL,
+            *_PUBLISH,
+            *_PUSH,
+        },
+        memory_mb=512,
+        layer="publish",
+    ),
+    "fan_out": _Expected(60, {contract.ENV_CONNECTIONS_TABLE, contract.ENV_PUSH_RATE_PER_S, *_PUSH}),
     "http_api": _Expected(
         29,
         {
             contract.ENV_CONNECTIONS_TABLE,
             contract.ENV_STREAMS_TABLE,
-            contract.ENV_LIMITS_TABLE,
+            contract.ENV_PRESENCE_TABLE,
             contract.ENV_TOKEN_SECRET_ARN,
             contract.ENV_HTTP_URL,
             contract.ENV_WEBSOCKET_URL,
@@ -45,8 +57,16 @@ _EXPECTED: Final = {
         },
         layer="http",
     ),
-    "janitor": _Expected(10, {contract.ENV_CONNECTIONS_TABLE, contract.ENV_CONNECTIONS_ENDPOINT}, memory_mb=512),
-    "publish_worker": _Expected(5, {contract.ENV_STREAMS_TABLE, contract.ENV_EVENT_BUS_NAME}),
+    "janitor": _Expected(60, {contract.ENV_CONNECTIONS_TABLE, contract.ENV_CONNECTIONS_ENDPOINT}, memory_mb=512),
+    "publish_worker": _Expected(
+        5,
+        {
+            contract.ENV_STREAMS_TABLE,
+            contract.ENV_EVENT_BUS_NAME,
+            *contract.ENV_LANE_URLS.values(),
+            *contract.ENV_DEAD_LETTER_URLS.values(),
+        },
+    ),
     "ws_connect": _Expected(
         10, {contract.ENV_CONNECTIONS_TABLE, contract.ENV_DEADLINE_QUEUE_URL, contract.ENV_ALLOWED_ORIGINS}
     ),
@@ -56,10 +76,12 @@ _EXPECTED: Final = {
         {
             contract.ENV_CONNECTIONS_TABLE,
             contract.ENV_STREAMS_TABLE,
+            contract.ENV_PRESENCE_TABLE,
             contract.ENV_TOKEN_SECRET_ARN,
             *_PUBLISH,
             *_PUSH,
         },
+        layer="publish",
     ),
 }
 
@@ -109,12 +131,15 @@ def test_names_lead_to_the_right_resources(stage: Synthesised, name: str) -> Non
     resources = {
         contract.ENV_CONNECTIONS_TABLE: "connections",
         contract.ENV_STREAMS_TABLE: "streams",
+        contract.ENV_PRESENCE_TABLE: "presence",
         contract.ENV_LIMITS_TABLE: "limits",
+        contract.ENV_EVENT_DEAD_LETTERS_URL: "event queue's dead letters",
         contract.ENV_DELIVERY_QUEUE_URL: "delivery queue",
         contract.ENV_DEADLINE_QUEUE_URL: "deadline queue",
         contract.ENV_EVENT_BUS_NAME: "bus",
         contract.ENV_TOKEN_SECRET_ARN: "token secret",
         **{variable: f"{lane} lane" for lane, variable in contract.ENV_LANE_URLS.items()},
+        **{variable: f"{lane} lane's dead letters" for lane, variable in contract.ENV_DEAD_LETTER_URLS.items()},
     }
     for variable, value in stage.environment(name).items():
         if variable in resources:

@@ -50,9 +50,9 @@ def test_what_was_taken_out_stands_in_the_metadata(dev: Synthesised, local: Synt
     assert sorted(removed, key=json.dumps) == sorted(left_out, key=json.dumps)
 
 
-def test_everything_else_is_there(dev: Synthesised, local: Synthesised) -> None:
+def test_everything_else_is_there_and_the_examples(dev: Synthesised, local: Synthesised) -> None:
     on_aws = sorted(name for name in _names(dev) if name[1] not in _RESPONSES)
-    assert on_aws == sorted(_names(local))
+    assert on_aws == sorted(name for name in _names(local) if not name[0].startswith(("Archive", "Executions")))
 
 
 def test_no_function_may_loop(dev: Synthesised, local: Synthesised) -> None:

@@ -157,6 +157,8 @@ def _rights(verb: str, what: str) -> set[tuple[str, str]]:
             actions, resources = _READ_SECRET, [ref(STATEFUL["token secret"])]  # a secret's Ref is its ARN
         case "send", "lanes":
             actions, resources = _SEND, [arn(STATEFUL[f"{lane} lane"]) for lane in LANES]
+        case "send", "lanes' dead letters":
+            actions, resources = _SEND, [arn(STATEFUL[f"{lane} lane's dead letters"]) for lane in LANES]
         case "send", queue:
             actions, resources = _SEND, [arn(STATEFUL[queue])]
         case "read", table:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.contract import DETAIL_PUBLICATIONS, EVENT_SOURCE
+from shared.contract import DETAIL_PUBLICATIONS, DETAIL_PUSHES, EVENT_SOURCE
 from tests.infra.conftest import Synthesise
 from tests.infra.template import LANES, STATEFUL, Properties, Synthesised, arn, ref, values_of
 
@@ -21,14 +21,14 @@ def _sources(stage: Synthesised) -> dict[str, Properties]:
 
 
 @pytest.mark.parametrize("lane", LANES)
-def test_a_lane_is_fifo_with_limits_per_channel_and_gives_up_after_five_tries(stage: Synthesised, lane: str) -> None:
+def test_a_lane_is_fifo_with_limits_per_channel_and_gives_up_late(stage: Synthesised, lane: str) -> None:
     assert _queue(stage, f"{lane} lane") == {
         "FifoQueue": True,
         # Both together are high-throughput mode:
         # docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/high-throughput-fifo.html
         "DeduplicationScope": "messageGroup",
         "FifoThroughputLimit": "perMessageGroupId",
-        "RedrivePolicy": {"deadLetterTargetArn": arn(STATEFUL[f"{lane} lane's{_DEAD}"]), "maxReceiveCount": 5},
+        "RedrivePolicy": {"deadLetterTargetArn": arn(STATEFUL[f"{lane} lane's{_DEAD}"]), "maxReceiveCount": 100},
         "SqsManagedSseEnabled": True,
         "VisibilityTimeout": 6 * stage.function("publish_worker")["Timeout"],
     }
@@ -57,9 +57,16 @@ def test_a_lane_wakes_the_worker_with_ten_at_most_and_takes_back_single_failures
 
 
 @pytest.mark.parametrize(
-    ("queue", "function", "batch_size"), [("delivery queue", "fan_out", 1), ("deadline queue", "janitor", 10)]
+    ("queue", "function", "batch_size", "scaling"),
+    [
+        ("delivery queue", "fan_out", 1, {"ScalingConfig": {"MaximumConcurrency": 6}}),
+        ("deadline queue", "janitor", 10, {}),
+        ("event queue", "event_publish", 10, {}),
+    ],
 )
-def test_a_standard_queue_wakes_its_function(stage: Synthesised, queue: str, function: str, batch_size: int) -> None:
+def test_a_standard_queue_wakes_its_function(
+    stage: Synthesised, queue: str, function: str, batch_size: int, scaling: Properties
+) -> None:
     assert _queue(stage, queue) == {
         "RedrivePolicy": {"deadLetterTargetArn": arn(STATEFUL[f"{queue}'s{_DEAD}"]), "maxReceiveCount": 5},
         "SqsManagedSseEnabled": True,
@@ -70,42 +77,55 @@ def test_a_standard_queue_wakes_its_function(stage: Synthesised, queue: str, fun
         "EventSourceArn": arn(STATEFUL[queue]),
         "FunctionName": ref(stage.function_ids[function]),
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        **scaling,
     }
 
 
 def test_nothing_else_is_woken_by_a_queue(stage: Synthesised) -> None:
-    assert sorted(_sources(stage)) == sorted([*(f"{lane} lane" for lane in LANES), "delivery queue", "deadline queue"])
+    others = ["delivery queue", "deadline queue", "event queue"]
+    assert sorted(_sources(stage)) == sorted([*(f"{lane} lane" for lane in LANES), *others])
 
 
 def test_dead_letters_are_kept_for_two_weeks_in_a_queue_of_their_own(stage: Synthesised) -> None:
     queues = stage.of_type("AWS::SQS::Queue")
-    dead = {name for name in STATEFUL if name.endswith(_DEAD)}
+    dead = {name for name in stage.stateful if name.endswith(_DEAD)}
     for name in dead:
         # The dead letters of a FIFO queue are FIFO as well:
         # docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
         fifo = {"FifoQueue": True} if "lane" in name else {}
-        assert queues[STATEFUL[name]] == {"MessageRetentionPeriod": 14 * 86_400, "SqsManagedSseEnabled": True, **fifo}
+        assert queues[stage.stateful[name]] == {
+            "MessageRetentionPeriod": 14 * 86_400,
+            "SqsManagedSseEnabled": True,
+            **fifo,
+        }
     used = [target["Fn::GetAtt"][0] for target in values_of("deadLetterTargetArn", queues)]
-    assert sorted([*used, STATEFUL[f"rule's{_DEAD}"]]) == sorted(STATEFUL[name] for name in dead)
+    assert sorted([*used, STATEFUL[f"rule's{_DEAD}"]]) == sorted(stage.stateful[name] for name in dead)
 
 
 def test_the_rule_fans_out_what_nobody_has_fanned_out(stage: Synthesised) -> None:
-    (rule,) = stage.of_type("AWS::Events::Rule").values()
+    (rule,) = (
+        rule
+        for rule in stage.of_type("AWS::Events::Rule").values()
+        if rule["Targets"][0]["Arn"] == arn(stage.function_ids["fan_out"])
+    )
     assert rule["EventBusName"] == ref(STATEFUL["bus"])
     assert rule["EventPattern"] == {
         "source": [EVENT_SOURCE],
-        "detail-type": [DETAIL_PUBLICATIONS],
+        "detail-type": [DETAIL_PUBLICATIONS, DETAIL_PUSHES],
         "detail": {"fanned_out": [{"exists": False}]},
     }
     (target,) = rule["Targets"]
-    assert target["Arn"] == arn(stage.function_ids["fan_out"])
     assert target["DeadLetterConfig"] == {"Arn": arn(STATEFUL[f"rule's{_DEAD}"])}
     assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 300, "MaximumRetryAttempts": 10}
 
 
 def test_the_rule_and_no_other_may_leave_dead_letters(stage: Synthesised) -> None:
-    (rule,) = stage.of_type("AWS::Events::Rule")
     dead_letters = STATEFUL[f"rule's{_DEAD}"]
+    (rule,) = (
+        logical_id
+        for logical_id, rule in stage.of_type("AWS::Events::Rule").items()
+        if rule["Targets"][0].get("DeadLetterConfig") == {"Arn": arn(dead_letters)}
+    )
     (policy,) = [
         policy["PolicyDocument"]
         for policy in stage.of_type("AWS::SQS::QueuePolicy").values()

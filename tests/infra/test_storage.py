@@ -10,7 +10,7 @@ _TABLE = "AWS::DynamoDB::GlobalTable"
 
 def test_logical_ids_of_all_that_holds_data_are_pinned(stage: Synthesised) -> None:
     types = (_TABLE, "AWS::SecretsManager::Secret", "AWS::Events::EventBus", "AWS::SQS::Queue")
-    assert {logical_id for kind in types for logical_id in stage.of_type(kind)} == set(STATEFUL.values())
+    assert {logical_id for kind in types for logical_id in stage.of_type(kind)} == set(stage.stateful.values())
 
 
 @pytest.mark.parametrize("table", TABLES)

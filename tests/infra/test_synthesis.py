@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared import contract
-from tests.infra.template import EDGE_URL, ROOT, STATEFUL, Synthesised, text
+from tests.infra.template import EDGE_URL, EXAMPLES, ROOT, STATEFUL, Synthesised, ref, text
 
 
 def test_an_unknown_stage_is_told_with_those_there_are() -> None:
@@ -33,19 +33,40 @@ def test_a_stage_on_aws_has_no_edge() -> None:
     assert stage_config("dev", edge_url=EDGE_URL).edge_url is None
 
 
-def test_a_mistake_in_channels_toml_ends_the_synthesis_with_its_line(tmp_path: Path) -> None:
-    for part in ("infra", "shared"):
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "app.py", tmp_path)
-    (tmp_path / "channels.toml").write_text("[defaults]\n\nhistroy_count = 1\n")
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of what is synthesised, to make mistakes in."""
+    for folder in ("infra", "shared", "functions"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("app.py", "channels.toml"):
+        shutil.copy(ROOT / file, tmp_path)
+    return tmp_path
+
+
+def _complaint(project: Path) -> str:
+    """Synthesise, which fails; return the one line that says why."""
     environment = {**os.environ, "CDK_CONTEXT_JSON": json.dumps({"stage": "dev", "aws:cdk:bundling-stacks": []})}
     done = subprocess.run(
-        [sys.executable, "-B", "app.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
+        [sys.executable, "-B", "app.py"], cwd=project, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 1
-    *_banner, last = done.stderr.splitlines()
-    assert last.startswith("channels.toml:3: defaults.histroy_count: unknown; there are history_count,")
     assert "Traceback" not in done.stderr
+    *_banner, last = done.stderr.splitlines()
+    return last
+
+
+def test_a_mistake_in_channels_toml_ends_the_synthesis_with_its_line(project: Path) -> None:
+    (project / "channels.toml").write_text("[defaults]\n\nhistroy_count = 1\n")
+    assert _complaint(project).startswith("channels.toml:3: defaults.histroy_count: unknown; there are history_count,")
+
+
+def test_a_mistake_in_a_schema_ends_the_synthesis_with_its_place(project: Path) -> None:
+    processor = project / "functions" / "processors" / "validate_schema.py"
+    empty = "SCHEMAS: Final[Mapping[str, Schema | str]] = {}"
+    source = processor.read_text()
+    assert source.count(empty) == 1
+    processor.write_text(source.replace(empty, empty.replace("{}", "{'orders:*': {'minLength': 'x'}}")))
+    assert _complaint(project).startswith("functions/processors: schema of 'orders:*': /minLength: ")
 
 
 def test_urls_names_and_tables_are_outputs(stage: Synthesised) -> None:
@@ -58,6 +79,13 @@ def test_urls_names_and_tables_are_outputs(stage: Synthesised) -> None:
         contract.OUTPUT_EVENT_BUS_NAME: f"${{{STATEFUL['bus']}}}",
         contract.OUTPUT_HTTP_FUNCTION: f"${{{stage.function_ids['http_api']}}}",
         contract.OUTPUT_TOKEN_SECRET_ARN: f"${{{STATEFUL['token secret']}}}",
+        contract.OUTPUT_EVENT_DEAD_LETTERS_URL: text(ref(STATEFUL["event queue's dead letters"])),
+        **{output: text(ref(STATEFUL[f"{lane} lane"])) for lane, output in contract.OUTPUT_LANE_URLS.items()},
+        **{
+            output: text(ref(STATEFUL[f"{lane} lane's dead letters"]))
+            for lane, output in contract.OUTPUT_DEAD_LETTER_URLS.items()
+        },
+        **({contract.OUTPUT_ARCHIVE_QUEUE_URL: f"${{{EXAMPLES['archive']}}}"} if stage.name == "local" else {}),
         **{
             output: f"${{{STATEFUL[variable.removesuffix('_TABLE').lower()]}}}"
             for variable, output in contract.OUTPUT_TABLE_NAMES.items()
