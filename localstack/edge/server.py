@@ -53,7 +53,8 @@ class Edge:
     def stop(self) -> None:
         """Close every connection and return when the thread has ended."""
         self._server.should_exit = True
-        self._thread.join()
+        if self._thread.ident is not None:  # it may not have come to starting
+            self._thread.join()
 
     def call(self, function: Any, *arguments: Any) -> Any:
         """Run a function of the gateway in the edge's loop; return its result (tests)."""
