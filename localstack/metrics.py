@@ -1,4 +1,6 @@
-"""Forwards EMF metric lines from the emulator's logs into its CloudWatch, which does not read them itself."""
+"""Forwards EMF metric lines from the emulator's logs into its CloudWatch, which does not read them itself; and what the
+app measures that the edge serves, which writes no such lines.
+"""
 
 import json
 import logging
@@ -9,6 +11,8 @@ from typing import Any, Final
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.contract import METRICS_NAMESPACE, SERVICE_NAME
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +26,44 @@ _DATA_PER_CALL: Final = (
 )
 
 
+class ServedMetrics:
+    """Metrics of the app that the edge serves: no invocation ends there, with which they would be written as a line."""
+
+    def __init__(self) -> None:
+        self._data: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+
+    def count(self, name: str, value: int = 1) -> None:
+        """See :class:`shared.ports.Metrics`."""
+        self._add(name, value, "Count")
+
+    def milliseconds(self, name: str, value: float) -> None:
+        """See :class:`shared.ports.Metrics`."""
+        self._add(name, value, "Milliseconds")
+
+    def take(self) -> list[dict[str, Any]]:
+        """Return the data of PutMetricData that have come since the last time."""
+        with self._lock:
+            taken, self._data = self._data, []
+        return taken
+
+    def _add(self, name: str, value: float, unit: str) -> None:
+        datum = {
+            "MetricName": name,
+            "Dimensions": [{"Name": "service", "Value": SERVICE_NAME}],
+            "Timestamp": time.time(),
+            "Value": float(value),
+            "Unit": unit,
+        }
+        with self._lock:
+            self._data.append(datum)
+
+
 class MetricForwarder:
     """Polls in a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, served: ServedMetrics) -> None:
+        self._served = served
         self._logs: Any = boto3.client("logs")
         self._cloudwatch: Any = boto3.client("cloudwatch")
         self._stop = threading.Event()
@@ -51,7 +89,9 @@ class MetricForwarder:
 
     def forward(self) -> int:
         """Forward what is new; return the number of data."""
-        count = 0
+        served = self._served.take()
+        self._put(METRICS_NAMESPACE, served)
+        count = len(served)
         for group in self._logs.get_paginator("describe_log_groups").paginate(logGroupNamePattern=_LOG_GROUPS):
             for item in group["logGroups"]:
                 count += self._forward_group(item["logGroupName"])
@@ -69,9 +109,12 @@ class MetricForwarder:
                 data.setdefault(namespace, []).append(datum)
         self._since_ms[group] = until_ms
         for namespace, items in data.items():
-            for start in range(0, len(items), _DATA_PER_CALL):
-                self._cloudwatch.put_metric_data(Namespace=namespace, MetricData=items[start : start + _DATA_PER_CALL])
+            self._put(namespace, items)
         return sum(map(len, data.values()))
+
+    def _put(self, namespace: str, data: list[dict[str, Any]]) -> None:
+        for start in range(0, len(data), _DATA_PER_CALL):
+            self._cloudwatch.put_metric_data(Namespace=namespace, MetricData=data[start : start + _DATA_PER_CALL])
 
 
 def metric_data(line: str) -> list[tuple[str, dict[str, Any]]]:

@@ -23,9 +23,10 @@ from localstack.edge.gateway import Gateway
 from localstack.edge.invoker import LambdaInvoker
 from localstack.edge.limits import Limits
 from localstack.edge.server import Edge
-from localstack.metrics import MetricForwarder
+from localstack.metrics import MetricForwarder, ServedMetrics
 from localstack.ministack import MiniStack
 from shared.bootstrap import Services
+from shared.ports import Metrics
 from shared.settings import Settings
 
 PAGE: Final = ROOT / "web" / "dist"
@@ -137,17 +138,20 @@ class LocalStack:
         invoker = LambdaInvoker(timeout_s=self._limits.integration_timeout_s)
         self._exit.callback(invoker.close)
         gateway = Gateway(api, invoker, self._limits, self._faults)
-        self.edge = Edge(gateway, sock=sock, http_app=self._http_app(), page=PAGE)
+        served = ServedMetrics()
+        self.edge = Edge(gateway, sock=sock, http_app=self._http_app(served), page=PAGE)
         self._exit.callback(self.edge.stop)
         self.edge.start()
-        metrics = MetricForwarder()
+        metrics = MetricForwarder(served)
         self._exit.callback(metrics.stop)
         metrics.start()
 
-    def _http_app(self) -> Any:
+    def _http_app(self, metrics: Metrics) -> Any:
         """Return the FastAPI app with the settings that its deployed function has."""
         configuration = boto3.client("lambda").get_function_configuration(FunctionName=self.outputs["HttpFunctionName"])
-        return create_app(Services(Settings.from_env(configuration["Environment"]["Variables"])))
+        services = Services(Settings.from_env(configuration["Environment"]["Variables"]))
+        services.metrics = metrics
+        return create_app(services)
 
     def _begin(self, done: str, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
         return self._threads.submit(self._step, done, work, *arguments)

@@ -3,10 +3,13 @@
 import datetime
 
 import boto3
+import httpx
 import pytest
 
+from localstack.stack import LocalStack
 from shared.contract import METRICS_NAMESPACE, SERVICE_NAME
 from tests.integration.checks import eventually
+from tests.integration.client import dev_token
 from tests.integration.conftest import Connect
 
 
@@ -35,3 +38,14 @@ async def test_what_functions_measure_arrives_in_cloudwatch(connect: Connect, ch
     await ann.wait_for_events(channel, 3)
     at_least = {"Connects": 1, "Publishes": 3, "PublicationsAppended": 3, "Deliveries": 1, "PublishToDeliverLatency": 1}
     await eventually(lambda: all(total(name) >= before[name] + at_least[name] for name in names))
+
+
+async def test_what_the_served_app_measures_arrives_as_well(
+    stack: LocalStack, http: httpx.Client, channel: str
+) -> None:
+    before = total("Publishes")
+    headers = {"Authorization": f"Bearer {dev_token(stack.url, 'ann')}"}
+    for number in range(3):
+        body = {"channel": channel, "name": "said", "data": number}
+        http.post("/v1/publish", json=body, headers=headers).raise_for_status()
+    await eventually(lambda: total("Publishes") >= before + 3)
