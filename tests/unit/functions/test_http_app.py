@@ -278,8 +278,11 @@ class TestCallers:
     async def test_a_bad_key_is_not_made_good_by_a_token(self, http: httpx.AsyncClient, ann: dict[str, str]) -> None:
         await self.refused(http, "POST /v1/publish", ann | {"X-API-Key": "billing.wrong"})
 
-    async def test_the_scheme_is_read_in_any_case(self, http: httpx.AsyncClient, stack: MemoryStack) -> None:
-        headers = {"Authorization": f"bearer  {stack.token('ann')} "}
+    @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
+    async def test_the_scheme_is_read_in_any_case(
+        self, http: httpx.AsyncClient, stack: MemoryStack, scheme: str
+    ) -> None:
+        headers = {"Authorization": f"{scheme} {stack.token('ann')}"}
         assert (await http.post("/v1/tickets", headers=headers)).status_code == 200
 
 
