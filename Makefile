@@ -22,7 +22,7 @@ run: $(READY) web/dist/index.html
 
 # Tests that only need this process run side by side; those on the deployed local stack share one.
 test: $(READY) build
-	$(BIN)/pytest -q -n 2 tests/unit tests/contract tests/infra tests/edge
+	$(BIN)/pytest -q -n 2 tests/unit tests/contract tests/infra tests/edge tests/perf
 	$(BIN)/pytest -q tests/integration tests/e2e
 	npm test --silent
 

@@ -1,21 +1,21 @@
-"""``make run``: the whole stack on this machine, until Ctrl-C. What the machine lacks is told by make before this."""
+"""``make run``: the whole stack on this machine, until Ctrl-C. What the machine lacks is told by make before this.
+
+``python -m localstack [FOLDER]``: what it writes lies in FOLDER, else in ``.local/run``.
+"""
 
 import logging
 import os
+import re
 import signal
 import sys
 import threading
 from pathlib import Path
 from typing import Final
 
-from localstack.deploy import ROOT, DeployError
-from localstack.ministack import EmulatorError
-from localstack.stack import LocalStack, PortInUseError
-
-_FOLDER: Final = ROOT / ".local" / "run"
+_FOLDER: Final = Path(__file__).resolve().parent.parent / ".local" / "run"
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Run; return the exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     stop = threading.Event()
@@ -29,24 +29,37 @@ def main() -> int:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     try:
-        port = int(os.environ.get("PORT", "8080"))
-        with LocalStack(_FOLDER, port=port, tell=lambda line: print(f"  {line}", flush=True)):
-            print(f"\nTidewire is ready: http://localhost:{port}  (Ctrl-C ends it)", flush=True)
-            threading.Event().wait()
+        return _run(Path(arguments[0]).resolve() if arguments else _FOLDER, os.environ.get("PORT", "8080"))
     except KeyboardInterrupt:
         print("\nended", flush=True)
         return 0
-    except (PortInUseError, EmulatorError, DeployError, ValueError) as error:
-        print(f"tidewire: {error}", file=sys.stderr)
-        if isinstance(error, DeployError):
-            print(f"{error.output}\n(all of it: {_relative(_FOLDER / 'cdk.log')})", file=sys.stderr)
-        return 1
+
+
+def _run(folder: Path, port: str) -> int:
+    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65_535:
+        return _fail(f"PORT must be a number from 0 to 65535, and is {port!r}")
+    # Loading these takes a second, and Ctrl-C is to end that as cleanly as the rest.
+    from localstack.deploy import DeployError
+    from localstack.edge.api import UnsupportedApiError
+    from localstack.ministack import EmulatorError
+    from localstack.stack import FolderInUseError, LocalStack, PortInUseError
+
+    try:
+        with LocalStack(folder, port=int(port), tell=lambda line: print(f"  {line}", flush=True)) as stack:
+            url = stack.url.replace("127.0.0.1", "localhost")
+            print(f"\nTidewire is ready: {url}  (Ctrl-C ends it)", flush=True)
+            threading.Event().wait()
+    except DeployError as error:
+        return _fail(f"{error}\n{error.output}\n(all of it: {folder / 'cdk.log'})")
+    except (PortInUseError, FolderInUseError, EmulatorError, UnsupportedApiError) as error:
+        return _fail(str(error))
     return 0
 
 
-def _relative(path: Path) -> Path:
-    return path.relative_to(ROOT)
+def _fail(why: str) -> int:
+    print(f"tidewire: {why}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -2,17 +2,18 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import boto3
 
+from localstack.process_group import ProcessGroup
 from shared.contract import METADATA_REMOVED
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STACK: Final = "TidewireLocal"
+_SHOWN_LINES: Final = 30
 _CDK: Final = ROOT / "node_modules" / ".bin" / "cdk"
 _TOOLKIT_ENVIRONMENT: Final = "aws://000000000000/us-east-1"
 
@@ -40,9 +41,12 @@ class Deployment:
             **os.environ,
             **environment,
             "CI": "true",
+            # A local stack calls nobody; and what would, is a process of its own that outlives the command.
+            "CDK_DISABLE_CLI_TELEMETRY": "true",
             "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
         }
         self._outputs_file = folder / "outputs.json"
+        self._running = ProcessGroup()
 
     def synthesise(self, edge_url: str) -> None:
         """Write the cloud assembly.
@@ -67,19 +71,18 @@ class Deployment:
         self._put_back(outputs)
         return outputs
 
+    def stop(self) -> None:
+        """End the step that runs, from another thread; none begins after that."""
+        self._running.end()
+
     def _cdk(self, command: str, *arguments: str) -> None:
-        with self._log.open("a") as log:
-            done = subprocess.run(
-                [str(_CDK), command, "--no-notices", "--no-color", *arguments],
-                cwd=ROOT,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is handled by who called us
-            )
-        if done.returncode:
-            raise DeployError(f"cdk {command}", "\n".join(self._log.read_text().splitlines()[-30:]))
+        line = [str(_CDK), command, "--no-notices", "--no-color", *arguments]
+        with self._log.open("ab") as log:
+            begun_at = log.tell()
+            self._running.start(line, cwd=ROOT, environment=self._environment, output=log)
+            if self._running.wait():
+                said = self._log.read_bytes()[begun_at:].decode(errors="replace")
+                raise DeployError(f"cdk {command}", "\n".join(said.splitlines()[-_SHOWN_LINES:]))
 
     def _put_back(self, outputs: Mapping[str, str]) -> None:
         template = json.loads((self._assembly / f"{STACK}.template.json").read_text())

@@ -1,10 +1,8 @@
 """The emulator's process: MiniStack in its own environment, on a free port, in a process group of its own."""
 
-import contextlib
 import hashlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -13,6 +11,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from localstack.process_group import ProcessGroup
 
 ENVIRONMENT: Final = Path(__file__).resolve().parent / "emulator" / ".venv"
 REGION: Final = "us-east-1"
@@ -39,7 +39,7 @@ class MiniStack:
         self._functions_endpoint = functions_endpoint
         self.log = folder / "emulator.log"
         self._scratch = _scratch(folder)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._running = ProcessGroup()
         self.endpoint = ""
 
     @property
@@ -77,46 +77,32 @@ class MiniStack:
         if self._functions_endpoint is not None:
             environment["AWS_ENDPOINT_URL"] = self._functions_endpoint  # functions inherit it
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [str(ENVIRONMENT / "bin" / "ministack")],
-                env=environment,
-                cwd=self._scratch,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for us: we end it when we are done with it
+            self._running.start(
+                [str(ENVIRONMENT / "bin" / "ministack")], cwd=self._scratch, environment=environment, output=log
             )
         self._wait()
 
     def stop(self) -> None:
-        """End it and everything it started; return when nothing is left."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        _signal_group(process.pid, signal.SIGTERM)
-        # Seen after a deployment that was cut off: it frees its port and stays.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_TIMEOUT_S)
-        # Its Lambda workers are in its group, and outlive it.
-        _signal_group(process.pid, signal.SIGKILL)
-        process.wait()
+        """End it and everything it started; return when nothing is left. It can't be started again."""
+        # Seen after a deployment that was cut off: it frees its port and stays. And its workers outlive it.
+        self._running.end(grace_s=_STOP_TIMEOUT_S)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def worker_pids(self) -> list[int]:
         """Return the processes in which functions run now."""
-        return [] if self._process is None else list(_children(self._process.pid))
+        pid = self._running.pid
+        return [] if pid is None else list(_children(pid))
 
     def _wait(self) -> None:
-        assert self._process is not None
         deadline = time.monotonic() + _START_TIMEOUT_S
-        while time.monotonic() < deadline and self._process.poll() is None:
+        while time.monotonic() < deadline and self._running.pid is not None:
             try:
                 urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=1).close()
             except (urllib.error.URLError, TimeoutError, ConnectionError):
                 time.sleep(0.05)
             else:
                 return
-        raise EmulatorError("the emulator did not start")
+        raise EmulatorError(f"the emulator did not start; what it said is in {self.log}")
 
 
 def _scratch(folder: Path) -> Path:
@@ -135,13 +121,6 @@ def free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return  # the group has ended
 
 
 def _children(pid: int) -> Iterator[int]:

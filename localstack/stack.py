@@ -1,11 +1,13 @@
 """The whole local stack: emulator, deployment, edge; started in order, ended in reverse, whatever happens between."""
 
+import errno
+import fcntl
 import os
 import shutil
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -21,16 +23,21 @@ from localstack.edge.gateway import Gateway
 from localstack.edge.invoker import LambdaInvoker
 from localstack.edge.limits import Limits
 from localstack.edge.server import Edge
-from localstack.metrics import MetricForwarder
+from localstack.metrics import MetricForwarder, ServedMetrics
 from localstack.ministack import MiniStack
 from shared.bootstrap import Services
+from shared.ports import Metrics
 from shared.settings import Settings
 
 PAGE: Final = ROOT / "web" / "dist"
 
 
 class PortInUseError(Exception):
-    """Somebody else listens on the port."""
+    """Somebody else listens on the port, or it is not for everybody."""
+
+
+class FolderInUseError(Exception):
+    """Another stack runs in the folder."""
 
 
 class LocalStack:
@@ -55,6 +62,7 @@ class LocalStack:
         self.outputs: dict[str, str] = {}
         self._port, self._limits, self._faults, self._tell = port, limits or Limits(), faults, tell
         self._exit = ExitStack()
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="start")
         self.url = ""
 
     def __enter__(self) -> Self:
@@ -79,17 +87,21 @@ class LocalStack:
     def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         sock = self._bind()
+        self._claim_folder()
         port = sock.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        with ThreadPoolExecutor(1) as beside:
-            deployment = Deployment(self.folder, {})
-            synthesis = beside.submit(self._step, "synthesised the CDK app", deployment.synthesise, self.url)
-            self._exit.callback(self.emulator.stop)
-            self._step("started the AWS emulator", self.emulator.start)
-            synthesis.result()
+        # The main thread only waits: there Ctrl-C is heard.
+        self._exit.callback(self._threads.shutdown)
+        assembly = Deployment(self.folder, {})
+        self._exit.callback(assembly.stop)
+        synthesis = self._begin("synthesised the CDK app", assembly.synthesise, self.url)
+        self._exit.callback(self.emulator.stop)
+        self._begin("started the AWS emulator", self.emulator.start).result()
+        synthesis.result()
         self._use_environment()
         deployment = Deployment(self.folder, self.emulator.environment)
-        self.outputs = self._step("deployed the stack", deployment.deploy)
+        self._exit.callback(deployment.stop)
+        self.outputs = self._begin("deployed the stack", deployment.deploy).result()
         self._step("opened the edge", self._open_edge, sock)
 
     def _bind(self) -> socket.socket:
@@ -98,9 +110,19 @@ class LocalStack:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(("127.0.0.1", self._port))
+            sock.listen()  # from now on nobody else can have it; who comes early waits
         except OSError as error:
-            raise PortInUseError(f"port {self._port} is in use; choose another with PORT=") from error
+            why = "is in use" if error.errno == errno.EADDRINUSE else f"can't be had ({error.strerror})"
+            raise PortInUseError(f"port {self._port} {why}; choose another with PORT=") from error
         return sock
+
+    def _claim_folder(self) -> None:
+        lock = (self.folder / "lock").open("w")
+        self._exit.callback(lock.close)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with this process, however that ends
+        except BlockingIOError as error:
+            raise FolderInUseError(f"another local stack runs in {self.folder}; end that first") from error
 
     def _use_environment(self) -> None:
         before = dict(os.environ)
@@ -117,17 +139,23 @@ class LocalStack:
         invoker = LambdaInvoker(timeout_s=self._limits.integration_timeout_s)
         self._exit.callback(invoker.close)
         gateway = Gateway(api, invoker, self._limits, self._faults)
-        self.edge = Edge(gateway, sock=sock, http_app=self._http_app(), page=PAGE)
+        served = ServedMetrics()
+        self.edge = Edge(gateway, sock=sock, http_app=self._http_app(served), page=PAGE)
         self._exit.callback(self.edge.stop)
         self.edge.start()
-        metrics = MetricForwarder()
+        metrics = MetricForwarder(served)
         self._exit.callback(metrics.stop)
         metrics.start()
 
-    def _http_app(self) -> Any:
+    def _http_app(self, metrics: Metrics) -> Any:
         """Return the FastAPI app with the settings that its deployed function has."""
         configuration = boto3.client("lambda").get_function_configuration(FunctionName=self.outputs["HttpFunctionName"])
-        return create_app(Services(Settings.from_env(configuration["Environment"]["Variables"])))
+        services = Services(Settings.from_env(configuration["Environment"]["Variables"]))
+        services.metrics = metrics
+        return create_app(services)
+
+    def _begin(self, done: str, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        return self._threads.submit(self._step, done, work, *arguments)
 
     def _step(self, done: str, work: Callable[..., Any], *arguments: Any) -> Any:
         begun_s = time.monotonic()

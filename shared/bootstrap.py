@@ -13,7 +13,7 @@ import boto3
 from shared import namespaces
 from shared.adapters import telemetry
 from shared.adapters.apigateway import ApiGatewayTransport
-from shared.adapters.aws import CLIENT_CONFIG, guarded
+from shared.adapters.aws import CLIENT_CONFIG, guarded, translated
 from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
 from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
@@ -23,7 +23,15 @@ from shared.adapters.sqs import SqsDeadLetters, SqsDeadlineQueue, SqsDeliveryQue
 from shared.contract import PROCESSORS_MODULE
 from shared.domain.breaker import CircuitBreaker, State
 from shared.domain.rate import Pacer
-from shared.ports import TokenVerifier
+from shared.ports import (
+    ApiKeyStore,
+    ConnectionStore,
+    ConnectionTransport,
+    EventBus,
+    Metrics,
+    TicketStore,
+    TokenVerifier,
+)
 from shared.services.append import Append
 from shared.services.fan_out import FanOut
 from shared.services.history import History
@@ -53,11 +61,14 @@ def now_ms() -> int:
 
 
 class Services:
-    """Everything, wired for one process. Attributes are the services; they share their adapters."""
+    """Everything, wired for one process. Attributes are the services; they share their adapters.
+
+    An attribute that is set before it is first asked for stands in for the one that would be made.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.metrics = telemetry.EmfMetrics()
+        self.metrics: Metrics = telemetry.EmfMetrics()
 
     @cached_property
     def namespaces(self) -> namespaces.Namespaces:
@@ -65,17 +76,17 @@ class Services:
         return namespaces.load()
 
     @cached_property
-    def connections(self) -> DynamoDbConnectionStore:
+    def connections(self) -> ConnectionStore:
         """Connections and sessions."""
         return DynamoDbConnectionStore(self._dynamodb, self.settings.connections_table, now_ms)
 
     @cached_property
-    def tickets(self) -> DynamoDbTicketStore:
+    def tickets(self) -> TicketStore:
         """Single-use tickets."""
         return DynamoDbTicketStore(self._dynamodb, self.settings.connections_table)
 
     @cached_property
-    def api_keys(self) -> DynamoDbApiKeyStore:
+    def api_keys(self) -> ApiKeyStore:
         """Servers' keys."""
         return DynamoDbApiKeyStore(self._dynamodb, self.settings.limits_table)
 
@@ -87,7 +98,7 @@ class Services:
         return Hs256Tokens(self._read_token_secret)
 
     @cached_property
-    def transport(self) -> ApiGatewayTransport:
+    def transport(self) -> ConnectionTransport:
         """The way to live WebSockets."""
         client = boto3.client(
             "apigatewaymanagementapi", endpoint_url=self.settings.connections_endpoint, config=CLIENT_CONFIG
@@ -95,7 +106,7 @@ class Services:
         return ApiGatewayTransport(client)
 
     @cached_property
-    def bus(self) -> EventBridgeBus:
+    def bus(self) -> EventBus:
         """The event bus."""
         return EventBridgeBus(boto3.client("events", config=CLIENT_CONFIG), self.settings.event_bus_name)
 
@@ -272,7 +283,8 @@ class Services:
 
     def _read_token_secret(self) -> str:
         client = boto3.client("secretsmanager", config=CLIENT_CONFIG)
-        return client.get_secret_value(SecretId=self.settings.token_secret_arn)["SecretString"]
+        with translated():
+            return client.get_secret_value(SecretId=self.settings.token_secret_arn)["SecretString"]
 
 
 def _outcome(attempt: Callable[[], object]) -> str:

@@ -9,6 +9,16 @@ if TYPE_CHECKING:
     from localstack.stack import LocalStack
 
 
+START_TIMEOUT_S = 300  # on a busy machine; else 15 to 25
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let whichever test asks for the stack first wait for its start."""
+    for item in items:
+        if "stack" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(START_TIMEOUT_S))
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[LocalStack]":
     """One stack a run: emulator, real CDK deploy, edge. Its logs stay in pytest's folder for a look at what failed."""

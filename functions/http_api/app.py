@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 
 from functions.http_api.caller import Bearer, Caller, ServicesDep
 from functions.http_api.problems import PROBLEM, add_handlers
+from functions.http_api.route import Route
 from shared.bootstrap import Services
 from shared.domain.channel import is_channel, is_user_id
 from shared.domain.publication import StreamPosition
@@ -51,6 +52,7 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
         responses=_PROBLEMS,
     )
+    app.router.route_class = Route
     app.state.services = services
     add_handlers(app)
     app.post("/v1/tickets")(issue_ticket)

@@ -6,8 +6,8 @@ from fastapi.responses import JSONResponse
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
-from shared.adapters.telemetry import failure
-from shared.errors import BadFrameError, InternalError, InvalidFieldError, TidewireError
+from shared.errors import BadFrameError, TidewireError
+from shared.protocol.decode import field_path, invalid_fields
 
 PROBLEM = "application/problem+json"
 
@@ -25,7 +25,7 @@ def problem(error: TidewireError) -> JSONResponse:
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Make every error of the app a problem."""
+    """Make every error of the app a problem; failures are made errors in route.py."""
 
     @app.exception_handler(TidewireError)
     async def on_error(_request: Request, error: TidewireError) -> JSONResponse:
@@ -41,17 +41,14 @@ def add_handlers(app: FastAPI) -> None:
         body = {"type": "about:blank", "title": error.detail, "status": error.status_code}
         return JSONResponse(body, error.status_code, headers=error.headers, media_type=PROBLEM)
 
-    @app.exception_handler(Exception)
-    async def on_failure(_request: Request, error: Exception) -> JSONResponse:
-        failure(error)
-        return problem(InternalError())
-
 
 def _invalid(errors: list[ErrorDetails]) -> TidewireError:
-    if any(error["type"] in ("json_invalid", "model_attributes_type") for error in errors):
+    # Valid JSON by now (route.py), but no object, or not said to be JSON.
+    if any(error["type"] == "model_attributes_type" for error in errors):
         return BadFrameError("the body is not a JSON object")
-    fields = [
-        {"field": ".".join(str(step)[:64] for step in error["loc"][1:]), "problem": error["msg"]}
-        for error in errors[:10]
-    ]
-    return InvalidFieldError("; ".join(f"{f['field']}: {f['problem']}" for f in fields), details={"fields": fields})
+    return invalid_fields((_path(error["loc"]), error["msg"]) for error in errors)
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    where, *steps = location
+    return field_path(steps) if where == "body" else ".".join(map(str, steps))

@@ -1,9 +1,11 @@
 """Route ``$default``: what clients send. The replies are the body; what does not fit one message is posted."""
 
+from contextlib import suppress
 from typing import Any
 
 from shared import bootstrap
 from shared.adapters.telemetry import observed
+from shared.errors import ConnectionGoneError
 from shared.protocol.encode import encode_frames
 from shared.protocol.limits import WEBSOCKET_FRAME_MAX_BYTES
 
@@ -17,6 +19,7 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     connection_id = event["requestContext"]["connectionId"]
     replies = services.dispatcher.handle(connection_id, event.get("body") or "", max_bytes=WEBSOCKET_FRAME_MAX_BYTES)
     first, *rest = encode_frames(replies)
-    for message in rest:
-        services.transport.push(connection_id, message)
+    with suppress(ConnectionGoneError):  # then nobody waits for the answers
+        for message in rest:
+            services.transport.push(connection_id, message)
     return {"statusCode": 200, "body": first.decode()}

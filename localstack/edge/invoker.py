@@ -101,7 +101,7 @@ class LambdaInvoker:
         try:
             answer = self._client.invoke(FunctionName=function, Payload=payload)
             result = json.loads(answer["Payload"].read() or b"null")
-        except (BotoCoreError, ClientError, ValueError) as error:
+        except (BotoCoreError, ClientError, ValueError, RecursionError) as error:
             raise InvocationError(type(error).__name__) from error
         if "FunctionError" in answer:
             raise InvocationError(answer["FunctionError"])

@@ -1,11 +1,12 @@
 """The edge's server: WebSocket front, ``@connections``, the page, and the FastAPI app behind one port."""
 
 import asyncio
+import contextlib
 import functools
 import socket
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from starlette.applications import Starlette
@@ -17,7 +18,8 @@ from localstack.edge.gateway import Gateway
 from localstack.edge.management import routes
 from localstack.edge.websocket import EdgeWebSocket
 
-_START_TIMEOUT_S = 20
+_START_TIMEOUT_S: Final = 20
+_DRAIN_TIMEOUT_S: Final = 3
 
 
 class Edge:
@@ -51,9 +53,10 @@ class Edge:
             raise RuntimeError("the edge did not start")
 
     def stop(self) -> None:
-        """Close every connection and return when the thread has ended."""
+        """Close every connection, give the functions a moment, and return when the thread has ended."""
         self._server.should_exit = True
-        self._thread.join()
+        if self._thread.ident is not None:  # it may not have come to starting
+            self._thread.join()
 
     def call(self, function: Any, *arguments: Any) -> Any:
         """Run a function of the gateway in the edge's loop; return its result (tests)."""
@@ -74,7 +77,9 @@ class Edge:
             await asyncio.sleep(0.01)  # uvicorn has no event for it
         self._started.set()
         await serving
-        await self.gateway.drain()
+        # What is not done by then is cancelled when this loop ends.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.gateway.drain(), _DRAIN_TIMEOUT_S)
 
 
 def _page(page: Path | None) -> list[BaseRoute]:

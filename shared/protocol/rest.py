@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from shared.protocol.limits import BATCH_MAX_FRAMES
 from shared.protocol.requests import Channel, Model, Position, PublishFields
@@ -18,7 +19,7 @@ class PublishBody(PublishFields):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.channel is None) == (self.channels is None):
-            raise ValueError("give channel or channels")
+            raise PydanticCustomError("channels", "give channel or channels")
         return self
 
     @property

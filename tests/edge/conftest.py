@@ -13,6 +13,8 @@ Serve = Callable[..., RunningEdge]
 
 GATEWAY: Final = "localstack.edge.gateway"  # logs what went wrong in a function: tests do that on purpose
 
+gc.freeze()  # what has been loaded is not looked through after each test
+
 
 @pytest.fixture
 def serve(caplog: pytest.LogCaptureFixture) -> Iterator[Serve]:

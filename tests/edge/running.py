@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -97,7 +98,11 @@ class RunningEdge:
         self.port: int = sock.getsockname()[1]
         self._edge = Edge(self.gateway, sock=sock, http_app=http_app or saying_where(), page=page)
         self._edge.start()
-        self.connections: Any = boto3.client(
+
+    @cached_property
+    def connections(self) -> Any:
+        """boto3's client of ``@connections``."""
+        return boto3.client(
             "apigatewaymanagementapi",
             endpoint_url=f"http://127.0.0.1:{self.port}",
             region_name="us-east-1",
@@ -107,7 +112,8 @@ class RunningEdge:
         )
 
     def stop(self) -> None:
-        self.connections.close()
+        if "connections" in vars(self):
+            self.connections.close()
         self._edge.stop()
         assert self.gateway.connections == {}
 

@@ -1,8 +1,11 @@
 """One port for the page, the app and the sockets; and what strangers throw at it."""
 
+import asyncio
 import socket
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 from websockets.frames import Opcode
 
 from tests.edge.conftest import Serve
-from tests.edge.running import DEADLINE_S, RawClient, RunningEdge
+from tests.edge.running import DEADLINE_S, Event, RawClient, RunningEdge
 
 
 @pytest.fixture
@@ -100,6 +103,16 @@ class TestStrangers:
                 client.sendall(garbage)
         assert hears(edge)
 
+    def test_requests_in_a_heap_with_a_handshake_among_them(self, edge: RunningEdge) -> None:
+        request = b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n"
+        with RawClient(edge) as client:
+            client.socket.sendall(request * 20)
+            client.ask()
+            client.socket.sendall(request)
+            client.socket.shutdown(socket.SHUT_WR)
+            assert client.is_cut_off()
+        assert hears(edge)
+
     def test_an_unmasked_frame_is_a_1002(self, edge: RunningEdge) -> None:
         with RawClient(edge) as client:
             client.ask()
@@ -153,8 +166,21 @@ class TestStop:
         assert threading.active_count() <= before
 
     def test_what_functions_are_doing_is_waited_for(self, edge: RunningEdge) -> None:
-        with edge.connect() as client:
-            client.send("x")
-            edge.invoker.wait("MESSAGE")
+        done: list[str] = []
+
+        async def slow(_event: Event) -> Any:
+            await asyncio.sleep(0.5)
+            done.append("disconnect")
+            return {"statusCode": 200}
+
+        edge.invoker.functions["disconnect"] = slow
+        edge.visit()
         edge.stop()
-        assert len(edge.invoker.of("DISCONNECT")) == 1
+        assert done == ["disconnect"]
+
+    def test_but_not_for_ever(self, edge: RunningEdge) -> None:
+        edge.invoker.functions["disconnect"] = lambda _event: asyncio.sleep(3600)
+        edge.visit()
+        begun_s = time.monotonic()
+        edge.stop()
+        assert time.monotonic() - begun_s < 15

@@ -165,6 +165,7 @@ async def test_a_publish_that_is_repeated_is_stored_once_and_answered_alike(
 ) -> None:
     ann = await connect("ann", subscribe=[{"channel": channel}])
     await ann.publish(channel, "before")
+    await ann.wait_for_events(channel, 1)  # or express would overtake it
     first = await ann.publish(channel, "once", message_id="m", priority=priority)
     await ann.wait_for_events(channel, 2)
     again = await ann.publish(channel, "once", message_id="m", priority=priority, retry=True)

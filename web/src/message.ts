@@ -1,6 +1,7 @@
-// What is said in a room, and how one message looks. Everything that people typed is set as text, never as markup.
+// One message: read from what was published, and made into a list item.
 
 import type { Publication } from "tidewire";
+import { element } from "./dom.js";
 
 /** The data of a `said` event. */
 export interface Said {
@@ -14,39 +15,69 @@ export interface Message {
   readonly author: string;
   readonly text: string;
   readonly atMs: number;
-  /** Not known to the server yet, or refused by it. */
+  /** Its place in the channel; a message on its way has none yet. */
+  readonly offset?: number;
   readonly pending?: "sending" | "failed";
 }
 
-/** Read an event; anybody may publish anything, so what has no text is shown as such. */
-export function fromEvent(event: Pick<Publication, "data" | "message_id" | "sender" | "published_at_ms">): Message {
-  const said = (typeof event.data === "object" && event.data !== null ? event.data : {}) as Partial<Said>;
+const AUTHOR_MAX_LENGTH = 40;
+
+/** Read a publication; anybody may publish anything, so what has no text is shown as such. */
+export function fromPublication(publication: Publication): Message {
+  const { data, sender } = publication;
+  const said = (typeof data === "object" && data !== null ? data : {}) as Partial<Said>;
+  const author = typeof said.author === "string" && said.author.trim() ? said.author : sender.user_id;
   return {
-    id: event.message_id,
-    userId: event.sender.user_id,
-    author: typeof said.author === "string" && said.author ? said.author : event.sender.user_id,
-    text: typeof said.text === "string" ? said.text : JSON.stringify(event.data),
-    atMs: event.published_at_ms,
+    id: publication.message_id,
+    userId: sender.user_id,
+    author: author.slice(0, AUTHOR_MAX_LENGTH),
+    text: typeof said.text === "string" ? said.text : JSON.stringify(data),
+    atMs: publication.published_at_ms,
+    offset: publication.offset,
   };
 }
 
-const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const time = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const dayAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
-/** The list item of a message. `follows` leaves out the author, who has just spoken. */
-export function messageItem(message: Message, own: boolean, follows: boolean): HTMLLIElement {
-  const item = document.createElement("li");
-  item.className = ["message", own ? "own" : "", follows ? "follows" : "", message.pending ?? ""].join(" ").trim();
+export interface ItemOptions {
+  readonly own: boolean;
+  /** The author has just spoken: leave out who and when. */
+  readonly follows: boolean;
+  /** Send it again; offered on one that could not be sent. */
+  readonly again: () => void;
+}
+
+export function messageItem(message: Message, { own, follows, again }: ItemOptions): HTMLElement {
+  const classes = ["message", own && "own", follows && "follows", message.pending];
+  const item = element("li", classes.filter(Boolean).join(" "));
   item.dataset["id"] = message.id;
   if (!follows) {
     const head = element("p", "head");
-    const at = element("time", "time", time.format(message.atMs)) as HTMLTimeElement;
-    at.dateTime = new Date(message.atMs).toISOString();
-    head.append(avatar(message.author), element("span", "author", own ? "You" : message.author), at);
+    const name = element("span", "author", own ? "You" : message.author);
+    if (!own) item.append(avatar(message.author));
+    head.append(name, timeOf(message.atMs));
     item.append(head);
   }
   item.append(element("p", "text", message.text));
-  if (message.pending === "failed") item.append(element("p", "note", "Not sent"));
+  if (message.pending === "failed") {
+    const note = element("p", "note", "Not sent. ");
+    const button = element("button", "link", "Send again") as HTMLButtonElement;
+    button.type = "button";
+    button.addEventListener("click", again);
+    note.append(button);
+    item.append(note);
+  }
   return item;
+}
+
+function timeOf(atMs: number): HTMLElement {
+  const date = new Date(atMs);
+  const today = date.toDateString() === new Date().toDateString();
+  const made = element("time", "time", (today ? time : dayAndTime).format(date)) as HTMLTimeElement;
+  made.dateTime = date.toISOString();
+  made.title = dayAndTime.format(date);
+  return made;
 }
 
 /** A coloured initial. */
@@ -62,11 +93,4 @@ export function hue(name: string): number {
   let hash = 7;
   for (const character of name) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) % 3600;
   return hash % 360;
-}
-
-export function element(tag: string, className: string, text = ""): HTMLElement {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
 }

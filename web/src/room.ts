@@ -1,7 +1,7 @@
 // A room: its channel, what was said, and what is on its way.
 
-import type { Channel, Tidewire } from "tidewire";
-import { fromEvent, type Message, type Said } from "./message.js";
+import type { Channel, Publication, Tidewire } from "tidewire";
+import { fromPublication, type Message, type Said } from "./message.js";
 
 export const ROOM_NAMESPACE = "room";
 const HISTORY = 50;
@@ -22,8 +22,10 @@ export class Room {
   readonly #channel: Channel;
   readonly #userId: string;
   readonly #changed: () => void;
-  #messages: Message[] = [];
+  #messages: readonly Message[] = [];
   unread = 0;
+  /** The server has not answered yet. */
+  opening = true;
   problem: string | undefined;
 
   constructor(client: Tidewire, name: string, userId: string, changed: () => void) {
@@ -32,7 +34,8 @@ export class Room {
     this.#changed = changed;
     this.#channel = client.channel(`${ROOM_NAMESPACE}:${name}`);
     this.#channel.on("said", (event) => {
-      this.#put(fromEvent(event));
+      if (event.ephemeral) return; // not part of what was said
+      this.#put([event as Publication]);
       if (event.sender.user_id !== userId) this.unread++;
       this.#changed();
     });
@@ -45,45 +48,58 @@ export class Room {
   }
 
   async say(text: string, author: string): Promise<void> {
-    const message: Message = {
-      id: crypto.randomUUID(),
-      userId: this.#userId,
-      author,
-      text,
-      atMs: Date.now(),
-      pending: "sending",
-    };
-    this.#put(message);
+    const id = crypto.randomUUID();
+    const message: Message = { id, userId: this.#userId, author, text, atMs: Date.now(), pending: "sending" };
+    this.#replace([message]);
     this.#changed();
     try {
-      await this.#channel.publish("said", { text, author } satisfies Said, { messageId: message.id });
+      await this.#channel.publish("said", { text, author } satisfies Said, { messageId: id });
     } catch {
-      this.#put({ ...message, pending: "failed" });
+      if (!this.#messages.includes(message)) return; // it came back as an event: only the answer was lost
+      this.#replace([{ ...message, pending: "failed" }]);
       this.#changed();
     }
   }
 
+  /** Show a message that could not be sent no more. */
+  forget(message: Message): void {
+    this.#messages = this.#messages.filter(({ id }) => id !== message.id);
+  }
+
   async #enter(): Promise<void> {
     try {
-      const earlier = await this.#channel.subscribe({ history: HISTORY });
-      for (const publication of earlier) if (publication.name === "said") this.#put(fromEvent(publication));
+      this.#put(await this.#channel.subscribe({ history: HISTORY }));
     } catch (error) {
-      this.problem = error instanceof Error ? error.message : String(error);
+      this.problem = `This room can't be opened: ${error instanceof Error ? error.message : String(error)}.`;
     }
+    this.opening = false;
     this.#changed();
   }
 
+  /** Start over: what was missed could not be had. */
   async #load(): Promise<void> {
-    const { publications } = await this.#channel.history({ limit: HISTORY, reverse: true });
-    this.#messages = this.#messages.filter((message) => message.pending);
-    for (const publication of publications) if (publication.name === "said") this.#put(fromEvent(publication));
-    this.#changed();
+    try {
+      const { publications } = await this.#channel.history({ limit: HISTORY, reverse: true });
+      this.#messages = this.#messages.filter(({ pending }) => pending);
+      this.#put(publications);
+      this.#changed();
+    } catch {
+      // The connection went again: the next one recovers from the new position, and the older part stays as it was.
+    }
   }
 
-  /** Put a message in its place; one that is known already (our own, now stored) takes its own place. */
-  #put(message: Message): void {
-    const others = this.#messages.filter((known) => known.id !== message.id);
-    others.push(message);
-    this.#messages = others.sort((a, b) => a.atMs - b.atMs).slice(-KEPT);
+  #put(publications: readonly Publication[]): void {
+    this.#replace(publications.filter(({ name }) => name === "said").map(fromPublication));
   }
+
+  /** Put messages in their places: the stream's order, then what is on its way. A known one takes its new place. */
+  #replace(messages: readonly Message[]): void {
+    const ids = new Set(messages.map(({ id }) => id));
+    const others = this.#messages.filter(({ id }) => !ids.has(id));
+    this.#messages = [...others, ...messages].sort(byPlace).slice(-KEPT);
+  }
+}
+
+function byPlace(a: Message, b: Message): number {
+  return (a.offset ?? Infinity) - (b.offset ?? Infinity) || a.atMs - b.atMs; // Infinity - Infinity is NaN: by time
 }

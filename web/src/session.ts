@@ -2,6 +2,7 @@
 
 const NAME_KEY = "tidewire.name";
 const USER_KEY = "tidewire.user";
+const TOKEN_TIMEOUT_MS = 10_000;
 
 /** The name that was used here last, or "". */
 export function lastName(): string {
@@ -12,8 +13,10 @@ export function lastName(): string {
 export function enter(name: string): string {
   localStorage.setItem(NAME_KEY, name);
   const known = sessionStorage.getItem(USER_KEY);
-  if (known?.startsWith(`${name}~`)) return known;
-  const userId = `${name}~${crypto.getRandomValues(new Uint32Array(1))[0]?.toString(36)}`;
+  if (known) return known;
+  // The name's readable part, for who looks into logs; a user id of other letters could get too long for a channel.
+  const readable = name.replace(/[^A-Za-z0-9]+/g, "-").slice(0, 20);
+  const userId = `${readable}~${crypto.getRandomValues(new Uint32Array(1))[0]?.toString(36)}`;
   sessionStorage.setItem(USER_KEY, userId);
   return userId;
 }
@@ -24,6 +27,7 @@ export async function devToken(userId: string): Promise<string> {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ user_id: userId }),
+    signal: AbortSignal.timeout(TOKEN_TIMEOUT_MS),
   });
   if (!response.ok) throw new Error(`POST /v1/dev/token answered ${response.status}`);
   return ((await response.json()) as { token: string }).token;

@@ -28,6 +28,7 @@ export interface ConnectionOptions {
 const CONNECT_TIMEOUT_MS = 4_000;
 const CONNECT_TIMEOUT_MAX_MS = 30_000;
 const REQUEST_TIMEOUT_MS = 10_000;
+const PONG_TIMEOUT_MS = 4_000;
 const UNAUTHENTICATED = 1004;
 const RECONNECT_CODES = { from: 3000, to: 3500 };
 
@@ -47,6 +48,7 @@ export class Connection {
   #refused = false; // the last token was not accepted
   #connectTimer: ReturnType<typeof setTimeout> | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #probeTimer: ReturnType<typeof setTimeout> | undefined;
   readonly #pending = new Map<number, Pending>();
   readonly #options: ConnectionOptions;
 
@@ -108,8 +110,21 @@ export class Connection {
 
   #unanswered(id: number, receivedBefore: number): void {
     this.#settle(id, undefined, uncertain("no answer came"));
-    // Not a sound since: a network that went away silently, as when a laptop slept. TCP would take minutes to notice.
-    if (this.#received === receivedBefore) this.#transport?.close();
+    if (this.#received === receivedBefore) this.#probe();
+  }
+
+  /**
+   * Not a sound since the request: the server is busy, or the network has gone silently, as when a laptop slept, which
+   * TCP takes minutes to notice. API Gateway itself answers a ping, however busy the functions are.
+   */
+  #probe(): void {
+    if (this.#probeTimer !== undefined) return;
+    const receivedBefore = this.#received;
+    this.#transport?.send(JSON.stringify({ type: "ping" }));
+    this.#probeTimer = setTimeout(() => {
+      this.#probeTimer = undefined;
+      if (this.#received === receivedBefore) this.#transport?.close();
+    }, PONG_TIMEOUT_MS);
   }
 
   async #connect(): Promise<void> {
@@ -179,7 +194,8 @@ export class Connection {
     this.#try++;
     clearTimeout(this.#connectTimer);
     clearTimeout(this.#retryTimer);
-    this.#retryTimer = undefined;
+    clearTimeout(this.#probeTimer);
+    this.#retryTimer = this.#probeTimer = undefined;
     const transport = this.#transport;
     this.#transport = undefined;
     transport?.close();

@@ -218,13 +218,26 @@ test("a request without an answer is uncertain after 10 seconds", async () => {
   expect(connection.state).toBe("connected");
 });
 
-test("no answer and no other sound: the connection is dead, and a new one is made", async () => {
+test("no answer and no other sound: it pings, and a connection that does not answer that is dead", async () => {
   const set = await connected();
   void failure(set.connection.ask([SYNC])[0]);
   await vi.advanceTimersByTimeAsync(10_000);
+  expect(set.transports.last().requests.at(-1)).toEqual({ type: "ping" });
+  expect(set.connection.state).toBe("connected");
+  await vi.advanceTimersByTimeAsync(4_000);
   expect(set.connection.state).toBe("reconnecting");
   await vi.advanceTimersByTimeAsync(RETRY_MS);
   expect(set.transports.all).toHaveLength(2);
+});
+
+test("a server that is too busy to answer, but not to ping, keeps its connections", async () => {
+  const set = await connected();
+  set.connection.ask([SYNC, SYNC]).map(failure);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(set.transports.last().requests.filter(({ type }) => type === "ping")).toHaveLength(1);
+  set.transports.last().say({ type: "pong" });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(set.connection.state).toBe("connected");
 });
 
 test("a gateway error without type makes every outstanding request uncertain", async () => {

@@ -1,0 +1,76 @@
+"""A browser, windows on the chat page, and rooms that no other test uses."""
+
+import os
+import re
+import secrets
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import pytest
+from playwright.async_api import Browser, async_playwright, expect
+
+from localstack.stack import LocalStack
+from tests.e2e.browser import ROOT, find_browser
+from tests.e2e.chat import CONNECTED, Window
+
+_WARM_UP_MS: Final = 240_000
+
+OpenWindow = Callable[..., Awaitable[Window]]
+
+
+@pytest.fixture(scope="session")
+def page_url(request: pytest.FixtureRequest) -> str:
+    """Where the page is. It is built first: the stack serves the files that it finds when it starts."""
+    subprocess.run(["node", "build.js"], cwd=ROOT / "web", check=True)
+    stack: LocalStack = request.getfixturevalue("stack")
+    return stack.url
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    found = find_browser()
+    async with async_playwright() as playwright:
+        # /dev/shm is small in containers; without a GPU there is nothing to draw with but the processor.
+        arguments = ["--disable-dev-shm-usage", "--disable-gpu"]
+        environment: dict[str, str | float | bool] = {**os.environ, **found.environment}
+        browser = await playwright.chromium.launch(
+            executable_path=found.executable, env=environment, args=arguments, chromium_sandbox=False
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture(scope="session")
+async def warm(page_url: str, browser: Browser) -> None:
+    """Everything has worked once: functions that start from cold on a busy machine take longer than tests wait."""
+    window = await Window.open(browser, page_url)
+    await window.visit("warm-up")
+    await window.come_in("Ann")
+    await expect(window.page.locator("#state-text")).to_have_text(CONNECTED, timeout=_WARM_UP_MS)
+    await window.say("Is this on?")
+    await expect(window.message("Is this on?")).not_to_have_class(re.compile("sending"), timeout=_WARM_UP_MS)
+    await window.close()
+
+
+@pytest.fixture
+async def open_window(warm: None, page_url: str, browser: Browser) -> AsyncIterator[OpenWindow]:
+    """Opens windows; at the end none may have complained, unless it was opened with ``complains=True``."""
+    async with AsyncExitStack() as opened:
+        windows: list[Window] = []
+
+        async def open_(*, complains: bool = False, **options: Any) -> Window:
+            window = await Window.open(browser, page_url, **options)
+            opened.push_async_callback(window.close)
+            if not complains:
+                windows.append(window)
+            return window
+
+        yield open_
+        assert [window.complaints for window in windows] == [[] for _ in windows]
+
+
+@pytest.fixture
+def room() -> str:
+    return f"room-{secrets.token_hex(4)}"

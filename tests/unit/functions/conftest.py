@@ -1,0 +1,64 @@
+"""The handlers' services over the memory adapters: whatever would call AWS is set, all else is wired as in Lambda."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from shared import bootstrap
+from shared.adapters.memory import MemoryApiKeyStore
+from shared.bootstrap import Services
+from shared.settings import Settings
+from tests.unit.stack import MemoryStack
+
+ENVIRONMENT = {
+    "TIDEWIRE_STAGE": "local",
+    "ALLOWED_ORIGINS": "https://chat.example.org,https://example.org",
+    "WEBSOCKET_URL": "wss://example.org/v1/ws",
+    "HTTP_URL": "https://example.org",
+}
+
+
+def over_memory(services: Services, stack: MemoryStack) -> Services:
+    """Let the services work on the stack's stores, queues and connections."""
+    services.connections = stack.connections
+    services.api_keys = MemoryApiKeyStore()
+    services.tokens = stack.tokens
+    services.transport = stack.transport
+    services.bus = stack.bus
+    services.streams = stack.streams
+    services.fan_out = stack.fan_out
+    services.publishing = stack.publishing
+    services.sessions = stack.sessions
+    return services
+
+
+def services_of(stack: MemoryStack, **environment: str) -> Services:
+    """Return services for an app of their own."""
+    return over_memory(Services(Settings.from_env(ENVIRONMENT | environment)), stack)
+
+
+@pytest.fixture
+def stack() -> MemoryStack:
+    return MemoryStack()
+
+
+@pytest.fixture
+def services(stack: MemoryStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    """What ``bootstrap.services()`` returns to handlers."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    bootstrap.services.cache_clear()
+    yield over_memory(bootstrap.services(), stack)
+    bootstrap.services.cache_clear()
+
+
+class Context:
+    """Lambda's."""
+
+    aws_request_id = "request-1"
+
+
+@pytest.fixture
+def context() -> Any:
+    return Context()

@@ -1,0 +1,37 @@
+"""The deadline queue's consumer: who has not said who they are is closed."""
+
+from typing import Any
+
+import pytest
+
+from functions.janitor.handler import lambda_handler
+from tests.unit.conftest import Log
+from tests.unit.functions.conftest import Context
+from tests.unit.stack import MemoryStack
+
+pytestmark = pytest.mark.usefixtures("services")
+
+
+def remind(*bodies: str) -> Any:
+    records = [{"messageId": f"r{number}", "body": body} for number, body in enumerate(bodies)]
+    return lambda_handler({"Records": records}, Context())
+
+
+def test_only_who_said_nothing_is_closed(stack: MemoryStack) -> None:
+    stack.connect("quiet")
+    stack.connect("ann", "ann")
+    answer = remind('{"connection_id":"quiet"}', '{"connection_id":"ann"}', '{"connection_id":"gone"}')
+    assert answer == {"batchItemFailures": []}
+    assert stack.transport.closed == ["quiet"]
+    assert stack.connections.get("quiet") is None
+    assert stack.connections.get("ann") is not None
+
+
+def test_a_reminder_that_fails_goes_back_alone(stack: MemoryStack, log: Log) -> None:
+    for connection_id in ("broken", "quiet"):
+        stack.connect(connection_id)
+    stack.transport.failures = {"broken": RuntimeError("HUSH")}
+    answer = remind("no json", "{}", '{"connection_id":"broken"}', '{"connection_id":"quiet"}')
+    assert answer == {"batchItemFailures": [{"itemIdentifier": f"r{number}"} for number in range(3)]}
+    assert stack.transport.closed == ["quiet"]
+    assert [line["error"] for line in log.lines()] == ["JSONDecodeError", "KeyError", "RuntimeError"]

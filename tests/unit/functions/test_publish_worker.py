@@ -1,0 +1,66 @@
+"""The lanes' consumer: what failed goes back, with what comes behind it in the same channel."""
+
+from typing import Any
+
+import pytest
+
+from functions.publish_worker.handler import lambda_handler
+from shared.adapters.sqs import sqs_text
+from shared.domain.segment import Segment
+from shared.errors import UnavailableError
+from tests.unit.conftest import Log
+from tests.unit.functions.conftest import Context
+from tests.unit.stack import MemoryStack, publication
+
+pytestmark = pytest.mark.usefixtures("services")
+
+
+def record(record_id: str, channel: str, *, message_id: str | None = None, count: int = 1) -> dict[str, Any]:
+    """Return what SqsLaneQueue sends, as Lambda is handed it."""
+    body = {"channel": channel, "publication": publication(message_id or record_id).to_record()}
+    attributes = {"ApproximateReceiveCount": str(count), "MessageGroupId": channel}
+    return {"messageId": record_id, "body": sqs_text(body), "attributes": attributes}
+
+
+def work(*records: dict[str, Any]) -> list[str]:
+    """Return the ids that the answer hands back."""
+    answer = lambda_handler({"Records": list(records)}, Context())
+    assert answer.keys() == {"batchItemFailures"}
+    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+def fail_in(stack: MemoryStack, broken: str) -> None:
+    append = stack.store.append
+
+    def failing(channel: str, epoch: str, segment: Segment) -> None:
+        if channel == broken:
+            raise UnavailableError
+        append(channel, epoch, segment)
+
+    stack.store.append = failing  # type: ignore[method-assign]  # a fault in one channel
+
+
+def test_what_went_well_is_in_the_stream_and_on_the_bus(stack: MemoryStack) -> None:
+    assert work(record("r1", "room:a"), record("r2", "room:b"), record("r3", "room:a")) == []
+    told = [(item.channel, [frame["offset"] for frame in item.frames]) for item in stack.bus.broadcasts]
+    assert told == [("room:a", [1, 2]), ("room:b", [1])]
+
+
+def test_only_the_channel_that_failed_goes_back(stack: MemoryStack, log: Log) -> None:
+    fail_in(stack, "room:a")
+    assert work(record("r1", "room:a"), record("r2", "room:b"), record("r3", "room:a")) == ["r1", "r3"]
+    assert [item.channel for item in stack.bus.broadcasts] == ["room:b"]
+    assert [(line["error"], line["namespace"]) for line in log.lines()] == [("UnavailableError", "room")]
+
+
+def test_a_record_that_is_handed_out_again_is_stored_once(stack: MemoryStack) -> None:
+    for count in (1, 2):
+        assert work(record("r1", "room:a", message_id="m1", count=count)) == []
+    assert [frame["offset"] for item in stack.bus.broadcasts for frame in item.frames] == [1, 1]
+
+
+def test_a_record_that_nobody_can_read_fails_the_batch(stack: MemoryStack) -> None:
+    """Whose order it would break can't be known; the queue hands the batch out again, and then to its dead letters."""
+    with pytest.raises(ValueError, match="Expecting value"):
+        work(record("r1", "room:a"), record("r2", "room:a") | {"body": "no json"})
+    assert stack.bus.broadcasts == []

@@ -1,0 +1,100 @@
+"""Route ``$connect``: who may come in."""
+
+from typing import Any
+
+import pytest
+
+from functions.ws_connect.handler import lambda_handler
+from shared.bootstrap import Services
+from tests.unit.functions.conftest import Context
+from tests.unit.stack import MemoryStack
+
+
+def connect(origin: str | None = None, ticket: str | None = None, *, header: str = "Origin") -> int:
+    event: dict[str, Any] = {"requestContext": {"connectionId": "c1"}, "headers": {"Host": "example.org"}}
+    if origin is not None:
+        event["headers"][header] = origin
+    if ticket is not None:
+        event["queryStringParameters"] = {"ticket": ticket}
+    answer = lambda_handler(event, Context())
+    assert answer.keys() == {"statusCode"}
+    return int(answer["statusCode"])
+
+
+def ticket_of(stack: MemoryStack) -> str:
+    return stack.sessions.issue_ticket(stack.tokens.verify(stack.token("ann")))
+
+
+@pytest.mark.usefixtures("services")
+def test_who_has_no_ticket_comes_in_with_a_deadline(stack: MemoryStack) -> None:
+    assert connect() == 200
+    assert stack.deadlines_queue.sent == [("c1", 10)]
+    found = stack.connections.get("c1")
+    assert found is not None
+    assert found.principal is None
+
+
+@pytest.mark.usefixtures("services")
+def test_a_ticket_says_who_it_is_and_is_used_up(stack: MemoryStack) -> None:
+    ticket = ticket_of(stack)
+    assert connect(ticket=ticket) == 200
+    found = stack.connections.get("c1")
+    assert found is not None
+    assert found.principal is not None
+    assert found.principal.user_id == "ann"
+    assert stack.deadlines_queue.sent == []
+    assert connect(ticket=ticket) == 401
+
+
+@pytest.mark.usefixtures("services")
+@pytest.mark.parametrize("ticket", ["", "made up", "é", "x" * 5_000])
+def test_a_bad_ticket_is_401_and_leaves_nothing(stack: MemoryStack, ticket: str) -> None:
+    assert connect(ticket=ticket) == 401
+    assert stack.connections.connections == {}
+
+
+@pytest.mark.usefixtures("services")
+def test_a_ticket_that_is_too_old_is_401(stack: MemoryStack) -> None:
+    ticket = ticket_of(stack)
+    stack.clock.pass_s(31)
+    assert connect(ticket=ticket) == 401
+
+
+@pytest.mark.usefixtures("services")
+@pytest.mark.parametrize("header", ["Origin", "origin", "ORIGIN"])
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("https://chat.example.org", 200),
+        ("https://example.org", 200),
+        ("http://example.org", 403),
+        ("https://example.org:8443", 403),
+        ("https://example.org.evil.org", 403),
+        ("https://evil.org/https://example.org", 403),
+        ("https://example.org,https://chat.example.org", 403),
+        ("null", 403),
+        ("", 403),
+        ("*", 403),
+    ],
+)
+def test_only_known_origins_come_in(origin: str, status: int, header: str) -> None:
+    assert connect(origin, header=header) == status
+
+
+@pytest.mark.usefixtures("services")
+def test_a_refused_origin_costs_its_visitor_no_ticket(stack: MemoryStack) -> None:
+    ticket = ticket_of(stack)
+    assert connect("https://evil.org", ticket) == 403
+    assert connect("https://example.org", ticket) == 200
+
+
+def test_a_star_lets_every_origin_in(services: Services, stack: MemoryStack) -> None:
+    object.__setattr__(services.settings, "allowed_origins", frozenset({"*"}))
+    assert connect("https://anywhere.example") == 200
+    assert stack.connections.get("c1") is not None
+
+
+@pytest.mark.usefixtures("services")
+def test_events_without_headers_and_query_come_from_no_browser() -> None:
+    event = {"requestContext": {"connectionId": "c1"}, "headers": None, "queryStringParameters": None}
+    assert lambda_handler(event, Context()) == {"statusCode": 200}

@@ -1,0 +1,92 @@
+"""Route ``$default``: the replies are the body, and what does not fit one message is posted."""
+
+import json
+from typing import Any
+
+import pytest
+
+from functions.ws_message.handler import lambda_handler
+from shared.errors import UnavailableError
+from tests.unit.functions.conftest import Context
+from tests.unit.stack import MemoryStack
+
+ROOM = "room:a"
+HISTORY = {"type": "history", "channel": ROOM}
+pytestmark = pytest.mark.usefixtures("services")
+
+
+def send(frame: Any, connection_id: str = "c") -> Any:
+    """Return the answer's body, read."""
+    body = frame if isinstance(frame, str | None) else json.dumps(frame)
+    answer = lambda_handler({"requestContext": {"connectionId": connection_id}, "body": body}, Context())
+    assert answer.keys() == {"statusCode", "body"}
+    assert answer["statusCode"] == 200
+    assert len(answer["body"].encode()) <= 32_000
+    return json.loads(answer["body"])
+
+
+@pytest.fixture
+def full(stack: MemoryStack) -> MemoryStack:
+    """A room whose history fills a message."""
+    stack.connect("c", "ann")
+    for _ in range(2):
+        stack.ask("c", {"type": "publish", "channel": ROOM, "name": "n", "data": "x" * 14_000})
+    stack.drain()
+    return stack
+
+
+def test_a_frame_is_answered_with_one_and_a_batch_with_a_batch(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    assert send({"type": "ping", "id": 1}) == {"type": "pong", "id": 1}
+    assert send([{"type": "ping", "id": 1}, {"type": "ping", "id": 2}]) == [
+        {"type": "pong", "id": 1},
+        {"type": "pong", "id": 2},
+    ]
+
+
+def test_a_conversation(stack: MemoryStack) -> None:
+    send_hello = {"type": "hello", "id": 1, "protocol": 1, "token": stack.token("ann")}
+    stack.connect("c")
+    assert send(send_hello)["result"]["user_id"] == "ann"
+    assert (
+        send({"type": "publish", "id": 2, "channel": ROOM, "name": "n", "data": "ü"})["result"]["status"] == "accepted"
+    )
+    stack.drain()
+    (stored,) = send(HISTORY | {"id": 3})["result"]["publications"]
+    assert stored["data"] == "ü"
+
+
+@pytest.mark.parametrize("body", ["", None, "no json", "[]", "5"])
+def test_what_is_no_frame_is_answered_too(stack: MemoryStack, body: str | None) -> None:
+    stack.connect("c", "ann")
+    reply = send(body)
+    assert (reply["id"], reply["error"]["name"]) == (None, "bad_frame")
+
+
+def test_a_frame_has_32000_bytes(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    assert send({"type": "ping", "pad": "x" * 32_000})["error"]["name"] == "too_large"
+
+
+def test_a_connection_that_nobody_knows_is_told_so() -> None:
+    assert send({"type": "ping", "id": 7}, "unknown")["error"]["name"] == "unauthenticated"
+
+
+def test_replies_over_32000_bytes_are_split_and_posted_to_who_asked(full: MemoryStack) -> None:
+    full.connect("other", "bob")
+    returned = send([HISTORY | {"id": number} for number in range(4)])
+    posted = [json.loads(message) for message in full.transport.inboxes["c"]]
+    assert all(len(message) <= 32_000 for message in full.transport.inboxes["c"])
+    assert [reply["id"] for reply in (returned, *posted)] == [0, 1, 2, 3]
+    assert full.transport.inboxes["other"] == []
+
+
+def test_who_has_gone_meanwhile_waits_for_no_answer(full: MemoryStack) -> None:
+    del full.transport.inboxes["c"]
+    assert send([HISTORY | {"id": number} for number in range(2)])["id"] == 0
+
+
+def test_a_reply_that_could_not_be_posted_fails_so_that_the_client_asks_again(full: MemoryStack) -> None:
+    full.transport.failures = {"c": UnavailableError()}
+    with pytest.raises(UnavailableError):
+        send([HISTORY | {"id": number} for number in range(2)])
