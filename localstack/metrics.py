@@ -41,6 +41,10 @@ class ServedMetrics:
         """See :class:`shared.ports.Metrics`."""
         self._add(name, value, "Milliseconds")
 
+    def level(self, name: str, value: float) -> None:
+        """See :class:`shared.ports.Metrics`."""
+        self._add(name, value, "None")
+
     def take(self) -> list[dict[str, Any]]:
         """Return the data of PutMetricData that have come since the last time."""
         with self._lock:

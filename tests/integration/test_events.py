@@ -19,7 +19,7 @@ from tests.integration.conftest import Connect
 
 def put_event(stack: LocalStack, detail: dict[str, Any]) -> str:
     """Ask for a publication on Tidewire's bus; return the event's id."""
-    entry = {
+    entry: Any = {
         "EventBusName": stack.outputs[OUTPUT_EVENT_BUS_NAME],
         "Source": "billing",
         "DetailType": DETAIL_PUBLISH,

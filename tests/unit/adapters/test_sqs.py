@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -11,7 +12,15 @@ from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.sqs import SqsDeadlineQueue, SqsDeliveryQueue, SqsLaneQueue, delivery, lane_record, sqs_text
+from shared.adapters.sqs import (
+    SqsDeadlineQueue,
+    SqsDeliveryQueue,
+    SqsLaneQueue,
+    SqsLaneRecords,
+    delivery,
+    lane_record,
+    sqs_text,
+)
 from shared.domain.publication import Publication
 from shared.errors import UnavailableError
 from shared.ports import Delivery, Lane
@@ -38,11 +47,24 @@ class RecordingSqs:
     def send_message(self, **request: Any) -> None:
         self.sent.append(request)
 
+    def send_message_batch(self, **request: Any) -> dict[str, Any]:
+        self.sent.append(request)
+        return {}
+
+    def change_message_visibility_batch(self, **request: Any) -> None:
+        self.sent.append(request)
+
 
 def handed_out(request: dict[str, Any], *, count: int = 1) -> dict[str, Any]:
     """Return the message as a Lambda event has it."""
-    attributes = {"ApproximateReceiveCount": str(count)}
-    return {"messageId": "r1", "body": request["MessageBody"], "attributes": attributes}
+    ids = {name: request.get(name, "") for name in ("MessageGroupId", "MessageDeduplicationId")}
+    return {
+        "messageId": "r1",
+        "receiptHandle": "handle",
+        "body": request["MessageBody"],
+        "attributes": {"ApproximateReceiveCount": str(count), **ids},
+        "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:normal",
+    }
 
 
 def sent(item: Publication, channel: str = "room:a", *, retry: bool = False) -> dict[str, Any]:
@@ -67,13 +89,29 @@ class TestLanes:
     @given(item=st.builds(publication, texts, user_id=texts), data=values, retry=st.booleans())
     def test_a_publication_comes_out_as_it_went_in(self, item: Publication, data: Any, retry: bool) -> None:
         object.__setattr__(item, "data", data)
-        record = lane_record(handed_out(sent(item, retry=retry)))
+        record = lane_record(handed_out(sent(item, retry=retry)), URLS)
         assert (record.record_id, record.channel, record.publication) == ("r1", "room:a", item)
         assert record.uncertain is retry
 
     @pytest.mark.parametrize("count", [2, 11])
     def test_what_was_handed_out_before_is_uncertain(self, count: int) -> None:
-        assert lane_record(handed_out(sent(publication()), count=count)).uncertain
+        assert lane_record(handed_out(sent(publication()), count=count), URLS).uncertain
+
+    @pytest.mark.parametrize("body", ["", "no JSON", "5", "[]", "{}", '{"channel": "room:a", "publication": {"i": 1}}'])
+    def test_what_is_no_publication_is_a_record_without_one(self, body: str) -> None:
+        record = lane_record(handed_out({"MessageBody": body}), URLS)
+        assert (record.publication, record.channel, record.raw[0], record.lane) == (None, "", body, "normal")
+
+    def test_records_are_postponed_and_buried_in_their_own_lanes(self) -> None:
+        client: Any = RecordingSqs()
+        records = SqsLaneRecords(client, URLS, {lane: f"{url}-dead" for lane, url in URLS.items()})
+        record = lane_record(handed_out(sent(publication())), URLS)
+        records.postpone([record, replace(record, receipt="other"), replace(record, lane="low")], delay_s=4)
+        records.bury(record)
+        normal, low, dead = client.sent
+        assert (normal["QueueUrl"], low["QueueUrl"]) == (URLS["normal"], URLS["low"])
+        assert [(e["ReceiptHandle"], e["VisibilityTimeout"]) for e in normal["Entries"]] == [("handle", 4), ("other", 4)]
+        assert dead == sent(publication()) | {"QueueUrl": f"{URLS['normal']}-dead"}
 
     def test_each_lane_has_its_queue(self) -> None:
         client: Any = RecordingSqs()
@@ -102,10 +140,38 @@ class TestLanes:
 def test_a_delivery_comes_out_as_it_went_in() -> None:
     client: Any = RecordingSqs()
     wanted = Delivery("room:a", [{"type": "event", "data": "\uffff"}], ["c1", "c2"], 3)
-    SqsDeliveryQueue(client, "http://sqs/deliveries").send(wanted, delay_s=4)
+    SqsDeliveryQueue(client, "http://sqs/deliveries").send([wanted], delay_s=4)
     (request,) = client.sent
-    assert delivery(handed_out(request)) == wanted
-    assert (request["QueueUrl"], request["DelaySeconds"]) == ("http://sqs/deliveries", 4)
+    (entry,) = request["Entries"]
+    assert delivery(handed_out(entry)) == wanted
+    assert (request["QueueUrl"], entry["DelaySeconds"]) == ("http://sqs/deliveries", 4)
+
+
+def test_deliveries_go_in_batches_that_sqs_takes() -> None:
+    client: Any = RecordingSqs()
+    large = Delivery("room:a", [{"data": "x" * 180_000}], None, 0, shard=1)
+    SqsDeliveryQueue(client, "http://sqs/deliveries").send([large] * 12, delay_s=0)
+    sizes = [sum(len(entry["MessageBody"]) for entry in request["Entries"]) for request in client.sent]
+    assert [len(request["Entries"]) for request in client.sent] == [5, 5, 2]
+    assert max(sizes) <= 2**20
+    assert delivery(handed_out(client.sent[0]["Entries"][0])) == large
+
+
+def test_deliveries_that_are_handed_back_are_sent_again() -> None:
+    class Busy(RecordingSqs):
+        def send_message_batch(self, **request: Any) -> dict[str, Any]:
+            super().send_message_batch(**request)
+            return {"Failed": [{"Id": "1"}]} if len(self.sent) < self.until else {}
+
+        until = 3
+
+    client: Any = Busy()
+    queue = SqsDeliveryQueue(client, "http://sqs/deliveries")
+    queue.send([Delivery("room:a", [], [str(n)], 1) for n in range(3)], delay_s=0)
+    assert [[entry["Id"] for entry in request["Entries"]] for request in client.sent] == [["0", "1", "2"], ["1"], ["1"]]
+    client.until = 1000
+    with pytest.raises(UnavailableError):
+        queue.send([Delivery("room:a", [], ["a"], 1), Delivery("room:a", [], ["b"], 1)], delay_s=0)
 
 
 def test_a_deadline_names_its_connection() -> None:
@@ -116,17 +182,23 @@ def test_a_deadline_names_its_connection() -> None:
 
 
 @pytest.mark.parametrize(
-    "send",
+    ("operation", "send"),
     [
-        lambda client: SqsLaneQueue(client, URLS).send("low", "room:a", publication(), retry=False),
-        lambda client: SqsDeliveryQueue(client, "http://sqs/d").send(Delivery("room:a", [], [], 1), delay_s=1),
-        lambda client: SqsDeadlineQueue(client, "http://sqs/d").send("c", delay_s=1),
+        (
+            "send_message",
+            lambda client: SqsLaneQueue(client, URLS).send("low", "room:a", publication(), retry=False),
+        ),
+        (
+            "send_message_batch",
+            lambda client: SqsDeliveryQueue(client, "http://sqs/d").send([Delivery("room:a", [], [], 1)], delay_s=1),
+        ),
+        ("send_message", lambda client: SqsDeadlineQueue(client, "http://sqs/d").send("c", delay_s=1)),
     ],
     ids=["lane", "delivery", "deadline"],
 )
-def test_a_throttle_is_told_as_unavailable(send: Callable[[Any], None]) -> None:
+def test_a_throttle_is_told_as_unavailable(operation: str, send: Callable[[Any], None]) -> None:
     client = boto3.client("sqs", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
     with Stubber(client) as stub:
-        stub.add_client_error("send_message", "RequestThrottled", http_status_code=403)
+        stub.add_client_error(operation, "RequestThrottled", http_status_code=403)
         with pytest.raises(UnavailableError):
             send(client)

@@ -1,11 +1,13 @@
 """The handlers' services over the memory adapters: whatever would call AWS is set, all else is wired as in Lambda."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shared import bootstrap
+from shared.adapters import telemetry
 from shared.adapters.memory import MemoryApiKeyStore
 from shared.bootstrap import Services
 from shared.settings import Settings
@@ -16,6 +18,7 @@ ENVIRONMENT = {
     "ALLOWED_ORIGINS": "https://chat.example.org,https://example.org",
     "WEBSOCKET_URL": "wss://example.org/v1/ws",
     "HTTP_URL": "https://example.org",
+    "LANE_NORMAL_URL": "https://sqs.us-east-1.amazonaws.com/000000000000/normal",
 }
 
 
@@ -30,6 +33,10 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     services.fan_out = stack.fan_out
     services.publishing = stack.publishing
     services.sessions = stack.sessions
+    services.limits = stack.limits
+    services.reading = stack.reading
+    services.receipts = stack.receipts
+    services.publish_worker = replace(stack.worker, on_failure=telemetry.channel_failure)
     return services
 
 
@@ -51,6 +58,21 @@ def services(stack: MemoryStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Se
     bootstrap.services.cache_clear()
     yield over_memory(bootstrap.services(), stack)
     bootstrap.services.cache_clear()
+
+
+def lane_event(record_id: str, body: str, *, count: int = 1) -> dict[str, Any]:
+    """Return a record of the lane ``normal`` as Lambda is handed it."""
+    return {
+        "messageId": record_id,
+        "receiptHandle": f"handle-{record_id}",
+        "body": body,
+        "attributes": {
+            "ApproximateReceiveCount": str(count),
+            "MessageGroupId": "group",
+            "MessageDeduplicationId": record_id,
+        },
+        "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:normal",
+    }
 
 
 class Context:

@@ -9,7 +9,7 @@ from shared.adapters.sqs import sqs_text
 from shared.domain.segment import Segment
 from shared.errors import UnavailableError
 from tests.unit.conftest import Log
-from tests.unit.functions.conftest import Context
+from tests.unit.functions.conftest import Context, lane_event
 from tests.unit.stack import MemoryStack, publication
 
 pytestmark = pytest.mark.usefixtures("services")
@@ -18,8 +18,7 @@ pytestmark = pytest.mark.usefixtures("services")
 def record(record_id: str, channel: str, *, message_id: str | None = None, count: int = 1) -> dict[str, Any]:
     """Return what SqsLaneQueue sends, as Lambda is handed it."""
     body = {"channel": channel, "publication": publication(message_id or record_id).to_record()}
-    attributes = {"ApproximateReceiveCount": str(count), "MessageGroupId": channel}
-    return {"messageId": record_id, "body": sqs_text(body), "attributes": attributes}
+    return lane_event(record_id, sqs_text(body), count=count)
 
 
 def work(*records: dict[str, Any]) -> list[str]:
@@ -59,8 +58,8 @@ def test_a_record_that_is_handed_out_again_is_stored_once(stack: MemoryStack) ->
     assert [frame["offset"] for item in stack.bus.broadcasts for frame in item.frames] == [1, 1]
 
 
-def test_a_record_that_nobody_can_read_fails_the_batch(stack: MemoryStack) -> None:
-    """Whose order it would break can't be known; the queue hands the batch out again, and then to its dead letters."""
-    with pytest.raises(ValueError, match="Expecting value"):
-        work(record("r1", "room:a"), record("r2", "room:a") | {"body": "no json"})
-    assert stack.bus.broadcasts == []
+def test_a_record_that_nobody_can_read_goes_back_alone_and_is_buried_in_the_end(stack: MemoryStack) -> None:
+    for count, goes_back in ((1, ["r2"]), (2, ["r2"]), (3, [])):
+        assert work(lane_event("r2", "no json", count=count), record(f"m{count}", "room:a")) == goes_back
+    assert [item.record_id for item in stack.records.buried] == ["r2"]
+    assert [frame["offset"] for item in stack.bus.broadcasts for frame in item.frames] == [1, 2, 3]

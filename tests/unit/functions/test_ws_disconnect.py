@@ -18,11 +18,11 @@ def test_the_connection_leaves_every_channel_and_its_session_stays(stack: Memory
     for _ in range(2):  # API Gateway may call twice
         assert lambda_handler(EVENT, Context()) == {"statusCode": 200}
     assert stack.connections.get("c") is None
-    assert list(stack.connections.subscribers("room:a")) == []
+    assert stack.connections.subscribers("room:a").connection_ids == []
     stack.connect("d")
     hello = {"type": "hello", "protocol": 1, "token": stack.token("ann"), "session_id": connection.session_id}
     assert stack.ask("d", hello)["result"]["session_id"] == connection.session_id
-    assert list(stack.connections.subscribers("room:a")) == ["d"]
+    assert stack.connections.subscribers("room:a").connection_ids == ["d"]
 
 
 @pytest.mark.usefixtures("services")

@@ -69,7 +69,9 @@ def test_a_frame_has_32000_bytes(stack: MemoryStack) -> None:
 
 
 def test_a_connection_that_nobody_knows_is_told_so() -> None:
-    assert send({"type": "ping", "id": 7}, "unknown")["error"]["name"] == "unauthenticated"
+    reply, told = send({"type": "ping", "id": 7}, "unknown")
+    assert reply["error"]["name"] == "unavailable"
+    assert (told["event"], told["code"], told["reconnect"]) == ("disconnect", 3004, True)
 
 
 def test_replies_over_32000_bytes_are_split_and_posted_to_who_asked(full: MemoryStack) -> None:
