@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--publications", type=int, default=50_000, help="with faults on (%(default)s)")
     parser.add_argument("--calm", type=int, default=5_000, help="with faults off (%(default)s)")
     parser.add_argument("--subscribers", type=int, default=20)
-    parser.add_argument("--publishers", type=int, default=8)
+    parser.add_argument("--publishers", type=int, default=6)
     parser.add_argument("--channels", type=int, default=10)
     parser.add_argument("--rate", type=float, default=100, help="publications a second, at most (%(default)s)")
     parser.add_argument("--seed", type=int, default=None, help="that of an earlier run, to have it again")
@@ -37,9 +37,9 @@ def main() -> int:
         calm_rate_per_s=options.rate / 4,
         ahead_max=1_000,
         fault_rate=0.015,
-        kill_every_s=6,
-        cut_every_s=2,
-        worker_records_every_s=2,
+        publications_per_kill=600,
+        publications_per_cut=150,
+        publications_per_worker_records=150,
         drain_s=300,
     )
     _tell(f"seed {seed}: again with --seed {seed}")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,13 +108,23 @@ class Proxy:
     def __init__(self, seed: int) -> None:
         self._chance = Chance(seed)
         self._upstream: tuple[str, int] | None = None
-        self._late: set[asyncio.Task[None]] = set()
+        # The loop itself holds on to neither: what nobody holds is collected, calls and all.
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> int:
         """Listen; return the port."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_HEAD_MAX_BYTES)
-        port: int = server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_HEAD_MAX_BYTES)
+        port: int = self._server.sockets[0].getsockname()[1]
         return port
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._hold(self._serve(reader, writer))
+
+    def _hold(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream = _Upstream()
@@ -174,9 +184,7 @@ class Proxy:
                     await upstream.carry_out(self._upstream, call)
             upstream.close()
 
-        task = asyncio.create_task(work())
-        self._late.add(task)
-        task.add_done_callback(self._late.discard)
+        self._hold(work())
 
     def _control(self, call: Call) -> bytes:
         if call.body:

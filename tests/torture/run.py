@@ -16,7 +16,8 @@ import httpx
 import uvloop
 
 from localstack.stack import LocalStack
-from shared.contract import ENV_LANE_URLS
+from shared.ports import Lane
+from shared.settings import Settings
 from tests.torture.checker import Report, check, read
 from tests.torture.faults import INVOCATIONS, POSTS, EdgeFaults
 from tests.torture.journal import Journal
@@ -54,9 +55,9 @@ class Plan:
     calm_rate_per_s: float
     ahead_max: int
     fault_rate: float
-    kill_every_s: float
-    cut_every_s: float
-    worker_records_every_s: float
+    publications_per_kill: int
+    publications_per_cut: int
+    publications_per_worker_records: int
     drain_s: float
 
 
@@ -165,7 +166,7 @@ class _Run:
                 for number in range(plan.publishers)
             ]
             worker_records = WorkerRecords(
-                self._functions["publish_worker"], channels, journal=journal, watch=watch, seed=plan.seed
+                self._functions["publish_worker"], self._lanes, channels, journal=journal, watch=watch, seed=plan.seed
             )
             begun_s = time.monotonic()
             pace = Pace(watch, rate_per_s, plan.ahead_max)
@@ -177,9 +178,9 @@ class _Run:
                 self._tell(f"{name}: {len(subscribers)} subscribers are there")
                 if faults_on:
                     self._set_faults(plan.fault_rate)
-                    background.append(group.create_task(self._kill_workers()))
-                    background.append(group.create_task(self._cut_sockets([*subscribers, *publishers])))
-                    records = group.create_task(worker_records.run(plan.worker_records_every_s))
+                    background.append(group.create_task(self._kill_workers(watch)))
+                    background.append(group.create_task(self._cut_sockets(watch, [*subscribers, *publishers])))
+                    records = group.create_task(worker_records.run(plan.publications_per_worker_records))
                 shares_of_all = [len(range(number, count, len(publishers))) for number in range(len(publishers))]
                 await asyncio.wait(
                     [
@@ -221,17 +222,17 @@ class _Run:
         token: str = answer.raise_for_status().json()["token"]
         return token
 
-    async def _kill_workers(self) -> None:
+    async def _kill_workers(self, watch: Watch) -> None:
         while True:
-            await asyncio.sleep(self._dice.uniform(0, 2 * self._plan.kill_every_s))
+            await watch.settled_more(self._dice.randint(1, 2 * self._plan.publications_per_kill))
             pids = await asyncio.to_thread(self._stack.emulator.worker_pids)
             with suppress(ProcessLookupError):  # it has just ended by itself
                 os.kill(self._dice.choice(pids), signal.SIGKILL)
                 self._kills += 1
 
-    async def _cut_sockets(self, clients: Sequence[Subscriber | Publisher]) -> None:
+    async def _cut_sockets(self, watch: Watch, clients: Sequence[Subscriber | Publisher]) -> None:
         while True:
-            await asyncio.sleep(self._dice.uniform(0, 2 * self._plan.cut_every_s))
+            await watch.settled_more(self._dice.randint(1, 2 * self._plan.publications_per_cut))
             half_open = self._dice.random() < _HALF_OPEN_SHARE
             self._cuts += self._dice.choice(clients).cut(half_open=half_open)
 
@@ -246,13 +247,13 @@ class _Run:
             await asyncio.sleep(0.5)  # neither SQS nor the log tells when it changes
         return False
 
-    def _lane_urls(self) -> list[str]:
+    def _lane_urls(self) -> dict[Lane, str]:
         client = boto3.client("lambda")
-        variables = client.get_function_configuration(FunctionName=self._functions["ws_message"])["Environment"]
-        return [variables["Variables"][name] for name in ENV_LANE_URLS.values()]
+        configuration = client.get_function_configuration(FunctionName=self._functions["ws_message"])
+        return dict(Settings.from_env(configuration["Environment"]["Variables"]).lane_urls)
 
     def _waiting_in_lanes(self) -> int:
-        return sum(_waiting(url) for url in self._lanes)
+        return sum(_waiting(url) for url in self._lanes.values())
 
     def _dead_letters(self) -> int:
         urls = boto3.client("sqs").list_queues().get("QueueUrls", [])

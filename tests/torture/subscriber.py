@@ -163,6 +163,8 @@ class Subscriber:
             if "offset" in frame:
                 self._pushed.add((frame["channel"], frame["epoch"], frame["offset"]))
             self._act(self._receiver.event(frame, _now_ms()))
+        elif frame["type"] == "system" and frame["event"] == "lagged":
+            self._act(self._receiver.behind({frame["channel"]: frame["position"]}, _now_ms()))
         elif frame["type"] == "system" and frame["event"] == "disconnect" and self._wire is not None:
             self._wire.cut()
 

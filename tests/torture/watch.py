@@ -1,5 +1,8 @@
 """What the run itself sees of publications: how many are under way, and which can be repeated. Not for the checker."""
 
+import asyncio
+import heapq
+import itertools
 from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any, Final
@@ -18,6 +21,7 @@ class Watch:
 
     Attributes:
         under_way: Acknowledged, and handed to nobody yet.
+        settled: How many were acknowledged or given up.
         ends: The furthest offset that was handed to anybody, by channel.
         recent: Publications that were handed to somebody, the latest last.
     """
@@ -31,11 +35,23 @@ class Watch:
         self.settled = 0
         self._seen: set[Message] = set()
         self._held_back: dict[str, deque[Event]] = {}
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._numbers = itertools.count()
+
+    async def settled_more(self, count: int) -> None:
+        """Return when so many more are settled: what goes wrong keeps pace with what goes on, however slow that is."""
+        future = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (self.settled + count, next(self._numbers), future))
+        await future
 
     def was_settled(self, channel: str, user: str, message_id: str, *, acknowledged: bool) -> None:
         """A publisher has got its answer, or has given up."""
         self.settled += 1
         self.acknowledged += acknowledged
+        while self._waiting and self._waiting[0][0] <= self.settled:
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
+                future.set_result(None)
         if acknowledged and (channel, user, message_id) not in self._seen:
             self.under_way.add((channel, user, message_id))
 

@@ -9,8 +9,7 @@ import json
 import random
 import time
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import boto3
@@ -43,13 +42,14 @@ class _Sent:
         return {}
 
 
-def lane_record(channel: str, publication: Publication, lane: Lane, *, received: int) -> Record:
+def lane_record(
+    channel: str, publication: Publication, lane: Lane, urls: Mapping[Lane, str], *, received: int
+) -> Record:
     """Return the record of a publication as the worker gets it from its lane.
 
     Source: docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
     """
     sent = _Sent()
-    urls = {name: f"https://sqs/{name}" for name in _LANES}
     SqsLaneQueue(sent, urls).send(lane, channel, publication, retry=False)  # type: ignore[arg-type]  # all that it calls
     [message] = sent.messages
     return {
@@ -64,7 +64,7 @@ def lane_record(channel: str, publication: Publication, lane: Lane, *, received:
         },
         "messageAttributes": {},
         "eventSource": "aws:sqs",
-        "eventSourceARN": f"arn:aws:sqs:us-east-1:000000000000:{lane}.fifo",
+        "eventSourceARN": f"arn:aws:sqs:us-east-1:000000000000:{urls[lane].rpartition('/')[2]}",
         "awsRegion": "us-east-1",
     }
 
@@ -85,9 +85,19 @@ class WorkerRecords:
         again: Records of publications that were stored before.
     """
 
-    def __init__(self, function: str, channels: Sequence[str], *, journal: Journal, watch: Watch, seed: int) -> None:
+    def __init__(
+        self,
+        function: str,
+        lanes: Mapping[Lane, str],
+        channels: Sequence[str],
+        *,
+        journal: Journal,
+        watch: Watch,
+        seed: int,
+    ) -> None:
         self.invocations = self.again = self.published = 0
-        self._function, self._channels, self._journal, self._watch = function, channels, journal, watch
+        self._function, self._lanes, self._channels = function, lanes, channels
+        self._journal, self._watch = journal, watch
         self._dice = random.Random(f"{seed} worker records")
         config = Config(read_timeout=30, retries={"total_max_attempts": 1})
         self._client = boto3.client("lambda", config=config)
@@ -97,14 +107,16 @@ class WorkerRecords:
         """Begin nothing new: :meth:`run` returns when all is written down."""
         self._stopping.set()
 
-    async def run(self, pause_s: float) -> None:
-        """Go on until stopped."""
+    async def run(self, publications_each: int) -> None:
+        """Go on until stopped: once for so many publications."""
         number = 0
-        while not self._stopping.is_set():
+        stopping = asyncio.create_task(self._stopping.wait())
+        while not stopping.done():
             await self.repeat_old()
             number = await self.publish_twice(number)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), self._dice.uniform(0, 2 * pause_s))
+            pause = asyncio.create_task(self._watch.settled_more(self._dice.randint(1, 2 * publications_each)))
+            await asyncio.wait([stopping, pause], return_when=asyncio.FIRST_COMPLETED)
+            pause.cancel()
 
     async def repeat_old(self) -> None:
         """Hand the worker publications that are stored: up to three groups, some records doubled, by one lane."""
@@ -114,7 +126,9 @@ class WorkerRecords:
         chosen = self._dice.sample(old, min(len(old), self._dice.randint(1, 8)))
         groups: dict[str, list[Record]] = {}
         for event in sorted(chosen, key=lambda event: int(event["offset"])):
-            record = lane_record(event["channel"], _publication(event), lane, received=self._dice.randint(1, 3))
+            record = lane_record(
+                event["channel"], _publication(event), lane, self._lanes, received=self._dice.randint(1, 3)
+            )
             groups.setdefault(event["channel"], []).extend([record] * self._dice.randint(1, 2))
         records = mixed(list(groups.values()), self._dice)[:_BATCH_MAX]
         if records:
@@ -129,14 +143,16 @@ class WorkerRecords:
             Publication(f"{number + index}", "said", None, USER, None, lane, sent_at_ms)
             for index in range(self._dice.randint(1, 6))
         ]
-        first = [lane_record(channel, publication, lane, received=1) for publication in publications]
-        again = [lane_record(channel, publication, lane, received=2) for publication in publications]
+        first, again = (
+            [lane_record(channel, publication, lane, self._lanes, received=received) for publication in publications]
+            for received in (1, 2)
+        )
         some = self._dice.randint(1, len(first))
         await asyncio.gather(self._invoke(first[:some]), self._after(self._dice.uniform(0, 0.1), again))
-        failed = {record["messageId"] for record in again}
+        failed = await self._invoke(again)
         while failed and _now_ms() - sent_at_ms < _GIVE_UP_S * 1000:
             # The queue keeps what failed and what stands behind it, and hands it out again.
-            failed = await self._invoke([record for record in again if record["messageId"] in failed])
+            failed = await self._after(1, [record for record in again if record["messageId"] in failed])
         for publication, record in zip(publications, again, strict=True):
             self._write(channel, publication, sent_at_ms, acknowledged=record["messageId"] not in failed)
         self.published += len(publications)
