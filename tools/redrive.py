@@ -7,7 +7,7 @@ running this twice does no harm. Records that can't be read are left where they 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import boto3
@@ -66,7 +66,7 @@ def stack_outputs(cloudformation: Any, stage: str) -> Mapping[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
-def main(arguments: Sequence[str], tell: Callable[[str], object] = sys.stdout.write) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Redrive the lanes that are named, or all; return the exit code: 1 if something was left."""
     parser = argparse.ArgumentParser(prog="python -m tools.redrive", description=__doc__)
     parser.add_argument("--stage", required=True)
@@ -78,7 +78,8 @@ def main(arguments: Sequence[str], tell: Callable[[str], object] = sys.stdout.wr
     for lane in options.lane or LANES:
         done, unreadable = redrive(sqs, outputs[OUTPUT_DEAD_LETTER_URLS[lane]], outputs[OUTPUT_LANE_URLS[lane]])
         left += unreadable
-        tell(f"{lane}: {done} put back" + (f", {unreadable} can't be read and were left" if unreadable else "") + "\n")
+        rest = f", {unreadable} can't be read and were left" if unreadable else ""
+        sys.stdout.write(f"{lane}: {done} put back{rest}\n")
     return 1 if left else 0
 
 

@@ -110,7 +110,10 @@ class TestLanes:
         records.bury(record)
         normal, low, dead = client.sent
         assert (normal["QueueUrl"], low["QueueUrl"]) == (URLS["normal"], URLS["low"])
-        assert [(e["ReceiptHandle"], e["VisibilityTimeout"]) for e in normal["Entries"]] == [("handle", 4), ("other", 4)]
+        assert [(e["ReceiptHandle"], e["VisibilityTimeout"]) for e in normal["Entries"]] == [
+            ("handle", 4),
+            ("other", 4),
+        ]
         assert dead == sent(publication()) | {"QueueUrl": f"{URLS['normal']}-dead"}
 
     def test_each_lane_has_its_queue(self) -> None:
