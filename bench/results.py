@@ -80,7 +80,7 @@ def write(report: Report, folder: Path = FOLDER) -> str:
 
 
 def measured_on() -> dict[str, Any]:
-    """Return date, versions and machine."""
+    """Return date, versions, machine, and how busy it was at the end."""
     emulator = tomllib.loads((ROOT / "localstack" / "emulator" / "pyproject.toml").read_text())
     ministack = next(name for name in emulator["project"]["dependencies"] if name.startswith("ministack=="))
     return {
@@ -90,6 +90,7 @@ def measured_on() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
+        "load average": round(os.getloadavg()[0], 1),  # above the cores, others were at work as well
     }
 
 

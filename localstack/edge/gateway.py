@@ -37,7 +37,7 @@ class Socket(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether neither side has begun to close it."""
+        """Whether the client has been answered, and neither side has begun to close it."""
         ...
 
     @property
@@ -80,18 +80,13 @@ class Handshake:
 
 @dataclass(slots=True)
 class Connection:
-    """One client.
-
-    Attributes:
-        live: ``$connect`` has returned: only from then on it can be posted to.
-    """
+    """One client."""
 
     connection_id: str
     handshake: Handshake
     socket: Socket
     connected_at_ms: int
     last_active_at_ms: int
-    live: bool = False
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
 
@@ -146,8 +141,7 @@ class Gateway:
         return 101, protocol, connection
 
     def opened(self, connection: Connection) -> None:
-        """The client has been answered: from now on it can be posted to, and time runs."""
-        connection.live = True
+        """The client has been answered: its time runs."""
         loop = asyncio.get_running_loop()
         connection.timers.append(loop.call_later(self.limits.max_age_s, self._end, connection, "max age"))
         connection.timers.append(loop.call_later(self.limits.idle_s, self._end_if_idle, connection))
@@ -204,7 +198,7 @@ class Gateway:
 
     def _live(self, connection_id: str) -> Connection:
         connection = self.connections.get(connection_id)
-        if connection is None or not connection.live or not connection.socket.is_open:
+        if connection is None or not connection.socket.is_open:
             raise GoneError
         return connection
 

@@ -40,7 +40,7 @@ class EdgeWebSocket(asyncio.Protocol):
         self._text = bytearray()  # of a message whose last fragment has not come
         self._closed_here = False
         self._cut_off: asyncio.TimerHandle | None = None
-        self._ended = False
+        self._lost = False
 
     # asyncio's side
 
@@ -66,7 +66,11 @@ class EdgeWebSocket(asyncio.Protocol):
         if self._cut_off is not None:
             self._cut_off.cancel()
         self._core.receive_eof()
-        self._end()
+        self._lost = True
+        if self._connection is not None:
+            # What this side sent, or answered to the client's: the same code then.
+            close = self._core.close_sent or Close(CloseCode.ABNORMAL_CLOSURE, "")
+            self._gateway.closed(self._connection, close.code, close.reason)
 
     def pause_writing(self) -> None:
         """A client that does not read is not read from: what it asks for would fill this process instead."""
@@ -122,8 +126,6 @@ class EdgeWebSocket(asyncio.Protocol):
             elif isinstance(event, Frame) and self._connection is not None:
                 self._frame(self._connection, event)
         self._write()
-        if self._core.eof_sent:
-            self._end()
 
     def _hold(self) -> None:
         """Read nothing until the handshake is answered: a client must not send before, and might send a lot."""
@@ -141,13 +143,13 @@ class EdgeWebSocket(asyncio.Protocol):
             if connection is None:
                 response = self._refusal(status)
             response.headers.update(headers)
-        if not self._ended:
+        if not self._lost:
             self._core.send_response(response)
             self._write()
         if connection is None:
             return
         self._connection = connection
-        if self._ended:  # cut off while $connect ran
+        if self._lost:  # cut off while $connect ran
             self._gateway.closed(connection, CloseCode.ABNORMAL_CLOSURE, "")
         elif self._transport is not None:
             self._gateway.opened(connection)
@@ -191,15 +193,6 @@ class EdgeWebSocket(asyncio.Protocol):
         """Give the client a moment to read what it was sent."""
         if self._cut_off is None and self._transport is not None:
             self._cut_off = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT_S, self._transport.abort)
-
-    def _end(self) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        if self._connection is not None:
-            # What this side sent, or answered to the client's: the same code then.
-            close = self._core.close_sent or Close(CloseCode.ABNORMAL_CLOSURE, "")
-            self._gateway.closed(self._connection, close.code, close.reason)
 
 
 def _aws_headers(items: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

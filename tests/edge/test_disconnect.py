@@ -85,6 +85,15 @@ def test_it_comes_once(edge: RunningEdge) -> None:
     assert len(edge.invoker.of("DISCONNECT")) == 2
 
 
+def test_no_timer_is_left_of_it(edge: RunningEdge) -> None:
+    """They would keep it in memory for two hours."""
+    with edge.connect():
+        (connection,) = edge.gateway.connections.values()
+    edge.invoker.wait("DISCONNECT")
+    assert len(connection.timers) == 2
+    assert all(timer.cancelled() for timer in connection.timers)
+
+
 def test_it_comes_for_everybody_when_the_edge_stops(edge: RunningEdge) -> None:
     with edge.connect(), edge.connect(), RawClient(edge) as client:
         client.ask()
@@ -136,7 +145,7 @@ def test_who_is_being_closed_is_gone_though_it_has_not_answered_yet(edge: Runnin
         assert status_of(edge.connections.post_to_connection, ConnectionId=edge.connection_id(), Data=b"x") == 410
 
 
-def test_a_client_that_leaves_without_reading_is_gone_at_once(edge: RunningEdge) -> None:
+def test_a_client_that_leaves_without_reading_is_gone_all_the_same(edge: RunningEdge) -> None:
     """What it has not read keeps its socket, and must not keep its connection."""
     with RawClient(edge, receive_buffer_bytes=65536) as client:
         client.ask()

@@ -165,18 +165,21 @@ class TestStop:
         edge.stop()
         assert threading.active_count() <= before
 
-    def test_what_functions_are_doing_is_waited_for(self, edge: RunningEdge) -> None:
+    @pytest.mark.parametrize("function", ["message", "disconnect"])
+    def test_what_functions_are_doing_is_waited_for(self, edge: RunningEdge, function: str) -> None:
         done: list[str] = []
 
-        async def slow(_event: Event) -> Any:
-            await asyncio.sleep(0.5)
-            done.append("disconnect")
+        async def slow(event: Event) -> Any:
+            await asyncio.sleep(1)
+            done.append(event["requestContext"]["eventType"])
             return {"statusCode": 200}
 
-        edge.invoker.functions["disconnect"] = slow
-        edge.visit()
+        edge.invoker.functions[function] = slow
+        with edge.connect() as client:
+            client.send("x")
+            edge.invoker.wait("MESSAGE")
         edge.stop()
-        assert done == ["disconnect"]
+        assert done == [function.upper()]
 
     def test_but_not_for_ever(self, edge: RunningEdge) -> None:
         edge.invoker.functions["disconnect"] = lambda _event: asyncio.sleep(3600)

@@ -278,6 +278,12 @@ class TestCallers:
     async def test_a_bad_key_is_not_made_good_by_a_token(self, http: httpx.AsyncClient, ann: dict[str, str]) -> None:
         await self.refused(http, "POST /v1/publish", ann | {"X-API-Key": "billing.wrong"})
 
+    @pytest.mark.parametrize("scheme", ["Basic", "Bearer:", ""])
+    async def test_a_good_token_under_another_scheme_is_none(
+        self, http: httpx.AsyncClient, stack: MemoryStack, scheme: str
+    ) -> None:
+        await self.refused(http, "POST /v1/publish", {"Authorization": f"{scheme} {stack.token('ann')}"})
+
     @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
     async def test_the_scheme_is_read_in_any_case(
         self, http: httpx.AsyncClient, stack: MemoryStack, scheme: str
