@@ -48,7 +48,7 @@ class Events:
 
     def published(self, channel: str) -> list[dict[str, Any]]:
         self.stack.drain()
-        page = self.stack.history.read(channel, None, limit=100, reverse=False)[1]
+        page = self.stack.history.read(channel, None, limit=300, reverse=False)[1]
         return list(page.publications)
 
 
