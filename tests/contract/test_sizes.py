@@ -9,6 +9,7 @@ from moto import mock_aws
 
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.domain.channel import CHANNEL_MAX_LENGTH, is_user_id
+from shared.domain.principal import PUBLIC_CLAIMS_MAX_BYTES
 from shared.domain.publication import Publication
 from shared.domain.segment import RING_SIZE, SEGMENT_MAX_PUBLICATIONS, Ring, Tail
 from shared.protocol.decode import validate
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 ITEM_MAX_BYTES: Final = 400 * 1024  # docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
-SEGMENT_BOUND_BYTES: Final = 260_000
-RECORD_BOUND_BYTES: Final = 25_500
+SEGMENT_BOUND_BYTES: Final = 270_000
+RECORD_BOUND_BYTES: Final = 26_500
 NOW_MS: Final = 1_800_000_000_000
 CHANNEL: Final = "room:".ljust(CHANNEL_MAX_LENGTH, "c")
 
@@ -56,7 +57,18 @@ def largest(character: str) -> Publication:
     }
     request: Any = validate(frame)
     user_id = next(character * count for count in range(128, 0, -1) if is_user_id(character * count))
-    return Publication(request.message_id, request.name, request.data, user_id, "c" * 16, "express", NOW_MS)
+    claims = {"c": character * ((PUBLIC_CLAIMS_MAX_BYTES - len(to_json({"c": ""}))) // encoded_bytes)}
+    return Publication(
+        request.message_id,
+        request.name,
+        request.data,
+        user_id,
+        "c" * 16,
+        "express",
+        NOW_MS,
+        receipt=True,
+        claims=claims,
+    )
 
 
 # One byte each; escaped as \" and as ; four bytes of UTF-8.
