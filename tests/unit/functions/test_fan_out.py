@@ -44,7 +44,7 @@ def test_an_event_that_fails_as_a_whole_is_left_to_lambda(room: MemoryStack) -> 
     def broken(_channel: str, _shard: int = 0, *, at_most: int | None = None) -> Any:
         raise RuntimeError
 
-    room.connections.subscribers = broken  # type: ignore[method-assign]  # a fault that no port knows
+    room.connections.subscribers = broken  # type: ignore[method-assign, assignment]  # a fault that no port knows
     with pytest.raises(RuntimeError):
         from_bus()
 

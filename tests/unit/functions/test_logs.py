@@ -143,7 +143,8 @@ def test_of_failures_their_kind_is_told(speaker: Speaker, stack: MemoryStack, lo
     )
     again = {"messageId": "r", "body": delivery, "attributes": {"ApproximateReceiveCount": "1"}}
     assert (fan_out({"Records": [again]}, Context()) or {})["batchItemFailures"]
-    assert janitor({"Records": [{"messageId": "r", "body": json.dumps({HUSH: HUSH})}]}, Context())["batchItemFailures"]
+    unreadable = {"messageId": "r", "body": json.dumps({HUSH: HUSH})}
+    assert (janitor({"Records": [unreadable]}, Context()) or {})["batchItemFailures"]
 
     assert [line["error"] for line in log.lines()] == ["RuntimeError"] * 4 + ["KeyError"]
     assert_hushed(log, speaker)
