@@ -1,6 +1,10 @@
 """The handlers' services over the memory adapters: whatever would call AWS is set, all else is wired as in Lambda."""
 
-from collections.abc import Iterator
+import asyncio
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -84,3 +88,19 @@ class Context:
 @pytest.fixture
 def context() -> Any:
     return Context()
+
+
+@pytest.fixture
+def http_function(services: Services) -> Iterator[Callable[[Any], Any]]:
+    """The HTTP function, made anew over these services.
+
+    In a thread of its own, since Mangum takes its thread's event loop, or makes one and leaves it open.
+    """
+    assert services is bootstrap.services()
+    name = "functions.http_api.handler"
+    with ThreadPoolExecutor(1) as thread:
+        sys.modules.pop(name, None)
+        handler = thread.submit(importlib.import_module, name).result().lambda_handler
+        yield lambda event: thread.submit(handler, event, Context()).result()
+        thread.submit(lambda: asyncio.get_event_loop().close()).result()
+        sys.modules.pop(name)  # made over services that end here

@@ -1,16 +1,12 @@
 """The HTTP function: API Gateway's events in, its answers out, the same app in between."""
 
 import base64
-import importlib
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-import functions.http_api.handler
-from shared.bootstrap import Services
-from tests.unit.functions.conftest import Context
 from tests.unit.stack import MemoryStack
 
 Call = Callable[..., Any]
@@ -18,13 +14,11 @@ PUBLISH = {"channel": "room:a", "name": "said", "data": "ü"}
 
 
 @pytest.fixture
-def call(services: Services) -> Call:
-    """Invoke the function, made anew over these services; return status, headers and body, read."""
-    handler = importlib.reload(functions.http_api.handler).lambda_handler
-    assert services.settings.stage == "local"
+def call(http_function: Callable[[Any], Any]) -> Call:
+    """Invoke the function; return status, headers and body, read."""
 
     def invoke(method: str, path: str, body: str | None = None, headers: Any = None, **changes: Any) -> Any:
-        answer = handler(event(method, path, body, headers) | changes, Context())
+        answer = http_function(event(method, path, body, headers) | changes)
         text = base64.b64decode(answer["body"]).decode() if answer["isBase64Encoded"] else answer["body"]
         return answer["statusCode"], answer["headers"], json.loads(text)
 

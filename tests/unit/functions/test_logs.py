@@ -1,12 +1,11 @@
 """No line of any logger, at any level, and no metric holds what somebody said or who they are."""
 
-import importlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-import functions.http_api.handler
 from functions.fan_out.handler import lambda_handler as fan_out
 from functions.janitor.handler import lambda_handler as janitor
 from functions.publish_worker.handler import lambda_handler as publish_worker
@@ -32,9 +31,8 @@ PUBLISH = {"type": "publish", "id": HUSH, "channel": f"room:{HUSH}", "name": HUS
 class Speaker:
     """Says things to every function, and knows what must not be told."""
 
-    def __init__(self, stack: MemoryStack, services: Services) -> None:
-        self._stack = stack
-        self._http = importlib.reload(functions.http_api.handler).lambda_handler
+    def __init__(self, stack: MemoryStack, services: Services, http: Callable[[Any], Any]) -> None:
+        self._stack, self._http = stack, http
         services.api_keys.add(KEY, Principal(HUSH, {"*": ["publish"]}, server=True))
         self.token = stack.token(f"ann-{HUSH}")
         self.ticket = stack.sessions.issue_ticket(stack.tokens.verify(self.token))
@@ -56,7 +54,7 @@ class Speaker:
 
     def call(self, body: Any, headers: dict[str, str], path: str = "/v1/publish") -> int:
         text = body if isinstance(body, str) else json.dumps(body)
-        return int(self._http(http_event("POST", path, text, headers), Context())["statusCode"])
+        return int(self._http(http_event("POST", path, text, headers))["statusCode"])
 
     @property
     def bearer(self) -> dict[str, str]:
@@ -64,8 +62,8 @@ class Speaker:
 
 
 @pytest.fixture
-def speaker(stack: MemoryStack, services: Services) -> Speaker:
-    return Speaker(stack, services)
+def speaker(stack: MemoryStack, services: Services, http_function: Callable[[Any], Any]) -> Speaker:
+    return Speaker(stack, services, http_function)
 
 
 def assert_hushed(log: Log, speaker: Speaker) -> None:
