@@ -98,7 +98,7 @@ describe("what the server sends is understood", () => {
     Object.assign(server.stream("room:a"), { epoch: frame["epoch"] ?? "e1" });
     server.last.say([frame, frame]);
     await settled();
-    if (frame["type"] === "system") expect(states).toHaveBeenCalledWith("closed", expect.anything());
+    if (frame["event"] === "disconnect") expect(states).toHaveBeenCalledWith("closed", expect.anything());
     else expect(states).not.toHaveBeenCalled();
     if (frame["ephemeral"]) expect(heard).toEqual([frame, frame]);
     expect(onError).not.toHaveBeenCalled();

@@ -1,12 +1,14 @@
 """What the services send is what the models, and so the published schemas and types, say: no field more or less."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 
 from shared.adapters.memory import MemoryLaneQueue
+from shared.domain.principal import Principal
 from shared.domain.publication import Publication
 from shared.errors import UnavailableError
 from shared.ports import Lane
@@ -21,6 +23,8 @@ RESULTS: dict[str, type[Model]] = {
     "subscribe": server.SubscribeResult,
     "unsubscribe": server.Nothing,
     "publish": server.PublishResult,
+    "send": server.PublishResult,
+    "ack": server.Nothing,
     "history": server.HistoryResult,
     "sync": server.SyncResult,
 }
@@ -115,6 +119,50 @@ def test_events_with_a_place_and_without(stack: MemoryStack) -> None:
     client.ask(PUBLISH | {"ephemeral": True})
     stack.drain()
     assert sorted(event.get("offset", 0) for event in client.pushed()) == [0, 1, 2]
+
+
+def test_receipts_when_it_is_stored_and_when_it_is_read(stack: MemoryStack) -> None:
+    ann, bob = Checked(stack, "a", "ann"), Checked(stack, "b", "bob")
+    send = {"type": "send", "to": {"user_id": "bob"}, "name": "hi", "data": 1, "message_id": "m1", "receipt": True}
+    ann.ask(send)
+    stack.drain()
+    bob.ask({"type": "ack", "channel": "user:bob", "offset": 1})
+    stack.drain()
+    assert [push["status"] for push in ann.pushed()] == ["stored", "read"]
+    assert [push["type"] for push in bob.pushed()] == ["event"]
+
+
+def test_what_is_sent_to_a_connection(stack: MemoryStack) -> None:
+    ann = Checked(stack, "a", "ann")
+    ann.ask({"type": "send", "to": {"connection_id": "a"}, "name": "hi", "data": 1})
+    stack.drain()
+    assert [push["ephemeral"] for push in ann.pushed()] == [True]
+
+
+def test_an_event_with_its_senders_claims(stack: MemoryStack) -> None:
+    stack.processors.append(lambda draft, _context: replace(draft, claims={"name": "Ann"}))
+    client = Checked(stack)
+    client.ask({"type": "subscribe", "channel": ROOM})
+    client.ask(PUBLISH)
+    stack.drain()
+    assert [push["sender"]["claims"] for push in client.pushed()] == [{"name": "Ann"}]
+
+
+def test_a_purge_asks_to_subscribe_again(stack: MemoryStack) -> None:
+    client = Checked(stack)
+    client.ask({"type": "subscribe", "channel": ROOM})
+    client.ask(PUBLISH)
+    stack.purge.purge(Principal("root", {"*": ["admin"]}), ROOM)
+    stack.bus.broadcasts = [item for item in stack.bus.broadcasts if item.frames[0]["type"] == "system"]
+    stack.lanes.sent.clear()
+    stack.drain()
+    assert [push["event"] for push in client.pushed()] == ["resubscribe"]
+
+
+def test_a_connection_that_nobody_knows_is_told_to_come_back(stack: MemoryStack) -> None:
+    reply, push = stack.dispatcher.handle("lost", '{"type":"ping","id":1}', max_bytes=32_000)
+    assert is_all_of(REPLY.validate_python(reply), reply)
+    assert is_all_of(PUSH.validate_python(push), push)
 
 
 def test_the_last_words_to_who_did_not_say_who_they_are(stack: MemoryStack) -> None:
