@@ -1,6 +1,7 @@
 """The bus: every broadcast gets there, in requests that EventBridge takes, or the caller is told."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -9,7 +10,7 @@ from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.eventbridge import EventBridgeBus
+from shared.adapters.eventbridge import EventBridgeBus, broadcast
 from shared.errors import UnavailableError
 from shared.ports import Broadcast
 
@@ -36,14 +37,30 @@ def put(*broadcasts: Broadcast) -> list[list[dict[str, Any]]]:
 
 
 def test_an_entry_says_what_it_is() -> None:
-    ((entry,),) = put(Broadcast("room:a", [{"type": "event", "data": "ü"}]))
-    assert json.loads(entry.pop("Detail")) == {"channel": "room:a", "frames": [{"type": "event", "data": "ü"}]}
+    ((entry,),) = put(Broadcast("room:a", [{"type": "event", "data": "ü", "offset": 1}]))
+    frames = [{"type": "event", "data": "ü", "offset": 1}]
+    assert json.loads(entry.pop("Detail")) == {"channel": "room:a", "frames": frames}
     assert entry == {"EventBusName": "the-bus", "Source": "tidewire", "DetailType": "tidewire.publications"}
 
 
-def test_what_has_been_fanned_out_says_so() -> None:
-    ((entry,),) = put(Broadcast("room:a", [], fanned_out=True))
-    assert json.loads(entry["Detail"])["fanned_out"] is True
+@pytest.mark.parametrize("frame", [{"type": "event", "ephemeral": True}, {"type": "receipt"}, {"type": "system"}])
+def test_what_is_in_no_stream_is_no_publication_to_other_targets(frame: dict[str, Any]) -> None:
+    ((entry,),) = put(Broadcast("room:a", [frame]))
+    assert entry["DetailType"] == "tidewire.pushes"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Broadcast("room:a", [{"type": "event"}], fanned_out=True),
+        Broadcast("user:ann", [{"type": "event"}], connection_id="c1"),
+    ],
+)
+def test_a_detail_says_whether_and_to_whom_it_is_still_to_be_fanned_out(wanted: Broadcast) -> None:
+    ((entry,),) = put(wanted)
+    detail = json.loads(entry["Detail"])
+    assert detail.get("fanned_out", False) is wanted.fanned_out
+    assert broadcast(detail) == replace(wanted, fanned_out=False)
 
 
 def test_nothing_is_not_put() -> None:
