@@ -46,7 +46,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def warm(page_url: str, browser: Browser) -> None:
     """Everything has worked once: functions that start from cold on a busy machine take longer than tests wait."""
     window = await Window.open(browser, page_url)
-    await window.visit("warm-up")
+    await window.visit(f"warm-up-{secrets.token_hex(4)}")
     await window.come_in("Ann")
     await expect(window.page.locator("#state-text")).to_have_text(CONNECTED, timeout=_WARM_UP_MS)
     await window.say("Is this on?")
