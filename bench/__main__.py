@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from bench import flood, latency
-from bench.results import FOLDER, Report, write
+from bench.results import FOLDER, NotMeasuredError, Report, write
 from localstack.deploy import ROOT
 from localstack.stack import LocalStack
 
@@ -17,13 +17,17 @@ BENCHMARKS: Final[Mapping[str, Callable[[LocalStack], Report]]] = {
 
 
 def main(arguments: list[str]) -> int:
-    """Run them; return the exit code: 1 if a bar was not met, 2 if a name is unknown."""
+    """Run them; return the exit code: 1 if a bar was not met or something not measured, 2 if a name is unknown."""
     names = arguments or list(BENCHMARKS)
     if unknown := set(names) - BENCHMARKS.keys():
         print(f"bench: no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
-    with LocalStack(ROOT / ".local" / "bench", tell=lambda line: print(f"  {line}", flush=True)) as stack:
-        reports = [BENCHMARKS[name](stack) for name in names]
+    try:
+        with LocalStack(ROOT / ".local" / "bench", tell=lambda line: print(f"  {line}", flush=True)) as stack:
+            reports = [BENCHMARKS[name](stack) for name in names]
+    except NotMeasuredError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
     for report in reports:
         print(f"\n{write(report)}")
     print(f"written to {FOLDER.relative_to(ROOT)}/")

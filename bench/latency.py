@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from bench.results import Report, Row, percentile
+from bench.results import NotMeasuredError, Report, Row, percentile
 from localstack.stack import LocalStack
 from tests.integration.client import Client, dev_token
 
@@ -51,7 +51,7 @@ async def measure(url: str, way: str, *, samples: int = SAMPLES, rate_per_s: flo
             try:
                 await reader.wait_for(lambda: message_id in {event["message_id"] for event in reader.events(channel)})
             except TimeoutError:
-                raise TimeoutError(f"{way}: {message_id} did not come in time; is the machine busy?") from None
+                raise TimeoutError(f"{way}: {message_id} did not come in time") from None
             return time.perf_counter_ns()
 
         async def publish(number: int) -> float:
@@ -66,11 +66,14 @@ async def measure(url: str, way: str, *, samples: int = SAMPLES, rate_per_s: flo
             await publish(number)
         begun_s = asyncio.get_running_loop().time()
         publishing = []
-        async with asyncio.TaskGroup() as group:
-            for number in range(samples):
-                # By the clock, whatever the one before does: a slow one must not keep the next one waiting.
-                await asyncio.sleep(begun_s + number / rate_per_s - asyncio.get_running_loop().time())
-                publishing.append(group.create_task(publish(WARM_UP + number)))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(samples):
+                    # By the clock, whatever the one before does: a slow one must not keep the next one waiting.
+                    await asyncio.sleep(begun_s + number / rate_per_s - asyncio.get_running_loop().time())
+                    publishing.append(group.create_task(publish(WARM_UP + number)))
+        except ExceptionGroup as failures:
+            raise NotMeasuredError(f"{way}: {failures.exceptions[0]}; is the machine busy?") from failures
     return [task.result() for task in publishing]
 
 

@@ -17,6 +17,10 @@ from localstack.deploy import ROOT
 FOLDER: Final = ROOT / "bench" / "results"
 
 
+class NotMeasuredError(Exception):
+    """A benchmark could not be brought to its end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of figures; every row of a report has the same columns."""
