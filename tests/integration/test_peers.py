@@ -1,15 +1,13 @@
 """Sending to users and connections, receipts, purging, and limits: on the deployed stack."""
 
-import asyncio
 import secrets
 
 import httpx
 import pytest
 
 from localstack.stack import LocalStack
-from shared.services.limits import CONNECTION_RATE
 from tests.integration.checks import eventually
-from tests.integration.client import Client, Frame, RequestError, dev_token
+from tests.integration.client import Client, RequestError, dev_token
 from tests.integration.conftest import Connect
 
 
@@ -111,29 +109,20 @@ async def test_a_purge_begins_the_stream_anew(stack: LocalStack, connect: Connec
     assert published["position"] == {"epoch": again["position"]["epoch"], "offset": 1}
 
 
-async def test_a_flood_is_limited_and_told_when_to_come_back(connect: Connect, channel: str) -> None:
-    ann = await connect("ann")
-    frame = {"type": "publish", "channel": channel, "name": "said", "data": 1, "priority": "low"}
-    # All at once: each function that takes some lets a tenth of the burst of 500 through by itself.
-    replies = await asyncio.gather(*(ann.batch([frame] * 100) for _ in range(20)))
-    refused: list[Frame] = [reply["error"] for batch in replies for reply in batch if "error" in reply]
+async def test_a_flood_is_limited_and_told_when_to_come_back(connect: Connect) -> None:
+    ann, channel = await connect("ann"), f"vote:{secrets.token_hex(6)}"
+    vote = {"type": "publish", "channel": channel, "name": "voted", "data": 1}
+    replies = await ann.batch([vote] * 100)
+    refused = [reply["error"] for reply in replies if "error" in reply]
     assert {error["name"] for error in refused} == {"rate_limited"}
     assert all(error["retry_after_ms"] >= 1 and error["retryable"] for error in refused)
-    wanted = {name: value for name, value in frame.items() if name != "type"}
+    assert 5 <= len(replies) - len(refused) < 50
 
     async def accepted() -> bool:
         try:
-            return bool((await ann.ask("publish", **wanted))["status"] == "accepted")
+            return bool((await ann.ask("publish", channel=channel, name="voted", data=2))["status"] == "accepted")
         except RequestError as again:
             assert again.error["name"] == "rate_limited"
             return False
 
     assert await eventually(accepted)
-
-
-async def test_requests_of_one_connection_are_limited(connect: Connect) -> None:
-    ann = await connect("ann")
-    pings = [{"type": "ping"}] * 100
-    batches = int(CONNECTION_RATE.burst / 100) * 6
-    answers = await asyncio.gather(*(ann.batch(pings) for _ in range(batches)))
-    assert {f["error"]["name"] for batch in answers for f in batch if "error" in f} == {"rate_limited"}
