@@ -54,7 +54,7 @@ def bad_tokens() -> dict[str, str]:
         "empty": "",
         "dots": "..",
         "not ascii": "é.é.é",
-        "deep header": "eyJhIjo" + "W1tb" * 1500 + ".e30.x",
+        "deep header": signed('{"alg":"HS256","a":' + "[" * 1500 + "]" * 1500 + "}", json.dumps(CLAIMS)),
         "deep claims": signed('{"alg":"HS256"}', '{"sub":' + "[" * 1500 + "]" * 1500 + "}"),
     }
 
