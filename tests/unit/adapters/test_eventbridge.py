@@ -67,6 +67,17 @@ def test_nothing_is_not_put() -> None:
     assert put() == []
 
 
+def test_a_request_has_ten_entries_at_most() -> None:
+    requests = put(*(Broadcast("room:a", []) for _ in range(25)))
+    assert [len(entries) for entries in requests] == [10, 10, 5]
+
+
+def test_a_request_is_as_full_as_it_may_be() -> None:
+    sizes = [200_000, 100_000, 100_000, 40_000, 200_000]
+    requests = put(*(Broadcast("room:a", [{"data": "x" * size}]) for size in sizes))
+    assert [len(entries) for entries in requests] == [1, 3, 1]
+
+
 @given(sizes=st.lists(st.sampled_from([0, 20_000, 120_000, 200_000]), max_size=25))
 def test_requests_stay_within_what_is_taken_and_lose_nothing(sizes: list[int]) -> None:
     requests = put(*(Broadcast(f"room:{n}", [{"data": "x" * size}]) for n, size in enumerate(sizes)))
