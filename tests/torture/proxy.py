@@ -12,7 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any, Final, Literal, Self, get_args
 
 import uvloop
 
-Fault = Literal["throttled", "failed", "hung", "slowed", "answer lost", "late"]
+Fault = Literal["throttled", "failed", "timed out", "slowed", "answer lost"]
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
 Service = Literal["dynamodb", "sqs", "events", "secretsmanager"]
 
@@ -45,8 +45,10 @@ _FAILED: Final[Mapping[Service, str]] = {
     "secretsmanager": "InternalServiceError",
 }
 _SLOWED_S: Final = (0.05, 0.5)
-_LATE_S: Final = (0.0, 3.0)  # after the caller has given up
-_SILENTLY_LOST: Final = 0.2  # of lost answers: the caller waits for its timeout; the others are reset at once
+# Of calls that time out, this share is carried out after all, so long after the caller has given up: what a dead writer
+# has sent may still arrive.
+_LATE_SHARE: Final = 0.5
+_LATE_S: Final = (0.0, 3.0)
 _CONTROL: Final = b"/_torture"
 _HEAD_MAX_BYTES: Final = 64 * 1024
 
@@ -72,27 +74,35 @@ class Call:
 
 @dataclass(slots=True)
 class Chance:
-    """Decides what becomes of calls: the n-th call of a service has the same fate whenever the seed is the same."""
+    """Decides what becomes of calls: the n-th call of a service has the same fate whenever the seed is the same.
+
+    Attributes:
+        one_in: Of so many calls of a service, each fault hits one; 0: none hits any, and nothing is counted.
+        faults: Those that there are.
+    """
 
     seed: int
-    rates: Mapping[Fault, float] = field(default_factory=dict)
+    one_in: int = 0
+    faults: Sequence[Fault] = FAULTS
     calls: Counter[str] = field(default_factory=Counter)
     hits: Counter[tuple[str, Fault]] = field(default_factory=Counter)
-    _randoms: dict[str, random.Random] = field(default_factory=dict)
+    _dice: dict[str, random.Random] = field(default_factory=dict)
+    _bags: dict[str, list[Fault | None]] = field(default_factory=dict)
 
     def next(self, service: Service) -> tuple[Fault | None, float]:
         """Return what goes wrong with a service's next call, if anything, and a number from 0 to 1 for its details."""
-        if not self.rates:
+        if not self.one_in:
             return None, 0
-        dice = self._randoms.setdefault(service, random.Random(f"{self.seed} {service}"))
-        thrown, detail = dice.random(), dice.random()
+        dice = self._dice.setdefault(service, random.Random(f"{self.seed} {service}"))
+        bag = self._bags.setdefault(service, [])
+        if not bag:
+            bag += [*self.faults, *[None] * (self.one_in - len(self.faults))]
+            dice.shuffle(bag)
+        fault = bag.pop()
         self.calls[service] += 1
-        for fault, rate in self.rates.items():
-            if thrown < rate:
-                self.hits[service, fault] += 1
-                return fault, detail
-            thrown -= rate
-        return None, detail
+        if fault is not None:
+            self.hits[service, fault] += 1
+        return fault, dice.random()
 
     def to_wire(self) -> dict[str, Any]:
         """Return the counts as JSON."""
@@ -158,33 +168,16 @@ class Proxy:
             writer.write(_throttled(service, call))
         elif fault == "failed":
             writer.write(_answer(500, {"__type": _FAILED[service], "message": "a fault on purpose"}))
-        elif fault == "hung":
+        elif fault == "timed out":
             await reader.read()  # until the caller gives up
-            return False
-        elif fault == "late":
-            await reader.read()
-            self._carry_out_late(call, _between(_LATE_S, detail))
+            if detail < _LATE_SHARE:
+                self._hold(_carry_out_late(self._upstream, call, _between(_LATE_S, detail / _LATE_SHARE)))
             return False
         else:
             await upstream.carry_out(self._upstream, call)
-            if detail < _SILENTLY_LOST:
-                await reader.read()
             writer.transport.abort()
             return False
         return True
-
-    def _carry_out_late(self, call: Call, delay_s: float) -> None:
-        """Carry it out when nobody waits for it any more: what a dead writer has sent may still arrive."""
-
-        async def work() -> None:
-            await asyncio.sleep(delay_s)
-            upstream = _Upstream()
-            with suppress(asyncio.IncompleteReadError, ConnectionError, OSError):
-                if self._upstream is not None:
-                    await upstream.carry_out(self._upstream, call)
-            upstream.close()
-
-        self._hold(work())
 
     def _control(self, call: Call) -> bytes:
         if call.body:
@@ -192,8 +185,8 @@ class Proxy:
             if "upstream" in settings:
                 host, _, port = settings["upstream"].rpartition("/")[2].partition(":")
                 self._upstream = host, int(port)
-            if "rates" in settings:
-                self._chance.rates = settings["rates"]
+            self._chance.one_in = settings.get("one_in", self._chance.one_in)
+            self._chance.faults = settings.get("faults", self._chance.faults)
         return _answer(200, self._chance.to_wire())
 
 
@@ -218,6 +211,14 @@ class _Upstream:
         """Close it; it may not be open."""
         if self._writer is not None:
             self._writer.close()
+
+
+async def _carry_out_late(address: tuple[str, int], call: Call, delay_s: float) -> None:
+    await asyncio.sleep(delay_s)
+    upstream = _Upstream()
+    with suppress(asyncio.IncompleteReadError, ConnectionError, OSError):
+        await upstream.carry_out(address, call)
+    upstream.close()
 
 
 async def _read_call(reader: asyncio.StreamReader) -> Call:
@@ -281,11 +282,11 @@ class ProxyProcess:
         self._process.stdout.close()
 
     def configure(self, **settings: Any) -> None:
-        """Set ``upstream`` (an origin) or ``rates`` (a share of calls per fault; none at all for a clear way)."""
+        """Set ``upstream`` (an origin), ``one_in`` (of so many calls, each fault hits one; 0 for none), ``faults``."""
         self._control(settings)
 
     def counts(self) -> dict[str, Any]:
-        """Return ``calls`` by service, and ``hits`` by service and fault, while there were rates."""
+        """Return ``calls`` by service, and ``hits`` by service and fault, as far as faults were on."""
         return self._control({})
 
     def _control(self, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from shared.domain.publication import Priority
-from tests.torture.journal import Journal
-from tests.torture.watch import Event, Watch
+from tests.torture.watch import Event, Scene, Watch
 from tests.torture.wire import Frame, NotConnectedError, Reply, Wire, error_code
 
 # docs/protocol.md: an id is known for 5 minutes. The last repeat is on its way for a while.
@@ -26,11 +25,15 @@ HELD_BACK: Final = 1_000
 
 @dataclass(slots=True)
 class Pace:
-    """How fast all publishers together go: so many a second, and no further ahead of the subscribers than that."""
+    """How fast all publishers together go: so many a second, and no further ahead of the subscribers than that.
+
+    They begin slowly: workers that are not there yet take a second of processor each to start.
+    """
 
     watch: Watch
     rate_per_s: float
     ahead_max: int
+    warm_after: int
     _next_s: float = field(default_factory=time.monotonic)
 
     async def take(self, count: int) -> None:
@@ -38,7 +41,8 @@ class Pace:
         while len(self.watch.under_way) > self.ahead_max:
             await asyncio.sleep(0.05)  # what happens to publications is an event to nobody here
         now_s = time.monotonic()
-        self._next_s = max(self._next_s, now_s - 1) + count / self.rate_per_s
+        warmth = min(1, max(0.1, self.watch.settled / self.warm_after))
+        self._next_s = max(self._next_s, now_s - 1) + count / (self.rate_per_s * warmth)
         await asyncio.sleep(max(0, self._next_s - now_s))
 
 
@@ -69,15 +73,13 @@ class Outgoing:
 class Publisher:
     """One user, one connection at a time, several batches under way."""
 
-    def __init__(
-        self, user: str, *, url: str, token: str, channels: Sequence[str], journal: Journal, watch: Watch, seed: int
-    ) -> None:
+    def __init__(self, user: str, token: str, channels: Sequence[str], scene: Scene) -> None:
         self.user = user
         self.retries = 0
         self.late_repeats = 0
-        self._url, self._token, self._channels = url, token, channels
-        self._journal, self._watch = journal, watch
-        self._dice = random.Random(f"{seed} {user}")
+        self._token, self._channels = token, channels
+        self._url, self._journal, self._watch = scene.url, scene.journal, scene.watch
+        self._dice = random.Random(f"{scene.seed} {user}")
         self._wire: Wire | None = None
         self._ready = asyncio.Event()
 

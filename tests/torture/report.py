@@ -36,8 +36,8 @@ def table(plan: Plan, outcome: Outcome) -> str:
     row("connections anew", *(phase.reconnects for phase in phases))
     row("recovered whole", *(phase.report.recovered for phase in phases))
     row("too far behind for it", *(phase.report.too_far_behind for phase in phases))
-    row("sockets cut", outcome.faulty.cuts)
-    row("workers killed", outcome.faulty.kills)
+    row("sockets cut", outcome.cuts)
+    row("workers killed", outcome.kills)
     row("... while at work", outcome.interrupted)
     row("workers invoked by hand", outcome.faulty.worker_invocations)
     row("... records stored before", outcome.faulty.records_again)
@@ -78,10 +78,10 @@ def _unmet(plan: Plan, outcome: Outcome) -> Iterator[str]:
     for fault, hits, share in outcome.faults:
         if share < _HIT_MIN:
             yield f"fault {fault} hit {share:.2%} of its calls ({hits}), not {_HIT_MIN:.0%}"
-    if outcome.faulty.kills < plan.publications // _PUBLICATIONS_PER_KILL:
-        yield f"only {outcome.faulty.kills} workers were killed"
-    if outcome.faulty.cuts < plan.publications // _PUBLICATIONS_PER_CUT:
-        yield f"only {outcome.faulty.cuts} sockets were cut"
+    if outcome.kills < plan.publications // _PUBLICATIONS_PER_KILL:
+        yield f"only {outcome.kills} workers were killed"
+    if outcome.cuts < plan.publications // _PUBLICATIONS_PER_CUT:
+        yield f"only {outcome.cuts} sockets were cut"
 
 
 def _acknowledged(report: Report) -> float:

@@ -19,12 +19,13 @@ from localstack.stack import LocalStack
 from shared.ports import Lane
 from shared.settings import Settings
 from tests.torture.checker import Report, check, read
-from tests.torture.faults import INVOCATIONS, POSTS, EdgeFaults
+from tests.torture.faults import EdgeFaults
 from tests.torture.journal import Journal
-from tests.torture.proxy import FAULTS, ProxyProcess, shares
+from tests.torture.proxy import ProxyProcess, shares
 from tests.torture.publisher import Pace, Publisher
 from tests.torture.subscriber import Subscriber
-from tests.torture.watch import Watch
+from tests.torture.warm import warm_up
+from tests.torture.watch import Scene, Watch
 from tests.torture.worker_records import WorkerRecords
 
 _TELL_EVERY_S: Final = 10
@@ -41,7 +42,9 @@ class Plan:
         channels_each: Channels of each subscriber.
         rate_per_s: How fast all publishers together may go.
         ahead_max: How many publications may be acknowledged and seen by nobody before publishers wait.
-        fault_rate: Share of its calls that each fault hits.
+        workers: How many workers the busiest functions have.
+        warm_after: So many publications go well, and ever faster, before faults begin.
+        fault_one_in: Of so many calls, each fault hits one.
     """
 
     seed: int
@@ -54,7 +57,9 @@ class Plan:
     rate_per_s: float
     calm_rate_per_s: float
     ahead_max: int
-    fault_rate: float
+    workers: int
+    warm_after: int
+    fault_one_in: int
     publications_per_kill: int
     publications_per_cut: int
     publications_per_worker_records: int
@@ -68,13 +73,11 @@ class Phase:
     report: Report
     seconds: float
     drained: bool
-    kills: int = 0
-    cuts: int = 0
-    retries: int = 0
-    late_repeats: int = 0
-    reconnects: int = 0
-    worker_invocations: int = 0
-    records_again: int = 0
+    retries: int
+    late_repeats: int
+    reconnects: int
+    worker_invocations: int
+    records_again: int
 
 
 @dataclass(slots=True)
@@ -89,6 +92,8 @@ class Outcome:
 
     faulty: Phase
     calm: Phase
+    kills: int
+    cuts: int
     faults: list[tuple[str, int, float]] = field(default_factory=list)
     interrupted: int = 0
     dead_letters: int = 0
@@ -103,6 +108,9 @@ def torture(plan: Plan, folder: Path, tell: Callable[[str], None]) -> Outcome:
         LocalStack(folder / "stack", faults=edge_faults, functions_endpoint=proxy.endpoint, tell=tell) as stack,
     ):
         proxy.configure(upstream=stack.emulator.endpoint)
+        begun_s = time.monotonic()
+        warm_up(stack.function_names(), plan.workers)
+        tell(f"started workers ({time.monotonic() - begun_s:.1f} s)")
         run = _Run(plan, stack, proxy, edge_faults, folder, tell)
         return uvloop.run(run.execute())
 
@@ -126,9 +134,10 @@ class _Run:
 
     async def execute(self) -> Outcome:
         """Do both phases."""
-        faulty = await self._phase("faulty", self._plan.publications, self._plan.rate_per_s)
-        calm = await self._phase("calm", self._plan.calm, self._plan.calm_rate_per_s)
-        outcome = Outcome(faulty, calm)
+        plan = self._plan
+        faulty = await self._phase("faulty", plan.publications, plan.rate_per_s, faults_on=True)
+        calm = await self._phase("calm", plan.calm, plan.calm_rate_per_s, faults_on=False)
+        outcome = Outcome(faulty, calm, kills=self._kills, cuts=self._cuts)
         outcome.faults += [(f"aws {fault}", hits, share) for fault, hits, share in shares(self._proxy.counts())]
         outcome.faults += self._edge_faults.shares()
         log = self._stack.emulator.log.read_text(errors="replace")
@@ -136,62 +145,36 @@ class _Run:
         outcome.dead_letters = await asyncio.to_thread(self._dead_letters)
         return outcome
 
-    async def _phase(self, name: str, count: int, rate_per_s: float) -> Phase:
-        plan, faults_on = self._plan, name == "faulty"
+    async def _phase(self, name: str, count: int, rate_per_s: float, *, faults_on: bool) -> Phase:
+        plan, watch = self._plan, Watch()
         channels = [f"room:{name}-{number}" for number in range(plan.channels)]
-        watch = Watch()
         with Journal(self._folder / f"{name}.jsonl") as journal:
+            scene = Scene(self._stack.url, journal, watch, plan.seed)
             subscribers = [
-                Subscriber(
-                    f"{name}-sub-{number}",
-                    url=self._stack.url,
-                    token=await self._token(f"{name}-sub-{number}"),
-                    channels=[channels[(number + i) % len(channels)] for i in range(plan.channels_each)],
-                    journal=journal,
-                    watch=watch,
-                    seed=plan.seed,
-                )
-                for number in range(plan.subscribers)
+                Subscriber(user, await self._token(user), _some(channels, number, plan), scene)
+                for number, user in enumerate(f"{name}-sub-{number}" for number in range(plan.subscribers))
             ]
             publishers = [
-                Publisher(
-                    f"{name}-pub-{number}",
-                    url=self._stack.url,
-                    token=await self._token(f"{name}-pub-{number}"),
-                    channels=channels,
-                    journal=journal,
-                    watch=watch,
-                    seed=plan.seed,
-                )
-                for number in range(plan.publishers)
+                Publisher(user, await self._token(user), channels, scene)
+                for user in (f"{name}-pub-{number}" for number in range(plan.publishers))
             ]
-            worker_records = WorkerRecords(
-                self._functions["publish_worker"], self._lanes, channels, journal=journal, watch=watch, seed=plan.seed
-            )
+            records = WorkerRecords(self._functions["publish_worker"], self._lanes, channels, scene)
             begun_s = time.monotonic()
-            pace = Pace(watch, rate_per_s, plan.ahead_max)
+            pace = Pace(watch, rate_per_s, plan.ahead_max, plan.warm_after)
             async with asyncio.TaskGroup() as group:
                 background = [group.create_task(self._tell_regularly(name, watch, subscribers, publishers))]
                 for subscriber in subscribers:  # one after another: functions start cold
                     background.append(group.create_task(subscriber.run()))
                     await subscriber.subscribed.wait()
                 self._tell(f"{name}: {len(subscribers)} subscribers are there")
+                publishing = [
+                    group.create_task(publisher.run(len(range(number, count, len(publishers))), pace))
+                    for number, publisher in enumerate(publishers)
+                ]
                 if faults_on:
-                    self._set_faults(plan.fault_rate)
-                    background.append(group.create_task(self._kill_workers(watch)))
-                    background.append(group.create_task(self._cut_sockets(watch, [*subscribers, *publishers])))
-                    records = group.create_task(worker_records.run(plan.publications_per_worker_records))
-                shares_of_all = [len(range(number, count, len(publishers))) for number in range(len(publishers))]
-                await asyncio.wait(
-                    [
-                        group.create_task(publisher.run(share, pace))
-                        for publisher, share in zip(publishers, shares_of_all, strict=True)
-                    ]
-                )
-                if faults_on:
-                    worker_records.stop()
-                    await records
-                    self._set_faults(0)
+                    await watch.settled_more(plan.warm_after)
+                    await self._trouble(watch, [*subscribers, *publishers], records, publishing)
+                await asyncio.wait(publishing)
                 self._tell(f"{name}: everything is published")
                 drained = await self._drain(subscribers)
                 for task in background:
@@ -202,19 +185,38 @@ class _Run:
             report,
             seconds,
             drained,
-            kills=self._kills,
-            cuts=self._cuts,
             retries=sum(publisher.retries for publisher in publishers),
             late_repeats=sum(publisher.late_repeats for publisher in publishers),
             reconnects=sum(subscriber.reconnects for subscriber in subscribers),
-            worker_invocations=worker_records.invocations,
-            records_again=worker_records.again,
+            worker_invocations=records.invocations,
+            records_again=records.again,
         )
 
-    def _set_faults(self, rate: float) -> None:
-        self._proxy.configure(rates=dict.fromkeys(FAULTS, rate) if rate else {})
-        posts, invocations = dict.fromkeys(POSTS, rate), dict.fromkeys(INVOCATIONS, rate)
-        self._edge_faults.rates = {"post": posts, "invoke": invocations} if rate else {}
+    async def _trouble(
+        self,
+        watch: Watch,
+        clients: Sequence[Subscriber | Publisher],
+        records: WorkerRecords,
+        publishing: Sequence[asyncio.Task[None]],
+    ) -> None:
+        """Let everything go wrong until all is published."""
+        self._set_faults(self._plan.fault_one_in)
+        async with asyncio.TaskGroup() as group:
+            rude = [
+                group.create_task(self._kill_workers(watch)),
+                group.create_task(self._cut_sockets(watch, clients)),
+            ]
+            invoking = group.create_task(records.run(self._plan.publications_per_worker_records))
+            await asyncio.wait(publishing)
+            records.stop()
+            await invoking
+            for task in rude:
+                task.cancel()
+        self._set_faults(0)
+
+    def _set_faults(self, one_in: int) -> None:
+        self._proxy.configure(one_in=one_in)
+        self._edge_faults.one_in = one_in
 
     async def _token(self, user_id: str) -> str:
         async with httpx.AsyncClient(base_url=self._stack.url, timeout=30) as http:
@@ -223,12 +225,19 @@ class _Run:
         return token
 
     async def _kill_workers(self, watch: Watch) -> None:
+        """Kill workers that were there before: one that dies while it starts takes its function's others with it.
+
+        That is the emulator's doing, not AWS's.
+        """
+        known: set[int] = set()
         while True:
+            pids = set(await asyncio.to_thread(self._stack.emulator.worker_pids))
+            if grown := sorted(pids & known):
+                with suppress(ProcessLookupError):  # it has just ended by itself
+                    os.kill(self._dice.choice(grown), signal.SIGKILL)
+                    self._kills += 1
+            known = pids
             await watch.settled_more(self._dice.randint(1, 2 * self._plan.publications_per_kill))
-            pids = await asyncio.to_thread(self._stack.emulator.worker_pids)
-            with suppress(ProcessLookupError):  # it has just ended by itself
-                os.kill(self._dice.choice(pids), signal.SIGKILL)
-                self._kills += 1
 
     async def _cut_sockets(self, watch: Watch, clients: Sequence[Subscriber | Publisher]) -> None:
         while True:
@@ -272,6 +281,10 @@ class _Run:
                 f"{len(watch.under_way)} under way, {watch.handed} handed over; {retries} retries, "
                 f"{reconnects} reconnects, {self._kills} kills, {self._cuts} cuts"
             )
+
+
+def _some(channels: Sequence[str], number: int, plan: Plan) -> list[str]:
+    return [channels[(number + index) % len(channels)] for index in range(plan.channels_each)]
 
 
 def _waiting(url: str) -> int:

@@ -15,8 +15,7 @@ from shared.protocol.receiver import (
     StartOver,
     positions_to_wire,
 )
-from tests.torture.journal import Journal
-from tests.torture.watch import Watch
+from tests.torture.watch import Scene
 from tests.torture.wire import Frame, NotConnectedError, Reply, Wire, error_code
 
 _BACKOFF_S: Final = (0.1, 4.0)
@@ -29,13 +28,11 @@ _SESSION_UNKNOWN: Final = 1011
 class Subscriber:
     """One application: its channels, and what it was handed of them."""
 
-    def __init__(
-        self, name: str, *, url: str, token: str, channels: Sequence[str], journal: Journal, watch: Watch, seed: int
-    ) -> None:
+    def __init__(self, name: str, token: str, channels: Sequence[str], scene: Scene) -> None:
         self.name, self.channels = name, channels
         self.reconnects = 0
-        self._url, self._token, self._journal, self._watch = url, token, journal, watch
-        self._dice = random.Random(f"{seed} {name}")
+        self._url, self._token, self._journal, self._watch = scene.url, token, scene.journal, scene.watch
+        self._dice = random.Random(f"{scene.seed} {name}")
         self._receiver = Receiver()
         self._wire: Wire | None = None
         self._session_id: str | None = None

@@ -5,7 +5,10 @@ import heapq
 import itertools
 from collections import Counter, deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
+
+from tests.torture.journal import Journal
 
 Event = Mapping[str, Any]
 Message = tuple[str, str, str]  # channel, user, message id
@@ -80,3 +83,17 @@ class Watch:
             else:
                 return None
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What all clients of a phase share.
+
+    Attributes:
+        url: Origin of the edge.
+    """
+
+    url: str
+    journal: Journal
+    watch: Watch
+    seed: int

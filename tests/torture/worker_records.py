@@ -19,8 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared.adapters.sqs import SqsLaneQueue
 from shared.domain.publication import Priority, Publication
 from shared.ports import Lane
-from tests.torture.journal import Journal
-from tests.torture.watch import REPEATABLE_S, Event, Watch
+from tests.torture.watch import REPEATABLE_S, Event, Scene
 
 Record = dict[str, Any]
 
@@ -85,20 +84,11 @@ class WorkerRecords:
         again: Records of publications that were stored before.
     """
 
-    def __init__(
-        self,
-        function: str,
-        lanes: Mapping[Lane, str],
-        channels: Sequence[str],
-        *,
-        journal: Journal,
-        watch: Watch,
-        seed: int,
-    ) -> None:
+    def __init__(self, function: str, lanes: Mapping[Lane, str], channels: Sequence[str], scene: Scene) -> None:
         self.invocations = self.again = self.published = 0
         self._function, self._lanes, self._channels = function, lanes, channels
-        self._journal, self._watch = journal, watch
-        self._dice = random.Random(f"{seed} worker records")
+        self._journal, self._watch = scene.journal, scene.watch
+        self._dice = random.Random(f"{scene.seed} worker records")
         config = Config(read_timeout=30, retries={"total_max_attempts": 1})
         self._client = boto3.client("lambda", config=config)
         self._stopping = asyncio.Event()
