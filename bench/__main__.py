@@ -1,5 +1,6 @@
 """``make bench``: every benchmark on one local stack, or those that are named: ``python -m bench latency``."""
 
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -22,12 +23,16 @@ def main(arguments: list[str]) -> int:
     if unknown := set(names) - BENCHMARKS.keys():
         print(f"bench: no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end the stack as Ctrl-C does
     try:
         with LocalStack(ROOT / ".local" / "bench", tell=lambda line: print(f"  {line}", flush=True)) as stack:
             reports = [BENCHMARKS[name](stack) for name in names]
     except NotMeasuredError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nended", flush=True)
+        return 130
     for report in reports:
         print(f"\n{write(report)}")
     print(f"written to {FOLDER.relative_to(ROOT)}/")
