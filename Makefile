@@ -14,16 +14,19 @@ READY := $(STAMPS)/tools $(STAMPS)/python $(STAMPS)/emulator $(STAMPS)/node
 # Some containers set it. Without bytecode, Python compiles aws-cdk-lib anew each time: 5 s a synthesis.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check bench deploy destroy format generate build clean
+.PHONY: run test check bench torture deploy destroy format generate build clean
 .DEFAULT_GOAL := run
 
 run: $(READY) web/dist/index.html
 	@PORT=$(PORT) exec $(BIN)/python -m localstack
 
-# Tests that only need this process run side by side; those on the deployed local stack share one.
+# Tests that only need this process run side by side; those on the deployed local stack share one, but for the one that
+# does its worst to it.
+SHORT_RUN := tests/torture/test_run.py
 test: $(READY) build
-	$(BIN)/pytest -q -n 2 tests/unit tests/contract tests/infra tests/edge tests/perf
+	$(BIN)/pytest -q -n 2 tests/unit tests/contract tests/infra tests/edge tests/perf tests/torture --ignore $(SHORT_RUN)
 	$(BIN)/pytest -q tests/integration tests/e2e
+	$(BIN)/pytest -q $(SHORT_RUN)
 	npm test --silent
 
 check: $(READY)
@@ -44,6 +47,10 @@ generate: $(READY)
 
 bench: $(READY) web/dist/index.html
 	$(BIN)/python -m bench
+
+# Some 20 minutes. TORTURE="--seed 7" has the faults of an earlier run again; --help tells what else there is.
+torture: $(READY)
+	$(BIN)/python -m tests.torture $(TORTURE)
 
 deploy: $(READY)
 	node_modules/.bin/cdk deploy -c stage=$(STAGE) --require-approval never

@@ -1,8 +1,6 @@
 """The emulator's process: MiniStack in its own environment, on a free port, in a process group of its own."""
 
-import hashlib
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -13,15 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from localstack.process_group import ProcessGroup
+from localstack.scratch import Scratch
 
 ENVIRONMENT: Final = Path(__file__).resolve().parent / "emulator" / ".venv"
 REGION: Final = "us-east-1"
 _START_TIMEOUT_S: Final = 30
 _STOP_TIMEOUT_S: Final = 5
-# Each worker unpacks its function, some 700 files, and removes those of the one that died before it: seconds on a busy
-# disk, nothing in memory. Where there is a file system in memory, and as much room as a hundred workers take.
-_MEMORY: Final = Path("/dev/shm")
-_MEMORY_MIN_BYTES: Final = 4_000_000_000
 
 
 class EmulatorError(Exception):
@@ -38,7 +33,7 @@ class MiniStack:
     def __init__(self, folder: Path, *, functions_endpoint: str | None = None) -> None:
         self._functions_endpoint = functions_endpoint
         self.log = folder / "emulator.log"
-        self._scratch = _scratch(folder)
+        self._scratch = Scratch(folder)
         self._running = ProcessGroup()
         self.endpoint = ""
 
@@ -60,8 +55,7 @@ class MiniStack:
         Raises:
             EmulatorError: It does not.
         """
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        self._scratch.mkdir(parents=True)
+        self._scratch.make()
         port = free_port()
         self.endpoint = f"http://127.0.0.1:{port}"
         environment = {
@@ -69,7 +63,7 @@ class MiniStack:
             "GATEWAY_PORT": str(port),
             "BIND_HOST": "127.0.0.1",
             "IOT_MTLS_ENABLED": "0",  # else it listens on every address, port 8883
-            "TMPDIR": str(self._scratch),  # it leaves folders behind; this one is wiped
+            "TMPDIR": str(self._scratch.path),  # it leaves folders behind; this one is wiped
             "LAMBDA_WARM_TTL_SECONDS": "86400",  # it would end idle workers, which the edge counts on (invoker.py)
             "MINISTACK_REGION": REGION,
             "PYTHONDONTWRITEBYTECODE": "",
@@ -78,7 +72,7 @@ class MiniStack:
             environment["AWS_ENDPOINT_URL"] = self._functions_endpoint  # functions inherit it
         with self.log.open("wb") as log:
             self._running.start(
-                [str(ENVIRONMENT / "bin" / "ministack")], cwd=self._scratch, environment=environment, output=log
+                [str(ENVIRONMENT / "bin" / "ministack")], cwd=self._scratch.path, environment=environment, output=log
             )
         self._wait()
 
@@ -86,7 +80,7 @@ class MiniStack:
         """End it and everything it started; return when nothing is left. It can't be started again."""
         # Seen after a deployment that was cut off: it frees its port and stays. And its workers outlive it.
         self._running.end(grace_s=_STOP_TIMEOUT_S)
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.remove()
 
     def worker_pids(self) -> list[int]:
         """Return the processes in which functions run now."""
@@ -103,16 +97,6 @@ class MiniStack:
             else:
                 return
         raise EmulatorError(f"the emulator did not start; what it said is in {self.log}")
-
-
-def _scratch(folder: Path) -> Path:
-    """Return where the emulator's scratch is to lie: the same place for the same folder, so that nothing is left."""
-    if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK):
-        memory = os.statvfs(_MEMORY)
-        # In containers it is often small, and refuses to load the packages' shared libraries.
-        if memory.f_bavail * memory.f_frsize >= _MEMORY_MIN_BYTES and not memory.f_flag & os.ST_NOEXEC:
-            return _MEMORY / f"tidewire-{hashlib.sha256(bytes(folder.resolve())).hexdigest()[:16]}"
-    return folder / "emulator"
 
 
 def free_port() -> int:

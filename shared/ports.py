@@ -69,6 +69,10 @@ class StreamStore(Protocol):
         """Return the last segment, expired or not, or ``None``."""
         ...
 
+    def holding(self, channel: str, epoch: str, offset: int) -> Segment | None:
+        """Return the segment that holds ``offset`` (or the last before it), and read no other."""
+        ...
+
     def forward(self, channel: str, epoch: str, offset: int) -> Iterator[Segment]:
         """Yield segments in order, from the one that holds ``offset`` (or the first after it) on; expired ones too."""
         ...
@@ -238,7 +242,7 @@ class LaneRecord:
         tries: How often it has been handed out, this time included.
         raw: Its body as it is in the queue, and its group and id for repeats.
         channel: Empty, and ``publication`` is ``None``, if the body can't be read.
-        uncertain: Its client repeats it, or the queue has handed it out before.
+        uncertain: Its client repeats it.
     """
 
     record_id: str

@@ -62,6 +62,10 @@ class DynamoDbStreamStore:
     def newest(self, channel: str, epoch: str) -> Segment | None:
         return next(self._query(channel, epoch, "sk > :offset", 0, forward=False, page=1), None)
 
+    def holding(self, channel: str, epoch: str, offset: int) -> Segment | None:
+        segments = self._query(channel, epoch, "sk <= :offset", offset, forward=False, page=1)
+        return next((segment for segment in segments if not segment.seal), None)
+
     def forward(self, channel: str, epoch: str, offset: int) -> Iterator[Segment]:
         # The segment that holds the offset may begin up to 9 before it.
         for segment in self._query(channel, epoch, "sk > :offset", offset - SEGMENT_MAX_PUBLICATIONS, forward=True):

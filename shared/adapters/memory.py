@@ -43,6 +43,9 @@ class MemoryStreamStore:
         segments = self.segments[channel, epoch]
         return segments[max(segments)] if segments else None
 
+    def holding(self, channel: str, epoch: str, offset: int) -> Segment | None:
+        return next(self.backward(channel, epoch, offset), None)
+
     def forward(self, channel: str, epoch: str, offset: int) -> Iterator[Segment]:
         segments = self.segments[channel, epoch]
         for first in sorted(segments):

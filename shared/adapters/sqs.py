@@ -52,9 +52,9 @@ def lane_record(record: Mapping[str, Any], urls: Mapping[Lane, str]) -> LaneReco
     try:
         body = json.loads(record["body"])
         channel, publication = body["channel"], Publication.from_record(body["publication"])
-        uncertain = tries > 1 or body.get("retry", False)
+        uncertain = body.get("retry", False)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        channel, publication, uncertain = "", None, True
+        channel, publication, uncertain = "", None, False
     return LaneRecord(
         record_id=record["messageId"],
         receipt=record["receiptHandle"],

@@ -25,7 +25,7 @@ class Submission:
     """A publication on its way into the log.
 
     Attributes:
-        uncertain: It may have been appended before: the client or the queue says it is a repeat.
+        uncertain: It may have been appended before it was taken: its client says that it is a repeat.
     """
 
     publication: Publication
@@ -112,8 +112,10 @@ class Append:
             offset = end.tail.ring.find(mark, oldest_s)
             if offset is not None:
                 known[mark] = offset
-            elif not end.tail.ring.reaches(oldest_s if submission.uncertain else taken_s):
-                unsure[mark] = oldest_s
+                continue
+            since_s = oldest_s if submission.uncertain else taken_s
+            if not end.tail.ring.reaches(since_s):
+                unsure[mark] = since_s
         return known | self._search(channel, end, unsure) if unsure else known
 
     def _search(self, channel: str, end: StreamEnd, marks: Mapping[bytes, int]) -> dict[bytes, int]:
@@ -123,7 +125,7 @@ class Append:
         ring = end.tail.ring
         while ring.end > len(ring.marks) and ring.marks[0][1] >= oldest_s and len(found) < len(marks):
             before = ring.end - len(ring.marks)
-            segment = next(self.streams.store.backward(channel, end.stream.epoch, before), None)
+            segment = self.streams.store.holding(channel, end.stream.epoch, before)
             if segment is None:
                 break
             # The segment may reach past ``before``: then its ring overlaps the last one, which does no harm.
@@ -141,15 +143,19 @@ class Append:
         known: dict[bytes, int],
         placed: dict[bytes, Entry],
     ) -> Appended:
-        entries = []
-        for submission in submissions:
-            mark = _mark(submission.publication)
-            entries.append(placed[mark] if mark in placed else self._entry(channel, end, known[mark]))
-        return Appended(self.streams.wire_epoch(end.stream.epoch), tuple(entries), len(submissions) - len(placed))
+        marks = [_mark(submission.publication) for submission in submissions]
+        stored = self._stored(channel, end, {known[mark] for mark in marks if mark not in placed})
+        entries = tuple(placed[mark] if mark in placed else stored[known[mark]] for mark in marks)
+        return Appended(self.streams.wire_epoch(end.stream.epoch), entries, len(submissions) - len(placed))
 
-    def _entry(self, channel: str, end: StreamEnd, offset: int) -> Entry:
-        segment = next(self.streams.store.forward(channel, end.stream.epoch, offset))
-        return segment.entries()[offset - segment.first]
+    def _stored(self, channel: str, end: StreamEnd, offsets: Iterable[int]) -> dict[int, Entry]:
+        """Read what stands at these offsets, each segment once."""
+        entries: dict[int, Entry] = {}
+        for offset in offsets:
+            if offset not in entries:
+                segment = self.streams.store.holding(channel, end.stream.epoch, offset)
+                entries |= {entry.offset: entry for entry in segment.entries()} if segment else {}
+        return entries
 
     def _remembered(self, channel: str) -> StreamEnd | None:
         end, at_ms = self._ends.get(channel, (None, 0))

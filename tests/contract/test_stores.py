@@ -142,6 +142,10 @@ class TestStreamStore:
         assert [s.first for s in forward("room:a", "e", 26)] == []
         assert [s.first for s in backward("room:a", "e", 21)] == [12, 11, 1]
         assert [s.first for s in backward("room:a", "e", 100)] == [22, 12, 11, 1]
+        for offset, first in ((1, 1), (10, 1), (11, 11), (21, 12), (25, 22)):
+            held = stores.streams.holding("room:a", "e", offset)
+            assert held is not None
+            assert held.first == first
         newest = stores.streams.newest("room:a", "e")
         assert newest is not None
         assert newest.seal
@@ -154,6 +158,7 @@ class TestStreamStore:
 
     def test_nothing_is_nothing(self, stores: Stores) -> None:
         assert stores.streams.newest("room:a", "e") is None
+        assert stores.streams.holding("room:a", "e", 1) is None
         assert list(stores.streams.forward("room:a", "e", 1)) == []
 
 

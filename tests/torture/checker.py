@@ -222,7 +222,7 @@ class _Channel:
         same = since["epoch"] == position["epoch"]
         missed = position["offset"] - since["offset"]
         if not line["whole"]:
-            if same and 0 <= missed <= self._limit:
+            if same and missed <= self._limit:
                 self.found("refused", f"{who} asked since {since} and was refused at {position}")
             return
         self._report.recovered += 1

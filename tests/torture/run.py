@@ -160,7 +160,7 @@ class _Run:
             ]
             records = WorkerRecords(self._functions["publish_worker"], self._lanes, channels, scene)
             begun_s = time.monotonic()
-            pace = Pace(watch, rate_per_s, plan.ahead_max, plan.warm_after)
+            pace = Pace(watch, rate_per_s, plan.ahead_max, plan.warm_after if faults_on else 1)
             async with asyncio.TaskGroup() as group:
                 background = [group.create_task(self._tell_regularly(name, watch, subscribers, publishers))]
                 for subscriber in subscribers:  # one after another: functions start cold
@@ -237,7 +237,8 @@ class _Run:
                     os.kill(self._dice.choice(grown), signal.SIGKILL)
                     self._kills += 1
             known = pids
-            await watch.settled_more(self._dice.randint(1, 2 * self._plan.publications_per_kill))
+            wait_for = self._dice.randint(1, 2 * self._plan.publications_per_kill)
+            await watch.settled_more(wait_for if self._kills else self._plan.publications_per_kill // 2)
 
     async def _cut_sockets(self, watch: Watch, clients: Sequence[Subscriber | Publisher]) -> None:
         while True:

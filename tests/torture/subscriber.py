@@ -83,9 +83,9 @@ class Subscriber:
         """Ask whether there is more than this has; what there is is fetched."""
         known = {channel: self._receiver.since(channel) for channel in self.channels}
         positions = {channel: position for channel, position in known.items() if position}
-        if self._wire is None or len(positions) < len(self.channels):
+        if len(positions) < len(self.channels):
             return False
-        reply = await self._wire.request(type="sync", positions=positions_to_wire(positions))
+        reply = await self._ask(self._wire, {"type": "sync", "positions": positions_to_wire(positions)})
         if reply is None or "error" in reply:
             return False
         self._act(self._receiver.behind(reply["result"]["behind"], _now_ms()))

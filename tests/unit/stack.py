@@ -229,4 +229,4 @@ def lane_record(
 ) -> LaneRecord:
     """Return some lane's record of a publication; without one, of something unreadable."""
     raw = ("body", channel, record_id)
-    return LaneRecord(record_id, f"receipt-{record_id}", lane, tries, raw, channel, item, uncertain or tries > 1)
+    return LaneRecord(record_id, f"receipt-{record_id}", lane, tries, raw, channel, item, uncertain)

@@ -18,7 +18,7 @@ CHANNEL = "room:1"
 
 
 class CountingStore(MemoryStreamStore):
-    """Counts the segments that were fetched by walking back, and the streams' records that were read."""
+    """Counts the segments that were fetched by walking back or one by one, and the streams' records that were read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,3 +67,34 @@ def test_a_page_of_history_reads_the_streams_record_once(store: CountingStore, h
 def test_asking_whether_a_stream_goes_further_reads_its_record_once(store: CountingStore, history: History) -> None:
     assert history.behind(CHANNEL, StreamPosition("another", 0)) is not None
     assert store.streams_read == 1
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def busy(store: CountingStore, clock: Clock) -> Append:
+    """The writer of a channel in which ten were published each second of the last minute."""
+    append = Append(Streams(store, namespaces.parse(""), clock))
+    for second in range(60):
+        clock.pass_s(1)
+        append.execute(CHANNEL, [Submission(publication(f"{second}.{n}", at_ms=clock.now_ms)) for n in range(10)])
+    return append
+
+
+@pytest.mark.parametrize(("age_s", "at_most"), [(0, 1), (10, 3), (50, 10)])
+def test_a_record_is_looked_for_no_further_back_than_it_was_taken(
+    store: CountingStore, busy: Append, clock: Clock, age_s: int, at_most: int
+) -> None:
+    late = publication("late", at_ms=clock.now_ms - age_s * 1000)
+    assert busy.execute(CHANNEL, [Submission(late)]).repeats == 0
+    assert store.fetched <= at_most
+
+
+def test_a_batch_of_repeats_is_read_once(store: CountingStore, busy: Append, clock: Clock) -> None:
+    repeats = [Submission(publication(f"59.{n}", at_ms=clock.now_ms), uncertain=True) for n in range(10)]
+    appended = busy.execute(CHANNEL, repeats)
+    assert [entry.offset for entry in appended.entries] == list(range(591, 601))
+    assert store.fetched == 1
