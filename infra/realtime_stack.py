@@ -44,6 +44,7 @@ class RealtimeStack(Stack):
         for function in (websocket.message, fan_out.fan_out, fan_out.janitor, http.function, sources.function):
             websocket.grant_push(function)
         self._outputs(store, functions, pipeline, websocket, http)
+        CfnOutput(self, contract.OUTPUT_EVENT_QUEUE_URL, value=sources.queue.queue_url)
         CfnOutput(self, contract.OUTPUT_EVENT_DEAD_LETTERS_URL, value=sources.dead_letters_url)
         if stage.aws_events:
             self._publish_executions(sources)

@@ -43,6 +43,7 @@ OUTPUT_WEBSOCKET_URL: Final = "WebSocketUrl"
 OUTPUT_HTTP_URL: Final = "HttpUrl"
 OUTPUT_WEBSOCKET_API_ID: Final = "WebSocketApiId"
 OUTPUT_EVENT_BUS_NAME: Final = "EventBusName"
+OUTPUT_EVENT_QUEUE_URL: Final = "EventQueueUrl"
 OUTPUT_EVENT_DEAD_LETTERS_URL: Final = "EventDeadLettersUrl"
 OUTPUT_ARCHIVE_QUEUE_URL: Final = "ArchiveQueueUrl"  # only of stages with an archive
 OUTPUT_HTTP_FUNCTION: Final = "HttpFunctionName"

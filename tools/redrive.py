@@ -1,26 +1,46 @@
-"""Puts what ended in the lanes' dead-letter queues back into its lane.
+"""Puts publications and events that ended among the dead letters back into their queue.
 
-``python -m tools.redrive --stage dev`` (``--lane high`` for one). What was stored already is known again by its id, so
-running this twice does no harm. Records that can't be read are left where they are.
+``python -m tools.redrive --stage dev`` (``--queue high`` for one). What was stored already is known again by its id, so
+running this twice does no harm. What can't be read is left where it is. The other queues' dead letters need nobody to
+put them back: see the alarm of each.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import boto3
 
-from shared.contract import OUTPUT_DEAD_LETTER_URLS, OUTPUT_LANE_URLS, STACK_NAME_PREFIX
-from shared.ports import Lane
+from shared.contract import (
+    OUTPUT_DEAD_LETTER_URLS,
+    OUTPUT_EVENT_DEAD_LETTERS_URL,
+    OUTPUT_EVENT_QUEUE_URL,
+    OUTPUT_LANE_URLS,
+    STACK_NAME_PREFIX,
+)
 
-LANES: Final[tuple[Lane, ...]] = ("high", "normal", "low")
 # Long enough to put a batch back; what was not is there again after it.
 _VISIBILITY_S: Final = 60
 
 
-def redrive(sqs: Any, source_url: str, lane_url: str) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True)
+class Way:
+    """From a dead-letter queue back to where its messages belong: the stack's outputs with the queues' URLs."""
+
+    dead_letters: str
+    queue: str
+
+
+WAYS: Final[Mapping[str, Way]] = {
+    **{lane: Way(OUTPUT_DEAD_LETTER_URLS[lane], url) for lane, url in OUTPUT_LANE_URLS.items()},
+    "events": Way(OUTPUT_EVENT_DEAD_LETTERS_URL, OUTPUT_EVENT_QUEUE_URL),
+}
+
+
+def redrive(sqs: Any, source_url: str, queue_url: str) -> tuple[int, int]:
     """Put back all that is there; return how many were, and how many can't be read."""
     done, unreadable = 0, 0
     while True:
@@ -39,24 +59,29 @@ def redrive(sqs: Any, source_url: str, lane_url: str) -> tuple[int, int]:
             if body is None:
                 unreadable += 1
                 continue
-            sqs.send_message(
-                QueueUrl=lane_url,
-                MessageBody=body,
-                MessageGroupId=message["Attributes"]["MessageGroupId"],
-                # Another id than before: SQS drops what it has seen in the last 5 minutes.
-                MessageDeduplicationId=message["MessageId"],
-            )
+            sqs.send_message(QueueUrl=queue_url, MessageBody=body, **_order(message))
             sqs.delete_message(QueueUrl=source_url, ReceiptHandle=message["ReceiptHandle"])
             done += 1
 
 
 def again(body: str) -> str | None:
-    """Return the body of a record marked as a repeat; ``None`` if it is not a record's."""
+    """Return the body to send: a record marked as a repeat, an event as it is; ``None`` if it is neither."""
     try:
-        record = json.loads(body)
-        return json.dumps({**record, "publication": dict(record["publication"]), "retry": True})
+        message = json.loads(body)
+        if "detail" in message:
+            return body
+        return json.dumps({**message, "publication": dict(message["publication"]), "retry": True})
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def _order(message: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a FIFO queue wants to know of a message; nothing for one of a standard queue."""
+    group = message.get("Attributes", {}).get("MessageGroupId")
+    if group is None:
+        return {}
+    # Another id than before: SQS drops what it has seen in the last 5 minutes.
+    return {"MessageGroupId": group, "MessageDeduplicationId": message["MessageId"]}
 
 
 def stack_outputs(cloudformation: Any, stage: str) -> Mapping[str, str]:
@@ -67,19 +92,19 @@ def stack_outputs(cloudformation: Any, stage: str) -> Mapping[str, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Redrive the lanes that are named, or all; return the exit code: 1 if something was left."""
+    """Redrive the queues that are named, or all; return the exit code: 1 if something was left."""
     parser = argparse.ArgumentParser(prog="python -m tools.redrive", description=__doc__)
     parser.add_argument("--stage", required=True)
-    parser.add_argument("--lane", choices=LANES, action="append", help="repeat it for several; all unless given")
+    parser.add_argument("--queue", choices=WAYS, action="append", help="repeat it for several; all unless given")
     options = parser.parse_args(arguments)
     outputs = stack_outputs(boto3.client("cloudformation"), options.stage)
     sqs = boto3.client("sqs")
     left = 0
-    for lane in options.lane or LANES:
-        done, unreadable = redrive(sqs, outputs[OUTPUT_DEAD_LETTER_URLS[lane]], outputs[OUTPUT_LANE_URLS[lane]])
+    for name in options.queue or WAYS:
+        done, unreadable = redrive(sqs, outputs[WAYS[name].dead_letters], outputs[WAYS[name].queue])
         left += unreadable
         rest = f", {unreadable} can't be read and were left" if unreadable else ""
-        sys.stdout.write(f"{lane}: {done} put back{rest}\n")
+        sys.stdout.write(f"{name}: {done} put back{rest}\n")
     return 1 if left else 0
 
 

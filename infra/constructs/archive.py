@@ -17,7 +17,9 @@ class Archive(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, bus: events.EventBus, namespace: str) -> None:
         super().__init__(scope, construct_id)
-        self.queue = standard_queue(self, "Publications", visibility=Duration.minutes(1))
+        self.queue = standard_queue(
+            self, "Publications", visibility=Duration.minutes(1), mend="Mend the cause, then put them back."
+        )
         assert self.queue.dead_letter_queue is not None
         events.Rule(
             self,

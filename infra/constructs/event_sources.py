@@ -15,7 +15,7 @@ from infra.constructs.fan_out_bus import FanOutBus
 from infra.constructs.functions import Functions, table_environment
 from infra.constructs.message_store import MessageStore
 from infra.constructs.publish_pipeline import PublishPipeline
-from infra.constructs.queues import standard_queue
+from infra.constructs.queues import REDRIVE, standard_queue
 from shared import contract
 
 _TIMEOUT_S = 10
@@ -39,7 +39,7 @@ class EventSources(Construct):
         fan_out: FanOutBus,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.queue = standard_queue(self, "Events", visibility=Duration.seconds(6 * _TIMEOUT_S))
+        self.queue = standard_queue(self, "Events", visibility=Duration.seconds(6 * _TIMEOUT_S), mend=REDRIVE)
         self.function = functions.make(
             "event_publish",
             timeout_s=_TIMEOUT_S,

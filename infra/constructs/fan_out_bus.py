@@ -4,17 +4,20 @@ from aws_cdk import Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk.aws_lambda_destinations import SqsDestination
 from aws_cdk.aws_lambda_event_sources import SqsEventSource
 from constructs import Construct
 
 from infra.constructs.functions import Functions, table_environment
 from infra.constructs.message_store import MessageStore
-from infra.constructs.queues import dead_letter_queue, standard_queue
+from infra.constructs.queues import NOTHING_LOST, dead_letter_queue, standard_queue
 from infra.stage import StageConfig
 from shared import contract
 
 _FAN_OUT_TIMEOUT_S = 60
 _JANITOR_TIMEOUT_S = 60
+# Older than this, an event reaches its subscribers sooner by their own recovery.
+_EVENT_MAX_AGE = Duration.minutes(5)
 
 
 class FanOutBus(Construct):
@@ -32,8 +35,13 @@ class FanOutBus(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         visibility = Duration.seconds(6 * _FAN_OUT_TIMEOUT_S)
-        self.deliveries = standard_queue(self, "Deliveries", visibility=visibility)
-        self.deadlines = standard_queue(self, "Deadlines", visibility=Duration.seconds(6 * _JANITOR_TIMEOUT_S))
+        self.deliveries = standard_queue(self, "Deliveries", visibility=visibility, mend=NOTHING_LOST)
+        self.deadlines = standard_queue(
+            self,
+            "Deadlines",
+            visibility=Duration.seconds(6 * _JANITOR_TIMEOUT_S),
+            mend="Mend the cause, then purge the queue: these connections end by themselves within 2 hours.",
+        )
         connections = table_environment(store, contract.ENV_CONNECTIONS_TABLE)
         push_rate = {contract.ENV_PUSH_RATE_PER_S: str(stage.push_rate_per_s // stage.push_concurrency)}
         self.fan_out = functions.make("fan_out", timeout_s=_FAN_OUT_TIMEOUT_S, environment=connections | push_rate)
@@ -75,6 +83,7 @@ class FanOutBus(Construct):
         function.add_environment(contract.ENV_DEADLINE_QUEUE_URL, self.deadlines.queue_url)
 
     def _listen(self, bus: events.EventBus) -> None:
+        dead_letters = dead_letter_queue(self, "EventDeadLetters", mend=NOTHING_LOST)
         events.Rule(
             self,
             "Publications",
@@ -87,10 +96,14 @@ class FanOutBus(Construct):
             targets=[
                 targets.LambdaFunction(
                     self.fan_out,
-                    dead_letter_queue=dead_letter_queue(self, "EventDeadLetters"),
-                    # Older than this, an event reaches its subscribers sooner by their own recovery.
-                    max_event_age=Duration.minutes(5),
+                    dead_letter_queue=dead_letters,
+                    max_event_age=_EVENT_MAX_AGE,
                     retry_attempts=10,
                 )
             ],
+        )
+        # The rule's part ends when Lambda has taken the event; from there on its failures are Lambda's:
+        # docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+        self.fan_out.configure_async_invoke(
+            on_failure=SqsDestination(dead_letters), max_event_age=_EVENT_MAX_AGE, retry_attempts=2
         )

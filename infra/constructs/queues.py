@@ -10,6 +10,9 @@ _MAX_RECEIVE_COUNT = 5
 # for this many times: 20 minutes and more, rather than lose what was acknowledged.
 _LANE_MAX_RECEIVE_COUNT = 100
 _DEAD_LETTERS_KEPT = Duration.days(14)  # the most that SQS allows
+# What an alarm says is to be done.
+REDRIVE = "Mend the cause, then: python -m tools.redrive --stage STAGE"
+NOTHING_LOST = "Mend the cause, then purge the queue: clients have recovered by themselves what they missed."
 
 
 def fifo_queue(scope: Construct, construct_id: str, *, visibility: Duration) -> sqs.Queue:
@@ -25,7 +28,7 @@ def fifo_queue(scope: Construct, construct_id: str, *, visibility: Duration) -> 
         enforce_ssl=True,
         retention_period=_DEAD_LETTERS_KEPT,
     )
-    _alarm(dead_letters)
+    _alarm(dead_letters, REDRIVE)
     return sqs.Queue(
         scope,
         f"{construct_id}Lane",
@@ -39,8 +42,8 @@ def fifo_queue(scope: Construct, construct_id: str, *, visibility: Duration) -> 
     )
 
 
-def standard_queue(scope: Construct, construct_id: str, *, visibility: Duration) -> sqs.Queue:
-    """Return a standard queue."""
+def standard_queue(scope: Construct, construct_id: str, *, visibility: Duration, mend: str) -> sqs.Queue:
+    """Return a standard queue; ``mend`` is what its alarm says is to be done."""
     return sqs.Queue(
         scope,
         construct_id,
@@ -48,13 +51,14 @@ def standard_queue(scope: Construct, construct_id: str, *, visibility: Duration)
         enforce_ssl=True,
         visibility_timeout=visibility,
         dead_letter_queue=sqs.DeadLetterQueue(
-            queue=dead_letter_queue(scope, f"{construct_id}DeadLetters"), max_receive_count=_MAX_RECEIVE_COUNT
+            queue=dead_letter_queue(scope, f"{construct_id}DeadLetters", mend=mend),
+            max_receive_count=_MAX_RECEIVE_COUNT,
         ),
     )
 
 
-def dead_letter_queue(scope: Construct, construct_id: str) -> sqs.Queue:
-    """Return a standard queue for what failed for good."""
+def dead_letter_queue(scope: Construct, construct_id: str, *, mend: str) -> sqs.Queue:
+    """Return a standard queue for what failed for good; ``mend`` is what its alarm says is to be done."""
     queue = sqs.Queue(
         scope,
         construct_id,
@@ -62,18 +66,18 @@ def dead_letter_queue(scope: Construct, construct_id: str) -> sqs.Queue:
         enforce_ssl=True,
         retention_period=_DEAD_LETTERS_KEPT,
     )
-    _alarm(queue)
+    _alarm(queue, mend)
     return queue
 
 
-def _alarm(dead_letters: sqs.Queue) -> None:
-    """Raise an alarm while anything is there: it counts as lost until somebody looks and redrives it."""
+def _alarm(dead_letters: sqs.Queue, mend: str) -> None:
+    """Raise an alarm while anything is there: it stays until somebody looks."""
     dead_letters.metric_approximate_number_of_messages_visible(
         period=Duration.minutes(1), statistic="Maximum"
     ).create_alarm(
         dead_letters,
         "NotEmpty",
-        alarm_description="Something failed for good. Mend the cause, then: python -m tools.redrive --stage STAGE",
+        alarm_description=f"Something failed for good. {mend}",
         threshold=1,
         evaluation_periods=1,
         treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,

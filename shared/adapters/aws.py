@@ -10,10 +10,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared.domain.breaker import CircuitBreaker
 from shared.errors import ThrottledError, UnavailableError
 
-# A user waits: give up early, and let the client (or the queue) try again. Pool: as many as fan-out has threads.
+# A user waits: give up early, and let the client (or the queue) try again. A call that is not answered is tried twice
+# more, as a rule within a worker's 5 s: one that runs out of time tells nobody, and its records wait for 30 s.
+# Pool: as many as fan-out has threads.
 CLIENT_CONFIG: Final = Config(
-    connect_timeout=2,
-    read_timeout=3,
+    connect_timeout=1,
+    read_timeout=1.25,
     retries={"mode": "standard", "total_max_attempts": 3},
     max_pool_connections=32,
 )

@@ -119,7 +119,18 @@ def test_the_rule_fans_out_what_nobody_has_fanned_out(stage: Synthesised) -> Non
     assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 300, "MaximumRetryAttempts": 10}
 
 
-def test_the_rule_and_no_other_may_leave_dead_letters(stage: Synthesised) -> None:
+def test_what_fan_out_fails_at_for_good_is_kept_beside_what_never_reached_it(stage: Synthesised) -> None:
+    (config,) = stage.of_type("AWS::Lambda::EventInvokeConfig").values()
+    assert config == {
+        "FunctionName": ref(stage.function_ids["fan_out"]),
+        "Qualifier": "$LATEST",
+        "DestinationConfig": {"OnFailure": {"Destination": arn(STATEFUL[f"rule's{_DEAD}"])}},
+        "MaximumEventAgeInSeconds": 300,
+        "MaximumRetryAttempts": 2,
+    }
+
+
+def test_of_rules_this_one_alone_may_leave_dead_letters(stage: Synthesised) -> None:
     dead_letters = STATEFUL[f"rule's{_DEAD}"]
     (rule,) = (
         logical_id

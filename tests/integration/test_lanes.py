@@ -61,7 +61,7 @@ async def test_dead_letters_are_put_back_and_stored_once(
             MessageGroupId="g",
             MessageDeduplicationId=secrets.token_hex(8),
         )
-    code = await asyncio.to_thread(redrive, ["--stage", "local", "--lane", "high"])
+    code = await asyncio.to_thread(redrive, ["--stage", "local", "--queue", "high"])
     assert (code, capsys.readouterr().out) == (0, "high: 2 put back\n")
     await ann.wait_for_events(channel, 2)
     assert [p["message_id"] for p in await whole_history(ann, channel)] == ["stored", "lost"]

@@ -135,6 +135,9 @@ class _Run:
     async def execute(self) -> Outcome:
         """Do both phases."""
         plan = self._plan
+        running = asyncio.current_task()
+        assert running is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)  # uvloop heeds no other way
         faulty = await self._phase("faulty", plan.publications, plan.rate_per_s, faults_on=True)
         calm = await self._phase("calm", plan.calm, plan.calm_rate_per_s, faults_on=False)
         outcome = Outcome(faulty, calm, kills=self._kills, cuts=self._cuts)
