@@ -47,7 +47,14 @@ export class Outbox {
     if (bytes > FRAME_MAX_BYTES) throw tooLarge(bytes); // API Gateway would close the connection, each time again
     return new Promise((resolve, reject) => {
       // A copy: what is sent again must be what was sent, whatever its owner does with the object meanwhile.
-      this.#items.push({ frame: JSON.parse(text) as Publish, bytes, attempts: 0, sentAtMs: undefined, resolve, reject });
+      this.#items.push({
+        frame: JSON.parse(text) as Publish,
+        bytes,
+        attempts: 0,
+        sentAtMs: undefined,
+        resolve,
+        reject,
+      });
       this.flush();
     });
   }

@@ -343,7 +343,8 @@ test("an end for good is told with its reason", async () => {
   await listen(client);
   const told = vi.fn();
   client.onState(told);
-  const publishing = (server.instead.set("publish", () => null), outcome(client.channel("room:a").publish("said", "x")));
+  const publishing =
+    (server.instead.set("publish", () => null), outcome(client.channel("room:a").publish("said", "x")));
   await settled();
   server.last.say({ type: "system", event: "disconnect", code: 3501, name: "revoked", reconnect: false });
   await settled();

@@ -204,7 +204,9 @@ test("several requests travel as one batch, one alone as a frame", async () => {
 test("an error reply is thrown as what it says", async () => {
   const { connection, transports } = await connected();
   const [answer] = connection.ask([SYNC]);
-  transports.last().refuse(transports.last().request("sync"), { code: 2004, name: "rate_limited", retry_after_ms: 800 });
+  transports
+    .last()
+    .refuse(transports.last().request("sync"), { code: 2004, name: "rate_limited", retry_after_ms: 800 });
   expect(await failure(answer)).toMatchObject({ code: 2004, kind: "rate_limited", retryable: true, retryAfterMs: 800 });
 });
 
