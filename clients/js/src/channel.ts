@@ -1,17 +1,25 @@
-// One channel: subscribing, events in order, publishing, history.
+// One channel as its user has it: subscribing, events, publishing, history.
 
 import { RECONNECT, backoffMs } from "./backoff.js";
 import type { Asked } from "./connection.js";
-import { TidewireError, closed } from "./errors.js";
-import type { Event, HistoryResult, Position, Publication, PublishResult, SubscribeResult } from "./generated/frames.js";
+import { TidewireError, closed, isPassing } from "./errors.js";
+import type {
+  Event,
+  HistoryResult,
+  Position,
+  Publication,
+  PublishResult,
+  SubscribeResult,
+} from "./generated/frames.js";
 import type { Publish } from "./outbox.js";
-import { Receiver } from "./receiver.js";
+import type { Recovery } from "./recovery.js";
 
 export type Listener = (event: Event) => void;
 
 export interface ChannelHost {
   readonly ask: (request: Asked) => Promise<unknown>;
   readonly publish: (frame: Publish) => Promise<PublishResult>;
+  readonly recovery: Pick<Recovery, "open" | "close" | "since" | "subscribed">;
   readonly connected: () => boolean;
   readonly report: (error: unknown) => void;
   readonly random?: () => number;
@@ -23,26 +31,16 @@ export interface PublishOptions {
   readonly ephemeral?: boolean;
 }
 
-const GAP_TIMEOUT_MS = 1_000;
-const HISTORY_MAX_LIMIT = 300;
-const FORBIDDEN = 1005;
-
 export class Channel {
   readonly name: string;
   readonly #host: ChannelHost;
-  readonly #receiver = new Receiver();
   readonly #listeners = new Map<string, Set<Listener>>();
   readonly #resets = new Set<() => void>();
   #wanted = false; // the user has subscribed
-  #known = false; // the receiver has a position
-  #ready = false; // ... and on this connection the server has answered
   #turn = 0; // counts unsubscribing: answers to what was asked before it are ignored
   #joining: Promise<readonly Publication[]> | undefined;
   #waiting: { wake: () => void; fail: (error: TidewireError) => void } | undefined;
-  #held: Publication[] = []; // pushes that overtook the answer
-  #fillTimer: ReturnType<typeof setTimeout> | undefined;
-  #filling = false;
-  #fillAttempt = 0;
+  #stale = false; // the answer that is awaited is of a stream that has been replaced
 
   constructor(name: string, host: ChannelHost) {
     this.name = name;
@@ -55,7 +53,7 @@ export class Channel {
 
   /** Where the next recovery would begin; `undefined` before the first answer. */
   get position(): Position | undefined {
-    return this.#known ? this.#receiver.position : undefined;
+    return this.#host.recovery.since(this.name);
   }
 
   /**
@@ -76,8 +74,8 @@ export class Channel {
   /** Receive them no longer. */
   async unsubscribe(): Promise<void> {
     this.#turn++;
-    this.#wanted = this.#known = false;
-    this.disconnected();
+    this.#wanted = false;
+    this.#host.recovery.close(this.name);
     this.#joining = undefined;
     this.#waiting?.fail(closed("unsubscribed"));
     if (this.#host.connected()) await this.#host.ask({ type: "unsubscribe", channel: this.name });
@@ -130,16 +128,8 @@ export class Channel {
 
   /** A connection stands: take the subscription up again. */
   connected(): void {
-    if (this.#joining) this.#waiting?.wake();
+    if (this.#waiting) this.#waiting.wake();
     else this.resubscribe();
-  }
-
-  /** It is gone: what is pushed before the next answer can't be placed. */
-  disconnected(): void {
-    this.#ready = false;
-    this.#held = [];
-    clearTimeout(this.#fillTimer);
-    this.#fillTimer = undefined;
   }
 
   /** The client was closed: nothing that waits for a connection will have one. */
@@ -147,27 +137,23 @@ export class Channel {
     this.#waiting?.fail(error);
   }
 
-  /** An event of this channel was pushed. */
-  receive(event: Event): void {
-    if (!this.#wanted) return;
-    if (event.ephemeral) this.#emit(event);
-    else if (this.#ready) this.#take([event as Publication]);
-    else this.#held.push(event as Publication);
+  /** An event's turn has come. */
+  deliver(event: Event): void {
+    if (this.#wanted) this.#emit(event);
   }
 
-  /** The server says that the stream goes further than we know. */
-  behind(): void {
-    if (this.#ready) void this.#fill();
+  /** What was missed can't be had. */
+  startOver(): void {
+    if (this.#wanted) this.#resets.forEach((listener) => this.#call(listener));
   }
 
   /** The stream was replaced: ask where it stands now. */
   resubscribe(): void {
-    if (!this.#wanted) return;
-    this.#ready = false;
-    this.#join().catch((error: unknown) => this.#failed(error));
+    if (this.#joining) this.#stale = true;
+    else if (this.#wanted) this.#join().catch((error: unknown) => isPassing(error) || this.#host.report(error));
   }
 
-  /** Subscribe, however often it takes; return the `history` latest publications where nothing was to recover. */
+  /** Subscribe, however often it takes; return the `history` latest publications where nothing was to continue. */
   #join(history = 0): Promise<readonly Publication[]> {
     const turn = this.#turn;
     const joining = this.#untilJoined(history, turn).finally(() => {
@@ -177,46 +163,39 @@ export class Channel {
   }
 
   async #untilJoined(history: number, turn: number): Promise<readonly Publication[]> {
+    const { recovery, random } = this.#host;
     for (let attempt = 0; ; attempt++) {
       try {
-        const publications = await this.#tryJoining(history, turn);
-        if (publications) return publications;
+        let result: SubscribeResult;
+        do {
+          this.#stale = false;
+          recovery.open(this.name);
+          result = await this.#subscribe(history);
+          this.#check(turn);
+        } while (this.#stale);
+        recovery.subscribed(result);
+        this.#check(turn); // a listener may have unsubscribed
+        return result.publications;
       } catch (error) {
         this.#check(turn);
         if (!(error instanceof TidewireError && error.retryable)) {
-          if (!this.#known) this.#wanted = false;
-          this.#held = [];
+          if (!this.position) {
+            this.#wanted = false;
+            recovery.close(this.name);
+          }
           throw error;
         }
-        await this.#pause(error.retryAfterMs ?? backoffMs(attempt, RECONNECT, this.#host.random));
+        await this.#pause(error.retryAfterMs ?? backoffMs(attempt, RECONNECT, random));
       }
     }
-  }
-
-  /** Return the publications asked for, or `undefined` when the stream was replaced meanwhile. */
-  async #tryJoining(history: number, turn: number): Promise<readonly Publication[] | undefined> {
-    const since = this.position;
-    const result = await this.#subscribe(since, history);
-    this.#check(turn);
-    if (result.recovered) {
-      this.#takeAll(result.publications, result.more ? undefined : result.position.offset);
-      if (result.more && !(await this.#catchUp(turn))) return undefined;
-    } else {
-      this.#receiver.reset(result.position);
-      this.#known = true;
-      if (since) this.#reset();
-    }
-    this.#check(turn); // a listener may have unsubscribed
-    this.#ready = true;
-    this.#take(this.#held.splice(0));
-    return result.publications;
   }
 
   #check(turn: number): void {
     if (turn !== this.#turn) throw closed("unsubscribed");
   }
 
-  async #subscribe(since: Position | undefined, history = 0): Promise<SubscribeResult> {
+  async #subscribe(history: number): Promise<SubscribeResult> {
+    const since = this.position;
     const request: Asked = {
       type: "subscribe",
       channel: this.name,
@@ -237,93 +216,6 @@ export class Channel {
       };
       this.#waiting = { wake, fail: (error) => (done(), reject(error)) };
     });
-  }
-
-  #take(events: readonly Publication[]): void {
-    for (const event of events) {
-      if (this.#receiver.isForeign(event)) return this.resubscribe(); // replaced: the server says where the new one stands
-      this.#hand(this.#receiver.receive(event));
-    }
-    if (this.#receiver.hasGap) this.#fillLater(GAP_TIMEOUT_MS);
-    else {
-      clearTimeout(this.#fillTimer);
-      this.#fillTimer = undefined;
-    }
-  }
-
-  /** Take a run of the log without holes; `end` is the last offset that it covers, the last one's own unless given. */
-  #takeAll(publications: readonly Publication[], end = publications.at(-1)?.offset ?? 0): void {
-    this.#take(publications);
-    this.#hand(this.#receiver.settle(end));
-  }
-
-  #fillLater(delayMs: number): void {
-    if (!this.#ready || this.#filling) return;
-    this.#fillTimer ??= setTimeout(() => {
-      this.#fillTimer = undefined;
-      void this.#fill();
-    }, delayMs);
-  }
-
-  /** Read from the log what did not come by push. */
-  async #fill(): Promise<void> {
-    if (this.#filling) return;
-    this.#filling = true;
-    let againMs: number | undefined;
-    try {
-      if (!(await this.#catchUp(this.#turn))) this.resubscribe();
-      this.#fillAttempt = 0;
-      if (this.#receiver.hasGap) againMs = GAP_TIMEOUT_MS;
-    } catch (error) {
-      this.#failed(error);
-      if (error instanceof TidewireError && error.retryable) {
-        againMs = error.retryAfterMs ?? backoffMs(this.#fillAttempt++, RECONNECT, this.#host.random);
-      }
-    }
-    this.#filling = false;
-    if (againMs !== undefined) this.#fillLater(againMs);
-  }
-
-  /** Take what the log has after our position; return false when it is another stream's by now. */
-  async #catchUp(turn: number): Promise<boolean> {
-    for (let more = true; more; ) {
-      const since = this.#receiver.position;
-      const page = await this.#after(since);
-      this.#check(turn);
-      if (page.position.epoch !== since.epoch) return false;
-      const first = page.publications[0]?.offset ?? page.position.offset + 1;
-      if (first > since.offset + 1) {
-        this.#hand(this.#receiver.settle(first - 1)); // retention has passed over what we lack
-        this.#reset();
-      }
-      this.#takeAll(page.publications, page.more ? undefined : page.position.offset);
-      more = page.more && this.#receiver.position.offset > since.offset;
-    }
-    return true;
-  }
-
-  async #after(since: Position): Promise<HistoryResult> {
-    try {
-      return await this.history({ since, limit: HISTORY_MAX_LIMIT });
-    } catch (error) {
-      if (!(error instanceof TidewireError && error.code === FORBIDDEN)) throw error;
-      // The token allows to subscribe, not to read history; recovery comes with the subscription.
-      const { publications, position, more } = await this.#subscribe(since);
-      return { publications, position, more: more === true };
-    }
-  }
-
-  #failed(error: unknown): void {
-    // Nothing came back, or the client was closed: that is no news. Anything else is for the user to know.
-    if (!(error instanceof TidewireError && (error.retryable || error.kind === "closed"))) this.#host.report(error);
-  }
-
-  #hand(publications: readonly Publication[]): void {
-    for (const publication of publications) if (this.#wanted) this.#emit({ type: "event", ...publication });
-  }
-
-  #reset(): void {
-    this.#resets.forEach((listener) => this.#call(listener));
   }
 
   #emit(event: Event): void {

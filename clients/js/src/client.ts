@@ -1,10 +1,11 @@
-// The client: one connection, its channels, and the checks that nothing was missed.
+// The client: puts one connection, its channels, their recovery and the outbox together.
 
 import { Channel } from "./channel.js";
 import { Connection, type Asked, type ConnectionState } from "./connection.js";
 import { TidewireError, closed } from "./errors.js";
-import type { Position, PublishResult, Push, SyncResult } from "./generated/frames.js";
+import type { PublishResult, Push } from "./generated/frames.js";
 import { Outbox, type Publish } from "./outbox.js";
+import { Recovery } from "./recovery.js";
 import { webSocketTransport } from "./transports/websocket.js";
 import type { OpenTransport } from "./transports/transport.js";
 
@@ -25,20 +26,18 @@ export interface TidewireOptions {
 export type StateListener = (state: ConnectionState, error?: TidewireError) => void;
 
 const CONFIG_TIMEOUT_MS = 10_000;
-const SYNC_AFTER_QUIET_MS = 5_000;
-// The server takes 100 positions in one request; this many of the longest names stay well below a frame's size, too.
-const SYNC_MAX_CHANNELS = 50;
+const HEARTBEAT_MIN_MS = 5_000;
 
 export class Tidewire {
   readonly #options: TidewireOptions;
   readonly #random: { readonly random?: () => number };
   readonly #connection: Connection;
   readonly #outbox: Outbox;
+  readonly #recovery: Recovery;
   readonly #channels = new Map<string, Channel>();
   readonly #states = new Set<StateListener>();
   #websocketUrl: string | undefined;
-  #heartbeatMs = 540_000;
-  #syncTimer: ReturnType<typeof setTimeout> | undefined;
+  #heartbeat: ReturnType<typeof setInterval> | undefined;
   #userId: string | undefined;
 
   constructor(options: TidewireOptions) {
@@ -52,11 +51,12 @@ export class Tidewire {
       onPush: (push) => this.#push(push),
       onState: (state, error) => this.#changed(state, error),
       onConnected: (hello) => {
-        this.#heartbeatMs = Math.max(SYNC_AFTER_QUIET_MS, hello.heartbeat_s * 1000);
+        // However busy: API Gateway closes what is silent for 10 minutes, and a loss may show in nothing else.
+        const heartbeatMs = Math.max(HEARTBEAT_MIN_MS, hello.heartbeat_s * 1000);
+        this.#heartbeat = setInterval(() => this.#recovery.sync(), heartbeatMs);
         this.#userId = hello.user_id;
         this.#channels.forEach((channel) => channel.connected());
         this.#outbox.connected();
-        this.#syncLater();
       },
       ...this.#random,
     });
@@ -64,6 +64,13 @@ export class Tidewire {
       ask: (requests) => this.#connection.ask(requests),
       connected: () => this.state === "connected",
       ...this.#random,
+    });
+    this.#recovery = new Recovery({
+      ask: (request) => this.#ask(request),
+      connected: () => this.state === "connected",
+      deliver: (event) => this.#channels.get(event.channel)?.deliver(event),
+      startOver: (channel) => this.#channels.get(channel)?.startOver(),
+      report: (error) => this.#report(error),
     });
   }
 
@@ -90,6 +97,7 @@ export class Tidewire {
       channel = new Channel(name, {
         ask: (request) => this.#ask(request),
         publish: (frame) => this.#publish(frame),
+        recovery: this.#recovery,
         connected: () => this.state === "connected",
         report: (error) => this.#report(error),
         ...this.#random,
@@ -114,7 +122,7 @@ export class Tidewire {
   readonly #wake = (): void => {
     if (typeof document !== "undefined" && document.visibilityState === "hidden") return;
     this.#connection.hurry();
-    void this.#sync();
+    this.#recovery.sync();
   };
 
   #ask(request: Asked): Promise<unknown> {
@@ -127,20 +135,17 @@ export class Tidewire {
   }
 
   #push(push: Push): void {
-    if (push.type === "event") {
-      this.#syncLater();
-      this.#channels.get(push.channel)?.receive(push);
-    } else if (push.type === "system" && push.channel) {
-      const channel = this.#channels.get(push.channel);
-      if (push.event === "lagged") channel?.behind();
-      else if (push.event === "resubscribe") channel?.resubscribe();
+    if (push.type === "event") this.#recovery.event(push);
+    else if (push.type === "system" && push.channel) {
+      if (push.event === "lagged" && push.position) this.#recovery.behind({ [push.channel]: push.position });
+      else if (push.event === "resubscribe") this.#channels.get(push.channel)?.resubscribe();
     }
   }
 
   #changed(state: ConnectionState, error: TidewireError | undefined): void {
     if (state !== "connected") {
-      clearTimeout(this.#syncTimer);
-      this.#channels.forEach((channel) => channel.disconnected());
+      clearInterval(this.#heartbeat);
+      this.#recovery.disconnected();
     }
     if (state === "closed") this.#ended(error);
     for (const listener of this.#states) {
@@ -157,32 +162,6 @@ export class Tidewire {
     this.#channels.forEach((channel) => channel.closed(error));
     if (typeof removeEventListener === "function") removeEventListener("online", this.#wake);
     if (typeof document !== "undefined") document.removeEventListener("visibilitychange", this.#wake);
-  }
-
-  #syncLater(delayMs = SYNC_AFTER_QUIET_MS): void {
-    clearTimeout(this.#syncTimer);
-    this.#syncTimer = this.state === "connected" ? setTimeout(() => void this.#sync(), delayMs) : undefined;
-  }
-
-  /** Ask which streams go further than we know: the loss of a last push shows in no later offset. */
-  async #sync(): Promise<void> {
-    // Traffic that comes while it is under way, or its failure, puts the next one sooner.
-    this.#syncLater(this.#heartbeatMs);
-    const known = [...this.#channels.values()].flatMap(({ name, subscribed, position }) =>
-      subscribed && position ? [[name, position] as const] : [],
-    );
-    try {
-      // Without channels it is the heartbeat alone: API Gateway closes what is silent for 10 minutes.
-      for (let start = 0; start === 0 || start < known.length; start += SYNC_MAX_CHANNELS) {
-        const positions: Record<string, Position> = Object.fromEntries(known.slice(start, start + SYNC_MAX_CHANNELS));
-        const { behind } = (await this.#ask({ type: "sync", positions })) as SyncResult;
-        for (const name of Object.keys(behind)) this.#channels.get(name)?.behind();
-      }
-    } catch (error) {
-      if (this.state !== "connected") return; // the next connection asks again
-      if (error instanceof TidewireError && error.retryable) this.#syncLater(error.retryAfterMs);
-      else this.#report(error);
-    }
   }
 
   async #url(): Promise<string> {

@@ -36,3 +36,8 @@ export function closed(message: string): TidewireError {
 export function tooLarge(bytes: number): TidewireError {
   return new TidewireError({ code: 1003, name: "too_large", message: `${bytes} bytes is too much`, retryable: false });
 }
+
+/** Whether it is no news for the user: nothing came back, which is tried again, or the client was closed. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof TidewireError && (error.retryable || error.kind === "closed");
+}

@@ -1,81 +1,305 @@
-// The receiving rules of docs/protocol.md section 3 for one channel: events in, in any order and more than once;
-// out, each once, in offset order within a priority. Pure: knows no time and no network.
+// The receiving rules of docs/protocol.md section 3: order, holes, repeats, positions. Pure: frames and the time go in,
+// actions come out. Whoever runs it carries the actions out in their order, feeds the answers back, and calls `tick` at
+// `nextTickMs`. tests/golden/receiver.json holds it and shared/protocol/receiver.py to the same behaviour.
 
-import type { Position, Publication } from "./generated/frames.js";
+import type { Event, HistoryResult, Position, Publication, SubscribeResult } from "./generated/frames.js";
+import { OffsetSet } from "./offsets.js";
 
+export type Positions = Readonly<Record<string, Position>>;
+
+/** Hand this event to the application. */
+export interface Deliver {
+  readonly kind: "deliver";
+  readonly event: Event;
+}
+
+/** What lies between the application's last publication and `position` can't be had: it begins anew from there. */
+export interface StartOver {
+  readonly kind: "startOver";
+  readonly channel: string;
+  readonly position: Position;
+}
+
+/** Ask `history`; the answer goes to `filled`, its failure to `notFilled`. */
+export interface AskHistory {
+  readonly kind: "askHistory";
+  readonly channel: string;
+  readonly since: Position;
+  readonly limit: number;
+}
+
+/** Ask `sync`; the answer goes to `behind`, its failure to `notSynced`. */
+export interface AskSync {
+  readonly kind: "askSync";
+  readonly positions: Positions;
+}
+
+export type Action = Deliver | StartOver | AskHistory | AskSync;
+
+/** An event that has a place in the stream. */
+type Placed = Event & Pick<Publication, "epoch" | "offset" | "prev_offset">;
+/** A run of the log without holes, as `subscribe` and `history` answer it. */
+type Run = Pick<SubscribeResult, "publications" | "position"> & { readonly more?: boolean | null };
+
+// A hole still open after this is filled with `history`; when that fails, again after twice the time, and so on.
+const HOLE_MS = 1_000;
+const HOLE_MAX_MS = 60_000;
+// `sync` is asked for when this long nothing has come.
+const QUIET_MS = 5_000;
+const BATCH_MAX_FRAMES = 100;
+const HISTORY_MAX_LIMIT = 300;
+// Events kept back per channel: beyond it the newest are dropped, since `history` has them all.
+const WAITING_MAX = 1_000;
+// Publications of a channel by which a repeat at another offset is known.
+const SEEN_MAX = 500;
+
+/** Every channel of one application, over any number of connections one after another. */
 export class Receiver {
-  #epoch = "";
-  #through = 0; // everything up to here has been handed over or settled
-  readonly #done = new Set<number>(); // ... and these beyond it
-  readonly #waiting = new Map<number, Publication>(); // came before the one at their prev_offset
+  readonly #streams = new Map<string, Stream>();
+  #quietAtMs: number | undefined;
 
-  /** The position up to which every publication has been handed over: what to send as `since`. */
-  get position(): Position {
-    return { epoch: this.#epoch, offset: this.#through };
+  /** The channel is being subscribed to, for the first time or on a new connection: pushes wait for the answer. */
+  open(channel: string): void {
+    const stream = this.#streams.get(channel) ?? new Stream(channel);
+    this.#streams.set(channel, stream);
+    stream.open();
   }
 
-  /** Whether something that came stands behind something that did not. */
-  get hasGap(): boolean {
-    return this.#waiting.size > 0 || this.#done.size > 0;
+  /** The application wants no more of it. */
+  close(channel: string): void {
+    this.#streams.delete(channel);
   }
 
-  /** Begin at a position: nothing up to it will be handed over. */
-  reset(position: Position): void {
-    this.#epoch = position.epoch;
-    this.#through = position.offset;
-    this.#done.clear();
-    this.#waiting.clear();
+  /** What a subscription is to be continued from. */
+  since(channel: string): Position | undefined {
+    return this.#streams.get(channel)?.position;
   }
 
-  /** Take one event; return what can be handed over now, in order. One of another stream is dropped: see `isForeign`. */
-  receive(event: Publication): Publication[] {
-    const { offset } = event;
-    if (offset <= this.#through || this.#done.has(offset) || this.#waiting.has(offset) || this.isForeign(event)) {
-      return [];
+  /** `subscribe` has been answered. */
+  subscribed(result: SubscribeResult, nowMs: number): Action[] {
+    const stream = this.#streams.get(result.channel);
+    if (!stream?.opening) return [];
+    this.#traffic(nowMs);
+    return [...(result.recovered ? stream.continue(result, nowMs) : stream.begin(result.position, nowMs))];
+  }
+
+  /** An event was pushed. */
+  event(event: Event, nowMs: number): Action[] {
+    const stream = this.#streams.get(event.channel);
+    if (!stream) return [];
+    if (event.ephemeral) return [{ kind: "deliver", event }];
+    if (!isPlaced(event)) return []; // what it was, `history` will tell
+    this.#traffic(nowMs);
+    return [...stream.take(event, nowMs)];
+  }
+
+  /** `history` has answered. */
+  filled(channel: string, result: HistoryResult, nowMs: number): Action[] {
+    const stream = this.#streams.get(channel);
+    if (!stream?.filling) return [];
+    if (!result.more || result.publications.length > 0) return [...stream.continue(result, nowMs)];
+    stream.notFilled(nowMs);
+    return [];
+  }
+
+  /** `history` was refused or not answered: it is asked again later. */
+  notFilled(channel: string, nowMs: number): void {
+    this.#streams.get(channel)?.notFilled(nowMs);
+  }
+
+  /** `sync` has answered: these streams go further than was known. */
+  behind(positions: Positions, nowMs: number): Action[] {
+    const actions: Action[] = [];
+    for (const [channel, end] of Object.entries(positions)) {
+      const stream = this.#streams.get(channel);
+      if (stream && !stream.opening && !stream.filling && stream.endsBefore(end)) actions.push(stream.fill());
     }
-    this.#waiting.set(offset, event);
-    return this.#release();
+    if (actions.length > 0) this.#traffic(nowMs);
+    return actions;
   }
 
-  /** Whether the event belongs to a stream that has replaced the known one. */
-  isForeign(event: Publication): boolean {
-    return event.epoch !== this.#epoch;
+  /** `sync` was refused or not answered: it is asked again. */
+  notSynced(nowMs: number): void {
+    this.#traffic(nowMs);
   }
 
-  /** Everything up to `offset` has come, or never will. Return what can be handed over now, in order. */
-  settle(offset: number): Publication[] {
-    if (offset <= this.#through) return [];
-    const out: Publication[] = [];
-    for (const [waiting, event] of this.#inOrder()) {
-      if (waiting <= offset) {
-        this.#waiting.delete(waiting);
-        out.push(event);
-      }
+  /** A `sync` of every channel: for the idle heartbeat, and when the machine or the network wakes. */
+  sync(): Action[] {
+    const known: [string, Position][] = [];
+    for (const [channel, { position, opening }] of this.#streams) {
+      if (position && !opening) known.push([channel, position]);
     }
-    this.#through = offset;
-    for (const done of this.#done) if (done <= offset) this.#done.delete(done);
-    return [...out, ...this.#release()];
-  }
-
-  #inOrder(): [number, Publication][] {
-    return [...this.#waiting].sort(([a], [b]) => a - b);
-  }
-
-  #release(): Publication[] {
-    const out: Publication[] = [];
-    for (const [offset, event] of this.#inOrder()) {
-      if (event.prev_offset <= this.#through || this.#done.has(event.prev_offset)) {
-        this.#waiting.delete(offset);
-        this.#done.add(offset);
-        out.push(event);
-        this.#advance();
-      }
+    const actions: Action[] = [];
+    while (known.length > 0) {
+      actions.push({ kind: "askSync", positions: Object.fromEntries(known.splice(0, BATCH_MAX_FRAMES)) });
     }
-    this.#advance();
-    return out;
+    return actions;
   }
 
-  #advance(): void {
-    while (this.#done.delete(this.#through + 1)) this.#through++;
+  /** Time has passed. */
+  tick(nowMs: number): Action[] {
+    const due = [...this.#streams.values()].filter(({ nextMs }) => nextMs <= nowMs);
+    const actions: Action[] = due.map((stream) => stream.fill());
+    if (this.#quietAtMs === undefined || this.#quietAtMs > nowMs) return actions;
+    this.#quietAtMs = undefined;
+    return [...actions, ...this.sync()];
   }
+
+  /** When `tick` has something to do; `undefined` if nothing is due. */
+  nextTickMs(): number | undefined {
+    const next = Math.min(this.#quietAtMs ?? Infinity, ...[...this.#streams.values()].map(({ nextMs }) => nextMs));
+    return next === Infinity ? undefined : next;
+  }
+
+  #traffic(nowMs: number): void {
+    this.#quietAtMs = nowMs + QUIET_MS;
+  }
+}
+
+/** What is known of one channel. What it generates is to be taken whole before any of it is carried out. */
+class Stream {
+  /** What `subscribe` answers, and what continues it, comes first: pushes wait. */
+  opening = true;
+  /** An answer to `history` is on its way. */
+  filling = false;
+  readonly #channel: string;
+  #epoch: string | undefined; // none until the first answer to `subscribe`
+  #offset = 0; // everything up to here was handed over or settled
+  #settled = new OffsetSet(); // ... and these beyond it: those behind a hole
+  readonly #waiting = new Map<string, Placed>(); // their predecessor is missing; by epoch and offset
+  readonly #seen = new Set<string>(); // who sent it, and under which id: the latest last
+  #dueMs: number | undefined; // when the hole is to be filled; none without a hole
+  #failures = 0; // fills that failed since the last that did not
+
+  constructor(channel: string) {
+    this.#channel = channel;
+  }
+
+  get position(): Position | undefined {
+    return this.#epoch === undefined ? undefined : { epoch: this.#epoch, offset: this.#offset };
+  }
+
+  /** When the hole is to be filled; never without one, or while it is being filled. */
+  get nextMs(): number {
+    return this.filling ? Infinity : (this.#dueMs ?? Infinity);
+  }
+
+  endsBefore({ epoch, offset }: Position): boolean {
+    return epoch !== this.#epoch || offset > this.#offset;
+  }
+
+  open(): void {
+    this.opening = true;
+    this.#fillNone();
+  }
+
+  /** Know nothing but the position, and what waits of the same stream behind it. */
+  *begin(position: Position, nowMs: number): Generator<Action> {
+    if (this.#epoch !== undefined) yield { kind: "startOver", channel: this.#channel, position };
+    ({ epoch: this.#epoch, offset: this.#offset } = position);
+    this.#settled = new OffsetSet();
+    this.#seen.clear();
+    this.#forgetOthers();
+    this.opening = false;
+    this.#fillNone();
+    yield* this.#release(nowMs);
+  }
+
+  /** Hand over publications that go on from the position; ask for the rest if there is more. */
+  *continue({ publications, position, more }: Run, nowMs: number): Generator<Action> {
+    // The stream was replaced: nobody can say what lies between the two.
+    if (position.epoch !== this.#epoch) return yield* this.begin(position, nowMs);
+    this.#fillNone();
+    for (const publication of publications) {
+      yield* this.#settleTo(publication.offset - 1);
+      yield* this.#handOver({ type: "event", ...publication });
+    }
+    if (more) return yield this.fill();
+    yield* this.#settleTo(position.offset);
+    this.opening = false;
+    // What was pushed of another stream than the one that answered is of one that has ended.
+    this.#forgetOthers();
+    yield* this.#release(nowMs);
+  }
+
+  /** An event was pushed. */
+  *take(event: Placed, nowMs: number): Generator<Action> {
+    const place = `${event.epoch} ${event.offset}`;
+    if (this.#waiting.size < WAITING_MAX && !this.#waiting.has(place)) this.#waiting.set(place, event);
+    yield* this.#release(nowMs);
+  }
+
+  fill(): AskHistory {
+    this.filling = true;
+    this.#dueMs = undefined;
+    const since = { epoch: this.#epoch as string, offset: this.#offset };
+    return { kind: "askHistory", channel: this.#channel, since, limit: HISTORY_MAX_LIMIT };
+  }
+
+  notFilled(nowMs: number): void {
+    if (!this.filling) return;
+    this.filling = false;
+    this.#failures++;
+    this.#dueMs = nowMs + Math.min(HOLE_MS * 2 ** this.#failures, HOLE_MAX_MS);
+  }
+
+  /** No hole is known; what was asked to fill one counts no more. */
+  #fillNone(): void {
+    this.filling = false;
+    this.#dueMs = undefined;
+    this.#failures = 0;
+  }
+
+  /** Everything up to `offset` that was not handed over has gone from the log: say so, and go on from there. */
+  *#settleTo(offset: number): Generator<Action> {
+    const first = this.#offset + 1;
+    if (offset >= first && !this.#settled.covers(first, offset)) {
+      yield { kind: "startOver", channel: this.#channel, position: { epoch: this.#epoch as string, offset } };
+    }
+    this.#settle(first, offset);
+  }
+
+  /** Hand over what waits and may go; see to the hole that is left. */
+  *#release(nowMs: number): Generator<Action> {
+    if (this.opening) return;
+    // One of another epoch is of a stream that has ended, or begun anew: `history` will tell.
+    const own = [...this.#waiting].filter(([, { epoch }]) => epoch === this.#epoch);
+    for (const [place, event] of own.sort(([, a], [, b]) => a.offset - b.offset)) {
+      if (!this.#has(event.prev_offset)) continue;
+      this.#waiting.delete(place);
+      yield* this.#handOver(event);
+    }
+    if (this.#waiting.size === 0 && this.#settled.empty) this.#dueMs = undefined;
+    else this.#dueMs ??= nowMs + HOLE_MS;
+  }
+
+  *#handOver(event: Placed): Generator<Action> {
+    const { offset, sender, message_id } = event;
+    const mark = JSON.stringify([sender.user_id, message_id]);
+    if (!this.#has(offset) && !this.#seen.has(mark)) {
+      yield { kind: "deliver", event };
+      this.#seen.add(mark);
+      if (this.#seen.size > SEEN_MAX) this.#seen.delete(this.#seen.values().next().value as string);
+    }
+    this.#settle(event.covers_from ?? offset, offset);
+  }
+
+  /** Whether it was handed over or settled. */
+  #has(offset: number): boolean {
+    return offset <= this.#offset || this.#settled.covers(offset, offset);
+  }
+
+  #settle(first: number, last: number): void {
+    this.#settled.add(Math.max(first, this.#offset + 1), last);
+    this.#offset = this.#settled.advance(this.#offset);
+  }
+
+  #forgetOthers(): void {
+    for (const [place, { epoch }] of this.#waiting) if (epoch !== this.#epoch) this.#waiting.delete(place);
+  }
+}
+
+function isPlaced(event: Event): event is Placed {
+  const { epoch, offset, prev_offset, sender } = event;
+  return typeof epoch === "string" && typeof offset === "number" && typeof prev_offset === "number" && !!sender;
 }

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Channel } from "../src/channel.js";
 import { TidewireError, closed, uncertain } from "../src/errors.js";
 import type { Event, Publication } from "../src/generated/frames.js";
+import { Recovery } from "../src/recovery.js";
 import { event, publication, settled, wireError, type Frame } from "./fakes.js";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -13,24 +14,34 @@ interface Question {
   readonly refuse: (error: TidewireError) => Promise<void>;
 }
 
-/** A channel whose questions the test answers. */
+/** A channel and its recovery, whose questions the test answers. */
 function setUp() {
   const network = { online: true };
   const questions: Question[] = [];
   const report = vi.fn();
-  const channel = new Channel("room:a", {
-    random: () => 0,
-    connected: () => network.online,
+  const connected = (): boolean => network.online;
+  const ask = (request: object): Promise<unknown> => {
+    if (!network.online) return Promise.reject(uncertain("not connected"));
+    return new Promise((resolve, reject) => {
+      const answer = (result: unknown) => (resolve(result), settled());
+      const refuse = (error: TidewireError) => (reject(error), settled());
+      questions.push({ request: request as Frame, answer, refuse });
+    });
+  };
+  const recovery: Recovery = new Recovery({
+    ask,
+    connected,
     report,
+    deliver: (event) => channel.deliver(event),
+    startOver: () => channel.startOver(),
+  });
+  const channel = new Channel("room:a", {
+    ask,
+    connected,
+    report,
+    recovery,
+    random: () => 0,
     publish: async ({ message_id }) => ({ message_id: message_id as string, status: "accepted" }),
-    ask: (request) => {
-      if (!network.online) return Promise.reject(uncertain("not connected"));
-      return new Promise((resolve, reject) => {
-        const answer = (result: unknown) => (resolve(result), settled());
-        const refuse = (error: TidewireError) => (reject(error), settled());
-        questions.push({ request: request as unknown as Frame, answer, refuse });
-      });
-    },
   });
   const heard: Event[] = [];
   channel.on("*", (event) => heard.push(event));
@@ -39,7 +50,7 @@ function setUp() {
 
   async function disconnect(): Promise<void> {
     network.online = false;
-    channel.disconnected();
+    recovery.disconnected();
     for (const { refuse } of questions) await refuse(uncertain("the connection ended"));
   }
   async function reconnect(): Promise<void> {
@@ -47,7 +58,7 @@ function setUp() {
     channel.connected();
     await settled();
   }
-  return { network, channel, questions, report, heard, asked, last, disconnect, reconnect };
+  return { network, channel, recovery, questions, report, heard, asked, last, disconnect, reconnect };
 }
 
 type SetUp = ReturnType<typeof setUp>;
@@ -92,22 +103,22 @@ function outcome(promise: Promise<unknown>): Promise<unknown> {
 // subscribing
 
 test("subscribing returns the history asked for, and hands on events from there", async () => {
-  const { channel, last, heard } = setUp();
+  const { channel, recovery, last, heard } = setUp();
   const subscribing = channel.subscribe({ history: 2 });
   expect(last("subscribe").request).toEqual({ type: "subscribe", channel: "room:a", history: 2 });
   await last("subscribe").answer(subscribed(5, { publications: run(4, 5) }));
   expect(await subscribing).toEqual(run(4, 5));
   expect(channel.position).toEqual(position(5));
-  channel.receive(event(5));
-  channel.receive(event(6));
+  recovery.event(event(5));
+  recovery.event(event(6));
   expect(offsets(heard)).toEqual([6]);
 });
 
 test("events that overtake the answer are kept until it is there", async () => {
-  const { channel, last, heard } = setUp();
+  const { channel, recovery, last, heard } = setUp();
   const subscribing = channel.subscribe();
-  channel.receive(event(6));
-  channel.receive(event(5));
+  recovery.event(event(6));
+  recovery.event(event(5));
   expect(heard).toEqual([]);
   await last("subscribe").answer(subscribed(5));
   await subscribing;
@@ -176,8 +187,8 @@ test("subscribing twice at once asks once", async () => {
 });
 
 test("subscribing again reads the history, and hands nothing on twice", async () => {
-  const { channel, last, asked, heard } = await standing(3);
-  channel.receive(event(4));
+  const { channel, recovery, last, asked, heard } = await standing(3);
+  recovery.event(event(4));
   const again = channel.subscribe({ history: 2 });
   await settled();
   await last("history").answer(history(4, [publication(4), publication(3)]));
@@ -189,22 +200,22 @@ test("subscribing again reads the history, and hands nothing on twice", async ()
 // coming back
 
 test("after a reconnect it asks for what it missed, since its position", async () => {
-  const { channel, last, heard, disconnect, reconnect } = await standing(3);
-  channel.receive(event(4));
+  const { channel, recovery, last, heard, disconnect, reconnect } = await standing(3);
+  recovery.event(event(4));
   await disconnect();
   await reconnect();
   expect(last("subscribe").request).toEqual({ type: "subscribe", channel: "room:a", since: position(4) });
-  channel.receive(event(7)); // overtakes the answer
+  recovery.event(event(7)); // overtakes the answer
   await last("subscribe").answer(recovered(6, run(5, 6)));
   expect(offsets(heard)).toEqual([4, 5, 6, 7]);
 });
 
 test("a recovery with more is continued by history before pushes are handed on", async () => {
-  const { channel, last, heard, disconnect, reconnect } = await standing(0);
+  const { recovery, last, heard, disconnect, reconnect } = await standing(0);
   await disconnect();
   await reconnect();
   await last("subscribe").answer(recovered(6, run(1, 2), { more: true }));
-  channel.receive(event(7, { priority: "high", prev_offset: 0 })); // would overtake
+  recovery.event(event(7, { priority: "high", prev_offset: 0 })); // would overtake
   expect(last("history").request).toMatchObject({ since: position(2), limit: 300 });
   await last("history").answer(history(6, run(3, 4), true));
   expect(offsets(heard)).toEqual([1, 2, 3, 4]);
@@ -214,19 +225,34 @@ test("a recovery with more is continued by history before pushes are handed on",
 });
 
 test("a recovery that fails half-way goes on from where it got to", async () => {
-  const { last, heard, disconnect, reconnect } = await standing(0);
+  const { last, asked, heard, disconnect, reconnect } = await standing(0);
   await disconnect();
   await reconnect();
   await last("subscribe").answer(recovered(4, run(1, 2), { more: true }));
   await last("history").refuse(uncertain("no answer came"));
-  await vi.advanceTimersByTimeAsync(500);
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(asked("history")).toHaveLength(2);
+  expect(last("history").request).toMatchObject({ since: position(2) });
+  await last("history").answer(history(4, run(3, 4)));
+  expect(offsets(heard)).toEqual([1, 2, 3, 4]);
+});
+
+test("a recovery that the next loss cuts short is continued on the next connection", async () => {
+  const { last, asked, heard, disconnect, reconnect } = await standing(0);
+  await disconnect();
+  await reconnect();
+  await last("subscribe").answer(recovered(4, run(1, 2), { more: true }));
+  await disconnect();
+  await vi.advanceTimersByTimeAsync(60_000);
+  await reconnect();
+  expect(asked("history")).toHaveLength(1);
   expect(last("subscribe").request).toMatchObject({ since: position(2) });
   await last("subscribe").answer(recovered(4, run(3, 4)));
   expect(offsets(heard)).toEqual([1, 2, 3, 4]);
 });
 
 test("what could not be recovered is a reset: the application starts over, from the new position", async () => {
-  const { channel, last, heard, disconnect, reconnect } = await standing(3);
+  const { channel, recovery, last, heard, disconnect, reconnect } = await standing(3);
   const reset = vi.fn();
   channel.onReset(reset);
   await disconnect();
@@ -235,7 +261,7 @@ test("what could not be recovered is a reset: the application starts over, from 
   await last("subscribe").answer({ ...subscribed(9), position: position(9, "e2") });
   expect(reset).toHaveBeenCalledOnce();
   expect(channel.position).toEqual(position(9, "e2"));
-  channel.receive(event(10, { epoch: "e2" }));
+  recovery.event(event(10, { epoch: "e2" }));
   expect(offsets(heard)).toEqual([10]);
 });
 
@@ -249,14 +275,14 @@ test("a first subscription is no reset", async () => {
 });
 
 test("a rejoin that fails for now is tried again without a new connection", async () => {
-  const { channel, asked, last, heard, disconnect, reconnect } = await standing(3);
+  const { recovery, asked, last, heard, disconnect, reconnect } = await standing(3);
   await disconnect();
   await reconnect();
   await last("subscribe").refuse(uncertain("no answer came"));
   await vi.advanceTimersByTimeAsync(500);
   expect(asked("subscribe")).toHaveLength(3);
   await last("subscribe").answer(recovered(4, run(4, 4)));
-  channel.receive(event(5));
+  recovery.event(event(5));
   expect(offsets(heard)).toEqual([4, 5]);
 });
 
@@ -268,23 +294,56 @@ test("a rejoin that is refused is reported, since nobody else would learn of it"
   expect(report).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ code: 1005 }));
 });
 
-test("an event of another stream makes it ask where that one stands", async () => {
-  const { channel, last, heard } = await standing(3);
+test("an event of another stream makes it ask what became of its own", async () => {
+  const { channel, recovery, last, heard } = await standing(3);
   const reset = vi.fn();
   channel.onReset(reset);
-  channel.receive(event(1, { epoch: "e2", prev_offset: 0 }));
-  expect(last("subscribe").request).toMatchObject({ since: position(3) });
-  channel.receive(event(2, { epoch: "e2" }));
-  await last("subscribe").answer({ ...subscribed(1), position: position(1, "e2") });
+  recovery.event(event(1, { epoch: "e2", prev_offset: 0 }));
+  recovery.event(event(2, { epoch: "e2" }));
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(last("history").request).toMatchObject({ since: position(3) });
+  await last("history").answer({ ...history(1, []), position: position(1, "e2") });
   expect(reset).toHaveBeenCalledOnce();
   expect(offsets(heard)).toEqual([2]);
+});
+
+test("told to subscribe again, it asks where the stream stands, and is told once", async () => {
+  const { channel, asked, last } = await standing(3);
+  const reset = vi.fn();
+  channel.onReset(reset);
+  channel.resubscribe();
+  expect(last("subscribe").request).toMatchObject({ since: position(3) });
+  await last("subscribe").answer({ ...subscribed(0), position: position(0, "e2") });
+  expect(asked("subscribe")).toHaveLength(2);
+  expect(reset).toHaveBeenCalledOnce();
+  expect(channel.position).toEqual(position(0, "e2"));
+});
+
+test("told so while an answer is awaited, it does not believe that one", async () => {
+  const { channel, asked, last } = setUp();
+  const subscribing = channel.subscribe({ history: 2 });
+  channel.resubscribe();
+  await last("subscribe").answer(subscribed(2, { publications: run(1, 2) }));
+  expect(channel.position).toBeUndefined();
+  expect(last("subscribe").request).toMatchObject({ history: 2 });
+  await last("subscribe").answer({ ...subscribed(0), position: position(0, "e2") });
+  expect(await subscribing).toEqual([]);
+  expect(asked("subscribe")).toHaveLength(2);
+  expect(channel.position).toEqual(position(0, "e2"));
+});
+
+test("a channel that nobody wants does not subscribe again", async () => {
+  const { channel, asked } = setUp();
+  channel.resubscribe();
+  await settled();
+  expect(asked("subscribe")).toEqual([]);
 });
 
 // holes
 
 test("a hole is filled from history after a second", async () => {
-  const { channel, asked, last, heard } = await standing(3);
-  channel.receive(event(6));
+  const { channel, recovery, asked, last, heard } = await standing(3);
+  recovery.event(event(6));
   await vi.advanceTimersByTimeAsync(999);
   expect(asked("history")).toEqual([]);
   await vi.advanceTimersByTimeAsync(1);
@@ -299,60 +358,89 @@ test("a hole is filled from history after a second", async () => {
 });
 
 test("a hole that closes by itself costs no request", async () => {
-  const { channel, asked, heard } = await standing(3);
-  channel.receive(event(5));
-  channel.receive(event(4));
+  const { recovery, asked, heard } = await standing(3);
+  recovery.event(event(5));
+  recovery.event(event(4));
   await vi.advanceTimersByTimeAsync(10_000);
   expect(asked("history")).toEqual([]);
   expect(offsets(heard)).toEqual([4, 5]);
 });
 
-test("a fill that fails for now is tried again", async () => {
-  const { channel, last, heard } = await standing(3);
-  channel.receive(event(5));
+test("a fill that fails for now is tried again, after twice the time", async () => {
+  const { recovery, asked, last, heard } = await standing(3);
+  recovery.event(event(5));
   await vi.advanceTimersByTimeAsync(1_000);
   await last("history").refuse(uncertain("no answer came"));
-  await vi.advanceTimersByTimeAsync(500);
+  await vi.advanceTimersByTimeAsync(1_999);
+  expect(asked("history")).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(asked("history")).toHaveLength(2);
   await last("history").answer(history(5, run(4, 5)));
   expect(offsets(heard)).toEqual([4, 5]);
 });
 
+test("a fill that is refused for good is reported, and tried again", async () => {
+  const { recovery, asked, last, report } = await standing(3);
+  recovery.event(event(5));
+  await vi.advanceTimersByTimeAsync(1_000);
+  await last("history").refuse(new TidewireError(wireError({ code: 1006, retryable: false }) as never));
+  expect(report).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ code: 1006 }));
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(asked("history")).toHaveLength(2);
+});
+
+test("an answer that makes no sense is reported, and asked for again", async () => {
+  const { recovery, asked, last, report } = await standing(3);
+  recovery.event(event(5));
+  await vi.advanceTimersByTimeAsync(1_000);
+  await last("history").answer({});
+  expect(report).toHaveBeenCalledExactlyOnceWith(expect.any(TypeError));
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(asked("history")).toHaveLength(2);
+});
+
 test("what retention has passed over is a reset, and what is kept is handed on", async () => {
-  const { channel, last, heard } = await standing(3);
+  const { channel, recovery, last, heard } = await standing(3);
   const reset = vi.fn();
   channel.onReset(reset);
-  channel.behind();
+  recovery.behind({ "room:a": position(9) });
   await last("history").answer(history(9, run(8, 9)));
   expect(reset).toHaveBeenCalledOnce();
   expect(offsets(heard)).toEqual([8, 9]);
 });
 
-test("nothing kept at all: it stands at the end", async () => {
-  const { channel, last } = await standing(3);
-  channel.behind();
+test("nothing kept at all is a reset: it stands at the end", async () => {
+  const { channel, recovery, last } = await standing(3);
+  const reset = vi.fn();
+  channel.onReset(reset);
+  recovery.behind({ "room:a": position(9) });
   await last("history").answer(history(9, []));
+  expect(reset).toHaveBeenCalledOnce();
   expect(channel.position).toEqual(position(9));
 });
 
 test("what waits for something that the log does not have is settled by the log", async () => {
-  const { channel, last, heard } = await standing(3);
-  channel.receive(event(5, { prev_offset: 77 }));
+  const { channel, recovery, last, heard } = await standing(3);
+  recovery.event(event(5, { prev_offset: 77 }));
   await vi.advanceTimersByTimeAsync(1_000);
   await last("history").answer(history(6, run(4, 6)));
   expect(offsets(heard)).toEqual([4, 5, 6]);
   expect(channel.position).toEqual(position(6));
 });
 
-test("a log that was replaced sends it back to subscribing", async () => {
-  const { channel, last } = await standing(3);
-  channel.behind();
+test("a log that was replaced is a reset: it stands where the new one does", async () => {
+  const { channel, recovery, last } = await standing(3);
+  const reset = vi.fn();
+  channel.onReset(reset);
+  recovery.behind({ "room:a": position(2, "e2") });
   await last("history").answer({ ...history(2, []), position: position(2, "e2") });
-  expect(last("subscribe").request).toMatchObject({ since: position(3) });
+  expect(reset).toHaveBeenCalledOnce();
+  expect(channel.position).toEqual(position(2, "e2"));
 });
 
 test("a token without history fills holes by subscribing again", async () => {
-  const { channel, last, heard, report } = await standing(3);
-  channel.receive(event(6));
+  const { recovery, last, heard, report } = await standing(3);
+  recovery.event(event(6));
   await vi.advanceTimersByTimeAsync(1_000);
   await last("history").refuse(new TidewireError(wireError({ code: 1005, retryable: false }) as never));
   expect(last("subscribe").request).toMatchObject({ since: position(3) });
@@ -361,21 +449,53 @@ test("a token without history fills holes by subscribing again", async () => {
   expect(report).not.toHaveBeenCalled();
 });
 
-test("a page that leads nowhere ends the reading", async () => {
-  const { channel, asked, last } = await standing(3);
-  channel.behind();
-  await last("history").answer(history(3, [], true));
-  await vi.advanceTimersByTimeAsync(60_000);
+test("without history, what can't be recovered either is a reset", async () => {
+  const { channel, recovery, last } = await standing(3);
+  const reset = vi.fn();
+  channel.onReset(reset);
+  recovery.behind({ "room:a": position(9) });
+  await last("history").refuse(new TidewireError(wireError({ code: 1005, retryable: false }) as never));
+  await last("subscribe").answer(subscribed(9));
+  expect(reset).toHaveBeenCalledOnce();
+  expect(channel.position).toEqual(position(9));
+});
+
+test("a token that has lost its rights is reported", async () => {
+  const { recovery, last, report } = await standing(3);
+  recovery.behind({ "room:a": position(9) });
+  await last("history").refuse(new TidewireError(wireError({ code: 1005, retryable: false }) as never));
+  await last("subscribe").refuse(new TidewireError(wireError({ code: 1005, retryable: false }) as never));
+  expect(report).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ code: 1005 }));
+});
+
+test("a page that leads nowhere is asked for again, but not at once", async () => {
+  const { recovery, asked, last } = await standing(3);
+  recovery.behind({ "room:a": position(9) });
+  await last("history").answer(history(9, [], true));
+  await vi.advanceTimersByTimeAsync(1_999);
   expect(asked("history")).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(asked("history")).toHaveLength(2);
+});
+
+test.each([
+  ["is known", 0],
+  ["is being filled", 1_000],
+])("while a hole %s, the end of the connection ends its clock", async (_what, afterMs) => {
+  const { recovery, disconnect } = await standing(3);
+  recovery.event(event(5));
+  await vi.advanceTimersByTimeAsync(afterMs);
+  await disconnect();
+  expect(vi.getTimerCount()).toBe(0);
 });
 
 // leaving
 
 test("after unsubscribing nothing is handed on, not even ephemeral events", async () => {
-  const { channel, last, heard } = await standing(3);
+  const { channel, recovery, last, heard } = await standing(3);
   const leaving = channel.unsubscribe();
-  channel.receive(event(4));
-  channel.receive({ ...event(0), ephemeral: true });
+  recovery.event(event(4));
+  recovery.event({ ...event(0), ephemeral: true });
   await last("unsubscribe").answer({});
   await leaving;
   expect(heard).toEqual([]);
@@ -383,22 +503,30 @@ test("after unsubscribing nothing is handed on, not even ephemeral events", asyn
 });
 
 test("an answer that comes after unsubscribing does not subscribe again", async () => {
-  const { channel, last, heard } = setUp();
+  const { channel, recovery, last, heard } = setUp();
   const subscribing = outcome(channel.subscribe());
   void channel.unsubscribe();
   await last("subscribe").answer(subscribed(3));
   expect(await subscribing).toMatchObject({ kind: "closed" });
-  channel.receive(event(4));
+  recovery.event(event(4));
   expect(heard).toEqual([]);
 });
 
 test("a fill that comes after unsubscribing is not handed on", async () => {
-  const { channel, last, heard, report } = await standing(3);
-  channel.behind();
+  const { channel, recovery, last, heard, report } = await standing(3);
+  recovery.behind({ "room:a": position(5) });
   void channel.unsubscribe();
   await last("history").answer(history(5, run(4, 5)));
   expect(heard).toEqual([]);
   expect(report).not.toHaveBeenCalled();
+});
+
+test("a fill that is forbidden after unsubscribing does not subscribe again", async () => {
+  const { channel, recovery, asked, last } = await standing(3);
+  recovery.behind({ "room:a": position(5) });
+  void channel.unsubscribe();
+  await last("history").refuse(new TidewireError(wireError({ code: 1005, retryable: false }) as never));
+  expect(asked("subscribe")).toHaveLength(1);
 });
 
 test("leaving and coming back at once, while there is no connection, subscribes once", async () => {
@@ -425,51 +553,61 @@ test("a listener may unsubscribe in the middle of a recovery", async () => {
   expect(channel.subscribed).toBe(false);
 });
 
+test("a listener of resets may unsubscribe as well", async () => {
+  const { channel, recovery, last, heard } = await standing(3);
+  const others = vi.fn(() => void channel.unsubscribe());
+  channel.onReset(others);
+  recovery.behind({ "room:a": position(9) });
+  await last("history").answer({ ...history(9, run(6, 7)), publications: [publication(6), publication(9)] });
+  expect(others).toHaveBeenCalledOnce();
+  expect(heard).toEqual([]);
+});
+
 // listening
 
 test("listeners hear their name, or all; and not after they are taken out", async () => {
-  const { channel } = await standing(0);
+  const { channel, recovery } = await standing(0);
   const [said, other, all] = [vi.fn(), vi.fn(), vi.fn()];
   const stop = channel.on("said", said);
   channel.on("other", other);
   channel.on("*", all);
-  channel.receive(event(1));
+  recovery.event(event(1));
   stop();
-  channel.receive(event(2));
+  recovery.event(event(2));
   expect([said, other, all].map(({ mock }) => mock.calls.length)).toEqual([1, 0, 2]);
 });
 
 test("an event named * is heard once", async () => {
-  const { channel, heard } = await standing(0);
-  channel.receive(event(1, { name: "*" }));
+  const { recovery, heard } = await standing(0);
+  recovery.event(event(1, { name: "*" }));
   expect(offsets(heard)).toEqual([1]);
 });
 
 test("a listener that throws breaks nothing but itself, and is reported", async () => {
-  const { channel, heard, report } = await standing(0);
+  const { channel, recovery, heard, report } = await standing(0);
   const error = new Error("oh");
   channel.on("said", () => {
     throw error;
   });
   const after = vi.fn();
   channel.on("said", after);
-  channel.receive(event(1));
-  channel.receive(event(2));
+  recovery.event(event(1));
+  recovery.event(event(2));
   expect(after).toHaveBeenCalledTimes(2);
   expect(offsets(heard)).toEqual([1, 2]);
   expect(report).toHaveBeenCalledWith(error);
 });
 
 test("ephemeral events are handed on as they come, and take no place", async () => {
-  const { channel, heard } = await standing(3);
+  const { channel, recovery, heard } = await standing(3);
   const { epoch: _e, offset: _o, prev_offset: _p, ...fields } = event(0);
-  channel.receive({ ...fields, ephemeral: true });
+  recovery.event({ ...fields, ephemeral: true });
   expect(heard).toHaveLength(1);
   expect(channel.position).toEqual(position(3));
 });
 
 test("the iterator gives events in order, and ends with its loop", async () => {
-  const { channel } = await standing(0);
+  const { channel, recovery } = await standing(0);
   const got: unknown[] = [];
   const loop = (async () => {
     for await (const { offset } of channel) {
@@ -477,12 +615,12 @@ test("the iterator gives events in order, and ends with its loop", async () => {
       if (got.length === 3) break;
     }
   })();
-  channel.receive(event(1));
+  recovery.event(event(1));
   await settled();
-  channel.receive(event(2));
-  channel.receive(event(3));
+  recovery.event(event(2));
+  recovery.event(event(3));
   await loop;
-  channel.receive(event(4));
+  recovery.event(event(4));
   expect(got).toEqual([1, 2, 3]);
 });
 

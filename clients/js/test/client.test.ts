@@ -200,14 +200,32 @@ test("a sync that failed is asked again, not at the next heartbeat", async () =>
   expect(onError).not.toHaveBeenCalled();
 });
 
-test("without traffic it asks sync at the heartbeat, with channels or without", async () => {
-  const { client, server } = setUp();
-  client.connect();
-  await vi.advanceTimersByTimeAsync(5_000);
-  expect(server.asked("sync")).toMatchObject([{ positions: {} }]);
-  await vi.advanceTimersByTimeAsync(539_999);
-  expect(server.asked("sync")).toHaveLength(1);
-  await vi.advanceTimersByTimeAsync(1);
+test.each([[[]], [["room:a", "room:b"]]])(
+  "without traffic it asks sync at the heartbeat, with channels %j",
+  async (names) => {
+    const { client, server } = setUp();
+    client.connect();
+    await Promise.all(names.map((name) => client.channel(name).subscribe()));
+    await vi.advanceTimersByTimeAsync(30_000);
+    const before = server.asked("sync").length; // of the quiet after subscribing
+    await vi.advanceTimersByTimeAsync(509_999);
+    expect(server.asked("sync")).toHaveLength(before);
+    await vi.advanceTimersByTimeAsync(1);
+    const positions = Object.fromEntries(names.map((name) => [name, { epoch: "e1", offset: 0 }]));
+    expect(server.asked("sync").slice(before)).toMatchObject([{ positions }]);
+    await vi.advanceTimersByTimeAsync(540_000);
+    expect(server.asked("sync")).toHaveLength(before + 2);
+  },
+);
+
+test("a sync that is refused for good is reported, and asked again by the next heartbeat", async () => {
+  const { client, server, onError } = setUp();
+  await listen(client);
+  server.instead.set("sync", () => ({ error: wireError({ code: 1002, retryable: false }) }));
+  await vi.advanceTimersByTimeAsync(500_000);
+  expect(onError).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ code: 1002 }));
+  server.instead.clear();
+  await vi.advanceTimersByTimeAsync(40_000);
   expect(server.asked("sync")).toHaveLength(2);
 });
 

@@ -1,0 +1,115 @@
+// Does what the receiving rules ask for: hands over, asks `history` and `sync`, and keeps their clock.
+
+import type { Asked } from "./connection.js";
+import { TidewireError, isPassing } from "./errors.js";
+import type { Event, HistoryResult, Position, SubscribeResult, SyncResult } from "./generated/frames.js";
+import { Receiver, type Action, type AskHistory, type AskSync, type Positions } from "./receiver.js";
+
+export interface RecoveryOptions {
+  readonly ask: (request: Asked) => Promise<unknown>;
+  readonly connected: () => boolean;
+  readonly deliver: (event: Event) => void;
+  readonly startOver: (channel: string) => void;
+  readonly report: (error: unknown) => void;
+}
+
+const FORBIDDEN = 1005;
+
+export class Recovery {
+  readonly #options: RecoveryOptions;
+  readonly #receiver = new Receiver();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: RecoveryOptions) {
+    this.#options = options;
+  }
+
+  /** The channel is about to be subscribed to, from `since` on: until the answer is there, pushes wait. */
+  open(channel: string): void {
+    this.#receiver.open(channel);
+  }
+
+  close(channel: string): void {
+    this.#receiver.close(channel);
+  }
+
+  since(channel: string): Position | undefined {
+    return this.#receiver.since(channel);
+  }
+
+  subscribed(result: SubscribeResult): void {
+    this.#act(this.#receiver.subscribed(result, now()));
+  }
+
+  event(event: Event): void {
+    this.#act(this.#receiver.event(event, now()));
+  }
+
+  /** The server says that these streams go further than we know. */
+  behind(positions: Positions): void {
+    this.#act(this.#receiver.behind(positions, now()));
+  }
+
+  /** Ask which streams go further than we know. Without any it is the heartbeat alone. */
+  sync(): void {
+    const asks = this.#receiver.sync();
+    this.#act(asks.length > 0 ? asks : [{ kind: "askSync", positions: {} }]);
+  }
+
+  /** Nothing can be asked until the next answer to `subscribe`. */
+  disconnected(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #act(actions: readonly Action[]): void {
+    for (const action of actions) {
+      if (action.kind === "deliver") this.#options.deliver(action.event);
+      else if (action.kind === "startOver") this.#options.startOver(action.channel);
+      else if (action.kind === "askHistory") void this.#history(action);
+      else void this.#sync(action);
+    }
+    clearTimeout(this.#timer);
+    const dueMs = this.#receiver.nextTickMs();
+    if (dueMs === undefined || !this.#options.connected()) return;
+    this.#timer = setTimeout(() => this.#act(this.#receiver.tick(now())), Math.max(0, dueMs - now()));
+  }
+
+  async #history(asked: AskHistory): Promise<void> {
+    try {
+      const result = await this.#after(asked);
+      this.#act(this.#receiver.filled(asked.channel, result, now()));
+    } catch (error) {
+      if (!isPassing(error)) this.#options.report(error);
+      this.#receiver.notFilled(asked.channel, now());
+      this.#act([]);
+    }
+  }
+
+  async #after({ channel, since, limit }: AskHistory): Promise<HistoryResult> {
+    try {
+      return (await this.#options.ask({ type: "history", channel, since, limit })) as HistoryResult;
+    } catch (error) {
+      const wanted = this.since(channel) !== undefined;
+      if (!(wanted && error instanceof TidewireError && error.code === FORBIDDEN)) throw error;
+      // The token allows to subscribe, not to read history; recovery comes with the subscription.
+      const result = (await this.#options.ask({ type: "subscribe", channel, since })) as SubscribeResult;
+      return { ...result, more: result.more === true };
+    }
+  }
+
+  async #sync({ positions }: AskSync): Promise<void> {
+    try {
+      const { behind } = (await this.#options.ask({ type: "sync", positions })) as SyncResult;
+      this.behind(behind);
+    } catch (error) {
+      if (!isPassing(error)) return this.#options.report(error); // the next traffic or heartbeat asks again
+      this.#receiver.notSynced(now());
+      this.#act([]);
+    }
+  }
+}
+
+/** Milliseconds that only go forward, whatever happens to the machine's clock. */
+function now(): number {
+  return performance.now();
+}
