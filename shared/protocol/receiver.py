@@ -160,12 +160,12 @@ class Receiver:
         actions: list[Action] = []
         for channel, end in positions.items():
             stream = self._streams.get(channel)
-            if stream is None or stream.position is None or stream.opening or stream.filling:
+            if stream is None or stream.position is None or stream.opening:
                 continue
             if _position(end).epoch != stream.position.epoch or end["offset"] > stream.position.offset:
-                actions.append(self._fill(channel, stream))
-        if actions:
-            self._traffic(now_ms)
+                self._traffic(now_ms)  # an answer on its way may be older than this news: `sync` is asked once more
+                if not stream.filling:
+                    actions.append(self._fill(channel, stream))
         return actions
 
     def not_synced(self, now_ms: int) -> None:

@@ -112,9 +112,10 @@ export class Receiver {
     const actions: Action[] = [];
     for (const [channel, end] of Object.entries(positions)) {
       const stream = this.#streams.get(channel);
-      if (stream && !stream.opening && !stream.filling && stream.endsBefore(end)) actions.push(stream.fill());
+      if (!stream || stream.opening || !stream.endsBefore(end)) continue;
+      this.#traffic(nowMs); // an answer on its way may be older than this news: `sync` is asked once more
+      if (!stream.filling) actions.push(stream.fill());
     }
-    if (actions.length > 0) this.#traffic(nowMs);
     return actions;
   }
 

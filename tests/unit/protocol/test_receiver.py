@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.domain.offsets import OffsetSet
@@ -137,7 +137,12 @@ class Network:
         self.take(self.receiver.subscribed(result, self.now_ms))
 
     def quiesce(self) -> None:
-        """Nothing is published any more, and what is asked is answered."""
+        """Nothing is published any more, and what is asked is answered; then the idle heartbeat comes."""
+        self.rest()
+        self.take(self.receiver.sync())
+        self.rest()
+
+    def rest(self) -> None:
         for _ in range(1000):
             while self.asked:
                 self.answer(self.asked.pop(0), 300)
@@ -197,6 +202,9 @@ def run(script: list[tuple[str, int]], *, forgets: bool) -> Network:
 
 @settings(max_examples=400, deadline=None)
 @given(moves)
+@example(
+    [("wait", 4000), ("wait", 4000), ("answer", 1), ("publish", 0), ("lose", 0)]
+)  # nothing tells but the heartbeat
 def test_everything_is_handed_over_once_and_in_order_of_its_priority(script: list[tuple[str, int]]) -> None:
     network = run(script, forgets=False)
     assert network.started_over == []
