@@ -50,7 +50,13 @@ class StageConfig:
 
 
 _STAGES: Final[dict[StageName, StageConfig]] = {
-    "local": StageConfig("local", aws_events=True, archive="orders"),
+    "local": StageConfig(
+        "local",
+        # Each is a process, and there are few processors.
+        lane_concurrency=(("high", 6), ("normal", 6), ("low", 3)),
+        aws_events=True,
+        archive="orders",
+    ),
     "dev": StageConfig("dev"),
     "prod": StageConfig(
         "prod",

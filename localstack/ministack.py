@@ -67,6 +67,7 @@ class MiniStack:
             "LAMBDA_WARM_TTL_SECONDS": "86400",  # it would end idle workers, which the edge counts on (invoker.py)
             "MINISTACK_REGION": REGION,
             "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPATH": str(ENVIRONMENT.parent / "site"),  # sitecustomize.py
         }
         if self._functions_endpoint is not None:
             environment["AWS_ENDPOINT_URL"] = self._functions_endpoint  # functions inherit it

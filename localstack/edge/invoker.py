@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections import defaultdict
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -37,39 +37,70 @@ class Invoker(Protocol):
 
 
 class Workers:
-    """The workers of one function: a call that finds none idle starts one, but few do so at a time.
+    """The workers of all functions: a call that finds none of its own idle starts one, but few do so at a time.
 
     AWS starts as many as it needs; a laptop had better let calls wait for the first ones. A call that takes longer
     than ``start_max_s`` is at work, not starting: who waits for somebody else's call must not keep it out.
     """
 
     def __init__(self, *, starts_at_a_time: int = _STARTS_AT_A_TIME, start_max_s: float = _START_MAX_S) -> None:
-        self._idle = 0
-        self._places = asyncio.Semaphore(starts_at_a_time)  # free: idle workers, and starts that are still allowed
+        self._idle: Counter[str] = Counter()
+        self._starts_left = starts_at_a_time
         self._start_max_s = start_max_s
+        self._waiting: deque[tuple[str, asyncio.Future[bool]]] = deque()
 
     @asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
-        """Have a worker."""
-        await self._places.acquire()
-        starting = self._idle == 0
+    async def one(self, function: str) -> AsyncIterator[None]:
+        """Have a worker of a function."""
+        starting = await self._place(function)
 
         def started() -> None:
             nonlocal starting
             if starting:
                 starting = False
-                self._places.release()
+                self._starts_left += 1
+                self._serve()
 
-        if not starting:
-            self._idle -= 1
         timer = asyncio.get_running_loop().call_later(self._start_max_s, started)
         try:
             yield
         finally:
             timer.cancel()
+            self._idle[function] += 1
             started()
-            self._idle += 1
-            self._places.release()
+            self._serve()
+
+    async def _place(self, function: str) -> bool:
+        """Wait for an idle worker or leave to start one; return whether it is the latter."""
+        place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((function, place))
+        self._serve()
+        try:
+            return await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():  # it was given one, and will not use it
+                if place.result():
+                    self._starts_left += 1
+                else:
+                    self._idle[function] += 1
+                self._serve()
+            raise
+
+    def _serve(self) -> None:
+        """Give what there is to who waits, in order."""
+        left: deque[tuple[str, asyncio.Future[bool]]] = deque()
+        for function, place in self._waiting:
+            if place.done():
+                continue
+            if self._idle[function]:
+                self._idle[function] -= 1
+                place.set_result(False)
+            elif self._starts_left:
+                self._starts_left -= 1
+                place.set_result(True)
+            else:
+                left.append((function, place))
+        self._waiting = left
 
 
 class LambdaInvoker:
@@ -85,12 +116,12 @@ class LambdaInvoker:
         )
         self._client = boto3.client("lambda", config=config)
         self._executor = ThreadPoolExecutor(_CONCURRENCY, thread_name_prefix="invoke")
-        self._workers: defaultdict[str, Workers] = defaultdict(Workers)
+        self._workers = Workers()
 
     async def invoke(self, function: str, event: dict[str, Any]) -> Any:
         """See :class:`Invoker`."""
         loop = asyncio.get_running_loop()
-        async with self._workers[function].one():
+        async with self._workers.one(function):
             return await loop.run_in_executor(self._executor, self._invoke, function, json.dumps(event))
 
     def close(self) -> None:

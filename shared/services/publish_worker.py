@@ -1,5 +1,6 @@
 """The lanes' side of publishing: append, tell the bus; give back what can't be done now, bury what never can."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -39,8 +40,8 @@ class PublishWorker:
     sleep: Callable[[float], None]
     on_failure: Callable[[str, Exception], None] = field(repr=False)
 
-    def work(self, records: Sequence[LaneRecord]) -> list[str]:
-        """Handle a batch; return the ids of the records to be handed out again.
+    def work(self, records: Sequence[LaneRecord], has_time: Callable[[], bool] = lambda: True) -> list[str]:
+        """Handle a batch as long as there is time; return the ids of the records to be handed out again.
 
         When one of a channel has to wait, its later ones wait as well (their order would break); other channels go on.
         """
@@ -52,22 +53,36 @@ class PublishWorker:
             else:
                 channels.setdefault(record.channel, []).append(record)
         for channel, waiting in channels.items():
-            failed += self._channel(channel, waiting)
+            left = self._channel(channel, waiting, has_time)
+            if left:
+                self._postpone(left)
+                failed += [record.record_id for record in left]
         self._pace(channels)
         return failed
 
-    def _channel(self, channel: str, waiting: Sequence[LaneRecord]) -> list[str]:
-        segments = _segments(waiting)
-        for index, segment in enumerate(segments):
+    def _channel(
+        self, channel: str, waiting: Sequence[LaneRecord], has_time: Callable[[], bool]
+    ) -> Sequence[LaneRecord]:
+        """Store a channel's records in their order; return those that have to wait."""
+        segments = deque(_segments(waiting))
+        while segments and has_time():
+            segment = segments.popleft()
             try:
                 self._store(channel, segment)
             except Exception as error:  # told to on_failure, and the queue keeps the records
+                by_itself = not (isinstance(error, TidewireError) and error.temporary)
+                if by_itself and len(segment) > 1:
+                    # One of them fails: it is found by taking each alone. What was stored is known again.
+                    segments.extendleft([record] for record in reversed(segment))
+                    continue
                 self.on_failure(channel, error)
-                if not self._buried(channel, segment, error):
-                    left = [record for later in segments[index:] for record in later]
-                    self._postpone(left)
-                    return [record.record_id for record in left]
-        return []
+                if not (by_itself and segment[0].tries >= TRIES):
+                    segments.appendleft(segment)
+                    break
+                self._bury(segment[0])
+                if segment[0].publication is not None:
+                    self.receipts.failed(channel, segment[0].publication, InternalError())
+        return [record for segment in segments for record in segment]
 
     def _store(self, channel: str, records: Sequence[LaneRecord]) -> None:
         submissions = [Submission(r.publication, r.uncertain) for r in records if r.publication is not None]
@@ -90,15 +105,6 @@ class PublishWorker:
             return []
         self._postpone([record])
         return [record.record_id]
-
-    def _buried(self, channel: str, segment: Sequence[LaneRecord], error: Exception) -> bool:
-        """Bury a record that stands alone and has failed by itself often enough."""
-        if (isinstance(error, TidewireError) and error.temporary) or len(segment) > 1 or segment[0].tries < TRIES:
-            return False
-        self._bury(segment[0])
-        if segment[0].publication is not None:
-            self.receipts.failed(channel, segment[0].publication, InternalError())
-        return True
 
     def _bury(self, record: LaneRecord) -> None:
         self.records.bury(record)
@@ -126,15 +132,13 @@ class PublishWorker:
 def _segments(records: Sequence[LaneRecord]) -> list[list[LaneRecord]]:
     """Split a channel's records into what is appended together.
 
-    That is all of them (SQS hands out at most 10 of a FIFO queue), less what would not fit one event; and each alone
-    once one of them has failed before: so the one that fails is found.
+    That is all of them (SQS hands out at most 10 of a FIFO queue), less what would not fit one event.
     """
     segments: list[list[LaneRecord]] = [[]]
     size = 0
-    alone = any(record.tries > 1 for record in records)
     for record in records:
         record_bytes = _size(record)
-        if segments[-1] and (alone or size + record_bytes > SEGMENT_MAX_BYTES):
+        if segments[-1] and size + record_bytes > SEGMENT_MAX_BYTES:
             segments.append([])
             size = 0
         segments[-1].append(record)

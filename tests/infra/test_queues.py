@@ -37,7 +37,7 @@ def test_a_lane_is_fifo_with_limits_per_channel_and_gives_up_late(stage: Synthes
 @pytest.mark.parametrize(
     ("name", "concurrency"),
     [
-        ("local", {"high": 20, "normal": 20, "low": 5}),
+        ("local", {"high": 6, "normal": 6, "low": 3}),
         ("dev", {"high": 20, "normal": 20, "low": 5}),
         ("prod", {"high": 100, "normal": 100, "low": 20}),
     ],

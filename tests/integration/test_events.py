@@ -1,5 +1,6 @@
 """Events of EventBridge, both ways: into channels, from Tidewire's bus and from AWS's own events; and out of them."""
 
+import asyncio
 import json
 import secrets
 from typing import Any
@@ -15,6 +16,7 @@ from shared.contract import (
 )
 from tests.integration.checks import eventually
 from tests.integration.conftest import Connect
+from tools.redrive import main as redrive
 
 
 def put_event(stack: LocalStack, detail: dict[str, Any]) -> str:
@@ -76,6 +78,18 @@ async def test_an_event_that_can_not_be_published_ends_where_somebody_will_look(
     (message,) = await eventually(lambda: receive(url, mark))
     assert json.loads(message["Body"])["detail"]["data"] == mark
     assert message["MessageAttributes"]["ErrorCode"]["StringValue"] == "1002"
+
+
+async def test_an_event_among_the_dead_letters_is_put_back(stack: LocalStack, connect: Connect, channel: str) -> None:
+    client = await connect(subscribe=[{"channel": channel}])
+    event = {"id": secrets.token_hex(8), "source": "billing", "detail-type": DETAIL_PUBLISH}
+    detail = {"channel": channel, "name": "paid", "data": 1}
+    boto3.client("sqs").send_message(
+        QueueUrl=stack.outputs[OUTPUT_EVENT_DEAD_LETTERS_URL], MessageBody=json.dumps({**event, "detail": detail})
+    )
+    assert await asyncio.to_thread(redrive, ["--stage", "local", "--queue", "events"]) == 0
+    (published,) = await client.wait_for_events(channel, 1)
+    assert (published["message_id"], published["data"]) == (event["id"], 1)
 
 
 async def test_a_publication_of_the_archived_namespace_reaches_the_queue(stack: LocalStack, connect: Connect) -> None:

@@ -1,5 +1,7 @@
 """Fan-out when the gateway does not take what is pushed: on the deployed stack, with faults in the edge."""
 
+import json
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -66,6 +68,27 @@ async def test_one_that_fails_does_not_keep_the_others_waiting(
     with faults(stack, First(1, Fault(status=410))):
         await clients[0].publish(channel, 1)
         await eventually(lambda: sum(bool(client.events(channel)) for client in clients) == 2)
+
+
+async def test_an_event_that_fails_for_good_is_kept_for_who_looks(stack: LocalStack) -> None:
+    mark = secrets.token_hex(6)
+    # As EventBridge does; the emulator's own rules try but once.
+    boto3.client("lambda").invoke(
+        FunctionName=stack.function_names()["fan_out"],
+        InvocationType="Event",
+        Payload=json.dumps({"detail": {"channel": mark, "frames": "none"}}),
+    )
+    sqs = boto3.client("sqs")
+    (url,) = [url for url in sqs.list_queues()["QueueUrls"] if "EventDeadLetters" in url and "FanOut" in url]
+
+    def kept() -> list[str]:
+        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0).get("Messages", [])
+        return [message["Body"] for message in messages if mark in message["Body"]]
+
+    (body,) = await eventually(kept)
+    told = json.loads(body)
+    assert told["requestContext"]["condition"] == "RetriesExhausted"
+    assert told["requestPayload"]["detail"]["channel"] == mark
 
 
 async def test_a_live_connection_that_was_taken_for_gone_is_told_to_come_back(

@@ -1,6 +1,7 @@
 """``python -m tests.torture``: the long run, its figures, and whether they are what was promised. ``make torture``."""
 
 import argparse
+import asyncio
 import secrets
 import signal
 import sys
@@ -35,7 +36,7 @@ def main() -> int:
         channels_each=3,
         rate_per_s=options.rate,
         calm_rate_per_s=options.rate / 4,
-        ahead_max=1_000,
+        ahead_max=400,
         workers=8,
         warm_after=500,
         fault_one_in=80,
@@ -45,7 +46,11 @@ def main() -> int:
         drain_s=300,
     )
     _tell(f"seed {seed}: again with --seed {seed}")
-    outcome = torture(plan, _FOLDER, _tell)
+    try:
+        outcome = torture(plan, _FOLDER, _tell)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _tell(f"ended; the run had seed {seed}")
+        return 130
     _tell(table(plan, outcome))
     for finding in findings(outcome):
         _tell(f"{finding.kind} in {finding.channel}: {finding.text}")

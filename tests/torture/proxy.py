@@ -24,6 +24,7 @@ import uvloop
 Fault = Literal["throttled", "failed", "timed out", "slowed", "answer lost"]
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
 Service = Literal["dynamodb", "sqs", "events", "secretsmanager"]
+SERVICES: Final[tuple[Service, ...]] = get_args(Service)
 
 _TARGETS: Final[Mapping[str, Service]] = {
     "DynamoDB_20120810": "dynamodb",
@@ -79,11 +80,13 @@ class Chance:
     Attributes:
         one_in: Of so many calls of a service, each fault hits one; 0: none hits any, and nothing is counted.
         faults: Those that there are.
+        services: Those that they hit.
     """
 
     seed: int
     one_in: int = 0
     faults: Sequence[Fault] = FAULTS
+    services: Sequence[Service] = SERVICES
     calls: Counter[str] = field(default_factory=Counter)
     hits: Counter[tuple[str, Fault]] = field(default_factory=Counter)
     _dice: dict[str, random.Random] = field(default_factory=dict)
@@ -91,7 +94,7 @@ class Chance:
 
     def next(self, service: Service) -> tuple[Fault | None, float]:
         """Return what goes wrong with a service's next call, if anything, and a number from 0 to 1 for its details."""
-        if not self.one_in:
+        if not self.one_in or service not in self.services:
             return None, 0
         dice = self._dice.setdefault(service, random.Random(f"{self.seed} {service}"))
         bag = self._bags.setdefault(service, [])
@@ -187,6 +190,7 @@ class Proxy:
                 self._upstream = host, int(port)
             self._chance.one_in = settings.get("one_in", self._chance.one_in)
             self._chance.faults = settings.get("faults", self._chance.faults)
+            self._chance.services = settings.get("services", self._chance.services)
         return _answer(200, self._chance.to_wire())
 
 
@@ -282,7 +286,10 @@ class ProxyProcess:
         self._process.stdout.close()
 
     def configure(self, **settings: Any) -> None:
-        """Set ``upstream`` (an origin), ``one_in`` (of so many calls, each fault hits one; 0 for none), ``faults``."""
+        """Set ``upstream`` (an origin), ``one_in`` (of so many calls, each fault hits one; 0: none), and which.
+
+        Which: ``faults``, and ``services``. What is not given stays as it is.
+        """
         self._control(settings)
 
     def counts(self) -> dict[str, Any]:

@@ -84,6 +84,12 @@ class Context:
 
     aws_request_id = "request-1"
 
+    def __init__(self, remaining_ms: int = 5_000) -> None:
+        self._remaining_ms = remaining_ms
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self._remaining_ms
+
 
 @pytest.fixture
 def context() -> Any:

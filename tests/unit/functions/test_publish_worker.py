@@ -21,9 +21,9 @@ def record(record_id: str, channel: str, *, message_id: str | None = None, count
     return lane_event(record_id, sqs_text(body), count=count)
 
 
-def work(*records: dict[str, Any]) -> list[str]:
+def work(*records: dict[str, Any], remaining_ms: int = 5_000) -> list[str]:
     """Return the ids that the answer hands back."""
-    answer = lambda_handler({"Records": list(records)}, Context())
+    answer = lambda_handler({"Records": list(records)}, Context(remaining_ms))
     assert answer.keys() == {"batchItemFailures"}
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
@@ -63,3 +63,8 @@ def test_a_record_that_nobody_can_read_goes_back_alone_and_is_buried_in_the_end(
         assert work(lane_event("r2", "no json", count=count), record(f"m{count}", "room:a")) == goes_back
     assert [item.record_id for item in stack.records.buried] == ["r2"]
     assert [frame["offset"] for item in stack.bus.broadcasts for frame in item.frames] == [1, 2, 3]
+
+
+def test_what_is_left_when_time_runs_out_goes_back(stack: MemoryStack) -> None:
+    assert work(record("1", "room:a"), remaining_ms=2_000) == ["1"]
+    assert stack.bus.broadcasts == []

@@ -88,16 +88,37 @@ def test_a_record_that_fails_by_itself_is_found_buried_and_told() -> None:
     fail_for(stack, lambda _, segment: any(p.message_id == "2" for p in segment.publications), ValueError())
     records = [record("1"), record("2"), record("3")]
     object.__setattr__(records[1].publication, "receipt", True)
-    assert stack.worker.work(records) == ["1", "2", "3"]
-    again = [replace(r, tries=2, uncertain=True) for r in records]
+    assert stack.worker.work(records) == ["2", "3"]
+    again = [replace(r, tries=2) for r in records[1:]]
     assert stack.worker.work(again) == ["2", "3"]
-    again = [replace(r, tries=3) for r in again[1:]]
+    again = [replace(r, tries=3) for r in again]
     assert stack.worker.work(again) == []
     assert [r.record_id for r in stack.records.buried] == ["2"]
     receipt = {"type": "receipt", "channel": "room:a", "message_id": "2", "status": "failed"}
     frames = [frame for b in stack.bus.broadcasts for frame in b.frames]
     assert [frame.get("offset", frame.get("status")) for frame in frames] == [1, "failed", 2]
     assert receipt.items() <= frames[1].items()
+
+
+def test_a_busy_store_is_asked_for_a_whole_batch_again_not_for_each_record() -> None:
+    stack = MemoryStack()
+    asked: list[int] = []
+    fail_for(
+        stack, lambda _, segment: bool(asked.append(len(segment.publications)) or len(asked) == 1), UnavailableError()
+    )
+    records = [record("1"), record("2"), record("3")]
+    assert stack.worker.work(records) == ["1", "2", "3"]
+    assert stack.worker.work([replace(r, tries=2) for r in records]) == []
+    assert asked == [3, 3]
+
+
+def test_what_there_is_no_time_for_is_handed_back_in_time() -> None:
+    stack = MemoryStack()
+    left = iter([True, False, False])
+    records = [record("1"), record("2", "room:b"), record("3"), record("4", "room:c")]
+    assert stack.worker.work(records, lambda: next(left)) == ["2", "4"]
+    assert told(stack) == [("room:a", ["1", "3"])]
+    assert [(r.record_id, delay_s) for r, delay_s in stack.records.postponed] == [("2", 1), ("4", 1)]
 
 
 def test_a_receipt_goes_to_its_publisher() -> None:
