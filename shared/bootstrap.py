@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from shared.services.processing import Processing
 
 _FAN_OUT_THREADS = 32
+_WORKER_THREADS = 10  # a FIFO batch has as many records, each perhaps of another channel
 _BREAKER_LEVELS: dict[State, float] = {"closed": 0, "half_open": 0.5, "open": 1}
 
 
@@ -194,6 +195,7 @@ class Services:
             records=SqsLaneRecords(self._sqs, self.settings.lane_urls, self.settings.dead_letter_urls),
             receipts=self.receipts,
             metrics=self.metrics,
+            executor=ThreadPoolExecutor(_WORKER_THREADS),
             sleep=time.sleep,
             on_failure=telemetry.channel_failure,
         )

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -18,22 +19,28 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 # utc: lines of several regions can be laid side by side.
 logger = Logger(service=SERVICE_NAME, utc=True)
+_lock = threading.Lock()
 _metrics = Metrics(namespace=METRICS_NAMESPACE, service=SERVICE_NAME)
 # At DEBUG it logs what it sends and receives: data, tokens and tickets. It is kept from that whatever the root's level.
 logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
 class EmfMetrics:
-    """Metrics as log lines in CloudWatch's embedded metric format."""
+    """Metrics as log lines in CloudWatch's embedded metric format; from any thread."""
 
     def count(self, name: str, value: int = 1) -> None:
-        _metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+        _add(name, MetricUnit.Count, value)
 
     def milliseconds(self, name: str, value: float) -> None:
-        _metrics.add_metric(name=name, unit=MetricUnit.Milliseconds, value=value)
+        _add(name, MetricUnit.Milliseconds, value)
 
     def level(self, name: str, value: float) -> None:
-        _metrics.add_metric(name=name, unit=MetricUnit.NoUnit, value=value)
+        _add(name, MetricUnit.NoUnit, value)
+
+
+def _add(name: str, unit: MetricUnit, value: float) -> None:
+    with _lock:  # add_metric reads, changes and writes
+        _metrics.add_metric(name=name, unit=unit, value=value)
 
 
 def observed(handler: Handler) -> Handler:

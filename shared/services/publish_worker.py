@@ -2,7 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from shared.domain.conflate import conflate
@@ -28,6 +30,7 @@ class PublishWorker:
     """Every step may be repeated.
 
     Attributes:
+        executor: Has a thread for each channel of a batch: most of the time is spent waiting for answers.
         sleep: Of seconds.
     """
 
@@ -37,6 +40,7 @@ class PublishWorker:
     records: LaneRecords
     receipts: Receipts
     metrics: Metrics
+    executor: Executor
     sleep: Callable[[float], None]
     on_failure: Callable[[str, Exception], None] = field(repr=False)
 
@@ -52,8 +56,7 @@ class PublishWorker:
                 failed += self._unreadable(record)
             else:
                 channels.setdefault(record.channel, []).append(record)
-        for channel, waiting in channels.items():
-            left = self._channel(channel, waiting, has_time)
+        for left in self.executor.map(partial(self._channel, has_time), channels, channels.values()):
             if left:
                 self._postpone(left)
                 failed += [record.record_id for record in left]
@@ -61,7 +64,7 @@ class PublishWorker:
         return failed
 
     def _channel(
-        self, channel: str, waiting: Sequence[LaneRecord], has_time: Callable[[], bool]
+        self, has_time: Callable[[], bool], channel: str, waiting: Sequence[LaneRecord]
     ) -> Sequence[LaneRecord]:
         """Store a channel's records in their order; return those that have to wait."""
         segments = deque(_segments(waiting))

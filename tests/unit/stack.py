@@ -132,6 +132,7 @@ class MemoryStack:
             self.records,
             self.receipts,
             self.metrics,
+            InlineExecutor(),
             self.slept_s.append,
             lambda _channel, error: self.failures.append(error),
         )
