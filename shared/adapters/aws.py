@@ -15,7 +15,7 @@ from shared.errors import ThrottledError, UnavailableError
 # Pool: as many as fan-out has threads.
 CLIENT_CONFIG: Final = Config(
     connect_timeout=1,
-    read_timeout=1.25,
+    read_timeout=2,
     retries={"mode": "standard", "total_max_attempts": 3},
     max_pool_connections=32,
 )

@@ -19,8 +19,8 @@ def main() -> int:
     parser.add_argument("--publications", type=int, default=50_000, help="with faults on (%(default)s)")
     parser.add_argument("--calm", type=int, default=5_000, help="with faults off (%(default)s)")
     parser.add_argument("--subscribers", type=int, default=20)
-    parser.add_argument("--publishers", type=int, default=6)
-    parser.add_argument("--channels", type=int, default=10)
+    parser.add_argument("--publishers", type=int, default=4)
+    parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--rate", type=float, default=100, help="publications a second, at most (%(default)s)")
     parser.add_argument("--seed", type=int, default=None, help="that of an earlier run, to have it again")
     options = parser.parse_args()
@@ -33,7 +33,7 @@ def main() -> int:
         subscribers=options.subscribers,
         publishers=options.publishers,
         channels=options.channels,
-        channels_each=3,
+        channels_each=2,
         rate_per_s=options.rate,
         calm_rate_per_s=options.rate / 4,
         ahead_max=400,

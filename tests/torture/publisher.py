@@ -15,9 +15,9 @@ from tests.torture.wire import Frame, NotConnectedError, Reply, Wire, error_code
 # docs/protocol.md: an id is known for 5 minutes. The last repeat is on its way for a while.
 GIVE_UP_S: Final = 280
 _BACKOFF_S: Final = (0.2, 5.0)
-_BATCHES_AT_A_TIME: Final = 3
+_BATCHES_AT_A_TIME: Final = 2
 _BATCH_MAX: Final = 12
-_WEIGHTS: Final[dict[Priority, int]] = {"express": 15, "high": 25, "normal": 40, "low": 20}
+_WEIGHTS: Final[dict[Priority, int]] = {"express": 25, "high": 25, "normal": 25, "low": 25}
 _EPHEMERAL_SHARE: Final = 0.02
 # So many must have come after a publication before it is repeated once more.
 HELD_BACK: Final = 1_000
