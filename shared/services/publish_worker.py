@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from shared.domain.conflate import conflate
-from shared.errors import InternalError, TidewireError, UnavailableError
+from shared.errors import InternalError, TidewireError
 from shared.namespaces import Namespaces
 from shared.ports import Broadcast, EventBus, LaneRecord, LaneRecords, Metrics
 from shared.protocol.encode import to_json
@@ -79,12 +79,9 @@ class PublishWorker:
                     segments.extendleft([record] for record in reversed(segment))
                     continue
                 self.on_failure(channel, error)
-                if not (by_itself and segment[0].tries >= TRIES):
+                if not (by_itself and segment[0].tries >= TRIES and self._buried(segment[0])):
                     segments.appendleft(segment)
                     break
-                self._bury(segment[0])
-                if segment[0].publication is not None:
-                    self.receipts.failed(channel, segment[0].publication, InternalError())
         return [record for segment in segments for record in segment]
 
     def _store(self, channel: str, records: Sequence[LaneRecord]) -> None:
@@ -103,23 +100,33 @@ class PublishWorker:
 
     def _unreadable(self, record: LaneRecord) -> list[str]:
         """No publication can come of it, so none has to wait for it."""
-        if record.tries >= TRIES:
-            self._bury(record)
+        if record.tries >= TRIES and self._buried(record):
             return []
         self._postpone([record])
         return [record.record_id]
 
-    def _bury(self, record: LaneRecord) -> None:
-        self.records.bury(record)
+    def _buried(self, record: LaneRecord) -> bool:
+        """Put the record into the dead-letter queue and tell its sender; return whether it is there."""
+        try:
+            self.records.bury(record)
+        except Exception as error:  # told to on_failure, and the lane keeps the record
+            self.on_failure(record.channel, error)
+            return False
         self.metrics.count("RecordsBuried")
+        if record.publication is not None:
+            try:
+                self.receipts.failed(record.channel, record.publication, InternalError())
+            except Exception as error:  # to hand the record out again would bury it again
+                self.on_failure(record.channel, error)
+        return True
 
     def _postpone(self, records: Sequence[LaneRecord]) -> None:
         # The visibility that the lane sets is for workers that die: who lives asks for less.
         delay_s = min(2 ** (max(record.tries for record in records) - 1), _DELAY_MAX_S)
         try:
             self.records.postpone(records, delay_s=delay_s)
-        except UnavailableError:
-            # They come back all the same, when the lane's own visibility ends.
+        except Exception as error:  # they come back all the same, when the lane's own visibility ends
+            self.on_failure(records[0].channel, error)
             self.metrics.count("PostponesFailed")
 
     def _pace(self, channels: Iterable[str]) -> None:

@@ -1,13 +1,15 @@
 """The worker: order within a channel, failures that stay in their channel, repeats that are told again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
+from shared.adapters.memory import MemoryLaneRecords
 from shared.domain.segment import Segment
 from shared.errors import UnavailableError
 from shared.ports import Broadcast, LaneRecord
+from shared.services.receipts import Receipts
 from tests.unit.stack import MemoryStack, lane_record, publication
 
 
@@ -29,6 +31,19 @@ def fail_for(stack: MemoryStack, fails: Callable[[str, Segment], bool], error: E
 
 def told(stack: MemoryStack) -> list[tuple[str, list[str]]]:
     return [(b.channel, [frame["message_id"] for frame in b.frames]) for b in stack.bus.broadcasts]
+
+
+class DeadBus:
+    def put(self, broadcasts: Sequence[Broadcast]) -> None:
+        raise UnavailableError
+
+
+class BrokenRecords(MemoryLaneRecords):
+    def bury(self, record: LaneRecord) -> None:
+        raise UnavailableError
+
+    def postpone(self, records: Sequence[LaneRecord], *, delay_s: int) -> None:
+        raise ValueError
 
 
 def test_one_event_per_channel_and_batch() -> None:
@@ -57,11 +72,7 @@ def test_a_record_stored_by_a_worker_that_died_is_told_by_the_next() -> None:
     stack = MemoryStack()
     first = record("1")
 
-    class DeadBus:
-        def put(self, broadcasts: list[Broadcast]) -> None:
-            raise UnavailableError
-
-    assert replace(stack.worker, bus=DeadBus()).work([first]) == ["1"]  # type: ignore[arg-type]
+    assert replace(stack.worker, bus=DeadBus()).work([first]) == ["1"]
     assert stack.worker.work([replace(first, tries=2, uncertain=True), record("2")]) == []
     frames = [frame for b in stack.bus.broadcasts for frame in b.frames]
     assert [(f["message_id"], f["offset"]) for f in frames] == [("1", 1), ("2", 2)]
@@ -98,6 +109,28 @@ def test_a_record_that_fails_by_itself_is_found_buried_and_told() -> None:
     frames = [frame for b in stack.bus.broadcasts for frame in b.frames]
     assert [frame.get("offset", frame.get("status")) for frame in frames] == [1, "failed", 2]
     assert receipt.items() <= frames[1].items()
+
+
+def test_a_record_whose_sender_can_not_be_told_is_buried_once_and_the_later_ones_go_on() -> None:
+    stack = MemoryStack()
+    fail_for(stack, lambda _, segment: segment.publications[0].message_id == "1", ValueError())
+    worker = replace(stack.worker, receipts=Receipts(DeadBus()))
+    poison = lane_record(replace(publication("1"), receipt=True), tries=3)
+    assert worker.work([poison, record("2"), record("3", "room:b")]) == []
+    assert [r.record_id for r in stack.records.buried] == ["1"]
+    assert told(stack) == [("room:a", ["2"]), ("room:b", ["3"])]
+    assert "UnavailableError" in [type(error).__name__ for error in stack.failures]
+
+
+def test_a_record_that_can_not_be_buried_waits_with_the_later_ones_and_other_channels_go_on() -> None:
+    stack = MemoryStack()
+    fail_for(stack, lambda _, segment: segment.publications[0].message_id == "1", ValueError())
+    worker = replace(stack.worker, records=BrokenRecords())
+    unreadable = lane_record(None, "", record_id="poison", tries=3)
+    assert worker.work([unreadable, record("1", tries=3), record("2"), record("3", "room:b")]) == ["poison", "1", "2"]
+    assert told(stack) == [("room:b", ["3"])]
+    assert stack.metrics.values["PostponesFailed"] == [1, 1]
+    assert "RecordsBuried" not in stack.metrics.values
 
 
 def test_a_busy_store_is_asked_for_a_whole_batch_again_not_for_each_record() -> None:
