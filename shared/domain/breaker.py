@@ -41,7 +41,9 @@ class CircuitBreaker:
 
     @property
     def state(self) -> State:
-        """As of the last call."""
+        """As it is now: half open as soon as it may be tried, though nobody has tried yet."""
+        if self._state == "open" and self.now_ms() >= self._until_ms:
+            return "half_open"
         return self._state
 
     def allows(self) -> bool:

@@ -66,6 +66,16 @@ def test_three_trials_that_succeed_close_it() -> None:
     assert tested.allows()
 
 
+def test_it_says_that_it_may_be_tried_before_anybody_has() -> None:
+    clock = Clock()
+    tested, states = breaker(clock)
+    opened(tested)
+    assert tested.state == "open"
+    clock.pass_s(1)
+    assert tested.state == "half_open"
+    assert states == ["open"], "whoever only asks changes nothing"
+
+
 def test_a_trial_that_fails_opens_it_for_longer() -> None:
     clock = Clock()
     tested, states = breaker(clock)

@@ -162,6 +162,17 @@ def test_a_transport_that_fails_is_left_alone_and_tried_again_later() -> None:
     assert stack.breaker.state == "closed"
 
 
+def test_a_process_that_has_only_ephemeral_events_finds_out_that_the_transport_works_again() -> None:
+    stack = subscribed(*(f"c{n:02}" for n in range(50)))
+    transport = Failing()
+    fan_out = replace(stack.fan_out, transport=transport)
+    fan_out.deliver(broadcast(EPHEMERAL))
+    transport.error = None
+    assert fan_out.deliver(broadcast(EPHEMERAL)) == 0
+    stack.clock.pass_s(1)
+    assert fan_out.deliver(broadcast(EPHEMERAL)) == 50
+
+
 @pytest.mark.parametrize("error", [ThrottledError(), ConnectionGoneError()])
 def test_one_connections_trouble_is_not_the_transports(error: Exception) -> None:
     stack = subscribed(*(f"c{n:02}" for n in range(50)))
