@@ -2,16 +2,17 @@
 
 Knows neither the server nor the clients, only two kinds of journal lines, one JSON object each. Publishers'::
 
-    {"kind": "published", "channel", "user", "message_id", "priority", "acknowledged": bool, "position": {} or null,
-     "sent_at_ms", "acknowledged_at_ms": n or null}                once when it is settled, again for each later repeat
+    {"kind": "published", "channel", "user", "message_id", "priority", "digest", "acknowledged": bool,
+     "position": {} or null, "sent_at_ms", "batch", "index", "acknowledged_at_ms": n or null}
+                      once when it is settled, again for each later repeat; "index" is its place in its user's batch
 
 and subscribers', those of one subscriber in the order in which its application was told::
 
     {"kind": "subscribed", "subscriber", "channel", "epoch", "offset"}                          where it begins
     {"kind": "recovered", "subscriber", "channel", "since": {}, "position": {}, "whole": bool, "more": bool,
      "offsets": [...], "asked_at_ms"}                                                    an answer to "what did I miss?"
-    {"kind": "handed", "subscriber", "channel", "epoch", "offset", "user", "message_id", "priority", "by",
-     "covers_from"?}                                                  "by" is how it came: "push" or "repair"
+    {"kind": "handed", "subscriber", "channel", "epoch", "offset", "user", "message_id", "priority", "digest", "at_ms",
+     "by", "covers_from"?}                                            "by" is how it came: "push" or "repair"
     {"kind": "started_over", "subscriber", "channel", "epoch", "offset"}               it was told of what can't be had
 """
 
@@ -29,6 +30,7 @@ Place = tuple[str, int]  # epoch, offset
 Message = tuple[str, str]  # user, message id
 
 RECOVERY_LIMIT: Final = 300  # more than this a server need not recover
+HISTORY_COUNT: Final = 1_000  # more than this it need not keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Report:
     subscribers: int = 0
     recovered: int = 0
     too_far_behind: int = 0
+    dark: int = 0  # places that nobody was handed, and everybody was excused from
     handed: Counter[str] = field(default_factory=Counter)  # by how they came
 
     def count(self, kind: Kind) -> int:
@@ -77,15 +80,15 @@ def read(path: Path) -> Iterator[Line]:
             yield json.loads(line)
 
 
-def check(lines: Iterable[Line], *, recovery_limit: int = RECOVERY_LIMIT) -> Report:
-    """Check a whole journal."""
+def check(lines: Iterable[Line], *, conflated: bool = False) -> Report:
+    """Check a whole journal; ``conflated`` tells whether an event may stand for others before it."""
     channels: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         channels[line["channel"]].append(line)
     report = Report()
     subscribers: set[str] = set()
     for channel, of_channel in channels.items():
-        _Channel(channel, recovery_limit, report).check(of_channel)
+        _Channel(channel, conflated, report).check(of_channel)
         subscribers |= {line["subscriber"] for line in of_channel if "subscriber" in line}
     report.subscribers = len(subscribers)
     return report
@@ -100,8 +103,8 @@ class _Stream:
 
 
 class _Channel:
-    def __init__(self, channel: str, recovery_limit: int, report: Report) -> None:
-        self._channel, self._limit, self._report = channel, recovery_limit, report
+    def __init__(self, channel: str, conflated: bool, report: Report) -> None:
+        self._channel, self._conflated, self._report = channel, conflated, report
         self._streams: dict[str, _Stream] = defaultdict(_Stream)
         self._places: dict[Message, Place] = {}
         self._published: dict[Message, Line] = {}
@@ -119,7 +122,7 @@ class _Channel:
                 self._reach(line["epoch"], line["offset"])
         self._check_stored_order()
         self._check_unseen()
-        known_ends = self._known_ends(published)
+        known_ends = self._known_ends(published, handed)
         of_subscribers: dict[str, list[Line]] = defaultdict(list)
         for line in lines:
             if "subscriber" in line:
@@ -139,11 +142,8 @@ class _Channel:
     def message_at(self, epoch: str, offset: int) -> Message | None:
         return self._streams[epoch].messages.get(offset)
 
-    def may_start_over(self, settled: int, offset: int) -> bool:
-        """Tell whether so much is missing that a server need not recover it; count it."""
-        far = offset - settled > self._limit
-        self._report.too_far_behind += far
-        return far
+    def was_too_far_behind(self) -> None:
+        self._report.too_far_behind += 1
 
     def _read_published(self, published: list[Line]) -> None:
         for line in published:
@@ -180,35 +180,46 @@ class _Channel:
             self.found("invented", f"{_message(handed)} was published by nobody")
         elif published["priority"] != handed["priority"]:
             self.found("conflicting", f"{_message(handed)} was {published['priority']}, is {handed['priority']}")
+        elif published["digest"] != handed["digest"]:
+            self.found("conflicting", f"{_message(handed)} has other contents than were published")
+        if "covers_from" in handed and not self._conflated:
+            self.found("conflicting", f"{_message(handed)} covers what has to be handed over")
 
     def _check_stored_order(self) -> None:
-        """What a user sent after another was acknowledged stands behind it, if the priority is the same."""
+        """What a user sent when another was acknowledged, or behind it in a batch, stands behind it in its priority."""
         lanes: dict[tuple[str, str, str], list[tuple[int, Line]]] = defaultdict(list)
         for message, (epoch, offset) in self._places.items():
             if (line := self._published.get(message)) is not None:
                 lanes[epoch, line["user"], line["priority"]].append((offset, line))
         for stored in lanes.values():
             latest_sent_at_ms = -1
+            latest_of_batch: dict[int, int] = {}
             for offset, line in sorted(stored, key=lambda place: place[0]):
-                acknowledged_at_ms = line["acknowledged_at_ms"]
+                acknowledged_at_ms, sent_at_ms = line["acknowledged_at_ms"], line["sent_at_ms"]
                 if acknowledged_at_ms is not None and acknowledged_at_ms < latest_sent_at_ms:
                     self.found("reordered", f"{_message(line)} at {offset} stands behind what was sent after it")
-                latest_sent_at_ms = max(latest_sent_at_ms, line["sent_at_ms"])
+                latest_sent_at_ms = max(latest_sent_at_ms, sent_at_ms)
+                if line["index"] < latest_of_batch.get(line["batch"], -1):
+                    self.found("reordered", f"{_message(line)} at {offset} stands behind what its batch had after it")
+                latest_of_batch[line["batch"]] = line["index"]
 
     def _check_unseen(self) -> None:
         """What was acknowledged stands somewhere, be it in a place that everybody was excused from reading."""
         unseen = [m for m, line in self._published.items() if line["acknowledged"] and m not in self._places]
         dark = sum(stream.end - len(stream.messages) for stream in self._streams.values())
+        self._report.dark += dark
         for message in unseen[dark:]:
             self.found("lost", f"{message} was acknowledged and nobody saw it")
 
-    def _known_ends(self, published: list[Line]) -> tuple[list[int], list[Place]]:
-        """Return when publishers learned of positions, and the furthest that was known then."""
-        learned = sorted(
+    def _known_ends(self, published: list[Line], handed: list[Line]) -> tuple[list[int], list[Place]]:
+        """Return when anybody learned of positions, and the furthest that was known then."""
+        learned = [
             (line["acknowledged_at_ms"], line["position"]["offset"], line["position"]["epoch"])
             for line in published
             if line["position"] is not None
-        )
+        ]
+        learned += [(line["at_ms"], line["offset"], line["epoch"]) for line in handed]
+        learned.sort()
         times: list[int] = []
         places: list[Place] = []
         for at_ms, offset, epoch in learned:
@@ -222,7 +233,7 @@ class _Channel:
         same = since["epoch"] == position["epoch"]
         missed = position["offset"] - since["offset"]
         if not line["whole"]:
-            if same and missed <= self._limit:
+            if same and missed <= RECOVERY_LIMIT:
                 self.found("refused", f"{who} asked since {since} and was refused at {position}")
             return
         self._report.recovered += 1
@@ -245,16 +256,21 @@ class _Application:
         self._settled = 0  # everything up to here was handed over or excused
         self._beyond: set[int] = set()
         self._last: dict[str, int] = {}
+        self._refused_at: Place | None = None
 
     def check(self, lines: list[Line]) -> None:
         for line in lines:
             if line["kind"] == "subscribed":
                 self._begin(line)
+            elif line["kind"] == "recovered" and not line["whole"]:
+                self._refused_at = line["position"]["epoch"], line["position"]["offset"]
             elif line["kind"] == "started_over":
                 self._start_over(line)
             elif line["kind"] == "handed":
                 self._take(line)
-        if self._epoch is not None:
+        if self._epoch is None:
+            self._found("lost", "it was never told where it begins")
+        else:
             self._expect_up_to(self._channel.end(self._epoch))
 
     def _found(self, kind: Kind, text: str) -> None:
@@ -271,7 +287,11 @@ class _Application:
             self._found("refused", f"started over in {line['epoch']} after {self._epoch}, which nobody ended")
             self._begin(line)
             return
-        if not self._channel.may_start_over(self._settled, offset):
+        missed = offset - self._settled
+        # What is still kept can be had by `history`, unless the server has refused to recover so much.
+        if missed > HISTORY_COUNT or (missed > RECOVERY_LIMIT and self._refused_at == (self._epoch, offset)):
+            self._channel.was_too_far_behind()
+        else:
             self._found("refused", f"started over at {offset} after {self._settled}")
         self._settled = max(self._settled, offset)
         self._beyond = {known for known in self._beyond if known > self._settled}

@@ -1,6 +1,7 @@
 """Writes down what publishers and applications can swear to, in the lines that tests/torture/checker.py reads."""
 
 import json
+import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,3 +25,8 @@ class Journal:
     def write(self, kind: str, **fields: Any) -> None:
         """Write one line."""
         self._file.write(json.dumps({"kind": kind, **fields}, separators=(",", ":")) + "\n")
+
+
+def digest(data: Any) -> int:
+    """Return what tells one publication's data from another's."""
+    return zlib.crc32(json.dumps(data, sort_keys=True).encode())

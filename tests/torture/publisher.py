@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from shared.domain.publication import Priority
+from tests.torture.journal import digest
 from tests.torture.watch import Event, Scene, Watch
 from tests.torture.wire import Frame, NotConnectedError, Reply, Wire, error_code
 
@@ -54,6 +55,8 @@ class Outgoing:
     message_id: str
     priority: Priority
     data: Any
+    batch: int
+    index: int
     sent_at_ms: int = 0
     tries: int = 0
 
@@ -127,9 +130,12 @@ class Publisher:
         channel = self._dice.choice(self._channels)
         [priority] = self._dice.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()))
         return [
-            Outgoing(channel, f"{number + index}", priority, {"text": "x" * self._dice.randint(0, 300)})
+            Outgoing(channel, f"{number + index}", priority, {"text": self._text()}, number, index)
             for index in range(size)
         ]
+
+    def _text(self) -> str:
+        return f"{self._dice.getrandbits(32):x}" * self._dice.randint(0, 40)
 
     async def _stay_connected(self) -> None:
         failures = 0
@@ -151,14 +157,15 @@ class Publisher:
 
     async def _deliver(self, batch: list[Outgoing]) -> None:
         """Send a batch, and what of it is not acknowledged again and again."""
-        failures = 0
+        failures, sent_at_ms = 0, 0
         while batch:
             await self._ready.wait()
             wire = self._wire
             assert wire is not None
             frames = []
+            sent_at_ms = sent_at_ms or _now_ms()
             for outgoing in batch:
-                outgoing.sent_at_ms = outgoing.sent_at_ms or _now_ms()
+                outgoing.sent_at_ms = sent_at_ms
                 frames.append(outgoing.frame())
                 outgoing.tries += 1
             if self._dice.random() < _EPHEMERAL_SHARE:
@@ -196,9 +203,12 @@ class Publisher:
             user=self.user,
             message_id=outgoing.message_id,
             priority=outgoing.priority,
+            digest=digest(outgoing.data),
             acknowledged=acknowledged,
             position=position,
             sent_at_ms=outgoing.sent_at_ms,
+            batch=outgoing.batch,
+            index=outgoing.index,
             acknowledged_at_ms=_now_ms() if acknowledged else None,
         )
         self._watch.was_settled(outgoing.channel, self.user, outgoing.message_id, acknowledged=acknowledged)
@@ -230,9 +240,12 @@ class Publisher:
             user=self.user,
             message_id=event["message_id"],
             priority=event["priority"],
+            digest=digest(event["data"]),
             acknowledged=True,
             position=reply["result"].get("position"),
             sent_at_ms=event["published_at_ms"],
+            batch=-1,
+            index=0,
             acknowledged_at_ms=_now_ms(),
         )
 

@@ -9,6 +9,8 @@ from tests.torture.run import Outcome, Plan
 _ACKNOWLEDGED_MIN: Final = 0.99
 _PUSHED_MIN: Final = 0.95
 _HIT_MIN: Final = 0.01
+# Publications in places that everybody was excused from reading can't be checked.
+_DARK_MAX: Final = 0.001
 # 50 kills and 200 cuts in a long run of 50,000 publications.
 _PUBLICATIONS_PER_KILL: Final = 1_000
 _PUBLICATIONS_PER_CUT: Final = 250
@@ -36,6 +38,7 @@ def table(plan: Plan, outcome: Outcome) -> str:
     row("connections anew", *(phase.reconnects for phase in phases))
     row("recovered whole", *(phase.report.recovered for phase in phases))
     row("too far behind for it", *(phase.report.too_far_behind for phase in phases))
+    row("places nobody could read", *(phase.report.dark for phase in phases))
     row("sockets cut", outcome.cuts)
     row("workers killed", outcome.kills)
     row("... while at work", outcome.interrupted)
@@ -71,6 +74,8 @@ def _unmet(plan: Plan, outcome: Outcome) -> Iterator[str]:
             yield f"{name}: {report.publications} publications of {count}"
         if report.subscribers < plan.subscribers:
             yield f"{name}: {report.subscribers} subscribers of {plan.subscribers}"
+        if report.dark > _DARK_MAX * report.publications:
+            yield f"{name}: {report.dark} places that nobody could read"
         if _acknowledged(report) < _ACKNOWLEDGED_MIN:
             yield f"{name}: {_acknowledged(report):.2%} acknowledged, not {_ACKNOWLEDGED_MIN:.0%}"
     if outcome.calm.report.pushed_share < _PUSHED_MIN:
@@ -78,6 +83,8 @@ def _unmet(plan: Plan, outcome: Outcome) -> Iterator[str]:
     for fault, hits, share in outcome.faults:
         if share < _HIT_MIN:
             yield f"fault {fault} hit {share:.2%} of its calls ({hits}), not {_HIT_MIN:.0%}"
+    if outcome.dead_letters:
+        yield f"{outcome.dead_letters} dead letters"
     if outcome.kills < plan.publications // _PUBLICATIONS_PER_KILL:
         yield f"only {outcome.kills} workers were killed"
     if outcome.cuts < plan.publications // _PUBLICATIONS_PER_CUT:

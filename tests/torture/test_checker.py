@@ -24,7 +24,10 @@ def published(offset: int, priority: str = "normal", *, acknowledged: bool = Tru
         "priority": priority,
         "acknowledged": acknowledged,
         "position": {"epoch": "e", "offset": offset} if known else None,
+        "digest": 7,
         "sent_at_ms": offset * 10,
+        "batch": offset,
+        "index": 0,
         "acknowledged_at_ms": offset * 10 + 5 if acknowledged else None,
     }
 
@@ -34,14 +37,14 @@ def told(kind: str, subscriber: str, offset: int, **fields: Any) -> Line:
 
 
 def handed(subscriber: str, offset: int, priority: str = "normal", **fields: Any) -> Line:
-    message = {"user": "pub", "message_id": f"m{offset}", "priority": priority, "by": "push"}
+    message = {"user": "pub", "message_id": f"m{offset}", "priority": priority, "digest": 7, "at_ms": 0, "by": "push"}
     return told("handed", subscriber, offset) | message | fields
 
 
 def recovered(subscriber: str, since: int, end: int, offsets: list[int], **fields: Any) -> Line:
     line = {"kind": "recovered", "subscriber": subscriber, "channel": CHANNEL, "offsets": offsets, "more": False}
     positions = {"since": {"epoch": "e", "offset": since}, "position": {"epoch": "e", "offset": end}}
-    return line | positions | {"whole": True, "asked_at_ms": 0} | fields
+    return line | positions | {"whole": True, "asked_at_ms": -1} | fields
 
 
 def good(count: int = 6) -> list[Line]:
@@ -116,6 +119,10 @@ MUTATIONS: dict[str, tuple[Kind, Callable[[list[Line]], list[Line]]]] = {
         "wrongly_recovered",
         lambda lines: [*lines, recovered("s1", 1, 2, [2], asked_at_ms=46)],
     ),
+    "a whole recovery leaves out what somebody was handed before": (
+        "wrongly_recovered",
+        lambda lines: [*lines, recovered("s1", 1, 2, [2], asked_at_ms=1)],
+    ),
     "a recovery is of another stream": (
         "wrongly_recovered",
         lambda lines: [*lines, recovered("s1", 1, 4, []) | {"since": {"epoch": "x", "offset": 4}}],
@@ -125,8 +132,37 @@ MUTATIONS: dict[str, tuple[Kind, Callable[[list[Line]], list[Line]]]] = {
         "refused",
         lambda lines: [told("started_over", "s1", 4) if line == handed("s1", 4) else line for line in lines],
     ),
+    "an application starts over out of the blue": (
+        "refused",
+        lambda lines: [*many(302), told("started_over", "s1", 302)],
+    ),
+    "contents are another's": (
+        "conflicting",
+        lambda lines: exchanged(lines, handed("s1", 3), handed("s1", 3, digest=8)),
+    ),
+    "an event covers another where none may": (
+        "conflicting",
+        lambda lines: [handed("s1", 4, covers_from=3) if line == handed("s1", 4) else line for line in lines],
+    ),
+    "a batch is stored in another order": (
+        "reordered",
+        lambda lines: [
+            {**line, "sent_at_ms": 5, "acknowledged_at_ms": 99, "batch": 1, "index": int(line["message_id"][1:])}
+            if line["kind"] == "published"
+            else line
+            for line in exchanged_fields(lines, "m3", "m4")
+        ],
+    ),
+    "one never began": ("lost", lambda lines: [*lines, recovered("s3", 2, 6, [3, 4, 5, 6])]),
     "a stream is replaced": ("refused", lambda lines: [*lines, told("started_over", "s1", 0, epoch="f")]),
 }
+
+
+def many(count: int) -> list[Line]:
+    """Return publications that one subscriber was handed, and the other was not."""
+    lines = [published(offset) for offset in range(1, count + 1)]
+    lines += [told("subscribed", "s2", 0), *(handed("s2", offset) for offset in range(1, count + 1))]
+    return [*lines, told("subscribed", "s1", 0)]
 
 
 def exchanged_fields(lines: list[Line], one: str, other: str) -> list[Line]:
@@ -169,27 +205,26 @@ def test_a_repeat_that_is_acknowledged_counts() -> None:
 
 
 def test_who_was_too_far_behind_may_start_over_and_misses_nothing_else() -> None:
-    lines = [published(offset) for offset in range(1, 401)]
-    lines += [told("subscribed", "s1", 0), *(handed("s1", offset) for offset in range(1, 401))]
-    lines += [told("subscribed", "s2", 0), handed("s2", 1), recovered("s2", 1, 399, [], whole=False)]
-    lines += [told("started_over", "s2", 399)]
+    lines = [*many(400), handed("s1", 1), recovered("s1", 1, 399, [], whole=False), told("started_over", "s1", 399)]
     assert kinds(check(lines)) == {"lost"}
-    report = check([*lines, handed("s2", 400)])
+    report = check([*lines, handed("s1", 400)])
     assert report.findings == []
     assert report.too_far_behind == 1
 
 
 def test_what_nobody_could_read_may_hold_what_nobody_saw() -> None:
-    lines = [published(offset) for offset in range(1, 401)]
-    lines += [told("subscribed", "s1", 0), told("started_over", "s1", 399), handed("s1", 400)]
-    assert check(lines).findings == []
-    assert kinds(check([*lines, published(401)])) == {"lost"}
+    lines = [published(offset) for offset in range(1, 1_201)]
+    lines += [told("subscribed", "s1", 0), told("started_over", "s1", 1_199), handed("s1", 1_200)]
+    report = check(lines)
+    assert (report.findings, report.dark) == ([], 1_199)
+    assert kinds(check([*lines, published(1_201)])) == {"lost"}
 
 
 def test_a_conflated_event_stands_for_what_it_covers() -> None:
     lines = [published(offset) for offset in range(1, 5)] + [told("subscribed", "s1", 0)]
-    assert check([*lines, handed("s1", 1), handed("s1", 4, covers_from=2)]).findings == []
-    assert kinds(check([*lines, handed("s1", 1), handed("s1", 4, covers_from=3)])) == {"lost"}
+    covering = [handed("s1", 1), handed("s1", 4, covers_from=2)]
+    assert check([*lines, *covering], conflated=True).findings == []
+    assert kinds(check([*lines, handed("s1", 1), handed("s1", 4, covers_from=3)], conflated=True)) == {"lost"}
 
 
 def test_who_comes_late_is_owed_only_what_comes_after() -> None:
