@@ -139,6 +139,7 @@ class Services:
             executor=ThreadPoolExecutor(_FAN_OUT_THREADS),
             metrics=self.metrics,
             now_ms=now_ms,
+            on_failure=telemetry.channel_failure,
         )
 
     @cached_property

@@ -34,6 +34,7 @@ class FanOut:
     Attributes:
         breaker: Stands before the transport.
         pacer: Keeps this process's pushes to its part of the account's rate.
+        on_failure: Is told of a channel's errors that nobody expects.
     """
 
     connections: ConnectionStore
@@ -44,6 +45,7 @@ class FanOut:
     executor: Executor
     metrics: Metrics
     now_ms: Callable[[], int]
+    on_failure: Callable[[str, Exception], None]
     uniform: Callable[[float, float], float] = random.uniform
 
     def deliver(self, broadcast: Broadcast) -> int:
@@ -93,19 +95,35 @@ class FanOut:
             try:
                 for message in messages:
                     self._push_one(connection_id, message)
-            except (ConnectionGoneError, UnavailableError) as error:
+            except Exception as error:  # whatever it is, it is this connection's
                 return error
             return None
 
         outcomes = list(zip(connection_ids, self.executor.map(push, connection_ids), strict=True))
-        gone = [connection_id for connection_id, error in outcomes if isinstance(error, ConnectionGoneError)]
-        remaining = [connection_id for connection_id, error in outcomes if isinstance(error, UnavailableError)]
-        self._measure(frames, len(outcomes) - len(gone) - len(remaining), len(gone), len(remaining))
-        for connection_id in gone:
-            # $disconnect is best effort on API Gateway: a 410 is how one learns of the rest.
-            self.connections.close(connection_id)
+        gone = [c for c, error in outcomes if isinstance(error, ConnectionGoneError)]
+        remaining = [c for c, error in outcomes if error and not isinstance(error, ConnectionGoneError)]
+        expected = (ConnectionGoneError, UnavailableError)
+        self._tell(channel, [error for _, error in outcomes if error and not isinstance(error, expected)])
+        delivered = len(outcomes) - len(gone) - len(remaining)
+        self._measure(frames, delivered, len(gone), len(remaining))
         self._later(channel, frames, remaining, attempt + 1)
-        return len(outcomes) - len(gone) - len(remaining)
+        self._take_out(channel, gone)
+        return delivered
+
+    def _take_out(self, channel: str, connection_ids: Sequence[str]) -> None:
+        # $disconnect is best effort on API Gateway: a 410 is how one learns of the rest.
+        errors = []
+        for connection_id in connection_ids:
+            try:
+                self.connections.close(connection_id)
+            except Exception as error:  # the next push to it is told 410 again
+                errors.append(error)
+        self._tell(channel, errors)
+
+    def _tell(self, channel: str, errors: Sequence[Exception]) -> None:
+        """Report each kind of error once: a shard's thousand connections may all have the same."""
+        for error in {type(error): error for error in errors}.values():
+            self.on_failure(channel, error)
 
     def _push_one(self, connection_id: str, message: bytes) -> None:
         if not self.breaker.allows():

@@ -106,6 +106,7 @@ class MemoryStack:
             InlineExecutor(),
             self.metrics,
             self.clock,
+            lambda _channel, error: self.failures.append(error),
             uniform=lambda _low, high: high,
         )
         self.buckets = MemoryBucketStore()

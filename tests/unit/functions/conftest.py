@@ -34,7 +34,7 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     services.transport = stack.transport
     services.bus = stack.bus
     services.streams = stack.streams
-    services.fan_out = stack.fan_out
+    services.fan_out = replace(stack.fan_out, on_failure=telemetry.channel_failure)
     services.publishing = stack.publishing
     services.sessions = stack.sessions
     services.limits = stack.limits

@@ -1,12 +1,14 @@
 """Fan-out: events from the bus, and what is left of a delivery from its queue."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from functions.fan_out.handler import lambda_handler
+from shared.errors import UnavailableError
+from shared.ports import Delivery
 from tests.unit.conftest import Log
 from tests.unit.functions.conftest import Context
 from tests.unit.stack import MemoryStack
@@ -55,7 +57,11 @@ def test_a_delivery_goes_only_to_those_who_are_left(room: MemoryStack) -> None:
 
 
 def test_a_delivery_that_fails_goes_back_alone(room: MemoryStack, log: Log) -> None:
-    room.transport.failures = {"c1": RuntimeError("HUSH")}
+    def broken(_deliveries: Sequence[Delivery], *, delay_s: int) -> None:
+        raise RuntimeError("HUSH")
+
+    room.transport.failures = {"c1": UnavailableError()}
+    room.deliveries.send = broken  # type: ignore[method-assign]  # a fault that no port knows
     records = [record("r0", [], body="no json"), record("r1", ["c1"]), record("r2", ["c2"])]
     answer = lambda_handler({"Records": records}, Context())
     assert answer == {"batchItemFailures": [{"itemIdentifier": "r0"}, {"itemIdentifier": "r1"}]}

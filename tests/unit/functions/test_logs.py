@@ -137,10 +137,10 @@ def test_of_failures_their_kind_is_told(speaker: Speaker, stack: MemoryStack, lo
     stack.transport.failures = {"c": RuntimeError(HUSH)}
     assert publish_worker({"Records": [record("r", f"room:{HUSH}", message_id=HUSH)]}, Context())["batchItemFailures"]
     delivery = json.dumps(
-        {"channel": f"room:{HUSH}", "frames": [{"data": HUSH}], "connection_ids": ["c"], "attempt": 1}
+        {"channel": f"room:{HUSH}", "frames": [{"type": HUSH}], "connection_ids": ["c"], "attempt": 1}
     )
     again = {"messageId": "r", "body": delivery, "attributes": {"ApproximateReceiveCount": "1"}}
-    assert (fan_out({"Records": [again]}, Context()) or {})["batchItemFailures"]
+    assert fan_out({"Records": [again]}, Context()) == {"batchItemFailures": []}
     unreadable = {"messageId": "r", "body": json.dumps({HUSH: HUSH})}
     assert (janitor({"Records": [unreadable]}, Context()) or {})["batchItemFailures"]
 

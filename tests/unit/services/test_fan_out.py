@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.memory import MemoryTransport
+from shared.adapters.memory import MemoryConnectionStore, MemoryTransport
 from shared.errors import ConnectionGoneError, ThrottledError, UnavailableError
 from shared.ports import Broadcast, Delivery
 from shared.services.fan_out import MAX_ATTEMPTS, SHARD_MAX_SUBSCRIBERS, FanOut
@@ -63,6 +63,32 @@ def test_only_those_that_are_left_are_tried_again_and_not_for_ever() -> None:
     assert delays == [2, 4, 8, 16, 32]
     assert len(delays) == MAX_ATTEMPTS - 1
     assert stack.metrics.values["DeliveriesGivenUp"] == [1]
+
+
+def test_an_error_that_nobody_expects_is_one_connections_and_told_once() -> None:
+    stack = subscribed("a", "b", "c", "d")
+    fan_out = failing(stack, a=ValueError(), b=UnavailableError(), c=ValueError())
+    assert fan_out.deliver(broadcast()) == 1
+    ((delivery, _),) = stack.deliveries.sent
+    assert delivery.connection_ids == ["a", "b", "c"]
+    assert [type(error) for error in stack.failures] == [ValueError]
+    assert stack.metrics.values["DeliveriesDelayed"] == [3]
+
+
+def test_who_has_gone_and_can_not_be_taken_out_keeps_nobody_from_being_tried_again() -> None:
+    class Busy(MemoryConnectionStore):
+        def close(self, connection_id: str) -> None:
+            raise UnavailableError
+
+    stack = subscribed("a", "b", "c")
+    del stack.transport.inboxes["a"]
+    fan_out = failing(stack, b=UnavailableError())
+    store = Busy(stack.clock)
+    store.channels = stack.connections.channels
+    assert replace(fan_out, connections=store).deliver(broadcast()) == 1
+    ((delivery, _),) = stack.deliveries.sent
+    assert delivery.connection_ids == ["b"]
+    assert [type(error) for error in stack.failures] == [UnavailableError]
 
 
 def test_who_does_not_keep_up_is_told_where_the_stream_is_instead() -> None:
