@@ -13,7 +13,14 @@ from tests.unit.conftest import Log
 from tests.unit.functions.conftest import Context
 from tests.unit.stack import MemoryStack
 
-FRAME = {"type": "event", "channel": "room:a", "name": "n", "data": 1, "published_at_ms": 1_800_000_000_000}
+FRAME = {
+    "type": "event",
+    "channel": "room:a",
+    "name": "n",
+    "published_at_ms": 1_800_000_000_000,
+    "epoch": "e",
+    "offset": 1,
+}
 pytestmark = pytest.mark.usefixtures("services")
 
 
@@ -57,7 +64,7 @@ def test_a_delivery_goes_only_to_those_who_are_left(room: MemoryStack) -> None:
 
 
 def test_a_delivery_that_fails_goes_back_alone(room: MemoryStack, log: Log) -> None:
-    def broken(_deliveries: Sequence[Delivery], *, delay_s: int) -> None:
+    def broken(deliveries: Sequence[Delivery], *, delay_s: int) -> None:
         raise RuntimeError("HUSH")
 
     room.transport.failures = {"c1": UnavailableError()}
