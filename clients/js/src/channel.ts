@@ -39,6 +39,7 @@ export class Channel {
   #wanted = false; // the user has subscribed
   #turn = 0; // counts unsubscribing: answers to what was asked before it are ignored
   #joining: Promise<readonly Publication[]> | undefined;
+  #asking: Promise<void> | undefined; // ends when all that was asked in turn has been answered
   #waiting: { wake: () => void; fail: (error: TidewireError) => void } | undefined;
   #stale = false; // the answer that is awaited is of a stream that has been replaced
 
@@ -78,7 +79,13 @@ export class Channel {
     this.#host.recovery.close(this.name);
     this.#joining = undefined;
     this.#waiting?.fail(closed("unsubscribed"));
-    if (this.#host.connected()) await this.#host.ask({ type: "unsubscribe", channel: this.name });
+    try {
+      await this.#inTurn(async () => {
+        if (this.#host.connected()) await this.#host.ask({ type: "unsubscribe", channel: this.name });
+      });
+    } catch (error) {
+      if (this.#host.connected()) throw error; // otherwise the subscription has ended with its connection
+    }
   }
 
   /** Publish; resolves when the server has it for good. Tried again with the same id until then. */
@@ -168,9 +175,12 @@ export class Channel {
       try {
         let result: SubscribeResult;
         do {
-          this.#stale = false;
-          recovery.open(this.name);
-          result = await this.#subscribe(history);
+          result = await this.#inTurn(async () => {
+            this.#check(turn);
+            this.#stale = false;
+            recovery.open(this.name);
+            return this.#subscribe(history);
+          });
           this.#check(turn);
         } while (this.#stale);
         recovery.subscribed(result);
@@ -188,6 +198,17 @@ export class Channel {
         await this.#pause(error.retryAfterMs ?? backoffMs(attempt, RECONNECT, random));
       }
     }
+  }
+
+  /** Ask when what was asked before has been answered: of two frames the server may handle the later one first. */
+  #inTurn<T>(ask: () => Promise<T>): Promise<T> {
+    const answer = this.#asking ? this.#asking.then(ask) : ask();
+    const ended = (): void => {
+      if (this.#asking === asking) this.#asking = undefined;
+    };
+    const asking = answer.then(ended, ended);
+    this.#asking = asking;
+    return answer;
   }
 
   #check(turn: number): void {

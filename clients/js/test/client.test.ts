@@ -441,3 +441,79 @@ test("a stream that was purged is begun anew", async () => {
   await settled();
   expect(heard).toEqual([1, 1]);
 });
+
+// coming and going
+
+/** A client that stands in a room, over a network on which the messages to come take as long as `delays` says. */
+async function listening() {
+  const delays: number[] = [];
+  const set = setUp({}, { delayMs: () => delays.shift() ?? 0 });
+  const heard = await listen(set.client);
+  return { ...set, delays, heard, channel: set.client.channel("room:a") };
+}
+
+test.each([
+  ["the first", [10, 200]],
+  ["the second", [200, 10]],
+])("left and come back to at once, a channel is subscribed to, if the server gets %s frame first", async (_, some) => {
+  const { server, channel, delays, heard } = await listening();
+  delays.push(...some);
+  const both = Promise.all([channel.unsubscribe(), channel.subscribe()]);
+  await vi.advanceTimersByTimeAsync(1_000);
+  await both;
+  server.publish("room:a");
+  await settled();
+  expect(heard).toEqual([1]);
+});
+
+test.each([
+  ["the first", [10, 200]],
+  ["the second", [200, 10]],
+])("come to and left at once, a channel is left, if the server gets %s frame first", async (_what, some) => {
+  const { client, server, delays } = await listening();
+  delays.push(...some);
+  const coming = outcome(client.channel("room:b").subscribe());
+  const leaving = client.channel("room:b").unsubscribe();
+  await vi.advanceTimersByTimeAsync(1_000);
+  await leaving;
+  expect(await coming).toMatchObject({ kind: "closed" });
+  expect([...server.last.subscriptions]).toEqual(["room:a"]);
+});
+
+test("left and come back to while the connection goes, a channel is subscribed to on the next one", async () => {
+  const { server, channel, heard } = await listening();
+  server.instead.set("unsubscribe", () => null);
+  const both = Promise.all([channel.unsubscribe(), channel.subscribe()]);
+  await settled();
+  expect(server.asked("subscribe")).toHaveLength(1);
+  server.cutAll();
+  await vi.advanceTimersByTimeAsync(1_000);
+  await both;
+  server.publish("room:a");
+  await settled();
+  expect(heard).toEqual([1]);
+  expect(server.asked("subscribe")).toHaveLength(2);
+});
+
+test("back and forth at once: what was thought better of is not subscribed to", async () => {
+  const { server, channel, delays } = await listening();
+  delays.push(100);
+  const leaving = [channel.unsubscribe()];
+  const whims = [1, 2, 3].map(() => {
+    const coming = outcome(channel.subscribe());
+    leaving.push(channel.unsubscribe());
+    return coming;
+  });
+  const coming = channel.subscribe();
+  await vi.advanceTimersByTimeAsync(1_000);
+  await Promise.all([...leaving, coming]);
+  for (const whim of await Promise.all(whims)) expect(whim).toMatchObject({ kind: "closed" });
+  expect(server.asked("subscribe")).toHaveLength(2);
+  expect([...server.last.subscriptions]).toEqual(["room:a"]);
+});
+
+test("a refusal to let go is thrown", async () => {
+  const { server, channel } = await listening();
+  server.instead.set("unsubscribe", () => ({ error: wireError({ code: 2004 }) }));
+  expect(await outcome(channel.unsubscribe())).toMatchObject({ code: 2004 });
+});
