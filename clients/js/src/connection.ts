@@ -45,7 +45,7 @@ export class Connection {
   #try = 0; // counts attempts for good: what belongs to an earlier one is ignored
   #nextId = 1;
   #received = 0; // messages on this connection
-  #refused = false; // the last token was not accepted
+  #refused = false; // a token was not accepted, and with a fresh one nothing has been answered yet
   #connectTimer: ReturnType<typeof setTimeout> | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #probeTimer: ReturnType<typeof setTimeout> | undefined;
@@ -165,18 +165,22 @@ export class Connection {
       if (attempt !== this.#try) return;
       if (typeof hello?.heartbeat_s !== "number") throw uncertain("the server's hello makes no sense");
       this.#attempt = 0;
-      this.#refused = false;
       this.#enter("connected");
       if (attempt === this.#try) this.#options.onConnected(hello);
     } catch (error) {
       if (attempt !== this.#try) return;
       if (!(error instanceof TidewireError)) throw error;
-      if (error.code === UNAUTHENTICATED && !this.#refused) {
-        this.#refused = true; // one more try, with a fresh token
-        this.#transport?.close();
-      } else if (error.retryable) this.#transport?.close();
+      if (error.code === UNAUTHENTICATED) this.#unauthenticated(error);
+      else if (error.retryable) this.#transport?.close();
       else this.close(error);
     }
+  }
+
+  /** The token was refused, or has ended, and with it the subscriptions: one more try, with a fresh one. */
+  #unauthenticated(error: TidewireError): void {
+    if (this.#refused) return this.close(error);
+    this.#refused = true;
+    this.#transport?.close();
   }
 
   #lost(): void {
@@ -221,10 +225,14 @@ export class Connection {
       // API Gateway's own error: it says not which request failed, so all of them are uncertain.
       for (const id of [...this.#pending.keys()]) this.#settle(id, undefined, uncertain("the gateway failed"));
     } else if (frame["type"] === "reply") {
-      const error = frame["error"] as ConstructorParameters<typeof TidewireError>[0] | undefined;
-      if (typeof frame["id"] === "number") {
-        this.#settle(frame["id"], frame["result"], error ? new TidewireError(error) : undefined);
+      const object = frame["error"] as ConstructorParameters<typeof TidewireError>[0] | undefined;
+      const error = object ? new TidewireError(object) : undefined;
+      if (this.#state === "connected") {
+        // Nothing was done: to those who asked it is as if the connection had been lost.
+        if (error?.code === UNAUTHENTICATED) return this.#unauthenticated(error);
+        if (!error) this.#refused = false;
       }
+      if (typeof frame["id"] === "number") this.#settle(frame["id"], frame["result"], error);
     } else if (frame["type"] === "system" && frame["event"] === "disconnect") this.#disconnected(frame);
     else if (this.#state === "connected") this.#options.onPush(frame as unknown as Push);
   }

@@ -517,3 +517,56 @@ test("a refusal to let go is thrown", async () => {
   server.instead.set("unsubscribe", () => ({ error: wireError({ code: 2004 }) }));
   expect(await outcome(channel.unsubscribe())).toMatchObject({ code: 2004 });
 });
+
+// the end of a token
+
+/** From the next request on, the server takes the token for ended; a fresh one is good. */
+function expire(server: Server): void {
+  const types = ["publish", "subscribe", "sync", "history", "unsubscribe"];
+  const refuse = () => ({ error: wireError({ code: 1004, name: "unauthenticated", retryable: false }) });
+  for (const type of types) server.instead.set(type, refuse);
+  server.instead.set("hello", () => {
+    for (const type of types) server.instead.delete(type);
+    return undefined;
+  });
+}
+
+test("after the end of its token it is back with a fresh one, and nothing is lost, published or heard", async () => {
+  const getToken = vi.fn(async (_fresh: boolean) => "good");
+  const { client, server, onError } = setUp({ getToken });
+  const heard = await listen(client);
+  expire(server);
+  server.last.subscriptions.clear();
+  server.publish("room:a", { message_id: "theirs" });
+  const own = ["1", "2", "3"].map((messageId) => client.channel("room:a").publish("said", "x", { messageId }));
+  await vi.advanceTimersByTimeAsync(1_000);
+  await Promise.all(own);
+  expect(server.stream("room:a").log.map(({ message_id }) => message_id)).toEqual(["theirs", "1", "2", "3"]);
+  expect(heard).toEqual([1, 2, 3, 4]);
+  expect(getToken.mock.calls).toEqual([[false], [true]]);
+  expect(onError).not.toHaveBeenCalled();
+});
+
+test("a client that only listens notices the end of its token when it syncs", async () => {
+  const { client, server } = setUp();
+  const heard = await listen(client);
+  expire(server);
+  server.last.subscriptions.clear();
+  server.publish("room:a");
+  await vi.advanceTimersByTimeAsync(6_000);
+  expect(heard).toEqual([1]);
+});
+
+test("when the fresh token is of no use either, what waits is refused, and the application is told", async () => {
+  const { client, server } = setUp();
+  const told = vi.fn();
+  client.onState(told);
+  await listen(client);
+  expire(server);
+  server.instead.delete("hello");
+  const publishing = outcome(client.channel("room:a").publish("said", "x"));
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(await publishing).toMatchObject({ code: 1004, kind: "unauthenticated" });
+  expect(told).toHaveBeenLastCalledWith("closed", expect.objectContaining({ code: 1004, kind: "unauthenticated" }));
+  expect(server.opened).toHaveLength(2);
+});

@@ -92,7 +92,21 @@ test("a refused token is asked for afresh, once; the second refusal is final", a
   expect(set.tokens).toHaveBeenLastCalledWith(false);
 });
 
-test("a fresh token that is accepted makes the next refusal the first again", async () => {
+/** Ask something, and have it refused as from somebody unknown. */
+async function expire({ connection, transports }: SetUp): Promise<TidewireError> {
+  const error = failure(connection.ask([SYNC])[0]);
+  const request = transports.last().request("sync");
+  transports.last().refuse(request, { code: 1004, name: "unauthenticated", retryable: false });
+  return error;
+}
+
+async function answered({ connection, transports }: SetUp): Promise<void> {
+  const [answer] = connection.ask([SYNC]);
+  transports.last().reply(transports.last().request("sync"), { behind: {} });
+  await answer;
+}
+
+test("a fresh token with which something is answered makes the next refusal the first again", async () => {
   const set = setUp();
   set.connection.open();
   await settled();
@@ -100,9 +114,52 @@ test("a fresh token that is accepted makes the next refusal the first again", as
   set.transports.last().refuse(set.transports.last().request("hello"), { code: 1004, retryable: false });
   await vi.advanceTimersByTimeAsync(RETRY_MS);
   await greet(set);
+  await answered(set);
   set.transports.last().close();
   await vi.advanceTimersByTimeAsync(RETRY_MS);
   expect(set.tokens.mock.calls).toEqual([[false], [true], [false]]);
+});
+
+test("a token that ends makes it come back with a fresh one, and what was asked may be asked again", async () => {
+  const set = await connected();
+  const other = failure(set.connection.ask([PING])[0]);
+  expect(await expire(set)).toMatchObject({ retryable: true });
+  expect(await other).toMatchObject({ retryable: true });
+  expect(set.transports.last().ended).toBe(true);
+  await vi.advanceTimersByTimeAsync(RETRY_MS);
+  await greet(set);
+  expect(set.states).toEqual(["connecting", "connected", "reconnecting", "connected"]);
+  expect(set.tokens.mock.calls).toEqual([[false], [true]]);
+});
+
+test("tokens may end one after the other, as long as each was of use", async () => {
+  const set = await connected();
+  for (let turn = 0; turn < 3; turn++) {
+    await answered(set);
+    await expire(set);
+    await vi.advanceTimersByTimeAsync(RETRY_MS);
+    await greet(set);
+  }
+  expect(set.connection.state).toBe("connected");
+  expect(set.tokens.mock.calls).toEqual([[false], [true], [true], [true]]);
+});
+
+test.each(["hello", "the first request"])("a fresh token that is refused by %s is the end, and told", async (when) => {
+  const set = await connected();
+  await expire(set);
+  await vi.advanceTimersByTimeAsync(RETRY_MS);
+  if (when === "hello") {
+    set.transports.last().open();
+    set.transports.last().refuse(set.transports.last().request("hello"), { code: 1004, retryable: false });
+    await settled();
+  } else {
+    await greet(set);
+    expect(await expire(set)).toMatchObject({ code: 1004, retryable: false });
+  }
+  expect(set.connection.state).toBe("closed");
+  expect(set.errors.at(-1)).toMatchObject({ code: 1004 });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(set.transports.all).toHaveLength(2);
 });
 
 test("a hello refused for another reason closes, unless it may be tried again", async () => {

@@ -70,7 +70,7 @@ export class Server {
   readonly opened: Socket[] = [];
   readonly requests: Frame[] = [];
   readonly streams = new Map<string, { epoch: string; log: Publication[]; kept: number }>();
-  /** Requests of a type may be answered by something else here, or by nothing: `null`. */
+  /** Requests of a type may be answered by something else here, by nothing (`null`), or as ever (`undefined`). */
   readonly instead = new Map<string, (request: Frame) => unknown>();
   down = false;
   readonly #network: Network;
@@ -142,8 +142,8 @@ export class Server {
 
   #reply(socket: Socket, request: Frame): Frame[] {
     this.requests.push(request);
-    const instead = this.instead.get(request["type"] as string);
-    const answer = instead ? instead(request) : this.#answer(socket, request);
+    const instead = this.instead.get(request["type"] as string)?.(request);
+    const answer = instead === undefined ? this.#answer(socket, request) : instead;
     if (answer === null) return [];
     const { error } = answer as Frame;
     return [{ type: "reply", id: request["id"], ...(error ? { error } : { result: answer }) }];
