@@ -15,6 +15,8 @@ SEGMENT_MAX_PUBLICATIONS: Final = 10
 RING_SIZE: Final = 64
 _RING_ENTRY = struct.Struct(">8sH")  # fingerprint, age in seconds at the segment's time
 _AGE_MAX_S: Final = 0xFFFF
+# What nobody is served from any more stands for this long: whoever has just read it as the end may put behind it.
+KEPT_AFTER_S: Final = 60
 NO_TAILS: Final = (0,) * len(PRIORITIES)
 
 
@@ -70,7 +72,8 @@ class Segment:
         tails_before: Last offset of each priority before this segment, in the order of ``PRIORITIES``.
         ring: As it is *after* this segment.
         appended_at_ms: When, Unix milliseconds, by the writer's clock.
-        expires_at_s: From then on nobody is served from it.
+        expires_at_s: From then on TTL may delete it; never sooner than what stands before it in the stream. So as long
+            as a stream's newest segment is served, nothing has ever stood behind it.
     """
 
     first: int
@@ -90,6 +93,13 @@ class Segment:
         """Whether the stream ends here for good."""
         return not self.publications
 
+    def served(self, now_s: int) -> bool:
+        """Tell whether readers still get what it holds. TTL deletes late, up to days.
+
+        Source: docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html
+        """
+        return now_s < self.expires_at_s - KEPT_AFTER_S
+
     def entries(self) -> list[Entry]:
         """Return the publications with their places."""
         tails, entries = list(self.tails_before), []
@@ -104,24 +114,32 @@ class Segment:
         tails = list(self.tails_before)
         for entry in self.entries():
             tails[PRIORITIES.index(entry.publication.priority)] = entry.offset
-        return Tail(self.last, tuple(tails), self.ring)
+        return Tail(self.last, tuple(tails), self.ring, self.expires_at_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The end of a stream, as far as the next writer needs it."""
+    """The end of a stream, as far as the next writer needs it.
+
+    Attributes:
+        expires_at_s: Of the last segment.
+    """
 
     end: int = 0
     tails: tuple[int, ...] = NO_TAILS
     ring: Ring = Ring()
+    expires_at_s: int = 0
 
     def grow(self, publications: Sequence[Publication], *, now_ms: int, expires_at_s: int) -> Segment:
-        """Return the segment that would stand next; without publications, the seal."""
+        """Return the segment that would stand next; without publications, the seal.
+
+        It expires at ``expires_at_s``, or with the one before it if that is later.
+        """
         return Segment(
             first=self.end + 1,
             publications=tuple(publications),
             tails_before=self.tails,
             ring=self.ring.extended(publications, now_ms // 1000),
             appended_at_ms=now_ms,
-            expires_at_s=expires_at_s,
+            expires_at_s=max(self.expires_at_s, expires_at_s),
         )

@@ -108,7 +108,7 @@ class History:
         oldest = self._oldest(channel, end)
         start = max(offset + 1, oldest)
         for segment in self._store.forward(channel, end.stream.epoch, start):
-            if self._alive(segment):
+            if self._served(segment):
                 yield from (entry for entry in segment.entries() if start <= entry.offset <= end.tail.end)
 
     def _kept_before(self, channel: str, end: StreamEnd, offset: int) -> Iterator[Entry]:
@@ -116,16 +116,15 @@ class History:
         if offset <= 1:
             return
         segments = self._store.backward(channel, end.stream.epoch, min(offset - 1, end.tail.end))
-        for segment in takewhile(self._alive, segments):
+        for segment in takewhile(self._served, segments):
             for entry in reversed(segment.entries()):
                 if entry.offset < oldest:
                     return
                 if entry.offset < offset and entry.offset <= end.tail.end:
                     yield entry
 
-    def _alive(self, segment: Segment) -> bool:
-        # TTL deletes late, up to days: docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html
-        return segment.expires_at_s > self.streams.now_ms() // 1000
+    def _served(self, segment: Segment) -> bool:
+        return segment.served(self.streams.now_ms() // 1000)
 
     def _oldest(self, channel: str, end: StreamEnd) -> int:
         return max(1, end.tail.end - self.streams.namespaces.of(channel).history_count + 1)

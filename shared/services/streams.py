@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from shared.domain.publication import StreamPosition
-from shared.domain.segment import Segment, Tail
+from shared.domain.segment import KEPT_AFTER_S, Segment, Tail
 from shared.errors import ContentionError
 from shared.namespaces import Namespaces
 from shared.ports import Stream, StreamConflictError, StreamStore
@@ -46,7 +46,11 @@ class Streams:
         return StreamPosition(self.wire_epoch(end.stream.epoch), end.tail.end)
 
     def existing_end(self, channel: str) -> StreamEnd | None:
-        """As :meth:`end`, but open nothing: ``None`` if the channel never had a stream."""
+        """As :meth:`end`, but ``None`` for a channel that never had a stream.
+
+        One that ended is replaced here too: only a seal makes sure that nobody puts anything behind it any more, and
+        only a new epoch tells those who know it that it goes on no further.
+        """
         stream = self.store.stream(channel)
         return self._end(channel, stream) if stream else None
 
@@ -81,30 +85,27 @@ class Streams:
         raise ContentionError("the channel is too busy to be purged", retry_after_ms=1000)
 
     def expires_at_s(self, channel: str) -> int:
-        """Return until when a segment appended now is kept."""
-        return self.now_ms() // 1000 + self.namespaces.of(channel).history_ttl_s
+        """Return when TTL may delete a segment appended now: it stands a little longer than it is served."""
+        return self.now_ms() // 1000 + self.namespaces.of(channel).history_ttl_s + KEPT_AFTER_S
 
     def _end(self, channel: str, stream: Stream) -> StreamEnd:
         for _ in range(_OPEN_TRIES):
             newest = self.store.newest(channel, stream.epoch)
-            if newest is not None and not newest.seal:
-                return StreamEnd(stream, newest.tail())
-            if newest is None:
-                if not self._lost(stream):
-                    return StreamEnd(stream, Tail())
-                self._seal(channel, stream)
+            if newest is None and not self._lost(stream):
+                return StreamEnd(stream, Tail())
+            if newest is None or not newest.seal:
+                # TTL deletes in no order: once it may, what is the newest now need not have been the stream's end.
+                if newest is not None and newest.served(self.now_ms() // 1000):
+                    return StreamEnd(stream, newest.tail())
+                try:
+                    self._put_seal(channel, stream, newest.tail() if newest else Tail())
+                except StreamConflictError:
+                    continue  # somebody was faster, with a seal or a segment: look again
             stream = self._open(channel, replaces=stream)
         raise ContentionError("the stream keeps being replaced", retry_after_ms=1000)
 
     def _lost(self, stream: Stream) -> bool:
         return stream.used_at_ms is not None and self.now_ms() - stream.used_at_ms > _LOSS_AGE_MS
-
-    def _seal(self, channel: str, stream: Stream) -> None:
-        try:
-            self._put_seal(channel, stream, Tail())
-        except StreamConflictError as conflict:
-            if not conflict.segment.seal:
-                raise ContentionError("the stream came back", retry_after_ms=100) from None
 
     def _put_seal(self, channel: str, stream: Stream, tail: Tail) -> None:
         seal = tail.grow((), now_ms=self.now_ms(), expires_at_s=self.expires_at_s(channel))

@@ -72,6 +72,20 @@ class TestPlaces:
         assert seal.tail() == tail
 
 
+class TestExpiry:
+    def test_no_segment_expires_before_one_that_stands_before_it(self) -> None:
+        """The time that a channel's history is kept may be lowered, and writers' clocks differ."""
+        tail = Tail().grow(some(["normal"]), now_ms=NOW_S * 1000, expires_at_s=EXPIRES_AT_S).tail()
+        sooner = tail.grow(some(["normal"], 2), now_ms=NOW_S * 1000, expires_at_s=EXPIRES_AT_S - 1)
+        later = sooner.tail().grow((), now_ms=NOW_S * 1000, expires_at_s=EXPIRES_AT_S + 1)
+        assert (sooner.expires_at_s, later.expires_at_s) == (EXPIRES_AT_S, EXPIRES_AT_S + 1)
+
+    def test_it_is_served_for_its_time_and_stands_for_a_minute_more(self) -> None:
+        segment = Tail().grow(some(["normal"]), now_ms=NOW_S * 1000, expires_at_s=EXPIRES_AT_S)
+        assert segment.served(EXPIRES_AT_S - 61)
+        assert not segment.served(EXPIRES_AT_S - 60)
+
+
 class TestRing:
     @given(
         ring=st.lists(st.tuples(marks, st.integers(NOW_S - 0xFFFF, NOW_S)), max_size=RING_SIZE),

@@ -140,6 +140,98 @@ def test_a_stream_that_time_has_deleted_is_not_counted_on() -> None:
     assert stack.store.streams[CHANNEL].epoch != old
 
 
+DAY = "[defaults]\nhistory_ttl_s = 86400"
+TEN_MINUTES = "[defaults]\nhistory_ttl_s = 600"
+
+
+def expired(stack: MemoryStack) -> list[int]:
+    """Return the offsets at which TTL may delete something of the current stream."""
+    epoch, now_s = stack.store.streams[CHANNEL].epoch, stack.clock() // 1000
+    return [first for first, item in stack.store.segments[CHANNEL, epoch].items() if item.expires_at_s <= now_s]
+
+
+def sweep(stack: MemoryStack, *offsets: int) -> None:
+    """Delete what stands there in the current stream, as TTL does: AWS promises no order."""
+    epoch = stack.store.streams[CHANNEL].epoch
+    for offset in offsets:
+        del stack.store.segments[CHANNEL, epoch][offset]
+
+
+def test_no_offset_is_used_again_when_ttl_deletes_the_newest_first() -> None:
+    stack = MemoryStack(DAY)
+    for number in range(1, 21):
+        submit(stack.append, f"m{number}")
+    old = stack.store.streams[CHANNEL].epoch
+    stack.clock.pass_s(86_400 + 600)
+    sweep(stack, 20, 19, 18)
+    assert submit(stack.append, "new", at_ms=stack.clock.now_ms) == [1]
+    assert stack.store.streams[CHANNEL].epoch != old
+
+
+def test_no_offset_is_used_again_when_history_is_to_be_kept_for_less_time() -> None:
+    stack = MemoryStack(DAY)
+    submit(stack.append, "m1")
+    shorter = Append(Streams(stack.store, namespaces.parse(TEN_MINUTES), stack.clock))
+    submit(shorter, "m2")
+    stack.clock.pass_s(3600)
+    sweep(stack, *expired(stack))
+    assert submit(shorter, "m3", at_ms=stack.clock.now_ms) == [3]
+
+
+def test_a_stream_of_which_nothing_is_served_is_sealed_behind_its_end() -> None:
+    stack = MemoryStack(TEN_MINUTES)
+    submit(stack.append, "a", "b")
+    old = stack.store.streams[CHANNEL].epoch
+    stack.clock.pass_s(599)
+    assert stack.streams.end(CHANNEL).stream.epoch == old
+    stack.clock.pass_s(1)
+    assert stack.streams.end(CHANNEL).stream.epoch != old
+    assert stack.store.segments[CHANNEL, old][3].seal
+
+
+class Interrupted(MemoryStreamStore):
+    """Before the first put that is asked of it, something else happens."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def append(self, channel: str, epoch: str, segment: Segment) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile:
+            meanwhile()
+        super().append(channel, epoch, segment)
+
+
+def test_a_writer_that_read_the_end_of_a_stream_in_its_last_moment_runs_into_the_seal() -> None:
+    """Had TTL deleted that end at once, the seal would stand elsewhere, and what is acknowledged would be lost."""
+    stack = MemoryStack(TEN_MINUTES)
+    stack.streams = Streams(store := Interrupted(), stack.namespaces, stack.clock)
+    stack.store, stack.append = store, Append(stack.streams)
+    for number in range(1, 4):
+        submit(stack.append, f"m{number}")
+    stack.clock.pass_s(599)
+
+    def expire() -> None:
+        stack.clock.pass_s(30)
+        sweep(stack, *expired(stack))
+        submit(Append(stack.streams), "others", at_ms=stack.clock.now_ms)
+
+    store.meanwhile = expire
+    assert submit(stack.append, "late", at_ms=stack.clock.now_ms) == [2]
+    assert [i for _, i in all_entries(store)] == ["others", "late"]
+
+
+def test_a_stream_that_grows_while_it_is_being_sealed_lives_on() -> None:
+    clock, store = Clock(), Interrupted()
+    streams = Streams(store, namespaces.parse(TEN_MINUTES), clock)
+    submit(Append(streams), "a")
+    before = streams.end(CHANNEL)
+    clock.pass_s(601)
+    faster = before.tail.grow([publication("b")], now_ms=clock(), expires_at_s=streams.expires_at_s(CHANNEL))
+    store.meanwhile = lambda: store.append(CHANNEL, before.stream.epoch, faster)
+    after = streams.end(CHANNEL)
+    assert (after.stream.epoch, after.tail.end) == (before.stream.epoch, 2)
+
+
 def test_an_empty_stream_that_was_never_used_is_not_lost() -> None:
     stack = MemoryStack()
     opened = stack.streams.end(CHANNEL).stream.epoch
