@@ -1,8 +1,8 @@
 """Read streams: what a reader missed (whole, or not at all), the latest publications, pages of history."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import chain, islice, takewhile
+from dataclasses import dataclass
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from shared.domain.publication import Entry, StreamPosition
@@ -59,12 +59,11 @@ class History:
             return Recovered(position, False, NOTHING)
         if not missed:
             return Recovered(position, True, NOTHING)
-        entries = self._kept_after(channel, end, since.offset)
-        first = next(entries, None)
-        if first is None or first.offset != since.offset + 1:
+        entries = _gapless(self._kept_after(channel, end, since.offset), since.offset + 1)
+        page = _fit(entries, channel, position.epoch, missed, max_bytes)
+        if not page.more and len(page.publications) < missed:
             return Recovered(position, False, NOTHING)
-        page = _fit(chain((first,), entries), channel, position.epoch, missed, max_bytes)
-        return Recovered(position, True, replace(page, more=len(page.publications) < missed))
+        return Recovered(position, True, page)
 
     def latest(self, channel: str, count: int, *, max_bytes: int = PAGE_MAX_BYTES) -> tuple[StreamPosition, Page]:
         """Return the newest ``count`` publications in ascending order: fewer if they don't fit."""
@@ -134,6 +133,11 @@ class History:
 
     def _epoch(self, end: StreamEnd) -> str:
         return self.streams.wire_epoch(end.stream.epoch)
+
+
+def _gapless(entries: Iterable[Entry], first: int) -> Iterator[Entry]:
+    """Yield entries as long as each stands right behind the one before it, the first at ``first``."""
+    return (entry for _, entry in takewhile(lambda pair: pair[0] == pair[1].offset, enumerate(entries, first)))
 
 
 def _fit(entries: Iterable[Entry], channel: str, epoch: str, limit: int, max_bytes: int) -> Page:
