@@ -71,6 +71,9 @@ TTL_ATTRIBUTE: Final = "expires_at_s"
 # them by these names, in the functions that they are packaged with (infra/packaging.py).
 PROCESSORS_MODULE: Final = "functions.processors"  # has PROCESSORS
 
+# How often a queue that is no lane hands a message out before it buries it itself.
+QUEUE_TRIES: Final = 5
+
 METRICS_NAMESPACE: Final = "Tidewire"
 SERVICE_NAME: Final = "tidewire"
 STACK_NAME_PREFIX: Final = "Tidewire"  # the stack of stage "local" is TidewireLocal

@@ -1,8 +1,9 @@
 """Puts publications and events that ended among the dead letters back into their queue.
 
-``python -m tools.redrive --stage dev`` (``--queue high`` for one). What was stored already is known again by its id, so
-running this twice does no harm. What can't be read is left where it is. The other queues' dead letters need nobody to
-put them back: see the alarm of each.
+``python -m tools.redrive --stage dev`` (``--queue high`` for one). What was stored already is known again by its id: a
+record however long it lay, as far back as its channel's history is kept; an event for 5 minutes, so what is buried has
+only the channels that failed. Should this be stopped half-way, run it again within that time. What can't be read is
+left where it is. The other queues' dead letters need nobody to put them back: see the alarm of each.
 """
 
 import argparse
@@ -65,11 +66,11 @@ def redrive(sqs: Any, source_url: str, queue_url: str) -> tuple[int, int]:
 
 
 def again(body: str) -> str | None:
-    """Return the body to send: a record marked as a repeat, an event as it is; ``None`` if it is neither."""
+    """Return the body to send: the record or event, marked as a repeat; ``None`` if it is neither."""
     try:
         message = json.loads(body)
-        if "detail" in message:
-            return body
+        if isinstance(message, dict) and "detail" in message:
+            return json.dumps({**message, "detail": {**message["detail"], "retry": True}})
         return json.dumps({**message, "publication": dict(message["publication"]), "retry": True})
     except (ValueError, TypeError, KeyError):
         return None

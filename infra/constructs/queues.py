@@ -5,7 +5,8 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-_MAX_RECEIVE_COUNT = 5
+from shared.contract import QUEUE_TRIES
+
 # The worker buries what fails by itself; what fails because the store is busy is handed out again, at most every 15 s,
 # for this many times: 20 minutes and more, rather than lose what was acknowledged.
 _LANE_MAX_RECEIVE_COUNT = 100
@@ -52,7 +53,7 @@ def standard_queue(scope: Construct, construct_id: str, *, visibility: Duration,
         visibility_timeout=visibility,
         dead_letter_queue=sqs.DeadLetterQueue(
             queue=dead_letter_queue(scope, f"{construct_id}DeadLetters", mend=mend),
-            max_receive_count=_MAX_RECEIVE_COUNT,
+            max_receive_count=QUEUE_TRIES,
         ),
     )
 

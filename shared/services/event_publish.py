@@ -1,10 +1,11 @@
 """Publish what EventBridge events ask for. Who may put such events is IAM's decision, so their senders are servers."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from shared.domain.principal import Principal
-from shared.errors import TidewireError
+from shared.errors import InternalError, TidewireError
 from shared.ports import DeadLetters, Metrics
 from shared.protocol.events import PublishEvent, parse_event
 from shared.services.publish import Publishing, PublishRequest
@@ -21,36 +22,45 @@ class EventPublishing:
     publishing: Publishing
     dead_letters: DeadLetters
     metrics: Metrics
-    on_refusal: Callable[[TidewireError], None]
+    on_refusal: Callable[[Exception], None]
 
-    def take(self, body: str, *, repeat: bool) -> None:
+    def take(self, body: str, *, repeat: bool, last: bool) -> None:
         """Publish what an event asks for, in each of its channels; bury one that asks for what can't be published.
 
-        A channel that fails does not stop the others. EventBridge and queues deliver more than once: the event's id is
-        the publication's, so it is stored once all the same.
+        A channel that fails does not stop the others, and what is buried has the failed ones alone: put back later than
+        ids are remembered for, it would be stored twice in the rest. EventBridge and queues deliver more than once: the
+        event's id is the publication's, so it is stored once all the same.
 
         Args:
             body: The event, as JSON.
             repeat: It was handed out before, and what became of it is unknown.
+            last: It won't be handed out again.
 
         Raises:
-            TidewireError: It may succeed later.
+            Exception: It may succeed later.
         """
         try:
-            errors = self._publish(parse_event(body), repeat=repeat)
+            event = parse_event(body)
         except TidewireError as wrong:
-            errors = [wrong]
-        for error in errors:
-            if error.temporary:
+            self._bury(body, wrong)
+            return
+        failed = self._publish(event, repeat=repeat)
+        for error in failed.values():
+            if not last and not (isinstance(error, TidewireError) and not error.temporary):
                 raise error
-        if errors:
-            self.metrics.count("EventsRefused")
-            self.on_refusal(errors[0])
-            self.dead_letters.bury(body, errors[0])
+        if failed:
+            channels, (error, *_) = list(failed), failed.values()
+            self._bury(body if channels == event.detail.all_channels else _only(channels, body), error)
 
-    def _publish(self, event: PublishEvent, *, repeat: bool) -> list[TidewireError]:
+    def _bury(self, body: str, error: Exception) -> None:
+        self.metrics.count("EventsRefused")
+        self.on_refusal(error)
+        self.dead_letters.bury(body, error if isinstance(error, TidewireError) else InternalError())
+
+    def _publish(self, event: PublishEvent, *, repeat: bool) -> dict[str, Exception]:
+        """Return what failed, by channel."""
         principal = Principal(event.user_id, {"*": ["publish"]}, server=True)
-        asked, errors = event.detail, []
+        asked, failed = event.detail, {}
         for channel in asked.all_channels:
             request = PublishRequest(
                 channel=channel,
@@ -62,6 +72,12 @@ class EventPublishing:
             )
             try:
                 self.publishing.publish(principal, request, connection_id=None)
-            except TidewireError as error:
-                errors.append(error)
-        return errors
+            except Exception as error:  # raised again, or told to on_refusal
+                failed[channel] = error
+        return failed
+
+
+def _only(channels: Sequence[str], body: str) -> str:
+    """Return the event for these of its channels. All is escaped: there are characters that SQS refuses."""
+    event = json.loads(body)
+    return json.dumps(event | {"detail": event["detail"] | {"channels": channels}})

@@ -14,10 +14,10 @@ class Taking:
     """Stands for the service; raises what a body is."""
 
     def __init__(self) -> None:
-        self.taken: list[tuple[str, bool]] = []
+        self.taken: list[tuple[str, bool, bool]] = []
 
-    def take(self, body: str, *, repeat: bool) -> None:
-        self.taken.append((body, repeat))
+    def take(self, body: str, *, repeat: bool, last: bool) -> None:
+        self.taken.append((body, repeat, last))
         if body == "later":
             raise UnavailableError
         if body == "bug":
@@ -39,6 +39,13 @@ def record(message_id: str, body: str, tries: int = 1) -> dict[str, Any]:
 
 def test_each_event_is_taken_and_what_may_succeed_later_is_handed_back(taking: Taking) -> None:
     records = [record("1", "good"), record("2", "later"), record("3", "bug"), record("4", "good", tries=2)]
+    records.append(record("5", "good", tries=5))
     answer = lambda_handler({"Records": records}, None)
     assert answer == {"batchItemFailures": [{"itemIdentifier": "2"}, {"itemIdentifier": "3"}]}
-    assert taking.taken == [("good", False), ("later", False), ("bug", False), ("good", True)]
+    assert taking.taken == [
+        ("good", False, False),
+        ("later", False, False),
+        ("bug", False, False),
+        ("good", True, False),
+        ("good", True, True),
+    ]

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.memory import MemoryDeadLetters
+from shared.adapters.memory import MemoryDeadLetters, MemoryLaneQueue
 from shared.domain.channel import is_channel
+from shared.domain.publication import Publication
 from shared.errors import RefusedError, TidewireError, UnavailableError
+from shared.ports import Lane
 from shared.protocol.events import parse_event
 from shared.services.event_publish import EventPublishing
 from tests.unit.stack import MemoryStack
@@ -37,14 +39,14 @@ class Events:
     def __init__(self, channels: str = "") -> None:
         self.stack = MemoryStack(channels)
         self.dead_letters = MemoryDeadLetters()
-        self.told: list[TidewireError] = []
+        self.told: list[Exception] = []
         self.publishing = EventPublishing(
             self.stack.publishing, self.dead_letters, self.stack.metrics, self.told.append
         )
 
-    def take(self, event: Any = EVENT, *, repeat: bool = False, **detail: Any) -> None:
+    def take(self, event: Any = EVENT, *, repeat: bool = False, last: bool = False, **detail: Any) -> None:
         changed = event | {"detail": event["detail"] | detail} if detail else event
-        self.publishing.take(json.dumps(changed), repeat=repeat)
+        self.publishing.take(json.dumps(changed), repeat=repeat, last=last)
 
     def published(self, channel: str) -> list[dict[str, Any]]:
         self.stack.drain()
@@ -132,7 +134,7 @@ def test_an_event_that_asks_for_what_can_not_be_published_is_buried_as_it_came(e
     events = Events()
     events.take(event)
     assert events.dead_letters.buried == [(json.dumps(event), name)]
-    assert [error.name for error in events.told] == [name]
+    assert [error.name for error in events.told if isinstance(error, TidewireError)] == [name]
     assert events.stack.metrics.values["EventsRefused"] == [1]
     assert events.stack.lanes.sent == []
 
@@ -140,7 +142,7 @@ def test_an_event_that_asks_for_what_can_not_be_published_is_buried_as_it_came(e
 @pytest.mark.parametrize("body", ["", "{", "[" * 100_000, '{"detail": NaN}'])
 def test_so_is_what_is_no_json(body: str) -> None:
     events = Events()
-    events.publishing.take(body, repeat=False)
+    events.publishing.take(body, repeat=False, last=False)
     assert events.dead_letters.buried == [(body, "bad_frame")]
 
 
@@ -163,18 +165,57 @@ def test_a_channel_that_is_refused_does_not_stop_the_others() -> None:
     events.take(EVENT | {"detail": detail})
     assert events.published("orders:1") == []
     assert len(events.published("orders:2")) == 1
-    assert [name for _, name in events.dead_letters.buried] == ["refused"]
+    ((body, name),) = events.dead_letters.buried
+    assert name == "refused"
+    assert json.loads(body) == EVENT | {"detail": {"channels": ["orders:1"], "name": "paid", "data": 1}}
 
 
-class Unavailable:
-    def send(self, *_arguments: Any, **_options: Any) -> None:
-        raise UnavailableError
-
-
-def test_what_may_succeed_later_is_raised_for_the_queue_to_keep_it() -> None:
+@pytest.mark.parametrize("priority", ["normal", "express"])
+def test_put_back_however_late_it_is_stored_only_where_it_was_not(priority: str) -> None:
     events = Events()
-    publishing = replace(events.stack.publishing, lanes=Unavailable())
+    events.stack.processors.append(refuse_the_first)
+    detail = {"channels": ["orders:1", "orders:2"], "name": "paid", "data": "\ufffe", "priority": priority}
+    events.take(EVENT | {"detail": detail})
+    events.stack.drain()
+    events.stack.processors.clear()
+    events.stack.clock.pass_s(3600)
+    ((body, _),) = events.dead_letters.buried
+    assert "\ufffe" not in body, "SQS refuses it"
+    events.publishing.take(body, repeat=False, last=False)
+    assert [len(events.published(channel)) for channel in detail["channels"]] == [1, 1]
+    assert events.published("orders:1")[0]["data"] == "\ufffe"
+
+
+class Failing(MemoryLaneQueue):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
+        if channel == "orders:1":
+            raise self.error
+        super().send(lane, channel, publication, retry=retry)
+
+
+@pytest.fixture(params=[UnavailableError(), ValueError()])
+def one_fails(request: pytest.FixtureRequest) -> Events:
+    events = Events()
+    publishing = replace(events.stack.publishing, lanes=Failing(request.param))
     events.publishing = replace(events.publishing, publishing=publishing)
-    with pytest.raises(UnavailableError):
-        events.take()
-    assert events.dead_letters.buried == []
+    return events
+
+
+CHANNELS = EVENT | {"detail": {"channels": ["orders:1", "orders:2"], "name": "paid", "data": 1}}
+
+
+def test_what_may_succeed_later_is_raised_for_the_queue_to_keep_it(one_fails: Events) -> None:
+    with pytest.raises((UnavailableError, ValueError)):
+        one_fails.take(CHANNELS)
+    assert one_fails.dead_letters.buried == []
+
+
+def test_at_the_last_try_it_is_buried_with_the_channels_that_failed(one_fails: Events) -> None:
+    one_fails.take(CHANNELS, repeat=True, last=True)
+    ((body, name),) = one_fails.dead_letters.buried
+    assert json.loads(body)["detail"]["channels"] == ["orders:1"]
+    assert name in ("unavailable", "internal")
