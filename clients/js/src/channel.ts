@@ -146,12 +146,12 @@ export class Channel {
 
   /** An event's turn has come. */
   deliver(event: Event): void {
-    if (this.#wanted) this.#emit(event);
+    this.#emit(event);
   }
 
   /** What was missed can't be had. */
   startOver(): void {
-    if (this.#wanted) this.#resets.forEach((listener) => this.#call(listener));
+    this.#resets.forEach((listener) => this.#call(listener));
   }
 
   /** The stream was replaced: ask where it stands now. */

@@ -18,6 +18,7 @@ const FORBIDDEN = 1005;
 export class Recovery {
   readonly #options: RecoveryOptions;
   readonly #receiver = new Receiver();
+  readonly #fills = new Map<string, AskHistory>(); // by channel: an answer to any other is of no use any more
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: RecoveryOptions) {
@@ -31,6 +32,7 @@ export class Recovery {
 
   close(channel: string): void {
     this.#receiver.close(channel);
+    this.#fills.delete(channel);
   }
 
   since(channel: string): Position | undefined {
@@ -63,10 +65,12 @@ export class Recovery {
 
   #act(actions: readonly Action[]): void {
     for (const action of actions) {
-      if (action.kind === "deliver") this.#options.deliver(action.event);
+      if (action.kind === "askSync") void this.#sync(action);
+      else if (action.kind === "deliver") {
+        if (action.event.ephemeral || this.#stands(action.event.channel)) this.#options.deliver(action.event);
+      } else if (!this.#stands(action.channel)) continue;
       else if (action.kind === "startOver") this.#options.startOver(action.channel);
-      else if (action.kind === "askHistory") void this.#history(action);
-      else void this.#sync(action);
+      else void this.#history(action);
     }
     clearTimeout(this.#timer);
     const dueMs = this.#receiver.nextTickMs();
@@ -74,23 +78,34 @@ export class Recovery {
     this.#timer = setTimeout(() => this.#act(this.#receiver.tick(now())), Math.max(0, dueMs - now()));
   }
 
+  /** Whether an action's subscription is still the one: a listener may have ended it, and perhaps begun another. */
+  #stands(channel: string): boolean {
+    return this.since(channel) !== undefined;
+  }
+
   async #history(asked: AskHistory): Promise<void> {
+    this.#fills.set(asked.channel, asked);
     try {
       const result = await this.#after(asked);
-      this.#act(this.#receiver.filled(asked.channel, result, now()));
+      if (this.#counts(asked)) this.#act(this.#receiver.filled(asked.channel, result, now()));
     } catch (error) {
+      if (!this.#counts(asked)) return;
       if (!isPassing(error)) this.#options.report(error);
       this.#receiver.notFilled(asked.channel, now());
       this.#act([]);
     }
   }
 
-  async #after({ channel, since, limit }: AskHistory): Promise<HistoryResult> {
+  #counts(asked: AskHistory): boolean {
+    return this.#fills.get(asked.channel) === asked;
+  }
+
+  async #after(asked: AskHistory): Promise<HistoryResult> {
+    const { channel, since, limit } = asked;
     try {
       return (await this.#options.ask({ type: "history", channel, since, limit })) as HistoryResult;
     } catch (error) {
-      const wanted = this.since(channel) !== undefined;
-      if (!(wanted && error instanceof TidewireError && error.code === FORBIDDEN)) throw error;
+      if (!(this.#counts(asked) && error instanceof TidewireError && error.code === FORBIDDEN)) throw error;
       // The token allows to subscribe, not to read history; recovery comes with the subscription.
       const result = (await this.#options.ask({ type: "subscribe", channel, since })) as SubscribeResult;
       return { ...result, more: result.more === true };

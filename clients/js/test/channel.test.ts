@@ -563,6 +563,59 @@ test("a listener of resets may unsubscribe as well", async () => {
   expect(heard).toEqual([]);
 });
 
+test("a listener may leave and come back in the middle of a recovery: the rest is of the old subscription", async () => {
+  const { channel, asked, last, heard, report, disconnect, reconnect } = await standing(0);
+  const reset = vi.fn();
+  channel.onReset(reset);
+  const stop = channel.on("said", () => {
+    stop();
+    void channel.unsubscribe();
+    void channel.subscribe();
+  });
+  await disconnect();
+  await reconnect();
+  await last("subscribe").answer(recovered(9, [...run(1, 2), publication(5)], { more: true }));
+  await last("unsubscribe").answer({});
+  expect([offsets(heard), asked("history"), reset.mock.calls]).toEqual([[1], [], []]);
+  await last("subscribe").answer(subscribed(6));
+  expect(channel.position).toEqual(position(6));
+  expect(report).not.toHaveBeenCalled();
+});
+
+test("coming back while there is no connection, it is as well", async () => {
+  const { channel, network, recovery, last, heard } = await standing(0);
+  const stop = channel.on("said", () => {
+    stop();
+    network.online = false; // as a listener of the state would notice a little later
+    void channel.unsubscribe();
+    void channel.subscribe();
+  });
+  recovery.behind({ "room:a": position(3) });
+  await last("history").answer(history(3, run(1, 3)));
+  expect(offsets(heard)).toEqual([1]);
+});
+
+test.each(["answered", "refused"])("a fill of the old subscription, %s, is no fill of the new one", async (how) => {
+  const { channel, recovery, asked, last, heard } = await standing(3);
+  const reset = vi.fn();
+  channel.onReset(reset);
+  recovery.behind({ "room:a": position(5) });
+  const [old] = asked("history");
+  void channel.unsubscribe();
+  const subscribing = channel.subscribe();
+  await last("unsubscribe").answer({});
+  await last("subscribe").answer({ ...subscribed(1), position: position(1, "e2") }); // it was purged in between
+  await subscribing;
+  recovery.behind({ "room:a": position(2, "e2") });
+  if (how === "answered") await old!.answer(history(5, run(4, 5)));
+  else await old!.refuse(uncertain("no answer came"));
+  expect(channel.position).toEqual(position(1, "e2"));
+  await last("history").answer({ ...history(2, [publication(2, { epoch: "e2" })]), position: position(2, "e2") });
+  expect(offsets(heard)).toEqual([2]);
+  expect(reset).not.toHaveBeenCalled();
+  expect(asked("history")).toHaveLength(2);
+});
+
 // listening
 
 test("listeners hear their name, or all; and not after they are taken out", async () => {
