@@ -21,8 +21,10 @@ _HOLE_MAX_MS: Final = 60_000
 QUIET_MS: Final = 5_000
 # Events kept back per channel: beyond it the newest are dropped, since `history` has them all.
 _WAITING_MAX: Final = 1_000
-# Publications of a channel by which a repeat at another offset is known.
+# Publications of a channel by which a repeat at another offset is known; and for how long, which is as long as the
+# server knows an id: after that it may be used again.
 _SEEN_MAX: Final = 500
+_SEEN_MS: Final = 300_000
 
 Event = Mapping[str, Any]
 
@@ -69,6 +71,7 @@ class _Stream:
         position: Everything up to here was handed over or settled; ``None`` until the first answer to ``subscribe``.
         settled: Offsets beyond the position that were handed over or settled: those behind a hole.
         waiting: Events whose predecessor is missing, by epoch and offset.
+        seen: When what was handed over was published, by user and message id; the latest last.
         opening: What ``subscribe`` answers, and what continues it, comes first: pushes wait.
         filling: An answer to ``history`` is on its way.
         due_ms: When the hole is to be filled; ``None`` without a hole.
@@ -78,7 +81,7 @@ class _Stream:
     position: StreamPosition | None = None
     settled: OffsetSet = field(default_factory=OffsetSet)
     waiting: dict[tuple[str, int], Event] = field(default_factory=dict)
-    seen: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
+    seen: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
     opening: bool = True
     filling: bool = False
     due_ms: int | None = None
@@ -252,9 +255,11 @@ class Receiver:
         offset = event["offset"]
         known = offset <= stream.position.offset or stream.settled.covers(offset, offset)
         mark = (event["sender"]["user_id"], event["message_id"])
-        if not known and mark not in stream.seen:
+        at_ms, seen_at_ms = event["published_at_ms"], stream.seen.get(mark)
+        if not known and (seen_at_ms is None or abs(at_ms - seen_at_ms) >= _SEEN_MS):
             yield Deliver(event)
-            stream.seen[mark] = None
+            stream.seen[mark] = at_ms
+            stream.seen.move_to_end(mark)
             if len(stream.seen) > _SEEN_MAX:
                 stream.seen.popitem(last=False)
         self._settle(stream, event.get("covers_from", offset), offset)

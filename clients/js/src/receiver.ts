@@ -50,8 +50,10 @@ const BATCH_MAX_FRAMES = 100;
 const HISTORY_MAX_LIMIT = 300;
 // Events kept back per channel: beyond it the newest are dropped, since `history` has them all.
 const WAITING_MAX = 1_000;
-// Publications of a channel by which a repeat at another offset is known.
+// Publications of a channel by which a repeat at another offset is known; and for how long, which is as long as the
+// server knows an id: after that it may be used again.
 const SEEN_MAX = 500;
+const SEEN_MS = 300_000;
 
 /** Every channel of one application, over any number of connections one after another. */
 export class Receiver {
@@ -168,7 +170,7 @@ class Stream {
   #offset = 0; // everything up to here was handed over or settled
   #settled = new OffsetSet(); // ... and these beyond it: those behind a hole
   readonly #waiting = new Map<string, Placed>(); // their predecessor is missing; by epoch and offset
-  readonly #seen = new Set<string>(); // who sent it, and under which id: the latest last
+  readonly #seen = new Map<string, number>(); // who sent it, under which id, and when: the latest last
   #dueMs: number | undefined; // when the hole is to be filled; none without a hole
   #failures = 0; // fills that failed since the last that did not
 
@@ -275,12 +277,14 @@ class Stream {
   }
 
   *#handOver(event: Placed): Generator<Action> {
-    const { offset, sender, message_id } = event;
+    const { offset, sender, message_id, published_at_ms } = event;
     const mark = JSON.stringify([sender.user_id, message_id]);
-    if (!this.#has(offset) && !this.#seen.has(mark)) {
+    const repeat = Math.abs(published_at_ms - (this.#seen.get(mark) ?? -Infinity)) < SEEN_MS;
+    if (!this.#has(offset) && !repeat) {
       yield { kind: "deliver", event };
-      this.#seen.add(mark);
-      if (this.#seen.size > SEEN_MAX) this.#seen.delete(this.#seen.values().next().value as string);
+      this.#seen.delete(mark);
+      this.#seen.set(mark, published_at_ms);
+      if (this.#seen.size > SEEN_MAX) this.#seen.delete(this.#seen.keys().next().value as string);
     }
     this.#settle(event.covers_from ?? offset, offset);
   }
