@@ -8,6 +8,7 @@ from typing import Final
 from bench import flood, latency
 from bench.results import FOLDER, NotMeasuredError, Report, write
 from localstack.deploy import ROOT
+from localstack.errors import StartError
 from localstack.stack import LocalStack
 
 # A new benchmark is a module with ``run``, and a line here.
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> int:
     try:
         with LocalStack(ROOT / ".local" / "bench", tell=lambda line: print(f"  {line}", flush=True)) as stack:
             reports = [BENCHMARKS[name](stack) for name in names]
-    except NotMeasuredError as error:
+    except (NotMeasuredError, StartError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -39,19 +39,15 @@ def _run(folder: Path, port: str) -> int:
     if not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65_535:
         return _fail(f"PORT must be a number from 0 to 65535, and is {port!r}")
     # Loading these takes a second, and Ctrl-C is to end that as cleanly as the rest.
-    from localstack.deploy import DeployError
-    from localstack.edge.api import UnsupportedApiError
-    from localstack.ministack import EmulatorError
-    from localstack.stack import FolderInUseError, LocalStack, PortInUseError
+    from localstack.errors import StartError
+    from localstack.stack import LocalStack
 
     try:
         with LocalStack(folder, port=int(port), tell=lambda line: print(f"  {line}", flush=True)) as stack:
             url = stack.url.replace("127.0.0.1", "localhost")
             print(f"\nTidewire is ready: {url}  (Ctrl-C ends it)", flush=True)
             threading.Event().wait()
-    except DeployError as error:
-        return _fail(f"{error}\n{error.output}\n(all of it: {folder / 'cdk.log'})")
-    except (PortInUseError, FolderInUseError, EmulatorError, UnsupportedApiError) as error:
+    except StartError as error:
         return _fail(str(error))
     return 0
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import boto3
 
+from localstack.errors import StartError
 from localstack.process_group import ProcessGroup
 from shared.contract import METADATA_REMOVED
 
@@ -18,16 +19,11 @@ _CDK: Final = ROOT / "node_modules" / ".bin" / "cdk"
 _TOOLKIT_ENVIRONMENT: Final = "aws://000000000000/us-east-1"
 
 
-class DeployError(Exception):
-    """A step of the deployment failed.
+class DeployError(StartError):
+    """A step of the deployment failed: what it printed at the end is told as well, and where all of it is."""
 
-    Attributes:
-        output: The end of what it printed.
-    """
-
-    def __init__(self, step: str, output: str) -> None:
-        super().__init__(f"{step} failed")
-        self.output = output
+    def __init__(self, step: str, output: str, log: Path) -> None:
+        super().__init__(f"{step} failed\n{output}\n(all of it: {log})")
 
 
 class Deployment:
@@ -82,7 +78,7 @@ class Deployment:
             self._running.start(line, cwd=ROOT, environment=self._environment, output=log)
             if self._running.wait():
                 said = self._log.read_bytes()[begun_at:].decode(errors="replace")
-                raise DeployError(f"cdk {command}", "\n".join(said.splitlines()[-_SHOWN_LINES:]))
+                raise DeployError(f"cdk {command}", "\n".join(said.splitlines()[-_SHOWN_LINES:]), self._log)
 
     def _put_back(self, outputs: Mapping[str, str]) -> None:
         template = json.loads((self._assembly / f"{STACK}.template.json").read_text())
@@ -100,7 +96,8 @@ class Deployment:
             elif resource["Type"] == "AWS::ApiGatewayV2::IntegrationResponse":
                 client.create_integration_response(ApiId=api_id, **properties)
             else:
-                raise DeployError("putting back", f"{resource['Type']} was removed, and nothing here makes it")
+                what = f"{resource['Type']} was removed, and nothing here makes it"
+                raise DeployError("putting back", what, self._log)
 
 
 def _resolved(value: Any, physical: Mapping[str, str]) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from localstack.errors import StartError
 from localstack.process_group import ProcessGroup
 from localstack.scratch import Scratch
 
@@ -19,7 +20,7 @@ _START_TIMEOUT_S: Final = 30
 _STOP_TIMEOUT_S: Final = 5
 
 
-class EmulatorError(Exception):
+class EmulatorError(StartError):
     """The emulator did not start."""
 
 

@@ -23,6 +23,7 @@ from localstack.edge.gateway import Gateway
 from localstack.edge.invoker import LambdaInvoker
 from localstack.edge.limits import Limits
 from localstack.edge.server import Edge
+from localstack.errors import StartError
 from localstack.metrics import MetricForwarder, ServedMetrics
 from localstack.ministack import MiniStack
 from shared.bootstrap import Services
@@ -32,11 +33,11 @@ from shared.settings import Settings
 PAGE: Final = ROOT / "web" / "dist"
 
 
-class PortInUseError(Exception):
+class PortInUseError(StartError):
     """Somebody else listens on the port, or it is not for everybody."""
 
 
-class FolderInUseError(Exception):
+class FolderInUseError(StartError):
     """Another stack runs in the folder."""
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from localstack.errors import StartError
+
 # Only these of API Gateway's selection expressions and templates are known here; others are refused at start.
 _VARIABLE = re.compile(r"\$\{request\.body\.([A-Za-z0-9_]+)\}")
 _STATIC_TEMPLATE_KEY: Final = "$default"
@@ -14,7 +16,7 @@ _NEEDED_ROUTES: Final = ("$connect", "$disconnect", DEFAULT_ROUTE)
 _FUNCTION_ARN = re.compile(r"arn:[^/]*:function:([^/:]+)")
 
 
-class UnsupportedApiError(ValueError):
+class UnsupportedApiError(StartError):
     """The API uses something of API Gateway that this edge does not imitate."""
 
 

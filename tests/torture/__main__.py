@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+from localstack.errors import StartError
 from tests.torture.report import findings, table, unmet
 from tests.torture.run import Plan, torture
 
@@ -48,6 +49,9 @@ def main() -> int:
     _tell(f"seed {seed}: again with --seed {seed}")
     try:
         outcome = torture(plan, _FOLDER, _tell)
+    except StartError as error:
+        _tell(f"torture: {error}")
+        return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         _tell(f"ended; the run had seed {seed}")
         return 130

@@ -17,7 +17,7 @@ from tests.torture.wire import Frame, NotConnectedError, Reply, Wire, error_code
 GIVE_UP_S: Final = 280
 _BACKOFF_S: Final = (0.2, 5.0)
 _BATCHES_AT_A_TIME: Final = 2
-_BATCH_MAX: Final = 12
+_BATCH_MAX: Final = 30
 _WEIGHTS: Final[dict[Priority, int]] = {"express": 25, "high": 25, "normal": 25, "low": 25}
 _EPHEMERAL_SHARE: Final = 0.02
 # So many must have come after a publication before it is repeated once more.
