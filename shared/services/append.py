@@ -59,7 +59,8 @@ class Append:
     def execute(self, channel: str, submissions: Sequence[Submission]) -> Appended:
         """Append at most 10 publications as one segment, less those whose id is in the stream already.
 
-        Idempotent for 5 minutes per channel, user and message id.
+        Idempotent for 5 minutes per channel, user and message id, from when the server takes one to when it takes its
+        repeat.
 
         Raises:
             ContentionError: Other writers were always faster.
@@ -100,15 +101,15 @@ class Append:
 
     def _known(self, channel: str, end: StreamEnd, submissions: Sequence[Submission]) -> dict[bytes, int]:
         """Return the offsets of those that are in the stream already."""
-        recent_s = self.streams.now_ms() // 1000 - IDEMPOTENCY_WINDOW_S
         known: dict[bytes, int] = {}
         unsure: dict[bytes, int] = {}
         for submission in submissions:
             mark = _mark(submission.publication)
-            # A first try can have been appended no earlier than the publication was taken: that may be long ago, where
-            # a lane had to wait for its store, or was redriven.
+            # All counts from when the publication was taken. That may be long ago, where a lane had to wait for its
+            # store, or was redriven. Since then, this very record may have been appended; up to the window's length
+            # before, another with its id.
             taken_s = submission.publication.published_at_ms // 1000 - _CLOCK_MARGIN_S
-            oldest_s = min(recent_s, taken_s)
+            oldest_s = taken_s - IDEMPOTENCY_WINDOW_S
             offset = end.tail.ring.find(mark, oldest_s)
             if offset is not None:
                 known[mark] = offset

@@ -104,11 +104,24 @@ def test_a_record_that_waited_for_an_hour_is_known_again() -> None:
     assert submit(stack.append, "slow", uncertain=True, at_ms=taken_at_ms) == [1]
 
 
-def test_an_id_may_be_used_again_after_five_minutes() -> None:
+@pytest.mark.parametrize(("after_s", "offset"), [(300, 1), (306, 2)])
+def test_an_id_may_be_used_again_after_five_minutes_and_what_clocks_differ_by(after_s: int, offset: int) -> None:
     stack = MemoryStack()
     submit(stack.append, "a")
-    stack.clock.pass_s(301)
-    assert submit(stack.append, "a", uncertain=True, at_ms=stack.clock.now_ms) == [2]
+    stack.clock.pass_s(after_s)
+    assert submit(stack.append, "a", uncertain=True, at_ms=stack.clock.now_ms) == [offset]
+
+
+@pytest.mark.parametrize("others", [0, 100])
+def test_a_repeat_is_known_by_when_it_was_taken_however_long_its_lane_took(others: int) -> None:
+    stack = MemoryStack()
+    submit(stack.append, "a")
+    for number in range(others):
+        submit(stack.append, f"m{number}")
+    stack.clock.pass_s(280)
+    taken_at_ms = stack.clock.now_ms
+    stack.clock.pass_s(30)
+    assert submit(stack.append, "a", uncertain=True, at_ms=taken_at_ms) == [1]
 
 
 def test_a_writer_whose_memory_is_stale_learns_the_end_from_who_was_faster() -> None:
