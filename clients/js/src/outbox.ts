@@ -1,4 +1,11 @@
-// Publications on their way out: in order, one batch at a time, the same id again until the server has answered.
+// Publications on their way out, one batch at a time, the same id again until the server has answered.
+//
+// Those of one channel and priority are stored in the order in which they were published, except for those that are
+// refused for good or given up. It rests on three things: nothing is sent while an answer is awaited; what is to be
+// tried again goes back before all that came later; and once one of a batch has failed in a way that may be tried
+// again, the server answers the rest of the batch to that channel with the same error. A frame that was taken for lost
+// and arrives after its repeat changes nothing, since the server knows the ids. A channel that has to wait holds up the
+// others.
 
 import { RECONNECT, backoffMs } from "./backoff.js";
 import type { Asked } from "./connection.js";

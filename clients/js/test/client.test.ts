@@ -442,6 +442,28 @@ test("a stream that was purged is begun anew", async () => {
   expect(heard).toEqual([1, 1]);
 });
 
+test.each(Array.from({ length: 40 }, (_, seed) => seed))(
+  "over a network that swaps and breaks, and with a server that is busy, publications keep their order (seed %i)",
+  async (seed) => {
+    const random = seeded(seed + 2_000);
+    // Some take longer than the client waits for an answer: they arrive when they have been repeated.
+    const { client, server } = setUp({ random }, { delayMs: () => random() * (random() < 0.1 ? 25_000 : 300) });
+    server.instead.set("publish", () => (random() < 0.1 ? { error: wireError({ retry_after_ms: 100 }) } : undefined));
+    const own: Promise<unknown>[] = [];
+    const order = new Map<string, string[]>(["room:a", "room:b"].map((name) => [name, []]));
+    for (let step = 0; step < 60; step++) {
+      const name = random() < 0.5 ? "room:a" : "room:b";
+      order.get(name)?.push(`${step}`);
+      own.push(client.channel(name).publish("said", step, { messageId: `${step}` }));
+      if (random() < 0.05) server.cutAll();
+      if (random() < 0.5) await vi.advanceTimersByTimeAsync(random() * 1_000);
+    }
+    await vi.advanceTimersByTimeAsync(300_000);
+    await Promise.all(own);
+    for (const [name, ids] of order) expect(server.stream(name).log.map(({ message_id }) => message_id)).toEqual(ids);
+  },
+);
+
 // coming and going
 
 /** A client that stands in a room, over a network on which the messages to come take as long as `delays` says. */

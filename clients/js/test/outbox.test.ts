@@ -42,8 +42,8 @@ function accepted(message_id: string): PublishResult {
   return { message_id, status: "accepted" };
 }
 
-function said(id: string, data: unknown = "x"): Publish {
-  return { type: "publish", channel: "room:a", name: "said", data, message_id: id };
+function said(id: string, data: unknown = "x", channel = "room:a"): Publish {
+  return { type: "publish", channel, name: "said", data, message_id: id };
 }
 
 function ids(frames: readonly Publish[]): unknown[] {
@@ -126,6 +126,30 @@ test("repeats keep their place before what was published later", async () => {
   network.online = true;
   outbox.connected();
   expect(ids(last().frames)).toEqual(["1", "2"]);
+});
+
+test("what failed in the middle of a batch is repeated in its old order, before what was published meanwhile", async () => {
+  const { outbox, network, batches, last } = setUp({ online: false });
+  for (const id of ["a1", "a2", "a3"]) void outbox.add(said(id));
+  const other = outbox.add(said("b1", "x", "room:b"));
+  network.online = true;
+  outbox.flush();
+  void outbox.add(said("a4"));
+  const limited = new TidewireError(wireError({ code: 2004, retry_after_ms: 800 }) as never);
+  const [a1, a2, a3, b1] = last().answers;
+  a3!.reject(limited); // in whatever order the answers come
+  b1!.resolve(accepted("b1"));
+  a1!.resolve(accepted("a1"));
+  await settled();
+  expect(batches).toHaveLength(1);
+  a2!.reject(limited);
+  await other;
+  void outbox.add(said("a5"));
+  await vi.advanceTimersByTimeAsync(799);
+  expect(batches).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(ids(last().frames)).toEqual(["a2", "a3", "a4", "a5"]);
+  expect(last().frames.map(({ retry }) => retry)).toEqual([true, true, undefined, undefined]);
 });
 
 test("an answer that may be tried again is, after what the server asks", async () => {

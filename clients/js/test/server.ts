@@ -136,16 +136,20 @@ export class Server {
 
   handle(socket: Socket, text: string): void {
     const message = JSON.parse(text) as Frame | Frame[];
-    const replies = [message].flat().flatMap((request) => this.#reply(socket, request));
+    const failed = new Map<unknown, unknown>(); // a publish that may be tried again, by channel: none overtakes it
+    const replies = [message].flat().flatMap((request) => this.#reply(socket, request, failed));
     if (replies.length > 0) socket.say(Array.isArray(message) ? replies : replies[0]);
   }
 
-  #reply(socket: Socket, request: Frame): Frame[] {
+  #reply(socket: Socket, request: Frame, failed: Map<unknown, unknown>): Frame[] {
     this.requests.push(request);
-    const instead = this.instead.get(request["type"] as string)?.(request);
+    const { type, channel } = request;
+    const before = type === "publish" ? failed.get(channel) : undefined;
+    const instead = before ? { error: before } : this.instead.get(type as string)?.(request);
     const answer = instead === undefined ? this.#answer(socket, request) : instead;
     if (answer === null) return [];
-    const { error } = answer as Frame;
+    const { error } = answer as { error?: Frame };
+    if (type === "publish" && error?.["retryable"]) failed.set(channel, error);
     return [{ type: "reply", id: request["id"], ...(error ? { error } : { result: answer }) }];
   }
 
