@@ -79,20 +79,19 @@ class DynamoDbConnectionStore:
             return False
         return True
 
-    def close(self, connection_id: str) -> None:
+    def close(self, connection_id: str, *, found_in: str | None = None) -> None:
         # The list of its subscriptions stays behind for its session, until it expires.
-        places: list[tuple[str, int]] = []
-        found = False
+        places: set[tuple[str, int]] = set()  # a batch of writes must not name an item twice
+        unlisted = [found_in] if found_in else []
         for item in self._query(f"CONNECTION#{connection_id}"):
-            if item[SK]["S"] == _META:
-                found = True
-                if "user_id" in item:
-                    places += self._unlisted(connection_id, personal_channel(item["user_id"]["S"]), BROADCAST_CHANNEL)
-            else:
-                places.append((item[SK]["S"].removeprefix(_SUBSCRIPTION), int(item["shard"]["N"])))
-        if found:
-            self._write(_delete(_channel_pk(channel, shard), connection_id) for channel, shard in places)
-            self._write([_delete(f"CONNECTION#{connection_id}", _META)])
+            if item[SK]["S"] != _META:
+                places.add((item[SK]["S"].removeprefix(_SUBSCRIPTION), int(item["shard"]["N"])))
+            elif "user_id" in item:
+                unlisted = [personal_channel(item["user_id"]["S"]), BROADCAST_CHANNEL]
+        places.update(self._unlisted(connection_id, *unlisted))
+        self._write(_delete(_channel_pk(channel, shard), connection_id) for channel, shard in places)
+        # Last, so that whoever fails on the way is found by the next.
+        self._write([_delete(f"CONNECTION#{connection_id}", _META)])
 
     def subscribe(
         self, connection: Connection, channels: Sequence[str], *, expires_at_s: int, kept: bool = True

@@ -115,7 +115,7 @@ class FanOut:
         errors = []
         for connection_id in connection_ids:
             try:
-                self.connections.close(connection_id)
+                self.connections.close(connection_id, found_in=channel)
             except Exception as error:  # the next push to it is told 410 again
                 errors.append(error)
         self._tell(channel, errors)

@@ -211,6 +211,25 @@ class TestConnectionStore:
             assert list(stores.connections.subscribers(channel).connection_ids) == []
         assert stores.connections.subscriptions("c") == frozenset(channels)
 
+    def test_a_subscription_that_came_after_the_close_is_taken_out_by_the_next(self, stores: Stores) -> None:
+        item = connection("c")
+        stores.connections.open(item)
+        stores.connections.close("c")
+        stores.connections.subscribe(item, ["room:a", "room:b"], expires_at_s=NOW_S + 60)
+        stores.connections.subscribe(item, ["user:ann"], expires_at_s=NOW_S + 60, kept=False)
+        stores.connections.close("c", found_in="user:ann")
+        for channel in ("room:a", "room:b", "user:ann"):
+            assert list(stores.connections.subscribers(channel).connection_ids) == []
+        assert stores.connections.subscriptions("c") == {"room:a", "room:b"}
+
+    def test_a_channel_that_is_listed_and_known_besides_is_left_once(self, stores: Stores) -> None:
+        item = connection("c")
+        for _ in range(2):
+            stores.connections.subscribe(item, ["user:ann", "broadcast:all"], expires_at_s=NOW_S + 60)
+            stores.connections.close("c", found_in="broadcast:all")
+            assert list(stores.connections.subscribers("broadcast:all").connection_ids) == []
+            stores.connections.open(item)
+
     def test_many_subscribers_are_all_found(self, stores: Stores) -> None:
         ids = [f"c{n:03}" for n in range(120)]
         for connection_id in ids:

@@ -77,7 +77,8 @@ def test_an_error_that_nobody_expects_is_one_connections_and_told_once() -> None
 
 def test_who_has_gone_and_can_not_be_taken_out_keeps_nobody_from_being_tried_again() -> None:
     class Busy(MemoryConnectionStore):
-        def close(self, connection_id: str) -> None:
+        def close(self, connection_id: str, *, found_in: str | None = None) -> None:
+            assert found_in == "room:a"
             raise UnavailableError
 
     stack = subscribed("a", "b", "c")
