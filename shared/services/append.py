@@ -37,16 +37,20 @@ class Appended:
     """Where the submissions stand now, in the order in which they were given; repeats stand where they stood.
 
     Attributes:
+        offsets: The place of each.
+        entries: What stands there. A repeat may be all that is left: what has gone from the log since has no entry, and
+            nobody need be told of it.
         repeats: How many of them were repeats.
     """
 
     epoch: str
+    offsets: tuple[int, ...]
     entries: tuple[Entry, ...]
     repeats: int = 0
 
     def position(self, index: int) -> StreamPosition:
         """Return the place of one submission."""
-        return StreamPosition(self.epoch, self.entries[index].offset)
+        return StreamPosition(self.epoch, self.offsets[index])
 
 
 @dataclass(slots=True)
@@ -144,10 +148,16 @@ class Append:
         known: dict[bytes, int],
         placed: dict[bytes, Entry],
     ) -> Appended:
-        marks = [_mark(submission.publication) for submission in submissions]
-        stored = self._stored(channel, end, {known[mark] for mark in marks if mark not in placed})
-        entries = tuple(placed[mark] if mark in placed else stored[known[mark]] for mark in marks)
-        return Appended(self.streams.wire_epoch(end.stream.epoch), entries, len(submissions) - len(placed))
+        places = known | {mark: entry.offset for mark, entry in placed.items()}
+        offsets = tuple(places[_mark(submission.publication)] for submission in submissions)
+        entries = {entry.offset: entry for entry in placed.values()}
+        entries |= self._stored(channel, end, set(offsets) - entries.keys())
+        return Appended(
+            epoch=self.streams.wire_epoch(end.stream.epoch),
+            offsets=offsets,
+            entries=tuple(entries[offset] for offset in offsets if offset in entries),
+            repeats=len(submissions) - len(placed),
+        )
 
     def _stored(self, channel: str, end: StreamEnd, offsets: Iterable[int]) -> dict[int, Entry]:
         """Read what stands at these offsets, each segment once."""

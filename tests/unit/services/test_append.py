@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from shared import namespaces
 from shared.adapters.memory import MemoryStreamStore
-from shared.domain.publication import PRIORITIES, Entry
+from shared.domain.publication import PRIORITIES, Entry, Publication
 from shared.domain.segment import Ring, Segment
 from shared.errors import ContentionError
 from shared.ports import Stream, StreamConflictError
 from shared.services.append import Append, Submission
 from shared.services.streams import Streams
-from tests.unit.stack import Clock, MemoryStack, publication
+from tests.unit.stack import Clock, MemoryStack, lane_record, publication
 
 CHANNEL = "room:a"
 
@@ -200,6 +200,35 @@ def test_a_stream_of_which_nothing_is_served_is_sealed_behind_its_end() -> None:
     stack.clock.pass_s(1)
     assert stack.streams.end(CHANNEL).stream.epoch != old
     assert stack.store.segments[CHANNEL, old][3].seal
+
+
+def redriven(stack: MemoryStack) -> Publication:
+    """Return a publication that was stored as the first of three, and has gone from the log since, by itself."""
+    taken = replace(publication("first", at_ms=stack.clock.now_ms), receipt=True)
+    stack.append.execute(CHANNEL, [Submission(taken)])
+    stack.clock.pass_s(500)
+    submit(stack.append, "second", "third", at_ms=stack.clock.now_ms)
+    stack.clock.pass_s(200)
+    sweep(stack, *expired(stack))
+    return taken
+
+
+def test_a_repeat_of_what_has_gone_stands_where_it_stood_and_has_nothing_to_tell() -> None:
+    stack = MemoryStack(TEN_MINUTES)
+    gone = redriven(stack)
+    items = [gone, publication("second", at_ms=stack.clock.now_ms), publication("new", at_ms=stack.clock.now_ms)]
+    done = stack.append.execute(CHANNEL, [Submission(item) for item in items])
+    assert [done.position(index).offset for index in range(3)] == [1, 2, 4]
+    assert [entry.offset for entry in done.entries] == [2, 4]
+    assert done.repeats == 2
+
+
+def test_a_redriven_record_that_has_gone_from_the_log_is_done_with() -> None:
+    stack = MemoryStack(TEN_MINUTES)
+    assert stack.worker.work([lane_record(redriven(stack), CHANNEL)]) == []
+    assert (stack.records.buried, stack.failures) == ([], [])
+    assert [frame for broadcast in stack.bus.broadcasts for frame in broadcast.frames] == []
+    assert stack.metrics.values["DuplicatesDropped"] == [1]
 
 
 class Interrupted(MemoryStreamStore):
