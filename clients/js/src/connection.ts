@@ -78,7 +78,8 @@ export class Connection {
   /** End it; requests under way are refused. */
   close(error = closed("the client was closed")): void {
     if (this.#state === "closed") return;
-    this.#drop(error);
+    this.#drop();
+    this.#refuse(error);
     this.#enter("closed", error);
   }
 
@@ -184,8 +185,9 @@ export class Connection {
   }
 
   #lost(): void {
-    this.#drop(uncertain("the connection ended"));
+    this.#drop();
     this.#later();
+    this.#refuse(uncertain("the connection ended"));
   }
 
   #later(waitMs = backoffMs(this.#attempt++, RECONNECT, this.#options.random)): void {
@@ -193,8 +195,8 @@ export class Connection {
     this.#enter("reconnecting");
   }
 
-  /** Let go of the transport and of all that waits for it. */
-  #drop(error: TidewireError): void {
+  /** Let go of the transport. */
+  #drop(): void {
     this.#try++;
     clearTimeout(this.#connectTimer);
     clearTimeout(this.#retryTimer);
@@ -203,6 +205,10 @@ export class Connection {
     const transport = this.#transport;
     this.#transport = undefined;
     transport?.close();
+  }
+
+  /** Refuse what waits for an answer; after a loss when that was told, since who hears of it may close for good. */
+  #refuse(error: TidewireError): void {
     for (const id of [...this.#pending.keys()]) this.#settle(id, undefined, error);
   }
 
@@ -223,7 +229,7 @@ export class Connection {
   #frame(frame: Record<string, unknown>): void {
     if (typeof frame["type"] !== "string") {
       // API Gateway's own error: it says not which request failed, so all of them are uncertain.
-      for (const id of [...this.#pending.keys()]) this.#settle(id, undefined, uncertain("the gateway failed"));
+      this.#refuse(uncertain("the gateway failed"));
     } else if (frame["type"] === "reply") {
       const object = frame["error"] as ConstructorParameters<typeof TidewireError>[0] | undefined;
       const error = object ? new TidewireError(object) : undefined;
@@ -241,8 +247,9 @@ export class Connection {
     const code = Number(frame["code"]);
     const name = typeof frame["name"] === "string" ? frame["name"] : "disconnected";
     if (code >= RECONNECT_CODES.from && code < RECONNECT_CODES.to) {
-      this.#drop(uncertain("the server ended the connection"));
+      this.#drop();
       this.#later(typeof frame["after_ms"] === "number" ? frame["after_ms"] : undefined);
+      this.#refuse(uncertain("the server ended the connection"));
     } else this.close(new TidewireError({ code, name, message: `the server ended it: ${name}`, retryable: false }));
   }
 

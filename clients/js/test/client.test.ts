@@ -335,6 +335,20 @@ test("close() refuses what waits, is silent otherwise, and leaves no timer", asy
   expect(onError).not.toHaveBeenCalled();
 });
 
+test("closed by a listener that hears of the loss, it refuses what was under way", async () => {
+  const { client, server } = setUp();
+  await listen(client);
+  server.instead.set("publish", () => null);
+  server.instead.set("subscribe", () => null);
+  const publishing = outcome(client.channel("room:a").publish("said", "x"));
+  const subscribing = outcome(client.channel("room:b").subscribe());
+  await settled();
+  client.onState((state) => void (state === "reconnecting" && client.close()));
+  server.cutAll();
+  await settled();
+  expect(await Promise.all([publishing, subscribing])).toMatchObject([{ kind: "closed" }, { kind: "closed" }]);
+});
+
 test("a closed client stays closed when its channels are used, and says so", async () => {
   const { client, server } = setUp();
   await listen(client);
