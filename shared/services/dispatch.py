@@ -1,15 +1,18 @@
 """Frames in, replies out: the one way in which every transport's requests are handled."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
+from shared.domain.channel import personal_channel
 from shared.domain.connection import Connection
 from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
 from shared.errors import (
     ForbiddenError,
     InternalError,
+    RateLimitedError,
     TidewireError,
     UnauthenticatedError,
     UnavailableError,
@@ -21,7 +24,7 @@ from shared.protocol.decode import parse, request_id, validate
 from shared.protocol.limits import PROTOCOL_VERSION
 from shared.services.history import History
 from shared.services.limits import RateLimits
-from shared.services.publish import Publishing, PublishRequest, SendRequest
+from shared.services.publish import Published, Publishing, PublishRequest, SendRequest
 from shared.services.receipts import Reading
 from shared.services.sessions import HelloRequest, Sessions
 from shared.services.subscribe import SubscribeRequest, Subscriptions
@@ -43,9 +46,17 @@ class _ConnectionUnknownError(UnavailableError):
 
 @dataclass(slots=True)
 class _Caller:
-    """Whose frames these are; ``hello`` changes it for the frames behind it."""
+    """Whose frames these are; ``hello`` changes it for the frames behind it.
+
+    Attributes:
+        refused: Why the rest of the batch is, if the connection sends too much.
+        held: Channels in which a publication may succeed later, and why not now: the batch's later ones would overtake
+            it if they were tried.
+    """
 
     connection: Connection
+    refused: RateLimitedError | None = None
+    held: dict[str, TidewireError] = field(default_factory=dict)
 
     @property
     def principal(self) -> Principal:
@@ -78,7 +89,7 @@ class Dispatcher:
         try:
             frames = parse(body, max_bytes=max_bytes)
         except TidewireError as error:
-            return [self._error(None, error)]
+            return [self._unreadable(connection_id, error)]
         try:
             caller = self._caller(connection_id)
         except _ConnectionUnknownError as error:
@@ -98,9 +109,8 @@ class Dispatcher:
 
     def _answer(self, caller: _Caller, frame: Any) -> dict[str, Any]:
         try:
+            self._count(caller)
             request = validate(frame)
-            self.metrics.count("Requests")
-            self.limits.request(caller.connection.connection_id)
             if isinstance(request, requests.Ping):
                 return {"type": "pong"} | ({} if request.id is None else {"id": request.id})
             return {"type": "reply", "id": request.id, "result": self._result(caller, request)}
@@ -109,6 +119,27 @@ class Dispatcher:
         except Exception as error:
             self.on_failure(error)
             return self._error(request_id(frame), InternalError())
+
+    def _count(self, caller: _Caller) -> None:
+        """Count a frame, whatever is in it."""
+        if caller.refused:
+            raise caller.refused
+        self.metrics.count("Requests")
+        try:
+            self.limits.request(caller.connection.connection_id)
+        except RateLimitedError as error:
+            caller.refused = error
+            raise
+
+    def _unreadable(self, connection_id: str, error: TidewireError) -> dict[str, Any]:
+        self.metrics.count("Requests")
+        try:
+            self.limits.request(connection_id)
+        except RateLimitedError as refused:
+            error = refused
+        except Exception as failure:
+            self.on_failure(failure)
+        return self._error(None, error)
 
     def _error(self, id_: int | str | None, error: TidewireError) -> dict[str, Any]:
         self.metrics.count("RequestErrors")
@@ -157,8 +188,8 @@ class Dispatcher:
             ephemeral=request.ephemeral,
             receipt=request.receipt,
         )
-        connection_id = caller.connection.connection_id
-        return self.publishing.publish(caller.principal, wanted, connection_id=connection_id).to_wire()
+        publish = partial(self.publishing.publish, caller.principal, wanted)
+        return self._in_order(caller, None if request.ephemeral else request.channel, publish)
 
     def _send(self, caller: _Caller, request: requests.Send) -> dict[str, Any]:
         wanted = SendRequest(
@@ -170,8 +201,22 @@ class Dispatcher:
             retry=request.retry,
             receipt=request.receipt,
         )
-        connection_id = caller.connection.connection_id
-        return self.publishing.send(caller.principal, wanted, connection_id=connection_id).to_wire()
+        send = partial(self.publishing.send, caller.principal, wanted)
+        return self._in_order(caller, personal_channel(request.to.user_id) if request.to.user_id else None, send)
+
+    def _in_order(self, caller: _Caller, channel: str | None, publish: Callable[..., Published]) -> dict[str, Any]:
+        """Publish, unless an earlier frame for the channel is to be sent again; ``None`` is a place without order."""
+        if channel is None:
+            return publish(connection_id=caller.connection.connection_id).to_wire()
+        if channel in caller.held:
+            raise caller.held[channel]
+        try:
+            return publish(connection_id=caller.connection.connection_id).to_wire()
+        except Exception as error:
+            told = error if isinstance(error, TidewireError) else InternalError()
+            if told.temporary:
+                caller.held[channel] = told
+            raise
 
     def _history(self, caller: _Caller, request: requests.History) -> dict[str, Any]:
         if not caller.principal.may_receive("history", request.channel):

@@ -1,6 +1,7 @@
 """Requests as clients send them, over the memory adapters: what each answers, and what each refuses."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -8,6 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.adapters.memory import MemoryLaneQueue
+from shared.domain.publication import Publication
+from shared.errors import UnavailableError
+from shared.ports import Lane
 from tests.unit.bad_tokens import bad_tokens
 from tests.unit.stack import SECRET, MemoryStack
 
@@ -149,6 +154,67 @@ def test_a_batch_is_handled_in_order_and_answered_in_order(stack: MemoryStack) -
     assert replies[1]["result"]["subscriptions"][0]["channel"] == ROOM
     assert replies[3] == {"type": "pong", "id": 3}
     assert error_of(replies[4]) == (1000, "bad_frame")
+
+
+class Busy(MemoryLaneQueue):
+    """Fails for one message, once."""
+
+    def __init__(self, message_id: str, error: Exception) -> None:
+        super().__init__()
+        self.message_id, self.error = message_id, error
+
+    def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
+        if publication.message_id == self.message_id:
+            self.message_id = ""
+            raise self.error
+        super().send(lane, channel, publication, retry=retry)
+
+
+def sent_by(stack: MemoryStack, lanes: MemoryLaneQueue, frames: list[dict[str, Any]]) -> list[str | None]:
+    """Return the name of each frame's error."""
+    dispatcher = replace(stack.dispatcher, publishing=replace(stack.publishing, lanes=lanes))
+    filled = [{"type": "publish", "id": n, "message_id": f"m{n}", "name": "n", "data": n} for n in range(len(frames))]
+    body = json.dumps([common | frame for common, frame in zip(filled, frames, strict=True)])
+    replies = dispatcher.handle("c", body, max_bytes=32_000)
+    return [reply.get("error", {}).get("name") for reply in replies]
+
+
+@pytest.mark.parametrize(("error", "name"), [(UnavailableError(), "unavailable"), (ValueError(), "internal")])
+def test_what_may_succeed_later_holds_back_the_batchs_later_ones_of_its_channel(
+    stack: MemoryStack, error: Exception, name: str
+) -> None:
+    stack.connect("c", "ann")
+    here: dict[str, Any] = {"channel": ROOM}
+    there, bob = {"channel": "room:b"}, {"type": "send", "to": {"user_id": "bob"}}
+    lanes = Busy("m1", error)
+    frames = [here, here, there, here | {"priority": "express"}, here | {"ephemeral": True}, {"type": "ping"}, bob]
+    assert sent_by(stack, lanes, frames) == [None, name, None, name, None, None, None]
+    assert [publication.message_id for _, _, publication, _ in lanes.sent] == ["m0", "m2", "m6"]
+    assert sent_by(stack, lanes, [here] * 2) == [None, None], "the next batch begins anew"
+    assert sent_by(stack, Busy("m0", error), [bob, here, bob]) == [name, None, name]
+
+
+def test_what_will_never_succeed_holds_back_nothing(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    frames = [{"channel": ROOM, "data": "x" * 24_000}, {"channel": ROOM}]
+    assert sent_by(stack, MemoryLaneQueue(), frames) == ["too_large", None]
+
+
+def test_a_rate_limit_holds_back_the_rest_of_the_batch_in_that_channel() -> None:
+    stack = MemoryStack("[namespaces.room]\npublish_rate_per_s = 10\npublish_burst = 10")
+    stack.connect("c", "ann")
+
+    class Passing(MemoryLaneQueue):
+        def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
+            super().send(lane, channel, publication, retry=retry)
+            stack.clock.pass_s(0.02)
+
+    frames = [{"channel": ROOM}, {"channel": "room:b"}] * 50
+    names = sent_by(stack, Passing(), frames)
+    for one in (names[::2], names[1::2]):
+        accepted = one.count(None)
+        assert 10 <= accepted < 50
+        assert one == [None] * accepted + ["rate_limited"] * (50 - accepted)
 
 
 def test_everybody_has_a_personal_and_the_broadcast_channel(stack: MemoryStack) -> None:

@@ -1,6 +1,8 @@
 """Rate limits: free while it is calm, counted in the store when it is hot, and how far over a limit one gets."""
 
+import json
 from dataclasses import replace
+from itertools import count
 
 import pytest
 from hypothesis import given
@@ -96,6 +98,30 @@ def test_every_request_of_a_connection_counts() -> None:
     assert refused[0]["error"]["retry_after_ms"] >= 1
     stack.clock.pass_s(3)
     assert stack.ask("c", {"type": "ping"})["type"] == "pong"
+
+
+@pytest.mark.parametrize("body", ["no json", "[]", '{"type": "publish"}', '{"type": "dance"}', "[5]"])
+def test_so_does_what_is_no_request(body: str) -> None:
+    stack = MemoryStack()
+    stack.connect("c", "ann")
+    replies = [stack.dispatcher.handle("c", body, max_bytes=1000)[0] for _ in range(int(CONNECTION_RATE.burst * 1.2))]
+    assert replies[0]["error"]["name"] != "rate_limited"
+    assert replies[-1]["error"]["name"] == "rate_limited"
+
+
+def test_a_batch_over_the_limit_is_refused_from_there_on() -> None:
+    stack = MemoryStack()
+    stack.connect("c", "ann")
+    clock = count(stack.clock(), 4)  # milliseconds from one frame to the next: 10 bring a request back
+    dispatcher = replace(stack.dispatcher, limits=replace(stack.limits, now_ms=lambda: next(clock)))
+    batch = json.dumps([{"type": "ping"}] * 100)
+    let_through = []
+    for _ in range(10):
+        replies = dispatcher.handle("c", batch, max_bytes=32_000)
+        let_through.append([reply["type"] for reply in replies].count("pong"))
+        assert all(reply["type"] == "pong" for reply in replies[: let_through[-1]]), "and none after one refused"
+    assert let_through[:3] == [100, 100, 100]
+    assert let_through[-1] < 100
 
 
 @given(
