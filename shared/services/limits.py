@@ -68,7 +68,8 @@ class RateLimits:
         settings = self.namespaces.of(channel)
         if not principal.server:
             rate = Rate(settings.publish_rate_per_s, settings.publish_burst)
-            self._take(f"user:{channel}:{principal.user_id}", rate)
+            # No channel has a space: where the first one is, the user begins, whatever they are called.
+            self._take(f"user:{channel} {principal.user_id}", rate)
         self._take(f"channel:{channel}", Rate(settings.channel_rate_per_s, settings.channel_burst))
 
     def _take(self, key: str, rate: Rate) -> None:

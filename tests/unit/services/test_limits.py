@@ -1,6 +1,7 @@
 """Rate limits: free while it is calm, counted in the store when it is hot, and how far over a limit one gets."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 
@@ -72,6 +73,15 @@ def test_users_do_not_share_a_limit_but_their_channel_has_one() -> None:
     through = [publish_many(stack.limits, 50, replace(ANN, user_id=f"u{n}")) for n in range(4)]
     assert sum(through) == 66
     assert publish_many(stack.limits, 50, replace(ANN, server=True)) == 0
+
+
+def test_no_users_name_reaches_into_another_channels_limit() -> None:
+    stack = MemoryStack("[namespaces.room]\npublish_rate_per_s = 1\npublish_burst = 5")
+    for user_id in ("2:x", "2 x", " x", ":2 x"):
+        for _ in range(20):
+            with suppress(RateLimitedError):
+                stack.limits.publish(Principal(user_id, ALL), "room:1")
+    stack.limits.publish(Principal("x", ALL), "room:1:2")
 
 
 def test_servers_are_limited_by_the_channel_alone() -> None:
