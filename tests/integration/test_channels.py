@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain.segment import RING_SIZE
 from tests.integration.checks import assert_gapless, whole_history
 from tests.integration.client import Client, Frame, RequestError
 from tests.integration.conftest import Connect
@@ -176,6 +177,28 @@ async def test_a_publish_that_is_repeated_is_stored_once_and_answered_alike(
     events = await ann.wait_for_events(channel, 3)
     assert said(events) == ["before", "once", "after"]
     assert said(await whole_history(ann, channel)) == ["before", "once", "after"]
+
+
+@pytest.mark.parametrize("priority", ["express", "low"])
+async def test_a_repeat_is_known_again_however_much_came_between(connect: Connect, channel: str, priority: str) -> None:
+    ann = await connect("ann", subscribe=[{"channel": channel}])
+    once: Frame = {"data": "once", "message_id": "m", "receipt": True}
+    await ann.publish(channel, **once)
+    await ann.wait_for_events(channel, 1)
+    between = {"type": "publish", "channel": channel, "name": "said", "data": "between"}
+    await ann.batch([between] * (RING_SIZE + 6))
+    await ann.wait_for_events(channel, RING_SIZE + 7)
+
+    def told() -> list[Frame]:
+        return [f["position"] for f in ann.frames if f.get("type") == "receipt" and f["message_id"] == "m"]
+
+    again = await ann.publish(channel, **once, priority=priority, retry=True)
+    await ann.wait_for(lambda: len(told()) == 2)
+    first, repeat = told()
+    assert first == repeat
+    assert first["offset"] == 1
+    assert again.get("position", first) == first
+    assert said(await whole_history(ann, channel)) == ["once", *["between"] * (RING_SIZE + 6)]
 
 
 async def test_an_id_is_another_users_own(connect: Connect, channel: str) -> None:

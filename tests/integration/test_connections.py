@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 
 import boto3
 import httpx
@@ -10,7 +11,10 @@ from websockets.exceptions import InvalidStatus
 
 from localstack.edge.faults import Fault, NoFaults, Operation
 from localstack.stack import LocalStack
+from shared.adapters.dynamodb_connections import DynamoDbConnectionStore
+from shared.bootstrap import now_ms
 from shared.contract import ENV_CONNECTIONS_TABLE, OUTPUT_TABLE_NAMES
+from shared.domain.connection import SESSION_GRACE_S, Session
 from tests.integration.checks import Tables, eventually
 from tests.integration.client import Client, RequestError, dev_token
 from tests.integration.conftest import Connect
@@ -87,6 +91,25 @@ async def test_a_session_that_is_not_ones_own_is_refused(connect: Connect, chann
         await connect("bob", session_id=session_id)
     await ann.publish(channel, "still mine")
     await ann.wait_for_events(channel, 1)
+
+
+async def test_a_session_that_nobody_came_back_to_in_time_has_ended(stack: LocalStack, connect: Connect) -> None:
+    table = stack.outputs[OUTPUT_TABLE_NAMES[ENV_CONNECTIONS_TABLE]]
+    store = DynamoDbConnectionStore(boto3.client("dynamodb"), table, now_ms)
+    ann = await connect("ann")
+    session_id = ann.welcome["session_id"]
+    await ann.close()
+
+    def left() -> Session | None:
+        session = store.session(session_id)
+        return session if session and session.expires_at_s <= now_ms() // 1000 + SESSION_GRACE_S else None
+
+    session = await eventually(left)
+    assert session is not None
+    assert (await connect("ann", session_id=session_id)).welcome["session_id"] == session_id
+    store.put_session(replace(session, expires_at_s=now_ms() // 1000))
+    with pytest.raises(RequestError, match="1011 session_unknown"):
+        await connect("ann", session_id=session_id)
 
 
 async def test_who_says_nothing_is_sent_away_after_ten_seconds(connect: Connect, stack: LocalStack) -> None:
