@@ -11,7 +11,7 @@ from shared.domain.connection import Connection, Session
 from shared.domain.principal import Principal
 from shared.domain.publication import Publication, StreamPosition
 from shared.domain.rate import Rate
-from shared.domain.segment import Segment
+from shared.domain.segment import Ring, Segment
 from shared.errors import TidewireError
 
 Lane = Literal["high", "normal", "low"]
@@ -79,6 +79,14 @@ class StreamStore(Protocol):
 
     def backward(self, channel: str, epoch: str, offset: int) -> Iterator[Segment]:
         """Yield segments in reverse order, from the one that holds ``offset`` (or the last before it) down."""
+        ...
+
+    def rings(self, channel: str, epoch: str, offset: int) -> Iterator[Ring]:
+        """Yield the ring of the segment that holds ``offset`` (or the last before it), then what goes on below it.
+
+        Each is the next one's continuation: what lies between would tell nothing new, and is left out. This is for
+        going far back: it is read in as few steps as can be, and paid for by all that lies on the way.
+        """
         ...
 
 
@@ -319,11 +327,12 @@ class DeliveryQueue(Protocol):
 class ReadMarkers(Protocol):
     """How far each user has read each channel."""
 
-    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> int | None:
-        """Move the marker forward, or to another stream; return the offset where it stood in this stream, else 0.
+    def offset(self, channel: str, user_id: str, epoch: str) -> int:
+        """Return the offset where the marker stands, 0 if it stands in another stream."""
+        ...
 
-        ``None`` if it stands there or further already.
-        """
+    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> None:
+        """Move the marker forward, or to another stream; leave it where it stands there or further already."""
         ...
 
 

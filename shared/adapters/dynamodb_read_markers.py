@@ -19,26 +19,30 @@ class DynamoDbReadMarkers:
         self._client = client
         self._table = table
 
-    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> int | None:
-        item: dict[str, Any] = {
-            PK: {"S": f"READ#{channel}"},
-            SK: {"S": user_id},
+    def offset(self, channel: str, user_id: str, epoch: str) -> int:
+        with translated():
+            answer = self._client.get_item(TableName=self._table, Key=_key(channel, user_id), ConsistentRead=True)
+        item = answer.get("Item")
+        return int(item["last_offset"]["N"]) if item and item["epoch"]["S"] == epoch else 0
+
+    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> None:
+        item: dict[str, Any] = _key(channel, user_id) | {
             "epoch": {"S": position.epoch},
             "last_offset": {"N": str(position.offset)},
             TTL_ATTRIBUTE: {"N": str(expires_at_s)},
         }
         try:
             with translated():
-                answer = self._client.put_item(
+                self._client.put_item(
                     TableName=self._table,
                     Item=item,
                     ConditionExpression="attribute_not_exists(pk) OR epoch <> :epoch OR last_offset < :offset",
                     ExpressionAttributeValues={":epoch": item["epoch"], ":offset": item["last_offset"]},
-                    ReturnValues="ALL_OLD",
                 )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
-            return None
-        before = answer.get("Attributes")
-        return int(before["last_offset"]["N"]) if before and before["epoch"]["S"] == position.epoch else 0
+
+
+def _key(channel: str, user_id: str) -> dict[str, Any]:
+    return {PK: {"S": f"READ#{channel}"}, SK: {"S": user_id}}

@@ -10,7 +10,7 @@ from shared.domain.connection import Connection, Session
 from shared.domain.principal import Principal
 from shared.domain.publication import Publication, StreamPosition
 from shared.domain.rate import Rate
-from shared.domain.segment import Segment
+from shared.domain.segment import Ring, Segment
 from shared.errors import ConnectionGoneError, TidewireError
 from shared.ports import Broadcast, Delivery, Lane, LaneRecord, Shard, Stream, StreamConflictError
 
@@ -57,6 +57,11 @@ class MemoryStreamStore:
         for first in sorted(segments, reverse=True):
             if first <= offset and not segments[first].seal:
                 yield segments[first]
+
+    def rings(self, channel: str, epoch: str, offset: int) -> Iterator[Ring]:
+        while segment := self.holding(channel, epoch, offset):
+            yield segment.ring
+            offset = segment.ring.end - len(segment.ring.marks)
 
 
 class MemoryConnectionStore:
@@ -217,13 +222,13 @@ class MemoryReadMarkers:
     def __init__(self) -> None:
         self.markers: dict[tuple[str, str], StreamPosition] = {}
 
-    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> int | None:
-        before = self.markers.get((channel, user_id))
-        same = before if before and before.epoch == position.epoch else None
-        if same and same.offset >= position.offset:
-            return None
-        self.markers[channel, user_id] = position
-        return same.offset if same else 0
+    def offset(self, channel: str, user_id: str, epoch: str) -> int:
+        marker = self.markers.get((channel, user_id))
+        return marker.offset if marker and marker.epoch == epoch else 0
+
+    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> None:
+        if self.offset(channel, user_id, position.epoch) < position.offset:
+            self.markers[channel, user_id] = position
 
 
 @dataclass

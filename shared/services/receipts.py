@@ -56,6 +56,8 @@ class Reading:
     def ack(self, principal: Principal, channel: str, offset: int) -> None:
         """Move the user's marker; in the personal channel, tell the senders who asked.
 
+        They are told before it moves: should one of both fail, the next ``ack`` tells them again rather than never.
+
         Raises:
             ForbiddenError: The principal may not be seen there.
         """
@@ -68,10 +70,13 @@ class Reading:
         # A client may claim anything: nobody has read further than the stream goes.
         position = StreamPosition(end.stream.epoch, min(offset, end.tail.end))
         expires_at_s = self.history.streams.now_ms() // 1000 + _MARKER_KEPT_S
-        before = self.markers.advance(channel, principal.user_id, position, expires_at_s=expires_at_s)
-        if personal and before is not None:
+        if personal:
+            before = self.markers.offset(channel, principal.user_id, position.epoch)
             first = max(before, position.offset - _READ_RECEIPTS_MAX)
-            self.receipts.read(channel, principal.user_id, self.history.between(channel, end, first, position.offset))
+            if first < position.offset:
+                read = self.history.between(channel, end, first, position.offset)
+                self.receipts.read(channel, principal.user_id, read)
+        self.markers.advance(channel, principal.user_id, position, expires_at_s=expires_at_s)
 
 
 def _receipt(publication: Publication, channel: str, fields: dict[str, Any]) -> Broadcast:

@@ -156,7 +156,25 @@ class TestStreamStore:
         assert [s.first for s in stores.streams.forward("room:a", "e", 1)] == list(range(1, 61))
         assert [s.first for s in stores.streams.backward("room:a", "e", 60)] == list(range(60, 0, -1))
 
+    def test_rings_are_read_downwards_each_from_where_the_one_before_ends(self, stores: Stores) -> None:
+        tail, stored = Tail(), {}
+        for first in range(1, 400, 3):
+            items = [publication(f"m{n}") for n in range(first, first + 3)]
+            appended = tail.grow(items, now_ms=(NOW_S + first) * 1000, expires_at_s=NOW_S + 600)
+            stores.streams.append("room:a", "e", appended)
+            tail, stored[appended.last] = appended.tail(), appended
+        rings = list(stores.streams.rings("room:a", "e", 299))
+        # A ring has 64 marks: the next is that of the segment which holds the offset before its first.
+        assert [ring.end for ring in rings] == [300, 237, 174, 111, 48]
+        assert rings == [stored[ring.end].ring for ring in rings]
+
+    def test_rings_go_on_where_segments_have_gone(self, stores: Stores) -> None:
+        for first in (1, 100, 200):
+            stores.streams.append("room:a", "e", segment(first, 10))
+        assert [ring.end for ring in stores.streams.rings("room:a", "e", 209)] == [209, 109, 10]
+
     def test_nothing_is_nothing(self, stores: Stores) -> None:
+        assert list(stores.streams.rings("room:a", "e", 1)) == []
         assert stores.streams.newest("room:a", "e") is None
         assert stores.streams.holding("room:a", "e", 1) is None
         assert list(stores.streams.forward("room:a", "e", 1)) == []
@@ -290,12 +308,15 @@ def test_what_is_due_is_due_in_its_minute(stores: Stores) -> None:
 
 
 def test_read_markers_go_forward_within_a_stream(stores: Stores) -> None:
-    def advance(epoch: str, offset: int) -> int | None:
-        return stores.markers.advance("room:a", "ann", StreamPosition(epoch, offset), expires_at_s=NOW_S + 60)
+    def advanced(epoch: str, offset: int) -> int:
+        stores.markers.advance("room:a", "ann", StreamPosition(epoch, offset), expires_at_s=NOW_S + 60)
+        return stores.markers.offset("room:a", "ann", epoch)
 
-    assert [advance("e", 3), advance("e", 2), advance("e", 3), advance("e", 7)] == [0, None, None, 3]
-    assert [advance("f", 1), advance("f", 1)] == [0, None]
-    assert stores.markers.advance("room:a", "bob", StreamPosition("f", 1), expires_at_s=NOW_S + 60) == 0
+    assert stores.markers.offset("room:a", "ann", "e") == 0
+    assert [advanced("e", 3), advanced("e", 2), advanced("e", 3), advanced("e", 7)] == [3, 3, 3, 7]
+    assert [advanced("f", 1), advanced("f", 1)] == [1, 1]
+    assert stores.markers.offset("room:a", "ann", "e") == 0
+    assert stores.markers.offset("room:a", "bob", "f") == 0
 
 
 def test_a_bucket_gives_what_it_has(stores: Stores) -> None:

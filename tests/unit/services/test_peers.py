@@ -1,9 +1,12 @@
 """Sending to peers, receipts, read markers; a connection that the server has lost; purging."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from shared.domain.principal import Principal
-from shared.errors import ForbiddenError
+from shared.errors import ForbiddenError, UnavailableError
+from shared.ports import Broadcast
 from tests.unit.stack import MemoryStack
 
 HELLO = {"type": "send", "name": "hi", "data": 1}
@@ -75,6 +78,26 @@ def test_the_sender_is_told_when_it_is_stored_and_when_it_is_read() -> None:
         ("m0", "read", "bob"),
         ("m2", "read", "bob"),
     ]
+
+
+def test_a_read_receipt_that_the_bus_does_not_take_is_told_by_the_next_ack() -> None:
+    stack = two()
+    stack.ask("a", {**HELLO, "to": {"user_id": "bob"}, "message_id": "m", "receipt": True})
+    stack.drain()
+    put = stack.bus.put
+
+    def busy(broadcasts: Sequence[Broadcast]) -> None:
+        stack.bus.put = put  # type: ignore[method-assign]  # once
+        raise UnavailableError
+
+    stack.bus.put = busy  # type: ignore[method-assign]
+    ack = {"type": "ack", "channel": "user:bob", "offset": 1}
+    stack.transport.inboxes["a"].clear()
+    assert stack.ask("b", ack)["error"]["name"] == "unavailable"
+    for _ in range(2):
+        assert stack.ask("b", ack)["result"] == {}
+    stack.drain()
+    assert [(f["message_id"], f["status"]) for f in stack.events("a")] == [("m", "read")]
 
 
 def test_nobody_marks_what_they_may_not_see() -> None:
