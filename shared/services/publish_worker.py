@@ -60,7 +60,7 @@ class PublishWorker:
             if left:
                 self._postpone(left)
                 failed += [record.record_id for record in left]
-        self._pace(channels)
+        self._pace(channels, has_time)
         return failed
 
     def _channel(
@@ -129,13 +129,13 @@ class PublishWorker:
             self.on_failure(records[0].channel, error)
             self.metrics.count("PostponesFailed")
 
-    def _pace(self, channels: Iterable[str]) -> None:
+    def _pace(self, channels: Iterable[str], has_time: Callable[[], bool]) -> None:
         paces = [
             self.namespaces.of(channel).pace_ms
             for channel in channels
             if self.append.rate_per_s(channel) > _PACED_FROM_PER_S
         ]
-        if longest_ms := max(paces, default=0):
+        if (longest_ms := max(paces, default=0)) and has_time():
             self.sleep(longest_ms / 1000)
 
 

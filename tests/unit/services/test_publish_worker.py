@@ -173,6 +173,16 @@ def test_conflation_tells_the_last_of_each_name() -> None:
     assert [(f["offset"], f["prev_offset"], f.get("covers_from")) for f in only.frames] == [(2, 0, 1), (4, 2, 3)]
 
 
+def test_who_has_no_time_left_does_not_pace() -> None:
+    stack = MemoryStack("[namespaces.room]\npace_ms = 200")
+    for n in range(6):
+        stack.worker.work([record(f"{n}-{k}") for k in range(10)])
+    stack.slept_s.clear()
+    left = iter([True, False])
+    assert stack.worker.work([record("last")], lambda: next(left)) == []
+    assert stack.slept_s == []
+
+
 @pytest.mark.parametrize(("count", "slept"), [(30, [0.0] * 0), (60, [0.2])])
 def test_pacing_holds_back_busy_channels_alone(count: int, slept: list[float]) -> None:
     stack = MemoryStack("[namespaces.room]\npace_ms = 200")
