@@ -26,8 +26,8 @@ class DynamoDbStreamStore:
     Items::
 
         pk <channel>           sk 0               epoch S, used_at_ms N
-        pk <channel>#<epoch>   sk <first offset>  publications S (JSON), ring B, tails S, appended_at_ms N,
-                                                  expires_at_s N
+        pk <channel>#<epoch>   sk <first offset>  last_offset N, publications S (JSON), ring B, tails S,
+                                                  appended_at_ms N, expires_at_s N
     """
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
@@ -77,6 +77,16 @@ class DynamoDbStreamStore:
             if not segment.seal:
                 yield segment
 
+    def rings(self, channel: str, epoch: str, offset: int) -> Iterator[Ring]:
+        # No limit: a page has up to 1 MB, counted before the projection, which saves the way and the reading alone.
+        # docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
+        wanted = f"{SK}, last_offset, ring, appended_at_ms"
+        for item in self._items(channel, epoch, "sk <= :offset", offset, forward=False, ProjectionExpression=wanted):
+            if int(item[SK]["N"]) <= offset:
+                ring = _to_ring(item)
+                yield ring
+                offset = ring.end - len(ring.marks)
+
     def _put(self, item: dict[str, Any], condition: dict[str, Any]) -> dict[str, Any] | None:
         """Put on condition; return what stands there instead, or ``None`` if it was put."""
         try:
@@ -93,19 +103,23 @@ class DynamoDbStreamStore:
     def _query(
         self, channel: str, epoch: str, condition: str, offset: int, *, forward: bool, page: int = _PAGE_SEGMENTS
     ) -> Iterator[Segment]:
+        return map(_to_segment, self._items(channel, epoch, condition, offset, forward=forward, Limit=page))
+
+    def _items(
+        self, channel: str, epoch: str, condition: str, offset: int, *, forward: bool, **options: Any
+    ) -> Iterator[dict[str, Any]]:
         request: dict[str, Any] = {
             "TableName": self._table,
             "KeyConditionExpression": f"pk = :pk AND {condition}",
             "ExpressionAttributeValues": {":pk": {"S": f"{channel}#{epoch}"}, ":offset": {"N": str(offset)}},
             "ScanIndexForward": forward,
             "ConsistentRead": True,
-            "Limit": page,
+            **options,
         }
         while True:
             with translated():
                 answer = self._client.query(**request)
-            for item in answer["Items"]:
-                yield _to_segment(item)
+            yield from answer["Items"]
             if "LastEvaluatedKey" not in answer:
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
@@ -120,6 +134,7 @@ def _to_item(channel: str, epoch: str, segment: Segment) -> dict[str, Any]:
     return {
         PK: {"S": f"{channel}#{epoch}"},
         SK: {"N": str(segment.first)},
+        "last_offset": {"N": str(segment.last)},
         "publications": {"S": to_json([p.to_record() for p in segment.publications]).decode()},
         "ring": {"B": segment.ring.to_bytes(segment.appended_at_ms // 1000)},
         "tails": {"S": ",".join(map(str, segment.tails_before))},
@@ -129,14 +144,16 @@ def _to_item(channel: str, epoch: str, segment: Segment) -> dict[str, Any]:
 
 
 def _to_segment(item: dict[str, Any]) -> Segment:
-    first, appended_at_ms = int(item[SK]["N"]), int(item["appended_at_ms"]["N"])
-    publications = tuple(Publication.from_record(record) for record in json.loads(item["publications"]["S"]))
-    end = first + len(publications) - 1
     return Segment(
-        first=first,
-        publications=publications,
+        first=int(item[SK]["N"]),
+        publications=tuple(Publication.from_record(record) for record in json.loads(item["publications"]["S"])),
         tails_before=tuple(map(int, item["tails"]["S"].split(","))),
-        ring=Ring.from_bytes(item["ring"]["B"], at_s=appended_at_ms // 1000, end=end),
-        appended_at_ms=appended_at_ms,
+        ring=_to_ring(item),
+        appended_at_ms=int(item["appended_at_ms"]["N"]),
         expires_at_s=int(item[TTL_ATTRIBUTE]["N"]),
     )
+
+
+def _to_ring(item: dict[str, Any]) -> Ring:
+    at_s = int(item["appended_at_ms"]["N"]) // 1000
+    return Ring.from_bytes(item["ring"]["B"], at_s=at_s, end=int(item["last_offset"]["N"]))

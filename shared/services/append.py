@@ -1,12 +1,12 @@
 """Append publications to a channel's stream: each id once, offsets without holes, many writers at a time."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from shared.domain.publication import Entry, Publication, StreamPosition, fingerprint
-from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS
+from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS, Ring
 from shared.errors import ContentionError
 from shared.ports import StreamConflictError
 from shared.services.streams import StreamEnd, Streams, conflict_end
@@ -18,6 +18,9 @@ _ENDS_REMEMBERED: Final = 1_000
 _TRIES: Final = 100
 _RATE_WINDOW_S: Final = 2  # 64 marks in a ring: rates up to 32 a second can be told
 _CLOCK_MARGIN_S: Final = 5  # writers' clocks differ
+# Further back than so many rings, about 2,000 publications, the log is read in pages. A ring by itself costs a unit and
+# a round trip, a page up to 256 units: a busy channel's batches, which all have to look a bit back, can't afford those.
+_RINGS_ALONE: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +130,25 @@ class Append:
         """Look for them in the log, ring by ring, each back to its own time."""
         found: dict[bytes, int] = {}
         oldest_s = min(marks.values())
-        ring = end.tail.ring
-        while ring.end > len(ring.marks) and ring.marks[0][1] >= oldest_s and len(found) < len(marks):
-            before = ring.end - len(ring.marks)
-            segment = self.streams.store.holding(channel, end.stream.epoch, before)
-            if segment is None:
-                break
-            # The segment may reach past ``before``: then its ring overlaps the last one, which does no harm.
-            ring = segment.ring
+        for ring in self._older_rings(channel, end):
             for mark in marks.keys() - found.keys():
                 if (offset := ring.find(mark, marks[mark])) is not None:
                     found[mark] = offset
+            if len(found) == len(marks) or ring.reaches(oldest_s):
+                break
         return found
+
+    def _older_rings(self, channel: str, end: StreamEnd) -> Iterator[Ring]:
+        """Yield what goes on below the end's ring. Two of them may overlap, which does no harm."""
+        store, epoch = self.streams.store, end.stream.epoch
+        ring = end.tail.ring
+        for _ in range(_RINGS_ALONE):
+            segment = store.holding(channel, epoch, ring.end - len(ring.marks))
+            if segment is None:
+                return
+            ring = segment.ring
+            yield ring
+        yield from store.rings(channel, epoch, ring.end - len(ring.marks))
 
     def _answer(
         self,

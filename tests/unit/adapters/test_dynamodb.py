@@ -9,7 +9,7 @@ from botocore.stub import Stubber
 from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.domain.principal import Principal
-from shared.domain.segment import Tail
+from shared.domain.segment import Ring, Tail
 from shared.errors import UnavailableError
 from shared.ports import Stream
 from tests.unit.stack import Clock, connection, publication
@@ -83,3 +83,28 @@ def test_a_throttle_is_told_as_unavailable(operation: str, call: Any) -> None:
         stub.add_client_error(operation, "ProvisionedThroughputExceededException", http_status_code=400)
         with pytest.raises(UnavailableError):
             call(client)
+
+
+class LongLog:
+    """Answers a query in two pages, as DynamoDB does when there is more than 1 MB."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+
+    def query(self, **request: Any) -> dict[str, Any]:
+        self.asked.append(dict(request))
+        first = 101 if len(self.asked) == 1 else 1
+        ring = Ring().extended([publication()] * 64, 0).to_bytes(0)
+        last = {"N": str(first + 63)}
+        item = {"sk": {"N": str(first)}, "last_offset": last, "ring": {"B": ring}, "appended_at_ms": {"N": "0"}}
+        return {"Items": [item], "LastEvaluatedKey": {"sk": {"N": "101"}}} if first > 1 else {"Items": [item]}
+
+
+def test_rings_are_asked_for_in_the_largest_pages_and_without_the_publications() -> None:
+    log = LongLog()
+    rings = DynamoDbStreamStore(log, "t").rings("room:a", "e", 164)  # type: ignore[arg-type]
+    assert [ring.end for ring in rings] == [164, 64]
+    assert len(log.asked) == 2
+    for request in log.asked:
+        assert "Limit" not in request
+        assert "publications" not in request["ProjectionExpression"]

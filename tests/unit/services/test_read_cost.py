@@ -7,7 +7,7 @@ import pytest
 from shared import namespaces
 from shared.adapters.memory import MemoryStreamStore
 from shared.domain.publication import StreamPosition
-from shared.domain.segment import Segment
+from shared.domain.segment import Ring, Segment
 from shared.ports import Stream
 from shared.services.append import Append, Submission
 from shared.services.history import History
@@ -18,12 +18,13 @@ CHANNEL = "room:1"
 
 
 class CountingStore(MemoryStreamStore):
-    """Counts the segments that were fetched by walking back or one by one, and the streams' records that were read."""
+    """Counts the segments that were fetched by walking back or one by one, the streams' records, and walks by rings."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fetched = 0
         self.streams_read = 0
+        self.walks = 0
 
     def stream(self, channel: str) -> Stream | None:
         self.streams_read += 1
@@ -33,6 +34,13 @@ class CountingStore(MemoryStreamStore):
         for segment in super().backward(channel, epoch, offset):
             self.fetched += 1
             yield segment
+
+    def rings(self, channel: str, epoch: str, offset: int) -> Iterator[Ring]:
+        self.walks += 1
+        fetched = self.fetched
+        for ring in super().rings(channel, epoch, offset):
+            self.fetched = fetched
+            yield ring
 
 
 @pytest.fixture
@@ -98,3 +106,26 @@ def test_a_batch_of_repeats_is_read_once(store: CountingStore, busy: Append, clo
     appended = busy.execute(CHANNEL, repeats)
     assert [entry.offset for entry in appended.entries] == list(range(591, 601))
     assert store.fetched == 1
+
+
+@pytest.mark.parametrize("again", ["first", "another"])
+def test_a_client_that_says_retry_costs_few_reads_in_a_channel_of_a_hundred_a_second(
+    store: CountingStore, clock: Clock, again: str
+) -> None:
+    """One read for each 64 publications of 5 minutes would outlast the worker."""
+    append = Append(Streams(store, namespaces.parse(""), clock))
+    append.execute(CHANNEL, [Submission(publication("first", at_ms=clock.now_ms))])
+    for batch in range(2_900):
+        clock.pass_s(0.1)
+        append.execute(CHANNEL, [Submission(publication(f"{batch}.{n}", at_ms=clock.now_ms)) for n in range(10)])
+    store.fetched = store.walks = 0
+    repeat = Submission(publication(again, at_ms=clock.now_ms), uncertain=True)
+    assert append.execute(CHANNEL, [repeat]).repeats == (again == "first")
+    assert store.fetched <= 33
+    assert store.walks == 1
+
+
+def test_a_retry_in_a_quiet_channel_reads_no_page_of_its_log(store: CountingStore, busy: Append, clock: Clock) -> None:
+    repeat = Submission(publication("another", at_ms=clock.now_ms), uncertain=True)
+    assert busy.execute(CHANNEL, [repeat]).repeats == 0
+    assert (store.fetched <= 10, store.walks) == (True, 0)
