@@ -143,5 +143,12 @@ class RateLimitedError(TidewireError):
     code, name, http_status = 2004, "rate_limited", 429
 
 
+class DependencyError(Exception):
+    """A service refuses whatever is asked of it: a permission, credentials or a resource is missing. Not for clients.
+
+    Who meets this has asked for nothing wrong: once somebody has mended it, the same call succeeds.
+    """
+
+
 class ConnectionGoneError(Exception):
     """The connection does not exist any more; never told to a client."""

@@ -8,7 +8,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.domain.breaker import CircuitBreaker
-from shared.errors import ThrottledError, UnavailableError
+from shared.errors import DependencyError, ThrottledError, UnavailableError
 
 # A user waits: give up early, and let the client (or the queue) try again. A call that is not answered is tried twice
 # more, as a rule within a worker's 5 s: one that runs out of time tells nobody, and its records wait for 30 s.
@@ -41,11 +41,30 @@ _TEMPORARY: Final = frozenset(
         "TransactionInProgressException",
     }
 )
+# What befalls every call, whatever it asks: docs.aws.amazon.com/amazondynamodb/latest/APIReference/CommonErrors.html
+_REFUSED: Final = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "KmsAccessDenied",
+        "MissingAuthenticationToken",
+        "RequestExpired",
+        "ResourceNotFoundException",
+        "UnrecognizedClientException",
+    }
+)
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn what may pass by itself into UnavailableError; let everything else through."""
+    """Turn what may pass by itself into UnavailableError, and what says nothing of this call into DependencyError.
+
+    Everything else is let through.
+    """
     try:
         yield
     except ClientError as error:
@@ -55,6 +74,8 @@ def translated() -> Iterator[None]:
             raise ThrottledError("a service that this depends on is busy", retry_after_ms=1000) from error
         if code in _TEMPORARY or status >= 500:
             raise UnavailableError("a service that this depends on is busy", retry_after_ms=1000) from error
+        if code in _REFUSED:
+            raise DependencyError("a service that this depends on refuses every call") from error
         raise
     except BotoCoreError as error:
         raise UnavailableError("a service that this depends on does not answer", retry_after_ms=1000) from error

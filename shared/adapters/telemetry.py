@@ -64,7 +64,8 @@ def failure(error: BaseException, **keys: Any) -> None:
     Its text stays out: it may quote what a client sent.
     """
     places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-    code = error.response.get("Error", {}).get("Code") if isinstance(error, ClientError) else None
+    aws = error.__cause__ if isinstance(error.__cause__, ClientError) else error
+    code = aws.response.get("Error", {}).get("Code") if isinstance(aws, ClientError) else None
     logger.error("failed", error=type(error).__name__, aws_code=code, places=places[-8:], **keys)
 
 

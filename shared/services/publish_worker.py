@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from shared.domain.conflate import conflate
-from shared.errors import InternalError, TidewireError
+from shared.errors import DependencyError, InternalError, TidewireError
 from shared.namespaces import Namespaces
 from shared.ports import Broadcast, EventBus, LaneRecord, LaneRecords, Metrics
 from shared.protocol.encode import to_json
@@ -19,6 +19,7 @@ from shared.services.receipts import Receipts
 # publications of one segment, which are one event, stay below that with the fields around them.
 SEGMENT_MAX_BYTES: Final = 200_000
 # A record that fails by itself, not for a busy store, is buried after this many tries: it blocks its channel meanwhile.
+# Waits for the store are tries as well, so at the last it has to fail by itself twice, one after the other.
 TRIES: Final = 3
 _DELAY_MAX_S: Final = 15
 # Holding a batch back for the next to be fuller pays above this.
@@ -68,20 +69,25 @@ class PublishWorker:
     ) -> Sequence[LaneRecord]:
         """Store a channel's records in their order; return those that have to wait."""
         segments = deque(_segments(waiting))
+        doubted: list[LaneRecord] | None = None
         while segments and has_time():
             segment = segments.popleft()
             try:
                 self._store(channel, segment)
             except Exception as error:  # told to on_failure, and the queue keeps the records
-                by_itself = not (isinstance(error, TidewireError) and error.temporary)
+                by_itself = _by_itself(error)
                 if by_itself and len(segment) > 1:
                     # One of them fails: it is found by taking each alone. What was stored is known again.
                     segments.extendleft([record] for record in reversed(segment))
                     continue
                 self.on_failure(channel, error)
-                if not (by_itself and segment[0].tries >= TRIES and self._buried(segment[0])):
-                    segments.appendleft(segment)
+                hopeless = by_itself and segment[0].tries >= TRIES
+                if hopeless and doubted is segment and self._buried(segment[0]):
+                    continue
+                segments.appendleft(segment)
+                if not hopeless or doubted is segment:
                     break
+                doubted = segment
         return [record for segment in segments for record in segment]
 
     def _store(self, channel: str, records: Sequence[LaneRecord]) -> None:
@@ -137,6 +143,11 @@ class PublishWorker:
         ]
         if (longest_ms := max(paces, default=0)) and has_time():
             self.sleep(longest_ms / 1000)
+
+
+def _by_itself(error: Exception) -> bool:
+    """Tell whether a failure is the record's own: neither the store is busy, nor would it refuse any other."""
+    return not (isinstance(error, DependencyError) or (isinstance(error, TidewireError) and error.temporary))
 
 
 def _segments(records: Sequence[LaneRecord]) -> list[list[LaneRecord]]:

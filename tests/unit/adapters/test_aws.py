@@ -11,7 +11,7 @@ from botocore.exceptions import (
 )
 
 from shared.adapters.aws import translated
-from shared.errors import UnavailableError
+from shared.errors import DependencyError, UnavailableError
 
 
 def client_error(code: str, status: int = 400) -> ClientError:
@@ -54,7 +54,6 @@ def test_what_may_pass_is_unavailable(error: BotoCoreError | ClientError) -> Non
     [
         client_error("ConditionalCheckFailedException"),
         client_error("ValidationException"),
-        client_error("AccessDeniedException", 403),
         client_error("GoneException", 410),
         ClientError({}, "Call"),
         ValueError("ours"),
@@ -65,6 +64,14 @@ def test_everything_else_stays_what_it_is(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, translated():
         raise error
     assert caught.value is error
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ExpiredTokenException", "ResourceNotFoundException"])
+def test_what_would_befall_every_call_is_told_from_what_befell_one(code: str) -> None:
+    with pytest.raises(DependencyError) as caught, translated():
+        raise client_error(code)
+    assert isinstance(caught.value.__cause__, ClientError)
+    assert "HUSH" not in str(caught.value)
 
 
 def test_what_goes_well_goes_on() -> None:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from shared.adapters.aws import translated
 from shared.adapters.telemetry import EmfMetrics, channel_failure, failure, observed
+from shared.errors import DependencyError
 from tests.unit.conftest import Log
 
 CONTEXT = SimpleNamespace(aws_request_id="request-1")
@@ -50,6 +52,15 @@ def test_of_a_long_way_the_last_steps_are_told(log: Log) -> None:
 def test_aws_codes_are_told_and_its_messages_are_not(log: Log) -> None:
     failure(raised(ClientError({"Error": {"Code": "ValidationException", "Message": "HUSH"}}, "PutItem")))
     assert log.lines()[0]["aws_code"] == "ValidationException"
+
+
+def test_so_are_those_of_errors_that_were_translated(log: Log) -> None:
+    try:
+        with translated():
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "HUSH"}}, "PutItem")
+    except DependencyError as error:
+        failure(error)
+    assert log.lines()[0]["aws_code"] == "AccessDeniedException"
     assert "HUSH" not in log.text()
 
 

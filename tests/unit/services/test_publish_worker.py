@@ -7,7 +7,7 @@ import pytest
 
 from shared.adapters.memory import MemoryLaneRecords
 from shared.domain.segment import Segment
-from shared.errors import UnavailableError
+from shared.errors import ContentionError, DependencyError, UnavailableError
 from shared.ports import Broadcast, LaneRecord
 from shared.services.receipts import Receipts
 from tests.unit.stack import MemoryStack, lane_record, publication
@@ -60,9 +60,10 @@ def test_a_failure_keeps_its_channels_later_records_and_no_others() -> None:
     assert [(r.record_id, delay_s) for r, delay_s in stack.records.postponed] == [("1", 4), ("3", 4)]
 
 
-def test_a_busy_store_buries_nothing_however_long() -> None:
+@pytest.mark.parametrize("error", [UnavailableError(), ContentionError(), DependencyError()])
+def test_what_is_not_its_records_fault_buries_nothing_however_long(error: Exception) -> None:
     stack = MemoryStack()
-    fail_for(stack, lambda *_: True, UnavailableError())
+    fail_for(stack, lambda *_: True, error)
     assert stack.worker.work([record("1", tries=99)]) == ["1"]
     assert stack.records.buried == []
     assert stack.records.postponed[0][1] == 15
@@ -111,6 +112,29 @@ def test_a_record_that_fails_by_itself_is_found_buried_and_told() -> None:
     assert receipt.items() <= frames[1].items()
 
 
+def test_a_record_that_waited_long_and_fails_once_is_not_buried() -> None:
+    stack = MemoryStack()
+    errors = iter([ValueError(), ValueError()])  # the batch's, and the record's alone
+
+    def once(_channel: str, segment: Segment) -> bool:
+        if segment.publications[0].message_id == "1" and (error := next(errors, None)):
+            raise error
+        return False
+
+    fail_for(stack, once, ValueError())
+    assert stack.worker.work([record("1", tries=50), record("2", tries=50)]) == []
+    assert stack.records.buried == []
+    assert [message_id for _, ids in told(stack) for message_id in ids] == ["1", "2"]
+
+
+def test_a_record_that_there_is_no_time_to_try_again_is_not_buried() -> None:
+    stack = MemoryStack()
+    fail_for(stack, lambda *_: True, ValueError())
+    left = iter([True, False])
+    assert stack.worker.work([record("1", tries=50)], lambda: next(left)) == ["1"]
+    assert stack.records.buried == []
+
+
 def test_a_record_whose_sender_can_not_be_told_is_buried_once_and_the_later_ones_go_on() -> None:
     stack = MemoryStack()
     fail_for(stack, lambda _, segment: segment.publications[0].message_id == "1", ValueError())
@@ -136,9 +160,12 @@ def test_a_record_that_can_not_be_buried_waits_with_the_later_ones_and_other_cha
 def test_a_busy_store_is_asked_for_a_whole_batch_again_not_for_each_record() -> None:
     stack = MemoryStack()
     asked: list[int] = []
-    fail_for(
-        stack, lambda _, segment: bool(asked.append(len(segment.publications)) or len(asked) == 1), UnavailableError()
-    )
+
+    def first_time(_channel: str, segment: Segment) -> bool:
+        asked.append(len(segment.publications))
+        return len(asked) == 1
+
+    fail_for(stack, first_time, UnavailableError())
     records = [record("1"), record("2"), record("3")]
     assert stack.worker.work(records) == ["1", "2", "3"]
     assert stack.worker.work([replace(r, tries=2) for r in records]) == []
