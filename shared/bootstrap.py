@@ -243,7 +243,7 @@ class Services:
     @cached_property
     def janitor(self) -> Janitor:
         """Finds connections that never said goodbye."""
-        return Janitor(self.connections, self.sessions, self.transport, self.metrics, now_ms)
+        return Janitor(self.connections, self.sessions, self.transport, self.metrics, now_ms, telemetry.failure)
 
     @cached_property
     def dispatcher(self) -> "Dispatcher":

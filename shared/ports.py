@@ -155,7 +155,11 @@ class ConnectionStore(Protocol):
         ...
 
     def due(self, minute: int) -> Iterator[str]:
-        """Yield the connections that are due in that minute."""
+        """Yield the connections that are due in that minute, less those that were looked at."""
+        ...
+
+    def mark_looked_at(self, minute: int, connection_id: str) -> None:
+        """Remember that those yielded for that minute have been looked at, up to this one."""
         ...
 
     def swept_minute(self) -> int:
@@ -363,8 +367,8 @@ class ConnectionTransport(Protocol):
         """
         ...
 
-    def is_open(self, connection_id: str) -> bool:
-        """Ask whether it is there."""
+    def last_active_ms(self, connection_id: str) -> int | None:
+        """Ask when something last passed on it; ``None`` if it is not there."""
         ...
 
     def close(self, connection_id: str) -> None:

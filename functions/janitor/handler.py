@@ -8,7 +8,7 @@ from shared.adapters.telemetry import failure, observed
 
 bootstrap.prewarm("deadlines", "janitor")
 
-_TIME_TO_END_MS: Final = 15_000  # what one minute's connections may still take
+_TIME_TO_END_MS: Final = 15_000  # what one connection may still take
 
 
 @observed

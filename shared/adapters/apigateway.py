@@ -24,15 +24,15 @@ class ApiGatewayTransport:
         except ClientError as error:
             raise _gone_or(error) from error
 
-    def is_open(self, connection_id: str) -> bool:
+    def last_active_ms(self, connection_id: str) -> int | None:
         try:
             with translated():
-                self._client.get_connection(ConnectionId=connection_id)
+                answer = self._client.get_connection(ConnectionId=connection_id)
         except ClientError as error:
             if isinstance(_gone_or(error), ConnectionGoneError):
-                return False
+                return None
             raise
-        return True
+        return int(answer["LastActiveAt"].timestamp() * 1000)
 
     def close(self, connection_id: str) -> None:
         try:

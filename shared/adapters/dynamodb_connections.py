@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _META: Final = "META"
 _SUBSCRIPTION: Final = "SUBSCRIPTION#"
 _JANITOR: Final = "JANITOR"
+_PART: Final = "PART"
 _DUE_KEPT_MINUTES: Final = 180  # longer than the janitor looks back
 _BATCH_WRITE_MAX: Final = 25  # docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 _BATCH_TRIES: Final = 5
@@ -48,6 +49,7 @@ class DynamoDbConnectionStore:
         pk CHANNEL#<channel>#0    sk !SHARDS                 shards N: how many there are, if more than one
         pk DUE#<minute>           sk <connection id>         expires_at_s N
         pk JANITOR                sk META                    minute N
+        pk JANITOR                sk PART                    minute N, connection_id S
         pk SESSION#<id>           sk META                    user_id S, connection_id S, expires_at_s N
     """
 
@@ -154,7 +156,14 @@ class DynamoDbConnectionStore:
             self._client.put_item(TableName=self._table, Item=item)
 
     def due(self, minute: int) -> Iterator[str]:
-        return (item[SK]["S"] for item in self._query(f"DUE#{minute}"))
+        part = self._get_item(_JANITOR, _PART)
+        after = part["connection_id"]["S"] if part and int(part["minute"]["N"]) == minute else None
+        return (item[SK]["S"] for item in self._query(f"DUE#{minute}", after=after))
+
+    def mark_looked_at(self, minute: int, connection_id: str) -> None:
+        item = _key(_JANITOR, _PART) | {"minute": {"N": str(minute)}, "connection_id": {"S": connection_id}}
+        with translated():
+            self._client.put_item(TableName=self._table, Item=item)
 
     def swept_minute(self) -> int:
         item = self._get_item(_JANITOR, _META)
@@ -219,7 +228,9 @@ class DynamoDbConnectionStore:
         with translated():
             return self._client.get_item(TableName=self._table, Key=_key(pk, sk), ConsistentRead=True).get("Item")
 
-    def _query(self, pk: str, *, prefix: str = "", limit: int | None = None) -> Iterator[Item]:
+    def _query(
+        self, pk: str, *, prefix: str = "", after: str | None = None, limit: int | None = None
+    ) -> Iterator[Item]:
         request: Item = {
             "TableName": self._table,
             "KeyConditionExpression": "pk = :pk",
@@ -228,6 +239,8 @@ class DynamoDbConnectionStore:
         }
         if limit is not None:
             request["Limit"] = limit
+        if after is not None:
+            request["ExclusiveStartKey"] = _key(pk, after)
         if prefix:
             request["KeyConditionExpression"] += " AND begins_with(sk, :prefix)"
             request["ExpressionAttributeValues"][":prefix"] = {"S": prefix}

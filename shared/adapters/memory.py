@@ -74,6 +74,7 @@ class MemoryConnectionStore:
         self.channels: dict[str, dict[str, int]] = defaultdict(dict)
         self.reminders: dict[int, set[str]] = defaultdict(set)
         self.swept = 0
+        self.looked_at = (0, "")
         self.shards: dict[str, int] = defaultdict(lambda: 1)
         self.listed: dict[str, dict[str, int]] = defaultdict(dict)
 
@@ -129,7 +130,10 @@ class MemoryConnectionStore:
         self.reminders[minute].add(connection_id)
 
     def due(self, minute: int) -> Iterator[str]:
-        yield from sorted(self.reminders[minute])
+        yield from sorted(one for one in self.reminders[minute] if (minute, one) > self.looked_at)
+
+    def mark_looked_at(self, minute: int, connection_id: str) -> None:
+        self.looked_at = (minute, connection_id)
 
     def swept_minute(self) -> int:
         return self.swept
@@ -276,12 +280,14 @@ class MemoryTransport:
     """Connections as lists of messages.
 
     Attributes:
-        failures: Connection id to the error that each push to it raises; ids that are in neither mapping are gone.
+        failures: Connection id to the error that each call for it raises; ids that are in neither mapping are gone.
+        active_ms: When something last passed on a connection, 0 unless a test says so.
     """
 
     inboxes: dict[str, list[bytes]] = field(default_factory=dict)
     failures: Mapping[str, Exception] = field(default_factory=dict)
     closed: list[str] = field(default_factory=list)
+    active_ms: dict[str, int] = field(default_factory=dict)
 
     def push(self, connection_id: str, message: bytes) -> None:
         if connection_id in self.failures:
@@ -290,8 +296,10 @@ class MemoryTransport:
             raise ConnectionGoneError
         self.inboxes[connection_id].append(message)
 
-    def is_open(self, connection_id: str) -> bool:
-        return connection_id in self.inboxes
+    def last_active_ms(self, connection_id: str) -> int | None:
+        if connection_id in self.failures:
+            raise self.failures[connection_id]
+        return self.active_ms.get(connection_id, 0) if connection_id in self.inboxes else None
 
     def close(self, connection_id: str) -> None:
         if self.inboxes.pop(connection_id, None) is None:

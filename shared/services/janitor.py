@@ -19,7 +19,11 @@ class Janitor:
     """Walks the connections whose time to be asked about has come; one at a time walks.
 
     API Gateway ends a connection that was silent for 10 minutes, and tells us only if it can. So each is asked about
-    11 minutes after it was opened, or was found alive: a half-open peer is gone after at most 12 minutes.
+    640 s after something last passed on it: by then API Gateway knows. Reminders and runs tell whole minutes, so who
+    fell silent is gone after 13 at most, as long as the runs have time for all that are due.
+
+    Attributes:
+        on_failure: Is told of what kept a connection from being looked at.
     """
 
     connections: ConnectionStore
@@ -27,19 +31,33 @@ class Janitor:
     transport: ConnectionTransport
     metrics: Metrics
     now_ms: Callable[[], int]
+    on_failure: Callable[[Exception], None]
 
     def sweep(self, has_time: Callable[[], bool]) -> int:
         """Ask about every connection that is due, minute by minute; return how many had gone.
 
-        What there is no time for is left to the next call.
+        What there is no time for is left to the next call. A connection that can't be looked at stops no other: it is
+        due again in a minute.
         """
         now = self.now_ms() // 60_000
         minute = max(self.connections.swept_minute() + 1, now - _LOOK_BACK_MINUTES)
         gone = 0
+        errors: dict[type[Exception], Exception] = {}  # of each kind one is told: it may be the same for thousands
         while minute < now and has_time():
-            gone += sum(self._gone(connection_id) for connection_id in self.connections.due(minute))
-            self.connections.mark_swept(minute)
-            minute += 1
+            for connection_id in self.connections.due(minute):
+                try:
+                    gone += self._gone(connection_id)
+                except Exception as error:  # told to on_failure
+                    errors[type(error)] = error
+                    self.connections.remind(connection_id, minute=self.now_ms() // 60_000)
+                if not has_time():
+                    self.connections.mark_looked_at(minute, connection_id)
+                    break
+            else:
+                self.connections.mark_swept(minute)
+                minute += 1
+        for failure in errors.values():
+            self.on_failure(failure)
         return gone
 
     def _gone(self, connection_id: str) -> bool:
@@ -48,8 +66,11 @@ class Janitor:
             # Closed properly, or expired: API Gateway keeps none for longer than 2 hours. Whatever is left goes.
             self.connections.close(connection_id)
             return False
-        if self.transport.is_open(connection_id):
-            self.connections.remind(connection_id, minute=(self.now_ms() // 1000 + CHECK_AFTER_S) // 60)
+        active_ms = self.transport.last_active_ms(connection_id)
+        if active_ms is not None:
+            # This minute at the earliest: those before it may have been swept.
+            due_ms = max(active_ms + CHECK_AFTER_S * 1000, self.now_ms())
+            self.connections.remind(connection_id, minute=due_ms // 60_000)
             return False
         self.sessions.disconnect(connection_id)
         self.metrics.count("StaleConnectionsRemoved")

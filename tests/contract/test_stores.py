@@ -303,6 +303,8 @@ def test_what_is_due_is_due_in_its_minute(stores: Stores) -> None:
     for connection_id, minute in (("a", 5), ("b", 5), ("a", 5), ("c", 6)):
         stores.connections.remind(connection_id, minute=minute)
     assert [list(stores.connections.due(minute)) for minute in (4, 5, 6)] == [[], ["a", "b"], ["c"]]
+    stores.connections.mark_looked_at(5, "a")
+    assert [list(stores.connections.due(minute)) for minute in (5, 6)] == [["b"], ["c"]]
     stores.connections.mark_swept(5)
     assert stores.connections.swept_minute() == 5
 

@@ -149,7 +149,9 @@ class MemoryStack:
             self.clock,
         )
         self.deadlines = Deadlines(self.connections, self.transport, self.metrics)
-        self.janitor = Janitor(self.connections, self.sessions, self.transport, self.metrics, self.clock)
+        self.janitor = Janitor(
+            self.connections, self.sessions, self.transport, self.metrics, self.clock, self.failures.append
+        )
         self.dispatcher = Dispatcher(
             self.connections,
             self.sessions,
@@ -167,6 +169,7 @@ class MemoryStack:
         """Open a connection; with ``user_id``, say hello as well."""
         self.sessions.connect(connection_id, None)
         self.transport.inboxes[connection_id] = []
+        self.transport.active_ms[connection_id] = self.clock()
         if user_id is not None:
             reply = self.ask(connection_id, {"type": "hello", "protocol": 1, "token": self.token(user_id, caps)})
             assert "result" in reply, reply

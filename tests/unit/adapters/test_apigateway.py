@@ -1,5 +1,6 @@
 """``@connections``: who has gone is told from what may pass by itself."""
 
+import datetime
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,16 @@ def test_a_message_goes_to_its_connection(client: "ApiGatewayManagementApiClient
 def test_closing_is_deleting(client: "ApiGatewayManagementApiClient", stub: Stubber) -> None:
     stub.add_response(DELETE, {}, {"ConnectionId": CONNECTION_ID})
     ApiGatewayTransport(client).close(CONNECTION_ID)
+
+
+def test_a_connection_that_is_there_tells_when_it_was_last_used(
+    client: "ApiGatewayManagementApiClient", stub: Stubber
+) -> None:
+    at = datetime.datetime(2026, 11, 25, 12, tzinfo=datetime.UTC)
+    stub.add_response("get_connection", {"LastActiveAt": at}, {"ConnectionId": CONNECTION_ID})
+    assert ApiGatewayTransport(client).last_active_ms(CONNECTION_ID) == 1_795_608_000_000
+    stub.add_client_error("get_connection", "GoneException", http_status_code=410)
+    assert ApiGatewayTransport(client).last_active_ms(CONNECTION_ID) is None
 
 
 @pytest.mark.parametrize("method", CALLS)
