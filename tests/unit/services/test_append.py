@@ -17,6 +17,7 @@ from shared.domain.segment import Ring, Segment
 from shared.errors import ContentionError
 from shared.ports import Stream, StreamConflictError
 from shared.services.append import Append, Submission
+from shared.services.history import History
 from shared.services.streams import Streams
 from tests.unit.stack import Clock, MemoryStack, lane_record, publication
 
@@ -229,6 +230,46 @@ def test_a_redriven_record_that_has_gone_from_the_log_is_done_with() -> None:
     assert (stack.records.buried, stack.failures) == ([], [])
     assert [frame for broadcast in stack.bus.broadcasts for frame in broadcast.frames] == []
     assert stack.metrics.values["DuplicatesDropped"] == [1]
+
+
+class Chronicle(MemoryStreamStore):
+    """Remembers what was put where, whatever is deleted afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.put: list[tuple[str, int]] = []
+
+    def append(self, channel: str, epoch: str, segment: Segment) -> None:
+        super().append(channel, epoch, segment)
+        self.put += [(epoch, entry.offset) for entry in segment.entries()]
+
+
+step = st.tuples(
+    st.sampled_from([10, 640, 700, 4_000, 87_000]),  # seconds that pass
+    st.lists(st.integers(0, 10), max_size=3),  # which of what has expired is deleted
+    st.sampled_from([600, 3_600, 86_400]),  # how long history is kept now
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(step, min_size=5, max_size=20))
+def test_whatever_ttl_deletes_and_however_long_history_is_kept_no_place_is_taken_twice(
+    steps: list[tuple[int, list[int], int]],
+) -> None:
+    stack, store = MemoryStack(), Chronicle()
+    stack.store = store
+    for number, (seconds, deleted, ttl_s) in enumerate(steps):
+        streams = Streams(store, namespaces.parse(f"[defaults]\nhistory_ttl_s = {ttl_s}"), stack.clock)
+        submit(Append(streams), f"m{number}", at_ms=stack.clock.now_ms)
+        stack.clock.pass_s(seconds)
+        for index in deleted:
+            if gone := expired(stack):
+                sweep(stack, gone[index % len(gone)])
+        end = streams.position(streams.end(CHANNEL))
+        recovered = History(streams).recover(CHANNEL, replace(end, offset=0))
+        offsets = [event["offset"] for event in recovered.page.publications]
+        assert offsets == (list(range(1, end.offset + 1)) if recovered.whole else [])
+    assert max(Counter(store.put).values()) == 1
 
 
 class Interrupted(MemoryStreamStore):
