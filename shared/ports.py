@@ -174,6 +174,10 @@ class ConnectionStore(Protocol):
         """Write the session."""
         ...
 
+    def end_session(self, session_id: str, *, connection_id: str, expires_at_s: int) -> None:
+        """Have the session end then, unless it ends sooner, or another connection has it by now."""
+        ...
+
     def session(self, session_id: str) -> Session | None:
         """Return the session, or ``None`` if it has ended."""
         ...

@@ -182,6 +182,20 @@ class DynamoDbConnectionStore:
         with translated():
             self._client.put_item(TableName=self._table, Item=item)
 
+    def end_session(self, session_id: str, *, connection_id: str, expires_at_s: int) -> None:
+        try:
+            with translated():
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=_key(f"SESSION#{session_id}", _META),
+                    UpdateExpression=f"SET {TTL_ATTRIBUTE} = :end",
+                    ConditionExpression=f"connection_id = :connection AND {TTL_ATTRIBUTE} > :end",
+                    ExpressionAttributeValues={":connection": {"S": connection_id}, ":end": {"N": str(expires_at_s)}},
+                )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+
     def session(self, session_id: str) -> Session | None:
         item = self._get(f"SESSION#{session_id}")
         if item is None:

@@ -4,7 +4,7 @@ import threading
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shared.domain.connection import Connection, Session
 from shared.domain.principal import Principal
@@ -143,6 +143,11 @@ class MemoryConnectionStore:
 
     def put_session(self, session: Session) -> None:
         self.sessions[session.session_id] = session
+
+    def end_session(self, session_id: str, *, connection_id: str, expires_at_s: int) -> None:
+        session = self.sessions.get(session_id)
+        if session and session.connection_id == connection_id and session.expires_at_s > expires_at_s:
+            self.sessions[session_id] = replace(session, expires_at_s=expires_at_s)
 
     def session(self, session_id: str) -> Session | None:
         session = self.sessions.get(session_id)

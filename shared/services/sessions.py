@@ -125,11 +125,9 @@ class Sessions:
         connection = self.connections.get(connection_id)
         self.connections.close(connection_id)
         self.metrics.count("Disconnects")
-        if connection is None or connection.session_id is None:
-            return
-        session = self.connections.session(connection.session_id)
-        if session is not None and session.connection_id == connection_id:
-            self.connections.put_session(replace(session, expires_at_s=self._now_s() + SESSION_GRACE_S))
+        if connection is not None and connection.session_id is not None:
+            expires_at_s = self._now_s() + SESSION_GRACE_S
+            self.connections.end_session(connection.session_id, connection_id=connection_id, expires_at_s=expires_at_s)
 
     def _principal(self, connection: Connection, token: str | None) -> Principal:
         principal = self.tokens.verify(token) if token is not None else connection.principal

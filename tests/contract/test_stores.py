@@ -259,6 +259,17 @@ class TestConnectionStore:
         stores.connections.put_session(session)
         assert stores.connections.session("s") == session
 
+    def test_a_session_is_ended_only_by_the_connection_that_has_it_and_only_sooner(self, stores: Stores) -> None:
+        session = Session("s", "ann", "c2", NOW_S + 600)
+        stores.connections.put_session(session)
+        stores.connections.end_session("s", connection_id="c1", expires_at_s=NOW_S + 120)
+        stores.connections.end_session("s", connection_id="c2", expires_at_s=NOW_S + 900)
+        stores.connections.end_session("nobody", connection_id="c2", expires_at_s=NOW_S + 120)
+        assert stores.connections.session("s") == session
+        assert stores.connections.session("nobody") is None
+        stores.connections.end_session("s", connection_id="c2", expires_at_s=NOW_S + 120)
+        assert stores.connections.session("s") == Session("s", "ann", "c2", NOW_S + 120)
+
 
 class TestShards:
     def test_subscribers_are_spread_and_each_is_found_once(self, stores: Stores) -> None:
