@@ -176,6 +176,7 @@ class Publishing:
 
     def _express(self, channel: str, publication: Publication, *, retry: bool) -> Published:
         appended = self.append.execute(channel, [Submission(publication, uncertain=retry)])
+        self.metrics.count("DuplicatesDropped" if appended.repeats else "PublicationsAppended")
         events = [entry.to_event(channel, appended.epoch) for entry in appended.entries]
         fanned_out = self.fan_out.deliver_to_few(channel, events, at_most=EXPRESS_MAX_SUBSCRIBERS)
         told = self.receipts.stored(channel, appended.epoch, appended.entries)

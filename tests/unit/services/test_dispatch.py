@@ -246,6 +246,14 @@ def test_express_is_in_the_stream_when_it_is_answered(stack: MemoryStack) -> Non
     assert [b.fanned_out for b in stack.bus.broadcasts] == [True]
 
 
+def test_express_counts_what_it_appends_and_what_it_knew(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    for retry in (False, True):
+        publish(stack, "c", "now", priority="express", message_id="m", retry=retry)
+    counted = [sum(stack.metrics.values[name]) for name in ("PublicationsAppended", "DuplicatesDropped")]
+    assert counted == [1, 1]
+
+
 def test_ephemeral_has_no_place_in_the_stream(stack: MemoryStack) -> None:
     stack.connect("c", "ann")
     stack.ask("c", {"type": "subscribe", "channel": ROOM})
