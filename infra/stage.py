@@ -19,10 +19,10 @@ class StageConfig:
         edge_url: Origin of the local edge, which stands where API Gateway stands; ``None`` on AWS.
         generation: Raise it after a restore: it is part of every epoch on the wire.
         lane_concurrency: How many workers may work on a lane at a time (SQS event sources allow 2 to 1,000).
-        push_rate_per_s: What the delivery queue's fan-out (large channels, what is tried again) may take of the account's
-            10,000 requests a second, which inbound traffic shares
-            (docs.aws.amazon.com/apigateway/latest/developerguide/limits.html). It is no bound on all pushes: every other
-            process that pushes keeps to one function's part of it, and nobody limits how many run (docs/adr/0007).
+        push_rate_per_s: What the delivery queue's fan-out (large channels, what is tried again) may take of the
+            account's 10,000 requests a second, which inbound traffic shares
+            (docs.aws.amazon.com/apigateway/latest/developerguide/limits.html). It is no bound on all pushes: each of
+            the other processes that push keeps to a rate, and nobody limits how many run (docs/adr/0007).
         push_concurrency: How many fan-out functions work for that queue at a time; each has its part of that rate.
         memory_mb: Of functions that somebody waits for: CPU comes with memory, 1 vCPU at 1,769 MB
             (docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
