@@ -304,7 +304,7 @@ class EventBus(Protocol):
     """EventBridge: fan-out listens there, and whoever else likes."""
 
     def put(self, broadcasts: Sequence[Broadcast]) -> None:
-        """Return when every one is on the bus."""
+        """Return when every one is on the bus; one without frames tells nobody anything, and is left out."""
         ...
 
 

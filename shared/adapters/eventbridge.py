@@ -32,6 +32,8 @@ class EventBridgeBus:
         entries: list[Any] = []
         size = 0
         for broadcast in broadcasts:
+            if not broadcast.frames:
+                continue
             detail: dict[str, Any] = {"channel": broadcast.channel, "frames": list(broadcast.frames)}
             if broadcast.fanned_out:
                 detail["fanned_out"] = True

@@ -247,7 +247,7 @@ class MemoryEventBus:
     broadcasts: list[Broadcast] = field(default_factory=list)
 
     def put(self, broadcasts: Sequence[Broadcast]) -> None:
-        self.broadcasts.extend(broadcasts)
+        self.broadcasts.extend(broadcast for broadcast in broadcasts if broadcast.frames)
 
 
 @dataclass

@@ -65,6 +65,7 @@ def test_a_detail_says_whether_and_to_whom_it_is_still_to_be_fanned_out(wanted: 
 
 def test_nothing_is_not_put() -> None:
     assert put() == []
+    assert put(Broadcast("room:a", [])) == []
 
 
 def test_a_request_has_ten_entries_at_most() -> None:
