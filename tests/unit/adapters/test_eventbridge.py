@@ -69,7 +69,7 @@ def test_nothing_is_not_put() -> None:
 
 
 def test_a_request_has_ten_entries_at_most() -> None:
-    requests = put(*(Broadcast("room:a", []) for _ in range(25)))
+    requests = put(*(Broadcast("room:a", [{"offset": 1}]) for _ in range(25)))
     assert [len(entries) for entries in requests] == [10, 10, 5]
 
 
@@ -92,7 +92,7 @@ def test_requests_stay_within_what_is_taken_and_lose_nothing(sizes: list[int]) -
 def test_an_entry_that_was_not_taken_fails_the_put() -> None:
     client: Any = RecordingEvents(failed=1)
     with pytest.raises(UnavailableError):
-        EventBridgeBus(client, "the-bus").put([Broadcast("room:a", [])])
+        EventBridgeBus(client, "the-bus").put([Broadcast("room:a", [{"offset": 1}])])
 
 
 def test_a_throttle_is_told_as_unavailable() -> None:
@@ -100,4 +100,4 @@ def test_a_throttle_is_told_as_unavailable() -> None:
     with Stubber(client) as stub:
         stub.add_client_error("put_events", "ThrottlingException", http_status_code=400)
         with pytest.raises(UnavailableError):
-            EventBridgeBus(client, "the-bus").put([Broadcast("room:a", [])])
+            EventBridgeBus(client, "the-bus").put([Broadcast("room:a", [{"offset": 1}])])
