@@ -1,14 +1,16 @@
 """What several tests check: streams without holes, and states of the world that come about."""
 
 import asyncio
+import datetime
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, Literal, TypeVar, overload
 
 import boto3
 
 from localstack.stack import LocalStack
-from shared.contract import OUTPUT_TABLE_NAMES
+from shared.adapters.dynamodb_streams import DynamoDbStreamStore
+from shared.contract import ENV_STREAMS_TABLE, METRICS_NAMESPACE, OUTPUT_TABLE_NAMES, SERVICE_NAME
 from tests.integration.client import DEADLINE_S, Client, Frame
 
 T = TypeVar("T")
@@ -60,6 +62,35 @@ async def whole_history(client: Client, channel: str, *, limit: int = 100) -> li
         if not page["more"]:
             return publications
         since = {"since": {"epoch": page["position"]["epoch"], "offset": publications[-1]["offset"]}}
+
+
+def segment_sizes(stack: LocalStack, channel: str) -> list[int]:
+    """Return how many publications each segment of a channel's log holds, in order."""
+    store = DynamoDbStreamStore(boto3.client("dynamodb"), stack.outputs[OUTPUT_TABLE_NAMES[ENV_STREAMS_TABLE]])
+    stream = store.stream(channel)
+    return [len(segment.publications) for segment in store.forward(channel, stream.epoch, 1)] if stream else []
+
+
+def measured(
+    name: str, statistic: Literal["Sum", "Minimum", "Maximum"], *, since: datetime.datetime | None = None
+) -> list[float]:
+    """Return what CloudWatch has of a metric, minute by minute."""
+    now = datetime.datetime.now(datetime.UTC)
+    answer = boto3.client("cloudwatch").get_metric_statistics(
+        Namespace=METRICS_NAMESPACE,
+        MetricName=name,
+        Dimensions=[{"Name": "service", "Value": SERVICE_NAME}],
+        StartTime=since or now - datetime.timedelta(hours=1),
+        EndTime=now + datetime.timedelta(minutes=1),
+        Period=60,
+        Statistics=[statistic],
+    )
+    return [point[statistic] for point in answer["Datapoints"]]
+
+
+def total(name: str) -> float:
+    """Return the sum of a metric since ever."""
+    return sum(measured(name, "Sum"))
 
 
 class Tables:

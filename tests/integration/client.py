@@ -40,6 +40,7 @@ class Client:
         messages: Every message as it came: an object, or an array of them.
         frames: The same, arrays unpacked.
         welcome: The result of ``hello``.
+        largest_bytes: Size of the largest message.
         close_code: Why it was closed; ``None`` while it is open.
     """
 
@@ -47,6 +48,7 @@ class Client:
         self.messages: list[Any] = []
         self.frames: list[Frame] = []
         self.welcome: Frame = {}
+        self.largest_bytes = 0
         self.close_code: int | None = None
         self._socket = socket
         self._ids = itertools.count(1)
@@ -182,6 +184,7 @@ class Client:
     async def _read(self) -> None:
         try:
             async for text in self._socket:
+                self.largest_bytes = max(self.largest_bytes, len(text.encode() if isinstance(text, str) else text))
                 self._take(json.loads(text))
                 async with self._news:
                     self._news.notify_all()

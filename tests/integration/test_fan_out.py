@@ -1,5 +1,6 @@
 """Fan-out when the gateway does not take what is pushed: on the deployed stack, with faults in the edge."""
 
+import datetime
 import json
 import secrets
 from collections.abc import Callable, Iterator
@@ -11,19 +12,30 @@ from localstack.edge.faults import Fault, NoFaults, Operation
 from localstack.stack import LocalStack
 from shared.adapters.dynamodb_connections import DynamoDbConnectionStore
 from shared.bootstrap import now_ms
-from tests.integration.checks import eventually
+from shared.contract import ENV_CONNECTIONS_TABLE, OUTPUT_TABLE_NAMES
+from shared.services.fan_out import SHARD_MAX_SUBSCRIBERS
+from shared.services.publish import EXPRESS_MAX_SUBSCRIBERS
+from tests.integration.checks import eventually, measured
 from tests.integration.client import RequestError
 from tests.integration.conftest import Connect
 
 
 class First:
-    """The first so many pushes go wrong."""
+    """The first so many pushes go wrong.
 
-    def __init__(self, count: int, fault: Fault) -> None:
-        self.left, self._fault = count, fault
+    Attributes:
+        asked: How many pushes there were, whatever became of them.
+        well: How many of them go well before.
+    """
+
+    def __init__(self, count: int, fault: Fault, *, well: int = 0) -> None:
+        self.left, self.asked, self.well, self._fault = count, 0, well, fault
 
     def next(self, operation: Operation) -> Fault | None:
-        if operation != "post" or self.left <= 0:
+        if operation != "post":
+            return None
+        self.asked += 1
+        if self.asked <= self.well or self.left <= 0:
             return None
         self.left -= 1
         return self._fault
@@ -40,12 +52,71 @@ def faults(stack: LocalStack, first: First) -> Iterator[Callable[[], bool]]:
         gateway.faults = NoFaults()
 
 
+@contextmanager
+def absent(stack: LocalStack, channel: str, count: int) -> Iterator[None]:
+    """Let a channel have so many subscribers more, of connections that are not there."""
+    table = boto3.resource("dynamodb").Table(stack.outputs[OUTPUT_TABLE_NAMES[ENV_CONNECTIONS_TABLE]])
+    keys = [{"pk": f"CHANNEL#{channel}#0", "sk": f"absent-{number}"} for number in range(count)]
+    with table.batch_writer() as batch:
+        for key in keys:
+            batch.put_item(Item={**key, "expires_at_s": now_ms() // 1000 + 600})
+    yield
+    with table.batch_writer() as batch:
+        for key in keys:
+            batch.delete_item(Key=key)
+
+
 async def test_who_is_not_reached_at_once_is_reached_later(stack: LocalStack, connect: Connect, channel: str) -> None:
     ann = await connect("ann", subscribe=[{"channel": channel}])
     with faults(stack, First(1, Fault(status=500))) as all_failed:
         await ann.publish(channel, 1)
         assert (await ann.wait_for_events(channel, 1))[0]["data"] == 1
         assert all_failed()
+
+
+async def test_what_is_left_of_a_delivery_reaches_who_remained_and_nobody_twice(
+    stack: LocalStack, connect: Connect, channel: str
+) -> None:
+    clients = [await connect(name, subscribe=[{"channel": channel}]) for name in ("ann", "bob", "cyd")]
+    # Whoever is first takes it; for the other two all three tries of boto3 fail.
+    with faults(stack, First(6, Fault(status=500), well=1)) as all_failed:
+        await clients[0].publish(channel, 1)
+        for client in clients:
+            await client.wait_for_events(channel, 1)
+        assert all_failed()
+    await clients[0].publish(channel, 2)
+    for client in clients:
+        await client.wait_for_events(channel, 2)
+        assert [event["data"] for event in client.events(channel)] == [1, 2]
+
+
+async def test_a_gateway_that_fails_is_left_alone_until_it_works_again(
+    stack: LocalStack, connect: Connect, channel: str
+) -> None:
+    begun = datetime.datetime.now(datetime.UTC)
+    ann = await connect("ann", subscribe=[{"channel": channel}])
+
+    def breaker(level: float) -> bool:
+        return level in (
+            *measured("PushBreakerOpen", "Minimum", since=begun),
+            *measured("PushBreakerOpen", "Maximum", since=begun),
+        )
+
+    with absent(stack, channel, 40):
+        broken = First(10_000, Fault(status=500))
+        with faults(stack, broken):
+            await ann.publish(channel, "lost", ephemeral=True)
+            await eventually(lambda: breaker(1))
+            asked = broken.asked
+            await ann.publish(channel, "lost too", ephemeral=True)
+            await eventually(lambda: sum(measured("EphemeralShed", "Sum", since=begun)) == 2)
+            assert broken.asked - asked < 10  # three trials at most, of three tries each, and not 41 of them
+        await ann.publish(channel, "kept")
+        await ann.wait_for_events(channel, 1)
+        await eventually(lambda: breaker(0))
+    await ann.publish(channel, "heard", ephemeral=True)
+    await ann.wait_for(lambda: len(ann.events(channel)) == 2)
+    assert [event["data"] for event in ann.events(channel)] == ["kept", "heard"]
 
 
 async def test_who_does_not_keep_up_is_told_that_it_lags(stack: LocalStack, connect: Connect, channel: str) -> None:
@@ -76,7 +147,7 @@ async def test_an_event_that_fails_for_good_is_kept_for_who_looks(stack: LocalSt
     boto3.client("lambda").invoke(
         FunctionName=stack.function_names()["fan_out"],
         InvocationType="Event",
-        Payload=json.dumps({"detail": {"channel": mark, "frames": "none"}}),
+        Payload=json.dumps({"detail": {"channel": mark}}),  # and no frames
     )
     sqs = boto3.client("sqs")
     (url,) = [url for url in sqs.list_queues()["QueueUrls"] if "EventDeadLetters" in url and "FanOut" in url]
@@ -135,3 +206,29 @@ async def test_everybody_in_every_shard_is_reached_once(stack: LocalStack, conne
 
     await eventually(lambda: not gone & left())
     assert len(left()) == 6
+
+
+async def test_a_shard_that_is_full_is_not_the_last_one(stack: LocalStack, connect: Connect, channel: str) -> None:
+    store = DynamoDbConnectionStore(boto3.client("dynamodb"), stack.outputs["ConnectionsTableName"], now_ms)
+    ann = await connect("ann")
+    with absent(stack, channel, SHARD_MAX_SUBSCRIBERS + 1):
+        await ann.publish(channel, 1, ephemeral=True)
+        await eventually(lambda: store.subscribers(channel).count == 2)
+    clients = []
+    while not all(store.subscribers(channel, shard).connection_ids for shard in range(2)):
+        clients.append(await connect("bob", subscribe=[{"channel": channel}]))
+        assert len(clients) < 30
+    await ann.publish(channel, 2)
+    for client in clients:
+        await client.wait_for_events(channel, 1)
+
+
+async def test_express_in_a_channel_of_many_reaches_everybody_by_the_bus(
+    stack: LocalStack, connect: Connect, channel: str
+) -> None:
+    ann = await connect("ann", subscribe=[{"channel": channel}])
+    with absent(stack, channel, EXPRESS_MAX_SUBSCRIBERS):
+        published = await ann.publish(channel, 1, priority="express")
+        (event,) = await ann.wait_for_events(channel, 1)
+    assert (event["epoch"], event["offset"]) == (published["position"]["epoch"], published["position"]["offset"])
+    assert len(ann.events(channel)) == 1

@@ -10,9 +10,12 @@ import pytest
 
 from localstack.stack import LocalStack
 from shared.adapters.dynamodb_connections import DynamoDbConnectionStore
+from shared.adapters.sqs import SqsLaneQueue
 from shared.bootstrap import now_ms
 from shared.contract import OUTPUT_DEAD_LETTER_URLS, OUTPUT_LANE_URLS
-from tests.integration.checks import assert_gapless, eventually, whole_history
+from shared.domain.publication import Publication
+from shared.protocol.limits import SERVER_FRAME_MAX_BYTES
+from tests.integration.checks import assert_gapless, eventually, segment_sizes, whole_history
 from tests.integration.conftest import Connect
 from tools.redrive import main as redrive
 
@@ -46,6 +49,28 @@ async def test_what_can_not_be_read_ends_in_the_dead_letters_and_holds_nobody_up
     await eventually(lambda: len(dead_letters(stack, "low")) == 3)
 
 
+async def test_what_can_not_be_stored_is_given_up_and_its_sender_told(
+    stack: LocalStack, connect: Connect, channel: str
+) -> None:
+    ann = await connect("ann", subscribe=[{"channel": channel}])
+    # More than an item of DynamoDB takes. No request may have so much, so it is put into the lane past them.
+    poison = Publication(f"poison-{channel}", "said", "x" * 450_000, "ann", None, "normal", now_ms(), receipt=True)
+    lane = SqsLaneQueue(boto3.client("sqs"), {"normal": stack.outputs[OUTPUT_LANE_URLS["normal"]]})
+    lane.send("normal", channel, poison, retry=False)
+    for number in range(3):
+        await ann.publish(channel, number)
+
+    def told() -> list[dict[str, Any]]:
+        return [f for f in ann.frames if f.get("type") == "receipt" and f["message_id"] == poison.message_id]
+
+    (receipt,) = await ann.wait_for(told)
+    assert (receipt["channel"], receipt["status"], receipt["error"]["name"]) == (channel, "failed", "internal")
+    assert any(poison.message_id in body for body in dead_letters(stack, "normal"))
+    events = await ann.wait_for_events(channel, 3)
+    assert_gapless(events)
+    assert [event["data"] for event in events] == [0, 1, 2]
+
+
 async def test_dead_letters_are_put_back_and_stored_once(
     stack: LocalStack, connect: Connect, channel: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,6 +100,41 @@ async def test_many_at_once_are_few_segments_and_few_frames(connect: Connect, ch
     batches = [message for message in ann.messages if isinstance(message, list) and message[0]["type"] == "event"]
     assert max(map(len, batches)) == 10
     assert len(batches) <= 30
+
+
+async def test_what_does_not_fit_one_frame_comes_in_several(stack: LocalStack, connect: Connect, channel: str) -> None:
+    ann = await connect("ann", subscribe=[{"channel": channel}])
+    # Two of them fit a frame, three do not.
+    publish = {"type": "publish", "channel": channel, "name": "said", "data": "x" * 11_000}
+    await asyncio.gather(*(ann.batch([publish] * 2) for _ in range(10)))
+    assert_gapless(await ann.wait_for_events(channel, 20))
+    assert max(segment_sizes(stack, channel)) > 2
+    assert max(len(message) for message in ann.messages if isinstance(message, list)) == 2
+    assert ann.largest_bytes <= SERVER_FRAME_MAX_BYTES
+    await whole_history(ann, channel)
+    assert ann.largest_bytes <= SERVER_FRAME_MAX_BYTES
+
+
+async def test_a_pace_makes_fewer_and_fuller_segments(stack: LocalStack, connect: Connect, channel: str) -> None:
+    paced, together, rounds = f"ticker:{secrets.token_hex(6)}", 8, 25
+    # Each in a lane of its own: a worker that holds back holds up its lane.
+    flows = ((paced, await connect("ann"), "high"), (channel, await connect("bob"), "normal"))
+
+    async def publish(count: int) -> None:
+        said = {"type": "publish", "name": "said", "data": 1}
+        batches = ([{**said, "channel": name, "priority": lane}] * count for name, _, lane in flows)
+        await asyncio.gather(*(client.batch(batch) for (_, client, _), batch in zip(flows, batches, strict=True)))
+
+    def segments(publications: int) -> list[int]:
+        sizes = [segment_sizes(stack, name) for name, _, _ in flows]
+        return [*map(len, sizes)] if all(sum(some) == publications for some in sizes) else []
+
+    await publish(1)
+    await eventually(lambda: segments(1), deadline_s=60)  # both workers have started: before, all waits for them
+    for _ in range(rounds):
+        await publish(together)
+    with_pace, without = await eventually(lambda: segments(1 + together * rounds))
+    assert with_pace < without * 0.75
 
 
 async def test_conflation_sends_the_last_of_each_name(connect: Connect) -> None:

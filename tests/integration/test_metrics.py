@@ -1,31 +1,15 @@
 """Metrics: log lines of the functions become data in CloudWatch."""
 
 import datetime
+from functools import partial
 
-import boto3
 import httpx
 import pytest
 
 from localstack.stack import LocalStack
-from shared.contract import METRICS_NAMESPACE, SERVICE_NAME
-from tests.integration.checks import eventually
+from tests.integration.checks import eventually, measured, total
 from tests.integration.client import dev_token
 from tests.integration.conftest import Connect
-
-
-def total(name: str) -> float:
-    """Return the sum of a metric since ever."""
-    now = datetime.datetime.now(datetime.UTC)
-    answer = boto3.client("cloudwatch").get_metric_statistics(
-        Namespace=METRICS_NAMESPACE,
-        MetricName=name,
-        Dimensions=[{"Name": "service", "Value": SERVICE_NAME}],
-        StartTime=now - datetime.timedelta(hours=1),
-        EndTime=now + datetime.timedelta(minutes=1),
-        Period=60,
-        Statistics=["Sum"],
-    )
-    return sum(point["Sum"] for point in answer["Datapoints"])
 
 
 @pytest.mark.usefixtures("stack")
@@ -49,3 +33,20 @@ async def test_what_the_served_app_measures_arrives_as_well(
         body = {"channel": channel, "name": "said", "data": number}
         http.post("/v1/publish", json=body, headers=headers).raise_for_status()
     await eventually(lambda: total("Publishes") >= before + 3)
+
+
+@pytest.mark.usefixtures("stack")
+async def test_recoveries_gaps_and_repeats_are_counted(connect: Connect, channel: str) -> None:
+    begun = datetime.datetime.now(datetime.UTC)
+    ann = await connect("ann", subscribe=[{"channel": channel}])
+    await ann.publish(channel, 1, message_id="m")
+    (event,) = await ann.wait_for_events(channel, 1)
+    beginning = {"epoch": event["epoch"], "offset": 0}
+    await ann.ask("subscribe", channel=channel, since=beginning)
+    await ann.ask("subscribe", channel=channel, since={"epoch": "another", "offset": 0})
+    await ann.ask("history", channel=channel, since=beginning)
+    await ann.publish(
+        channel, 1, message_id="m", priority="low", retry=True
+    )  # by another lane: SQS knows nothing of it
+    for name in ("Recovered", "RecoveryRefused", "GapsFilled", "DuplicatesDropped"):
+        assert await eventually(partial(measured, name, "Sum", since=begun)) == [1]
