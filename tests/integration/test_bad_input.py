@@ -109,9 +109,9 @@ async def tables(stack: LocalStack) -> Tables:
 
 
 def written(before: list[Item], after: list[Item]) -> list[Item]:
-    """Return what is new or changed. What is gone may have expired."""
+    """Return what is new or changed, but for the count of requests. What is gone may have expired."""
     known = [_without_end(item) for item in before]
-    return [item for item in after if _without_end(item) not in known]
+    return [item for item in after if _without_end(item) not in known and not item["pk"]["S"].startswith("BUCKET#")]
 
 
 def _without_end(item: Item) -> Item:
