@@ -9,6 +9,7 @@ left where it is. The other queues' dead letters need nobody to put them back: s
 import argparse
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -42,20 +43,26 @@ WAYS: Final[Mapping[str, Way]] = {
 
 
 def redrive(sqs: Any, source_url: str, queue_url: str) -> tuple[int, int]:
-    """Put back all that is there; return how many were, and how many can't be read."""
+    """Put back all that is there now; return how many were, and how many can't be read.
+
+    What is refused again comes back while this runs, and is left: else there would be no end.
+    """
     done, unreadable = 0, 0
+    begun_ms = time.time() * 1000
     while True:
         answer = sqs.receive_message(
             QueueUrl=source_url,
             MaxNumberOfMessages=10,
             VisibilityTimeout=_VISIBILITY_S,
             WaitTimeSeconds=1,
-            MessageSystemAttributeNames=["MessageGroupId", "MessageDeduplicationId"],
+            MessageSystemAttributeNames=["MessageGroupId", "SentTimestamp"],
         )
         messages = answer.get("Messages", [])
         if not messages:
             return done, unreadable
         for message in messages:
+            if int(message["Attributes"]["SentTimestamp"]) >= begun_ms:
+                continue
             body = again(message["Body"])
             if body is None:
                 unreadable += 1
@@ -78,7 +85,7 @@ def again(body: str) -> str | None:
 
 def _order(message: Mapping[str, Any]) -> dict[str, str]:
     """Return what a FIFO queue wants to know of a message; nothing for one of a standard queue."""
-    group = message.get("Attributes", {}).get("MessageGroupId")
+    group = message["Attributes"].get("MessageGroupId")
     if group is None:
         return {}
     # Another id than before: SQS drops what it has seen in the last 5 minutes.

@@ -17,7 +17,7 @@ _CONCURRENCY: Final = 64
 # A cold start takes more than a second of a core. A burst that started a worker for each of its calls would starve the
 # warm ones, so that calls last longer, so that further ones start workers too: 60 of them, and nothing else got done.
 _STARTS_AT_A_TIME: Final = max(2, os.cpu_count() or 1)
-_START_MAX_S: Final = 5.0
+_START_MAX_S: Final = 10.0
 
 
 class InvocationError(Exception):
@@ -51,7 +51,11 @@ class Workers:
 
     @asynccontextmanager
     async def one(self, function: str) -> AsyncIterator[None]:
-        """Have a worker of a function."""
+        """Have a worker of a function; one that an error comes out of is not counted on again.
+
+        A call that ran out of time may have left its worker at work, or dead. Had it been taken for idle, the next call
+        would have started another, and the next: dozens at once, of which none ever got ready.
+        """
         starting = await self._place(function)
 
         def started() -> None:
@@ -64,9 +68,9 @@ class Workers:
         timer = asyncio.get_running_loop().call_later(self._start_max_s, started)
         try:
             yield
+            self._idle[function] += 1
         finally:
             timer.cancel()
-            self._idle[function] += 1
             started()
             self._serve()
 

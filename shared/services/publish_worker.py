@@ -1,13 +1,14 @@
 """The lanes' side of publishing: append, tell the bus; give back what can't be done now, bury what never can."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
 from shared.domain.conflate import conflate
+from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS
 from shared.errors import DependencyError, InternalError, TidewireError
 from shared.namespaces import Namespaces
 from shared.ports import Broadcast, EventBus, LaneRecord, LaneRecords, Metrics
@@ -135,11 +136,11 @@ class PublishWorker:
             self.on_failure(records[0].channel, error)
             self.metrics.count("PostponesFailed")
 
-    def _pace(self, channels: Iterable[str], has_time: Callable[[], bool]) -> None:
+    def _pace(self, channels: Mapping[str, Sequence[LaneRecord]], has_time: Callable[[], bool]) -> None:
         paces = [
             self.namespaces.of(channel).pace_ms
-            for channel in channels
-            if self.append.rate_per_s(channel) > _PACED_FROM_PER_S
+            for channel, records in channels.items()
+            if len(records) < SEGMENT_MAX_PUBLICATIONS and self.append.rate_per_s(channel) > _PACED_FROM_PER_S
         ]
         if (longest_ms := max(paces, default=0)) and has_time():
             self.sleep(longest_ms / 1000)

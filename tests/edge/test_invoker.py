@@ -106,7 +106,15 @@ async def test_a_call_that_is_given_up_keeps_no_place(calls: Calls) -> None:
     await calls.begin(5)
     await calls.cancel(4)
     await calls.cancel(0)
-    assert set(calls.running) == {1, 2, 3}
+    assert set(calls.running) == {1, 2}
+
+
+async def test_a_worker_that_a_call_has_broken_is_not_taken_for_idle(calls: Calls) -> None:
+    await calls.begin(2)
+    await calls.cancel(0)
+    await calls.cancel(1)
+    await calls.begin(5)
+    assert len(calls.running) == STARTS
 
 
 async def test_a_call_that_is_given_up_just_as_its_turn_comes_hands_it_on(calls: Calls) -> None:

@@ -210,10 +210,13 @@ def test_who_has_no_time_left_does_not_pace() -> None:
     assert stack.slept_s == []
 
 
-@pytest.mark.parametrize(("count", "slept"), [(30, [0.0] * 0), (60, [0.2])])
-def test_pacing_holds_back_busy_channels_alone(count: int, slept: list[float]) -> None:
+@pytest.mark.parametrize(("count", "last", "slept"), [(30, 9, []), (50, 9, [0.2]), (50, 10, [])])
+def test_pacing_holds_back_busy_channels_whose_batches_could_be_fuller(
+    count: int, last: int, slept: list[float]
+) -> None:
     stack = MemoryStack("[namespaces.room]\npace_ms = 200")
     for n in range(0, count, 10):
-        stack.slept_s.clear()
         stack.worker.work([record(str(n + k)) for k in range(10)])
+    stack.slept_s.clear()
+    stack.worker.work([record(f"last {k}") for k in range(last)])
     assert stack.slept_s == slept
