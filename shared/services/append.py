@@ -18,9 +18,11 @@ _ENDS_REMEMBERED: Final = 1_000
 _TRIES: Final = 100
 _RATE_WINDOW_S: Final = 2  # 64 marks in a ring: rates up to 32 a second can be told
 _CLOCK_MARGIN_S: Final = 5  # writers' clocks differ
-# Further back than so many rings, about 2,000 publications, the log is read in pages. A ring by itself costs a unit and
+# Further back than so many rings, about 1,700 publications, the log is read in pages. A ring by itself costs a unit and
 # a round trip, a page up to 256 units: a busy channel's batches, which all have to look a bit back, can't afford those.
 _RINGS_ALONE: Final = 32
+_RING_STEP: Final = 16
+_RINGS_REMEMBERED: Final = 1_000  # about 8 KB each
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,9 @@ class Append:
 
     streams: Streams
     _ends: OrderedDict[str, tuple[StreamEnd, int]] = field(default_factory=OrderedDict)
+    _rings: OrderedDict[tuple[str, str, int], Ring] = field(
+        default_factory=OrderedDict
+    )  # of segments, which never change
 
     def execute(self, channel: str, submissions: Sequence[Submission]) -> Appended:
         """Append at most 10 publications as one segment, less those whose id is in the stream already.
@@ -141,12 +146,24 @@ class Append:
     def _older_rings(self, channel: str, end: StreamEnd) -> Iterator[Ring]:
         """Yield what goes on below the end's ring. Two of them may overlap, which does no harm."""
         store, epoch = self.streams.store, end.stream.epoch
-        ring = end.tail.ring
-        for _ in range(_RINGS_ALONE):
-            segment = store.holding(channel, epoch, ring.end - len(ring.marks))
-            if segment is None:
-                return
-            ring = segment.ring
+        ring, reads = end.tail.ring, 0
+        while True:
+            # Asked for at round places, so that the next search finds again what this one has read.
+            place = channel, epoch, -(-(ring.end - len(ring.marks)) // _RING_STEP) * _RING_STEP
+            older = self._rings.get(place)
+            if older is None:
+                if reads == _RINGS_ALONE:
+                    break
+                reads += 1
+                segment = store.holding(*place)
+                if segment is None:
+                    return
+                older = segment.ring
+                if older.end >= place[2]:  # else what stood there has gone, and this only stands before it
+                    self._rings[place] = older
+                    if len(self._rings) > _RINGS_REMEMBERED:
+                        self._rings.popitem(last=False)
+            ring = older
             yield ring
         yield from store.rings(channel, epoch, ring.end - len(ring.marks))
 

@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--calm", type=int, default=5_000, help="with faults off (%(default)s)")
     parser.add_argument("--subscribers", type=int, default=20)
     parser.add_argument("--publishers", type=int, default=4)
-    parser.add_argument("--channels", type=int, default=8)
+    parser.add_argument("--channels", type=int, default=16)
     parser.add_argument("--rate", type=float, default=100, help="publications a second, at most (%(default)s)")
     parser.add_argument("--seed", type=int, default=None, help="that of an earlier run, to have it again")
     options = parser.parse_args()
@@ -34,7 +34,7 @@ def main() -> int:
         subscribers=options.subscribers,
         publishers=options.publishers,
         channels=options.channels,
-        channels_each=2,
+        channels_each=3,
         rate_per_s=options.rate,
         calm_rate_per_s=options.rate / 4,
         ahead_max=400,

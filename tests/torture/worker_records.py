@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared.adapters.sqs import SqsLaneQueue
 from shared.domain.publication import Priority, Publication
 from shared.ports import Lane
+from tests.torture.journal import digest
 from tests.torture.watch import REPEATABLE_S, Event, Scene
 
 Record = dict[str, Any]
@@ -174,9 +175,12 @@ class WorkerRecords:
             user=publication.user_id,
             message_id=publication.message_id,
             priority=publication.priority,
+            digest=digest(publication.data),
             acknowledged=acknowledged,
             position=None,
             sent_at_ms=sent_at_ms,
+            batch=0,  # handed to two workers at a time, which no lane does: their order is anybody's guess
+            index=0,
             acknowledged_at_ms=_now_ms() if acknowledged else None,
         )
         self._watch.was_settled(channel, USER, publication.message_id, acknowledged=acknowledged)
