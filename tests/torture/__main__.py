@@ -18,6 +18,7 @@ def main() -> int:
     """Run; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("--publications", type=int, default=50_000, help="with faults on (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="that these are divided among (%(default)s)")
     parser.add_argument("--calm", type=int, default=5_000, help="with faults off (%(default)s)")
     parser.add_argument("--subscribers", type=int, default=20)
     parser.add_argument("--publishers", type=int, default=4)
@@ -30,6 +31,7 @@ def main() -> int:
     plan = Plan(
         seed=seed,
         publications=options.publications,
+        rounds=options.rounds,
         calm=options.calm,
         subscribers=options.subscribers,
         publishers=options.publishers,

@@ -67,6 +67,18 @@ class Report:
         """Return how often this promise was broken."""
         return sum(finding.kind == kind for finding in self.findings)
 
+    def add(self, other: "Report") -> None:
+        """Take in what another journal shows, of other publications and subscribers."""
+        self.findings += other.findings
+        self.publications += other.publications
+        self.acknowledged += other.acknowledged
+        self.repeats += other.repeats
+        self.subscribers += other.subscribers
+        self.recovered += other.recovered
+        self.too_far_behind += other.too_far_behind
+        self.dark += other.dark
+        self.handed += other.handed
+
     @property
     def pushed_share(self) -> float:
         """Of what was handed over, the share that came by push."""

@@ -20,6 +20,7 @@ _BATCHES_AT_A_TIME: Final = 2
 _BATCH_MAX: Final = 30
 _WEIGHTS: Final[dict[Priority, int]] = {"express": 25, "high": 25, "normal": 25, "low": 25}
 _EPHEMERAL_SHARE: Final = 0.02
+_BUSIEST_SHARE: Final = 0.2
 # So many must have come after a publication before it is repeated once more.
 HELD_BACK: Final = 1_000
 
@@ -127,7 +128,8 @@ class Publisher:
 
     def _batch(self, number: int, size: int) -> list[Outgoing]:
         """Make publications of one channel and priority, as an application does that has more than one thing to say."""
-        channel = self._dice.choice(self._channels)
+        # One channel has much more in it than the others.
+        channel = self._channels[0] if self._dice.random() < _BUSIEST_SHARE else self._dice.choice(self._channels)
         [priority] = self._dice.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()))
         return [
             Outgoing(channel, f"{number + index}", priority, {"text": self._text()}, number, index)

@@ -72,8 +72,8 @@ def _unmet(plan: Plan, outcome: Outcome) -> Iterator[str]:
             yield f"{name}: not everybody had everything in time"
         if report.publications < count:
             yield f"{name}: {report.publications} publications of {count}"
-        if report.subscribers < plan.subscribers:
-            yield f"{name}: {report.subscribers} subscribers of {plan.subscribers}"
+        if report.subscribers < plan.subscribers * (plan.rounds if phase is outcome.faulty else 1):
+            yield f"{name}: {report.subscribers} subscribers, not {plan.subscribers} a round"
         if report.dark > _DARK_MAX * report.publications:
             yield f"{name}: {report.dark} places that nobody could read"
         if _acknowledged(report) < _ACKNOWLEDGED_MIN:

@@ -38,7 +38,10 @@ class Plan:
     """What a run does.
 
     Attributes:
-        calm: Publications of the second phase, in which nothing goes wrong.
+        rounds: The publications are divided among so many rounds, each with channels and clients of its own: the
+            emulator reads through a whole stream for each query, and a long one makes it slow.
+        calm: Publications of the last phase, in which nothing goes wrong.
+        subscribers: Of each round.
         channels_each: Channels of each subscriber.
         rate_per_s: How fast all publishers together may go.
         ahead_max: How many publications may be acknowledged and seen by nobody before publishers wait.
@@ -49,6 +52,7 @@ class Plan:
 
     seed: int
     publications: int
+    rounds: int
     calm: int
     subscribers: int
     publishers: int
@@ -65,6 +69,10 @@ class Plan:
     publications_per_worker_records: int
     drain_s: float
 
+    def of_round(self, number: int) -> int:
+        """Return how many publications a round has."""
+        return len(range(number, self.publications, self.rounds))
+
 
 @dataclass(slots=True)
 class Phase:
@@ -78,6 +86,17 @@ class Phase:
     reconnects: int
     worker_invocations: int
     records_again: int
+
+    def add(self, other: "Phase") -> None:
+        """Take in another round."""
+        self.report.add(other.report)
+        self.seconds += other.seconds
+        self.drained &= other.drained
+        self.retries += other.retries
+        self.late_repeats += other.late_repeats
+        self.reconnects += other.reconnects
+        self.worker_invocations += other.worker_invocations
+        self.records_again += other.records_again
 
 
 @dataclass(slots=True)
@@ -138,7 +157,9 @@ class _Run:
         running = asyncio.current_task()
         assert running is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)  # uvloop heeds no other way
-        faulty = await self._phase("faulty", plan.publications, plan.rate_per_s, faults_on=True)
+        faulty = await self._phase("faulty-0", plan.of_round(0), plan.rate_per_s, faults_on=True)
+        for number in range(1, plan.rounds):
+            faulty.add(await self._phase(f"faulty-{number}", plan.of_round(number), plan.rate_per_s, faults_on=True))
         calm = await self._phase("calm", plan.calm, plan.calm_rate_per_s, faults_on=False)
         outcome = Outcome(faulty, calm, kills=self._kills, cuts=self._cuts)
         outcome.faults += [(f"aws {fault}", hits, share) for fault, hits, share in shares(self._proxy.counts())]

@@ -16,6 +16,7 @@ def test_a_short_run_keeps_every_promise(tmp_path: Path) -> None:
     plan = Plan(
         seed=1,
         publications=1_000,
+        rounds=1,
         calm=100,
         subscribers=6,
         publishers=3,
