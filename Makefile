@@ -48,7 +48,7 @@ generate: $(READY)
 bench: $(READY) web/dist/index.html
 	$(BIN)/python -m bench
 
-# Some 20 minutes. TORTURE="--seed 7" has the faults of an earlier run again; --help tells what else there is.
+# Some 40 minutes. TORTURE="--seed 7" has the faults of an earlier run again; --help tells what else there is.
 torture: $(READY)
 	$(BIN)/python -m tests.torture $(TORTURE)
 
