@@ -5,7 +5,7 @@ Every method may raise UnavailableError (throttled, timed out: try again) unless
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from shared.domain.connection import Connection, Session
 from shared.domain.principal import Principal
@@ -242,11 +242,31 @@ class TokenVerifier(Protocol):
         ...
 
 
+LANE_BATCH_MAX: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class LaneMessage:
+    """A publication on its way through a lane.
+
+    Attributes:
+        retry: Its client repeats it.
+    """
+
+    channel: str
+    publication: Publication
+    retry: bool
+
+
 class LaneQueue(Protocol):
     """The way to the publish worker: first in, first out per channel."""
 
-    def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
-        """Return when the publication is durable in its lane. A repeat within 5 minutes is dropped."""
+    def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
+        """Return when all of them, at most 10, are durable in the lane. A repeat within 5 minutes is dropped.
+
+        Raises:
+            UnavailableError: Some may be in the lane, some are not. Sent again, all are.
+        """
         ...
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 
 from shared.domain.connection import Connection, Session
 from shared.domain.principal import Principal
-from shared.domain.publication import Publication, StreamPosition
+from shared.domain.publication import StreamPosition
 from shared.domain.rate import Rate
 from shared.domain.segment import Ring, Segment
 from shared.errors import ConnectionGoneError, TidewireError
-from shared.ports import Broadcast, Delivery, Lane, LaneRecord, Shard, Stream, StreamConflictError
+from shared.ports import Broadcast, Delivery, Lane, LaneMessage, LaneRecord, Shard, Stream, StreamConflictError
 
 
 class MemoryStreamStore:
@@ -205,10 +205,10 @@ class MemoryApiKeyStore:
 class MemoryLaneQueue:
     """Lanes as lists."""
 
-    sent: list[tuple[Lane, str, Publication, bool]] = field(default_factory=list)
+    sent: list[tuple[Lane, LaneMessage]] = field(default_factory=list)
 
-    def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
-        self.sent.append((lane, channel, publication, retry))
+    def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
+        self.sent.extend((lane, message) for message in messages)
 
 
 @dataclass

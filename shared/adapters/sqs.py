@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from shared.adapters.aws import translated
 from shared.domain.publication import Publication, identity
 from shared.errors import TidewireError, UnavailableError
-from shared.ports import Delivery, Lane, LaneRecord
+from shared.ports import Delivery, Lane, LaneMessage, LaneRecord
 from shared.protocol.encode import to_json
 
 if TYPE_CHECKING:
@@ -29,19 +29,22 @@ class SqsLaneQueue:
         self._client = client
         self._urls = urls
 
-    def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
-        body: dict[str, Any] = {"channel": channel, "publication": publication.to_record()}
-        if retry:
-            body["retry"] = True
-        with translated():
-            self._client.send_message(
-                QueueUrl=self._urls[lane],
-                MessageBody=sqs_text(body),
-                # Both ids take at most 128 characters, a channel has up to 200:
-                # docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
-                MessageGroupId=_hex(channel),
-                MessageDeduplicationId=_hex(f"{channel} {identity(publication.user_id, publication.message_id)}"),
-            )
+    def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
+        _send_all(self._client, self._urls[lane], [_lane_entry(message) for message in messages])
+
+
+def _lane_entry(message: LaneMessage) -> dict[str, Any]:
+    channel, publication = message.channel, message.publication
+    body: dict[str, Any] = {"channel": channel, "publication": publication.to_record()}
+    if message.retry:
+        body["retry"] = True
+    return {
+        "MessageBody": sqs_text(body),
+        # Both ids take at most 128 characters, a channel has up to 200:
+        # docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+        "MessageGroupId": _hex(channel),
+        "MessageDeduplicationId": _hex(f"{channel} {identity(publication.user_id, publication.message_id)}"),
+    }
 
 
 def lane_record(record: Mapping[str, Any], urls: Mapping[Lane, str]) -> LaneRecord:
@@ -104,29 +107,8 @@ class SqsDeliveryQueue:
         self._url = url
 
     def send(self, deliveries: Sequence[Delivery], *, delay_s: int) -> None:
-        batch: list[str] = []
-        size = 0
-        for delivery in deliveries:
-            body = sqs_text(_delivery_body(delivery))
-            if batch and (len(batch) == _BATCH_MAX or size + len(body.encode()) > _BATCH_MAX_BYTES):
-                self._send(batch, delay_s)
-                batch, size = [], 0
-            batch.append(body)
-            size += len(body.encode())
-        self._send(batch, delay_s)
-
-    def _send(self, bodies: Sequence[str], delay_s: int) -> None:
-        entries: list[Any] = [
-            {"Id": str(index), "MessageBody": body, "DelaySeconds": delay_s} for index, body in enumerate(bodies)
-        ]
-        for _ in range(_BATCH_TRIES):
-            with translated():
-                answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
-            failed = {failure["Id"] for failure in answer.get("Failed", [])}
-            entries = [entry for entry in entries if entry["Id"] in failed]
-            if not entries:
-                return
-        raise UnavailableError("the delivery queue is busy", retry_after_ms=1000)
+        bodies = (sqs_text(_delivery_body(delivery)) for delivery in deliveries)
+        _send_all(self._client, self._url, [{"MessageBody": body, "DelaySeconds": delay_s} for body in bodies])
 
 
 def _delivery_body(delivery: Delivery) -> dict[str, Any]:
@@ -182,6 +164,31 @@ class SqsDeadLetters:
                     "ErrorMessage": {"DataType": "String", "StringValue": f"{error.name}: {error}"},
                 },
             )
+
+
+def _send_all(client: "SQSClient", url: str, entries: Sequence[dict[str, Any]]) -> None:
+    """Send in as few calls as SQS takes, each in order."""
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for entry in entries:
+        entry_size = len(entry["MessageBody"].encode())
+        if batch and (len(batch) == _BATCH_MAX or size + entry_size > _BATCH_MAX_BYTES):
+            _send_batch(client, url, batch)
+            batch, size = [], 0
+        batch.append(entry | {"Id": str(len(batch))})
+        size += entry_size
+    _send_batch(client, url, batch)
+
+
+def _send_batch(client: "SQSClient", url: str, entries: list[Any]) -> None:
+    for _ in range(_BATCH_TRIES):
+        with translated():
+            answer = client.send_message_batch(QueueUrl=url, Entries=entries)
+        failed = {failure["Id"] for failure in answer.get("Failed", [])}
+        entries = [entry for entry in entries if entry["Id"] in failed]
+        if not entries:
+            return
+    raise UnavailableError("the queue is busy", retry_after_ms=1000)
 
 
 def sqs_text(value: Any) -> str:

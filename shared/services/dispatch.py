@@ -1,7 +1,7 @@
 """Frames in, replies out: the one way in which every transport's requests are handled."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from shared.protocol.limits import PROTOCOL_VERSION
 from shared.services.history import History
 from shared.services.limits import RateLimits
 from shared.services.publish import Published, Publishing, PublishRequest, SendRequest
+from shared.services.publish_batch import PublishBatch
 from shared.services.receipts import Reading
 from shared.services.sessions import HelloRequest, Sessions
 from shared.services.subscribe import SubscribeRequest, Subscriptions
@@ -49,14 +50,13 @@ class _Caller:
     """Whose frames these are; ``hello`` changes it for the frames behind it.
 
     Attributes:
+        publications: Those among the frames, by their places.
         refused: Why the rest of the batch is, if the connection sends too much.
-        held: Channels in which a publication may succeed later, and why not now: the batch's later ones would overtake
-            it if they were tried.
     """
 
     connection: Connection
+    publications: PublishBatch
     refused: RateLimitedError | None = None
-    held: dict[str, TidewireError] = field(default_factory=dict)
 
     @property
     def principal(self) -> Principal:
@@ -99,26 +99,51 @@ class Dispatcher:
         except Exception as error:
             self.on_failure(error)
             return [self._error(request_id(frame), InternalError()) for frame in frames]
-        return [self._answer(caller, frame) for frame in frames]
+        replies = [
+            self._reply(frame, partial(self._answer, caller, place, frame)) for place, frame in enumerate(frames)
+        ]
+        for place, outcome in caller.publications.finish().items():
+            replies[place] = self._reply(frames[place], partial(self._published, frames[place], outcome))
+        return replies
 
     def _caller(self, connection_id: str) -> _Caller:
         connection = self.connections.get(connection_id)
         if connection is None:
             raise _ConnectionUnknownError("the server does not know this connection any more: open a new one")
-        return _Caller(connection)
+        return _Caller(connection, PublishBatch(self.publishing))
 
-    def _answer(self, caller: _Caller, frame: Any) -> dict[str, Any]:
+    def _reply(self, frame: Any, answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:
-            self._count(caller)
-            request = validate(frame)
-            if isinstance(request, requests.Ping):
-                return {"type": "pong"} | ({} if request.id is None else {"id": request.id})
-            return {"type": "reply", "id": request.id, "result": self._result(caller, request)}
+            return answer()
         except TidewireError as error:
             return self._error(request_id(frame), error)
         except Exception as error:
             self.on_failure(error)
             return self._error(request_id(frame), InternalError())
+
+    def _answer(self, caller: _Caller, place: int, frame: Any) -> dict[str, Any]:
+        """Return the reply; nothing for a publication, whose outcome is not known yet."""
+        self._count(caller)
+        request = validate(frame)
+        match request:
+            case requests.Ping():
+                return {"type": "pong"} | ({} if request.id is None else {"id": request.id})
+            case requests.Hello():
+                result = self._hello(caller, request)
+            case requests.Publish():
+                self._publish(caller, place, request)
+                return {}
+            case requests.Send():
+                self._send(caller, place, request)
+                return {}
+            case _:
+                result = self._result(caller, request)
+        return {"type": "reply", "id": request.id, "result": result}
+
+    def _published(self, frame: Any, outcome: Published | Exception) -> dict[str, Any]:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return {"type": "reply", "id": request_id(frame), "result": outcome.to_wire()}
 
     def _count(self, caller: _Caller) -> None:
         """Count a frame, whatever is in it."""
@@ -146,22 +171,15 @@ class Dispatcher:
         return {"type": "reply", "id": id_, "error": error.to_wire()}
 
     def _result(self, caller: _Caller, request: requests.Request) -> dict[str, Any]:
-        if isinstance(request, requests.Hello):
-            return self._hello(caller, request)
-        if caller.principal.expired(self.now_ms() / 1000):
-            raise UnauthenticatedError("the token has expired")
+        principal = self._principal(caller)
         match request:
             case requests.Subscribe():
                 return self.subscriptions.subscribe(caller.connection, _subscription(request))
             case requests.Unsubscribe():
                 self.subscriptions.unsubscribe(caller.connection, request.channel)
                 return {}
-            case requests.Publish():
-                return self._publish(caller, request)
-            case requests.Send():
-                return self._send(caller, request)
             case requests.Ack():
-                self.reading.ack(caller.principal, request.channel, request.offset)
+                self.reading.ack(principal, request.channel, request.offset)
                 return {}
             case requests.History():
                 return self._history(caller, request)
@@ -177,7 +195,12 @@ class Dispatcher:
         caller.connection, result = self.sessions.hello(caller.connection, hello)
         return result
 
-    def _publish(self, caller: _Caller, request: requests.Publish) -> dict[str, Any]:
+    def _principal(self, caller: _Caller) -> Principal:
+        if caller.principal.expired(self.now_ms() / 1000):
+            raise UnauthenticatedError("the token has expired")
+        return caller.principal
+
+    def _publish(self, caller: _Caller, place: int, request: requests.Publish) -> None:
         wanted = PublishRequest(
             channel=request.channel,
             name=request.name,
@@ -188,10 +211,11 @@ class Dispatcher:
             ephemeral=request.ephemeral,
             receipt=request.receipt,
         )
-        publish = partial(self.publishing.publish, caller.principal, wanted)
-        return self._in_order(caller, None if request.ephemeral else request.channel, publish)
+        connection_id = caller.connection.connection_id
+        admit = partial(self.publishing.admit, self._principal(caller), wanted, connection_id=connection_id)
+        caller.publications.add(place, None if request.ephemeral else request.channel, admit)
 
-    def _send(self, caller: _Caller, request: requests.Send) -> dict[str, Any]:
+    def _send(self, caller: _Caller, place: int, request: requests.Send) -> None:
         wanted = SendRequest(
             user_id=request.to.user_id,
             connection_id=request.to.connection_id,
@@ -201,22 +225,10 @@ class Dispatcher:
             retry=request.retry,
             receipt=request.receipt,
         )
-        send = partial(self.publishing.send, caller.principal, wanted)
-        return self._in_order(caller, personal_channel(request.to.user_id) if request.to.user_id else None, send)
-
-    def _in_order(self, caller: _Caller, channel: str | None, publish: Callable[..., Published]) -> dict[str, Any]:
-        """Publish, unless an earlier frame for the channel is to be sent again; ``None`` is a place without order."""
-        if channel is None:
-            return publish(connection_id=caller.connection.connection_id).to_wire()
-        if channel in caller.held:
-            raise caller.held[channel]
-        try:
-            return publish(connection_id=caller.connection.connection_id).to_wire()
-        except Exception as error:
-            told = error if isinstance(error, TidewireError) else InternalError()
-            if told.temporary:
-                caller.held[channel] = told
-            raise
+        connection_id = caller.connection.connection_id
+        admit = partial(self.publishing.admit_send, self._principal(caller), wanted, connection_id=connection_id)
+        channel = personal_channel(request.to.user_id) if request.to.user_id else None
+        caller.publications.add(place, channel, admit)
 
     def _history(self, caller: _Caller, request: requests.History) -> dict[str, Any]:
         if not caller.principal.may_receive("history", request.channel):

@@ -1,7 +1,10 @@
-"""Publish: into a lane, straight into the log (express), or past it (ephemeral); to a channel, or to a peer."""
+"""Publish: into a lane, straight into the log (express), or past it (ephemeral); to a channel, or to a peer.
+
+Two steps: a publication is admitted, then it goes its way. Between them, those for one lane can be gathered.
+"""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +14,7 @@ from shared.domain.processing import Context, Draft
 from shared.domain.publication import Priority, Publication, StreamPosition
 from shared.errors import ForbiddenError, NoSuchPeerError
 from shared.namespaces import Namespaces
-from shared.ports import Broadcast, ConnectionStore, EventBus, LaneQueue, Metrics
+from shared.ports import Broadcast, ConnectionStore, EventBus, Lane, LaneMessage, LaneQueue, Metrics
 from shared.services.append import Append, Submission
 from shared.services.fan_out import FanOut
 from shared.services.limits import RateLimits
@@ -61,6 +64,29 @@ class SendRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Admitted:
+    """A publication that nothing speaks against.
+
+    Attributes:
+        retry: As in the request.
+        ephemeral: As in the request.
+        only: The one connection that it is for.
+    """
+
+    channel: str
+    publication: Publication
+    retry: bool
+    ephemeral: bool
+    only: str | None
+
+    @property
+    def lane(self) -> Lane | None:
+        """The lane that it goes through, if it goes through one."""
+        priority = self.publication.priority
+        return None if self.ephemeral or priority == "express" else priority
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """What became of it.
 
@@ -98,15 +124,23 @@ class Publishing:
         """Return when the publication is durable: in its lane, or (express) in the log.
 
         Raises:
+            TidewireError: As :meth:`admit`.
+        """
+        return self.deliver(self.admit(principal, request, connection_id=connection_id))
+
+    def admit(self, principal: Principal, request: PublishRequest, *, connection_id: str | None) -> Admitted:
+        """Make a publication of the request.
+
+        Raises:
             ForbiddenError: The principal may not publish there.
             RateLimitedError: There were too many.
             RefusedError: A processor says no.
         """
         self._authorise(principal, request.channel)
-        return self._publish(principal, request, connection_id)
+        return self._admit(principal, request, connection_id)
 
-    def send(self, principal: Principal, request: SendRequest, *, connection_id: str | None) -> Published:
-        """To a user: publish in their personal channel. To a connection: an ephemeral event, for it alone.
+    def admit_send(self, principal: Principal, request: SendRequest, *, connection_id: str | None) -> Admitted:
+        """To a user: one for their personal channel. To a connection: an ephemeral one, for it alone.
 
         Raises:
             ForbiddenError: The principal may not send to that peer.
@@ -117,7 +151,7 @@ class Publishing:
             channel = personal_channel(request.user_id)
             if not principal.may("send", channel):
                 raise ForbiddenError("the token does not allow to send to this user")
-            return self._publish(principal, _in_channel(channel, request), connection_id)
+            return self._admit(principal, _in_channel(channel, request), connection_id)
         if not principal.may("send", f"connection:{request.connection_id}"):
             raise ForbiddenError("the token does not allow to send to this connection")
         peer = self.connections.get(request.connection_id or "")
@@ -125,22 +159,34 @@ class Publishing:
             raise NoSuchPeerError
         channel = personal_channel(peer.principal.user_id)
         wanted = replace(_in_channel(channel, request), ephemeral=True)
-        return self._publish(principal, wanted, connection_id, only=peer.connection_id)
+        return self._admit(principal, wanted, connection_id, only=peer.connection_id)
 
-    def _publish(
+    def deliver(self, admitted: Admitted) -> Published:
+        """Let it go its way; return when it is durable, if it is to be."""
+        if admitted.lane:
+            return self.enqueue(admitted.lane, [admitted])[0]
+        if not admitted.ephemeral:
+            return self._express(admitted.channel, admitted.publication, retry=admitted.retry)
+        event = admitted.publication.to_event(admitted.channel) | {"ephemeral": True}
+        self.bus.put([Broadcast(admitted.channel, [event], connection_id=admitted.only)])
+        return Published(admitted.publication.message_id)
+
+    def enqueue(self, lane: Lane, admitted: Sequence[Admitted]) -> list[Published]:
+        """Put at most 10 into their lane, in this order; return when all are durable.
+
+        Raises:
+            UnavailableError: Some may be in the lane, some are not. Sent again, all are.
+        """
+        self.lanes.send(lane, [LaneMessage(one.channel, one.publication, one.retry) for one in admitted])
+        return [Published(one.publication.message_id) for one in admitted]
+
+    def _admit(
         self, principal: Principal, request: PublishRequest, connection_id: str | None, *, only: str | None = None
-    ) -> Published:
+    ) -> Admitted:
         self.limits.publish(principal, request.channel)
         publication = self._processed(principal, request, connection_id)
         self.metrics.count("Publishes")
-        if request.ephemeral:
-            event = publication.to_event(request.channel) | {"ephemeral": True}
-            self.bus.put([Broadcast(request.channel, [event], connection_id=only)])
-        elif publication.priority == "express":
-            return self._express(request.channel, publication, retry=request.retry)
-        else:
-            self.lanes.send(publication.priority, request.channel, publication, retry=request.retry)
-        return Published(publication.message_id)
+        return Admitted(request.channel, publication, request.retry, request.ephemeral, only)
 
     def _processed(self, principal: Principal, request: PublishRequest, connection_id: str | None) -> Publication:
         message_id = request.message_id or secrets.token_urlsafe(16)

@@ -17,6 +17,7 @@ from shared.bootstrap import now_ms
 from shared.contract import OUTPUT_DEAD_LETTER_URLS, OUTPUT_LANE_URLS
 from shared.domain.publication import Publication
 from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS
+from shared.ports import LaneMessage
 from shared.protocol.limits import SERVER_FRAME_MAX_BYTES
 from tests.integration.checks import assert_gapless, eventually, segment_sizes, whole_history
 from tests.integration.conftest import Connect
@@ -60,7 +61,7 @@ async def test_what_can_not_be_stored_is_given_up_and_its_sender_told(
     # More than an item of DynamoDB takes. No request may have so much, so it is put into the lane past them.
     poison = Publication(f"poison-{channel}", "said", "x" * 450_000, "ann", None, "normal", now_ms(), receipt=True)
     lane = SqsLaneQueue(boto3.client("sqs"), {"normal": stack.outputs[OUTPUT_LANE_URLS["normal"]]})
-    lane.send("normal", channel, poison, retry=False)
+    lane.send("normal", [LaneMessage(channel, poison, retry=False)])
     for number in range(3):
         await ann.publish(channel, number)
 

@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.adapters.sqs import SqsLaneQueue
 from shared.domain.publication import Priority, Publication
-from shared.ports import Lane
+from shared.ports import Lane, LaneMessage
 from tests.torture.journal import digest
 from tests.torture.watch import REPEATABLE_S, Event, Scene
 
@@ -36,9 +36,9 @@ class _Sent:
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
 
-    def send_message(self, **message: Any) -> dict[str, Any]:
+    def send_message_batch(self, *, Entries: list[Any], **_: Any) -> dict[str, Any]:  # boto3's name
         """See boto3."""
-        self.messages.append(message)
+        self.messages += Entries
         return {}
 
 
@@ -50,7 +50,8 @@ def lane_record(
     Source: docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
     """
     sent = _Sent()
-    SqsLaneQueue(sent, urls).send(lane, channel, publication, retry=False)  # type: ignore[arg-type]  # all that it calls
+    queue = SqsLaneQueue(sent, urls)  # type: ignore[arg-type]  # all that it calls
+    queue.send(lane, [LaneMessage(channel, publication, retry=False)])
     [message] = sent.messages
     return {
         "messageId": str(uuid.uuid4()),

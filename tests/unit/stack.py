@@ -188,8 +188,8 @@ class MemoryStack:
     def drain(self) -> None:
         """Let the worker take what waits in the lanes, and fan-out what comes on the bus."""
         records = [
-            lane_record(publication, channel, record_id=str(index), lane=lane, uncertain=retry)
-            for index, (lane, channel, publication, retry) in enumerate(self.lanes.sent)
+            lane_record(message.publication, message.channel, record_id=str(index), lane=lane, uncertain=message.retry)
+            for index, (lane, message) in enumerate(self.lanes.sent)
         ]
         self.lanes.sent.clear()
         for start in range(0, len(records), 10):

@@ -23,7 +23,7 @@ from shared.adapters.sqs import (
 )
 from shared.domain.publication import Publication
 from shared.errors import UnavailableError
-from shared.ports import Delivery, Lane
+from shared.ports import Delivery, Lane, LaneMessage
 from tests.unit.stack import publication
 
 # docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
@@ -69,9 +69,11 @@ def handed_out(request: dict[str, Any], *, count: int = 1) -> dict[str, Any]:
 
 def sent(item: Publication, channel: str = "room:a", *, retry: bool = False) -> dict[str, Any]:
     client: Any = RecordingSqs()
-    SqsLaneQueue(client, URLS).send("normal", channel, item, retry=retry)
+    SqsLaneQueue(client, URLS).send("normal", [LaneMessage(channel, item, retry)])
     (request,) = client.sent
-    return dict(request)
+    (entry,) = request.pop("Entries")
+    assert entry.pop("Id") == "0"
+    return dict(request) | dict(entry)
 
 
 class TestText:
@@ -121,7 +123,7 @@ class TestLanes:
     def test_each_lane_has_its_queue(self) -> None:
         client: Any = RecordingSqs()
         for lane in URLS:
-            SqsLaneQueue(client, URLS).send(lane, "room:a", publication(), retry=False)
+            SqsLaneQueue(client, URLS).send(lane, [LaneMessage("room:a", publication(), retry=False)])
         assert [request["QueueUrl"] for request in client.sent] == list(URLS.values())
 
     def test_ids_are_short_enough_for_the_longest_channel(self) -> None:
@@ -190,8 +192,8 @@ def test_a_deadline_names_its_connection() -> None:
     ("operation", "send"),
     [
         (
-            "send_message",
-            lambda client: SqsLaneQueue(client, URLS).send("low", "room:a", publication(), retry=False),
+            "send_message_batch",
+            lambda client: SqsLaneQueue(client, URLS).send("low", [LaneMessage("room:a", publication(), retry=False)]),
         ),
         (
             "send_message_batch",

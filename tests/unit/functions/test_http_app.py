@@ -1,7 +1,7 @@
 """The HTTP side over memory: what each call answers, and that whatever is wrong is told as a problem."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,8 @@ from functions.http_api.app import create_app
 from shared.adapters.memory import MemoryLaneQueue
 from shared.bootstrap import Services
 from shared.domain.principal import Principal
-from shared.domain.publication import Publication
 from shared.errors import UnavailableError
-from shared.ports import Lane
+from shared.ports import Lane, LaneMessage
 from shared.protocol.rest import Problem, PublishAnswer
 from tests.unit.bad_tokens import bad_tokens
 from tests.unit.conftest import Log
@@ -105,8 +104,9 @@ class TestPublish:
     ) -> None:
         (result,) = results_of(await http.post("/v1/publish", json=PUBLISH | {"message_id": "m1"}, headers=ann))
         assert result == {"channel": ROOM, "message_id": "m1", "status": "accepted"}
-        ((lane, channel, item, retry),) = stack.lanes.sent
-        assert (lane, channel, retry) == ("normal", ROOM, False)
+        ((lane, message),) = stack.lanes.sent
+        assert (lane, message.channel, message.retry) == ("normal", ROOM, False)
+        item = message.publication
         assert (item.user_id, item.connection_id, item.data) == ("ann", None, {"text": "hi"})
 
     async def test_one_without_it_does_not(self, http: httpx.AsyncClient, stack: MemoryStack) -> None:
@@ -138,7 +138,7 @@ class TestPublish:
         self, http: httpx.AsyncClient, ann: dict[str, str], stack: MemoryStack
     ) -> None:
         results_of(await http.post("/v1/publish", json=PUBLISH | {"retry": True, "priority": "low"}, headers=ann))
-        assert [(sent[0], sent[3]) for sent in stack.lanes.sent] == [("low", True)]
+        assert [(lane, message.retry) for lane, message in stack.lanes.sent] == [("low", True)]
 
     async def test_several_channels_are_answered_each_once_and_in_order(
         self, http: httpx.AsyncClient, ann: dict[str, str], stack: MemoryStack
@@ -146,7 +146,7 @@ class TestPublish:
         body = {"channels": ["room:b", "room:a", "room:b"], "name": "said", "data": 1}
         results = results_of(await http.post("/v1/publish", json=body, headers=ann))
         assert [result["channel"] for result in results] == ["room:b", "room:a"]
-        assert [sent[1] for sent in stack.lanes.sent] == ["room:b", "room:a"]
+        assert [message.channel for _, message in stack.lanes.sent] == ["room:b", "room:a"]
 
     async def test_a_channel_that_fails_does_not_stop_the_others(
         self, http: httpx.AsyncClient, ann: dict[str, str], stack: MemoryStack
@@ -155,7 +155,7 @@ class TestPublish:
         results = results_of(await http.post("/v1/publish", json=body, headers=ann))
         assert [result.get("status") for result in results] == ["accepted", None, "accepted"]
         assert results[1]["error"]["name"] == "forbidden"
-        assert [sent[1] for sent in stack.lanes.sent] == ["room:a", "room:b"]
+        assert [message.channel for _, message in stack.lanes.sent] == ["room:a", "room:b"]
 
     async def test_when_every_channel_fails_the_call_fails_as_the_first(
         self, http: httpx.AsyncClient, ann: dict[str, str]
@@ -458,7 +458,7 @@ class TestErrors:
     @staticmethod
     def break_lanes(stack: MemoryStack, error: Exception) -> None:
         class BrokenLanes(MemoryLaneQueue):
-            def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
+            def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
                 raise error
 
         object.__setattr__(stack.publishing, "lanes", BrokenLanes())

@@ -58,7 +58,7 @@ def test_a_body_comes_plain_or_as_base64(call: Call, stack: MemoryStack, encoded
         body = base64.b64encode(body.encode()).decode()
     status, _, _ = call("POST", "/v1/publish", body, headers, isBase64Encoded=encoded)
     assert status == 200
-    assert [sent[2].data for sent in stack.lanes.sent] == ["ü"]
+    assert [message.publication.data for _, message in stack.lanes.sent] == ["ü"]
 
 
 def test_the_query_is_read(call: Call, stack: MemoryStack) -> None:

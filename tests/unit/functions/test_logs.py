@@ -1,7 +1,7 @@
 """No line of any logger, at any level, and no metric holds what somebody said or who they are."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -15,8 +15,7 @@ from functions.ws_message.handler import lambda_handler as ws_message
 from shared.adapters.memory import MemoryLaneQueue
 from shared.bootstrap import Services
 from shared.domain.principal import Principal
-from shared.domain.publication import Publication
-from shared.ports import Lane
+from shared.ports import Lane, LaneMessage
 from tests.unit.conftest import Log
 from tests.unit.functions.conftest import Context
 from tests.unit.functions.test_http_handler import event as http_event
@@ -121,8 +120,8 @@ def test_of_bad_requests_nothing_is_told(speaker: Speaker, log: Log) -> None:
 
 def test_of_failures_their_kind_is_told(speaker: Speaker, stack: MemoryStack, log: Log) -> None:
     class BrokenLanes(MemoryLaneQueue):
-        def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
-            raise RuntimeError(f"{publication}")
+        def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
+            raise RuntimeError(f"{messages}")
 
     def broken(*arguments: Any, **named: Any) -> Any:
         raise RuntimeError(f"{arguments} {named}")

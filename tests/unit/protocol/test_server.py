@@ -1,6 +1,7 @@
 """What the services send is what the models, and so the published schemas and types, say: no field more or less."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +10,8 @@ from pydantic import TypeAdapter
 
 from shared.adapters.memory import MemoryLaneQueue
 from shared.domain.principal import Principal
-from shared.domain.publication import Publication
 from shared.errors import UnavailableError
-from shared.ports import Lane
+from shared.ports import Lane, LaneMessage
 from shared.protocol import server
 from shared.protocol.requests import REQUEST_TYPES, Model
 from tests.unit.stack import MemoryStack
@@ -199,7 +199,7 @@ def test_errors(stack: MemoryStack, request_: dict[str, Any], name: str) -> None
 
 def test_an_error_that_says_when_to_come_back(stack: MemoryStack) -> None:
     class BusyLanes(MemoryLaneQueue):
-        def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
+        def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
             raise UnavailableError("the lane is busy", retry_after_ms=1000)
 
     object.__setattr__(stack.publishing, "lanes", BusyLanes())

@@ -1,6 +1,7 @@
 """Requests as clients send them, over the memory adapters: what each answers, and what each refuses."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.adapters.memory import MemoryLaneQueue
-from shared.domain.publication import Publication
 from shared.errors import UnavailableError
-from shared.ports import Lane
+from shared.ports import Lane, LaneMessage
 from tests.unit.bad_tokens import bad_tokens
 from tests.unit.stack import SECRET, MemoryStack
 
@@ -163,11 +163,11 @@ class Busy(MemoryLaneQueue):
         super().__init__()
         self.message_id, self.error = message_id, error
 
-    def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
-        if publication.message_id == self.message_id:
+    def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
+        if self.message_id in [message.publication.message_id for message in messages]:
             self.message_id = ""
             raise self.error
-        super().send(lane, channel, publication, retry=retry)
+        super().send(lane, messages)
 
 
 def sent_by(stack: MemoryStack, lanes: MemoryLaneQueue, frames: list[dict[str, Any]]) -> list[str | None]:
@@ -188,10 +188,32 @@ def test_what_may_succeed_later_holds_back_the_batchs_later_ones_of_its_channel(
     there, bob = {"channel": "room:b"}, {"type": "send", "to": {"user_id": "bob"}}
     lanes = Busy("m1", error)
     frames = [here, here, there, here | {"priority": "express"}, here | {"ephemeral": True}, {"type": "ping"}, bob]
-    assert sent_by(stack, lanes, frames) == [None, name, None, name, None, None, None]
-    assert [publication.message_id for _, _, publication, _ in lanes.sent] == ["m0", "m2", "m6"]
+    assert sent_by(stack, lanes, frames) == [name, name, name, name, None, None, None]
+    assert [message.publication.message_id for _, message in lanes.sent] == ["m6"]
     assert sent_by(stack, lanes, [here] * 2) == [None, None], "the next batch begins anew"
-    assert sent_by(stack, Busy("m0", error), [bob, here, bob]) == [name, None, name]
+    frames = [bob, here | {"priority": "low"}, bob]
+    assert sent_by(stack, Busy("m0", error), frames) == [name, None, name]
+    assert sent_by(stack, Busy("m4", error), [here] * 11 + [there]) == [name] * 11 + [None]
+
+
+def test_publications_for_one_lane_that_follow_each_other_go_there_ten_at_a_time(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+
+    calls: list[tuple[Lane, int]] = []
+
+    class Counting(MemoryLaneQueue):
+        def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
+            super().send(lane, messages)
+            calls.append((lane, len(messages)))
+
+    lanes = Counting()
+    low, high = ({"channel": ROOM, "priority": priority} for priority in ("low", "high"))
+    apart: list[dict[str, Any]] = [{"type": "ping"}, {"channel": ROOM, "ephemeral": True}, {"channel": "!"}]
+    frames: list[dict[str, Any]] = [*[low] * 12, *apart, *[low] * 2, *[high] * 3, low]
+    assert sent_by(stack, lanes, frames) == [None] * 14 + ["invalid_field"] + [None] * 6
+    assert calls == [("low", 10), ("low", 4), ("high", 3), ("low", 1)]
+    order = [f"m{place}" for place, frame in enumerate(frames) if frame not in apart]
+    assert [message.publication.message_id for _, message in lanes.sent] == order
 
 
 def test_what_will_never_succeed_holds_back_nothing(stack: MemoryStack) -> None:
@@ -205,9 +227,9 @@ def test_a_rate_limit_holds_back_the_rest_of_the_batch_in_that_channel() -> None
     stack.connect("c", "ann")
 
     class Passing(MemoryLaneQueue):
-        def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
-            super().send(lane, channel, publication, retry=retry)
-            stack.clock.pass_s(0.02)
+        def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
+            super().send(lane, messages)
+            stack.clock.pass_s(0.02 * len(messages))
 
     frames = [{"channel": ROOM}, {"channel": "room:b"}] * 50
     names = sent_by(stack, Passing(), frames)

@@ -1,6 +1,7 @@
 """Events that ask for a publication: what is published, by whom, once; and what becomes of those that can't be."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
@@ -11,9 +12,8 @@ from hypothesis import strategies as st
 
 from shared.adapters.memory import MemoryDeadLetters, MemoryLaneQueue
 from shared.domain.channel import is_channel
-from shared.domain.publication import Publication
 from shared.errors import RefusedError, TidewireError, UnavailableError
-from shared.ports import Lane
+from shared.ports import Lane, LaneMessage
 from shared.protocol.events import parse_event
 from shared.services.event_publish import EventPublishing
 from tests.unit.stack import MemoryStack
@@ -191,10 +191,10 @@ class Failing(MemoryLaneQueue):
         super().__init__()
         self.error = error
 
-    def send(self, lane: Lane, channel: str, publication: Publication, *, retry: bool) -> None:
-        if channel == "orders:1":
+    def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
+        if "orders:1" in [message.channel for message in messages]:
             raise self.error
-        super().send(lane, channel, publication, retry=retry)
+        super().send(lane, messages)
 
 
 @pytest.fixture(params=[UnavailableError(), ValueError()])

@@ -1,0 +1,75 @@
+"""Publish what comes together: in order, and with a tenth of the calls to a lane."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from shared.errors import InternalError, TidewireError
+from shared.ports import LANE_BATCH_MAX, Lane
+from shared.services.publish import Admitted, Published, Publishing
+
+
+@dataclass(slots=True)
+class PublishBatch:
+    """The publications of one batch of frames. Those for one lane that follow each other go there up to ten at a time.
+
+    Once one of a channel fails that may succeed later, the later ones of that channel fail with it: they would overtake
+    it if they were tried.
+    """
+
+    publishing: Publishing
+    _lane: Lane | None = None  # of those that wait
+    _waiting: list[tuple[int, Admitted]] = field(default_factory=list)
+    _held: dict[str, TidewireError] = field(default_factory=dict)
+    _outcomes: dict[int, Published | Exception] = field(default_factory=dict)
+
+    def add(self, place: int, channel: str | None, admit: Callable[[], Admitted]) -> None:
+        """Take the next one; what became of it is known when all are finished.
+
+        Args:
+            place: Its place among the frames.
+            channel: Where it has an order; ``None`` is a place without one.
+            admit: Admits it, or raises.
+        """
+        try:
+            self._check(channel)
+            admitted = admit()
+            if channel is not None and admitted.lane != self._lane:
+                self._send()
+                self._check(channel)
+            if admitted.lane is None:
+                self._outcomes[place] = self.publishing.deliver(admitted)
+            else:
+                self._lane = admitted.lane
+                self._waiting.append((place, admitted))
+        except Exception as error:  # among the outcomes
+            self._fail(place, channel, error)
+        if len(self._waiting) == LANE_BATCH_MAX:
+            self._send()
+
+    def finish(self) -> dict[int, Published | Exception]:
+        """Return what became of each, by its place."""
+        self._send()
+        return self._outcomes
+
+    def _send(self) -> None:
+        if self._lane is None:
+            return
+        lane, self._lane = self._lane, None
+        waiting, self._waiting = self._waiting, []
+        try:
+            published = self.publishing.enqueue(lane, [one for _, one in waiting])
+        except Exception as error:  # among the outcomes
+            for place, one in waiting:
+                self._fail(place, one.channel, error)
+        else:
+            self._outcomes.update(zip([place for place, _ in waiting], published, strict=True))
+
+    def _check(self, channel: str | None) -> None:
+        if channel in self._held:
+            raise self._held[channel]
+
+    def _fail(self, place: int, channel: str | None, error: Exception) -> None:
+        self._outcomes[place] = error
+        told = error if isinstance(error, TidewireError) else InternalError()
+        if channel is not None and told.temporary:
+            self._held.setdefault(channel, told)
