@@ -85,7 +85,7 @@ class DynamoDbStreamStore:
             if int(item[SK]["N"]) <= offset:
                 ring = _to_ring(item)
                 yield ring
-                offset = ring.end - len(ring.marks)
+                offset = ring.start
 
     def _put(self, item: dict[str, Any], condition: dict[str, Any]) -> dict[str, Any] | None:
         """Put on condition; return what stands there instead, or ``None`` if it was put."""

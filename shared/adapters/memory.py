@@ -61,7 +61,7 @@ class MemoryStreamStore:
     def rings(self, channel: str, epoch: str, offset: int) -> Iterator[Ring]:
         while segment := self.holding(channel, epoch, offset):
             yield segment.ring
-            offset = segment.ring.end - len(segment.ring.marks)
+            offset = segment.ring.start
 
 
 class MemoryConnectionStore:

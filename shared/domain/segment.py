@@ -32,6 +32,11 @@ class Ring:
     marks: tuple[tuple[bytes, int], ...] = ()
     end: int = 0
 
+    @property
+    def start(self) -> int:
+        """Offset before the first mark."""
+        return self.end - len(self.marks)
+
     def find(self, mark: bytes, not_before_s: int) -> int | None:
         """Return the offset of the newest publication with this fingerprint appended at or after ``not_before_s``."""
         for index in range(len(self.marks) - 1, -1, -1):

@@ -16,6 +16,7 @@ IDEMPOTENCY_WINDOW_S: Final = 300
 _END_TRUST_MS: Final = 60_000
 _ENDS_REMEMBERED: Final = 1_000
 _TRIES: Final = 100
+_LEARNT_ENDS: Final = 2
 _RATE_WINDOW_S: Final = 2  # 64 marks in a ring: rates up to 32 a second can be told
 _CLOCK_MARGIN_S: Final = 5  # writers' clocks differ
 # Further back than so many rings, about 1,700 publications, the log is read in pages. A ring by itself costs a unit and
@@ -58,6 +59,20 @@ class Appended:
         return StreamPosition(self.epoch, self.offsets[index])
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a writer has found out about its submissions.
+
+    Attributes:
+        up_to: None of the others stands in the stream up to this offset. What lies there never changes.
+        offsets: Where those stand that are in the stream, by their fingerprints.
+    """
+
+    epoch: str = ""
+    up_to: int = 0
+    offsets: Mapping[bytes, int] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Append:
     """The writer of streams. One object per process: it remembers where streams end."""
@@ -80,20 +95,22 @@ class Append:
         if not 0 < len(submissions) <= SEGMENT_MAX_PUBLICATIONS:
             raise ValueError("a segment holds 1 to 10 publications")
         end = self._remembered(channel) or self.streams.end(channel)
-        for attempt in range(_TRIES):
-            known = self._known(channel, end, submissions)
-            fresh = _first_of_each(s.publication for s in submissions if _mark(s.publication) not in known)
+        known, learnt = _Known(), 0
+        for _ in range(_TRIES):
+            known = self._known(channel, end, submissions, known)
+            fresh = _first_of_each(s.publication for s in submissions if _mark(s.publication) not in known.offsets)
             if not fresh:
-                return self._answer(channel, end, submissions, known, {})
+                return self._answer(channel, end, submissions, known.offsets, {})
             try:
                 placed = self._put(channel, end, fresh)
             except StreamConflictError as conflict:
                 self._ends.pop(channel, None)
-                # The loser learns the winner's end from the failure; one that lags far behind reads the newest.
-                learns = not conflict.segment.seal and attempt < 2
-                end = conflict_end(end, conflict.segment) if learns else self.streams.end(channel)
+                # The loser learns the winner's end from the failure; one that lags far behind reads the newest. Then
+                # it learns again: to read takes longer than to try, and in that time others are faster once more.
+                learnt = 0 if conflict.segment.seal or learnt == _LEARNT_ENDS else learnt + 1
+                end = conflict_end(end, conflict.segment) if learnt else self.streams.end(channel)
             else:
-                return self._answer(channel, end, submissions, known, placed)
+                return self._answer(channel, end, submissions, known.offsets, placed)
         raise ContentionError("too many writers in this channel", retry_after_ms=200)
 
     def rate_per_s(self, channel: str) -> float:
@@ -111,12 +128,16 @@ class Append:
         self._remember(channel, StreamEnd(stream, segment.tail()))
         return {_mark(entry.publication): entry for entry in segment.entries()}
 
-    def _known(self, channel: str, end: StreamEnd, submissions: Sequence[Submission]) -> dict[bytes, int]:
-        """Return the offsets of those that are in the stream already."""
-        known: dict[bytes, int] = {}
+    def _known(self, channel: str, end: StreamEnd, submissions: Sequence[Submission], before: _Known) -> _Known:
+        """Return which are in the stream already. What was known ``before`` is not looked for again."""
+        if before.epoch != end.stream.epoch:
+            before = _Known(end.stream.epoch)
+        known = dict(before.offsets)
         unsure: dict[bytes, int] = {}
         for submission in submissions:
             mark = _mark(submission.publication)
+            if mark in known:
+                continue
             # All counts from when the publication was taken. That may be long ago, where a lane had to wait for its
             # store, or was redriven. Since then, this very record may have been appended; up to the window's length
             # before, another with its id.
@@ -127,19 +148,21 @@ class Append:
                 known[mark] = offset
                 continue
             since_s = oldest_s if submission.uncertain else taken_s
-            if not end.tail.ring.reaches(since_s):
+            if not end.tail.ring.reaches(since_s) and end.tail.ring.start > before.up_to:
                 unsure[mark] = since_s
-        return known | self._search(channel, end, unsure) if unsure else known
+        if unsure:
+            known |= self._search(channel, end, unsure, before.up_to)
+        return _Known(end.stream.epoch, end.tail.end, known)
 
-    def _search(self, channel: str, end: StreamEnd, marks: Mapping[bytes, int]) -> dict[bytes, int]:
-        """Look for them in the log, ring by ring, each back to its own time."""
+    def _search(self, channel: str, end: StreamEnd, marks: Mapping[bytes, int], known_to: int) -> dict[bytes, int]:
+        """Look for them in the log, ring by ring, each back to its own time, none further than ``known_to``."""
         found: dict[bytes, int] = {}
         oldest_s = min(marks.values())
         for ring in self._older_rings(channel, end):
             for mark in marks.keys() - found.keys():
                 if (offset := ring.find(mark, marks[mark])) is not None:
                     found[mark] = offset
-            if len(found) == len(marks) or ring.reaches(oldest_s):
+            if len(found) == len(marks) or ring.reaches(oldest_s) or ring.start <= known_to:
                 break
         return found
 
@@ -149,7 +172,7 @@ class Append:
         ring, reads = end.tail.ring, 0
         while True:
             # Asked for at round places, so that the next search finds again what this one has read.
-            place = channel, epoch, -(-(ring.end - len(ring.marks)) // _RING_STEP) * _RING_STEP
+            place = channel, epoch, -(-ring.start // _RING_STEP) * _RING_STEP
             older = self._rings.get(place)
             if older is None:
                 if reads == _RINGS_ALONE:
@@ -165,17 +188,17 @@ class Append:
                         self._rings.popitem(last=False)
             ring = older
             yield ring
-        yield from store.rings(channel, epoch, ring.end - len(ring.marks))
+        yield from store.rings(channel, epoch, ring.start)
 
     def _answer(
         self,
         channel: str,
         end: StreamEnd,
         submissions: Sequence[Submission],
-        known: dict[bytes, int],
+        known: Mapping[bytes, int],
         placed: dict[bytes, Entry],
     ) -> Appended:
-        places = known | {mark: entry.offset for mark, entry in placed.items()}
+        places = {**known} | {mark: entry.offset for mark, entry in placed.items()}
         offsets = tuple(places[_mark(submission.publication)] for submission in submissions)
         entries = {entry.offset: entry for entry in placed.values()}
         entries |= self._stored(channel, end, set(offsets) - entries.keys())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared import namespaces
 from shared.adapters.memory import MemoryStreamStore
 from shared.domain.publication import PRIORITIES, Entry, Publication
-from shared.domain.segment import Ring, Segment
+from shared.domain.segment import Ring, Segment, Tail
 from shared.errors import ContentionError
 from shared.ports import Stream, StreamConflictError
 from shared.services.append import Append, Submission
@@ -132,6 +132,65 @@ def test_a_writer_whose_memory_is_stale_learns_the_end_from_who_was_faster() -> 
     for index in range(20):
         submit(other, f"o{index}")
     assert submit(stack.append, "b") == [22]
+
+
+class Overtaken(MemoryStreamStore):
+    """Others append ten each time before a writer can, and what writers read is counted.
+
+    Attributes:
+        times: How often, before the writer has its turn.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times = 0
+        self.reads: Counter[str] = Counter()
+
+    def append(self, channel: str, epoch: str, segment: Segment) -> None:
+        if self.times:
+            self.times -= 1
+            newest = super().newest(channel, epoch)
+            others = [publication(f"o{self.times}-{number}", user_id="bob") for number in range(10)]
+            tail = newest.tail() if newest else Tail()
+            now_ms = segment.appended_at_ms
+            super().append(channel, epoch, tail.grow(others, now_ms=now_ms, expires_at_s=segment.expires_at_s))
+        super().append(channel, epoch, segment)
+
+    def newest(self, channel: str, epoch: str) -> Segment | None:
+        self.reads["newest"] += 1
+        return super().newest(channel, epoch)
+
+    def holding(self, channel: str, epoch: str, offset: int) -> Segment | None:
+        self.reads["holding"] += 1
+        return super().holding(channel, epoch, offset)
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3, 8])
+def test_a_writer_that_is_overtaken_reads_the_end_seldom_and_what_it_has_searched_never_again(times: int) -> None:
+    store = Overtaken()
+    streams = Streams(store, namespaces.parse(""), Clock())
+    append = Append(streams)
+    for number in range(300):
+        submit(append, f"m{number}")
+    store.reads.clear()
+    searched = -(-(300 - 64) // 48)
+    store.times = times
+    assert submit(append, "late") == [301 + 10 * times]
+    assert store.reads["newest"] == times // 3
+    assert store.reads["holding"] <= searched
+
+
+def test_a_repeat_that_was_appended_while_its_writer_was_overtaken_is_found() -> None:
+    store = Overtaken()
+    append = Append(Streams(store, namespaces.parse(""), Clock()))
+    other = Append(append.streams)
+    submit(append, "a")
+    submit(other, "b")
+    for number in range(200):
+        submit(other, f"m{number}")
+    store.times = 2
+    assert submit(append, "b") == [2]
+    assert submit(append, "c") == [223]
 
 
 def test_a_purge_stops_writers_that_remember_the_old_stream() -> None:
