@@ -173,11 +173,23 @@ def test_a_writer_that_is_overtaken_reads_the_end_seldom_and_what_it_has_searche
     for number in range(300):
         submit(append, f"m{number}")
     store.reads.clear()
-    searched = -(-(300 - 64) // 48)
     store.times = times
-    assert submit(append, "late") == [301 + 10 * times]
-    assert store.reads["newest"] == times // 3
-    assert store.reads["holding"] <= searched
+    assert submit(Append(streams), "late") == [301 + 10 * times]
+    assert store.reads == {"newest": 1 + times // 3, "holding": 4}
+
+
+def test_a_writer_far_behind_searches_what_it_has_missed_alone() -> None:
+    store = Overtaken()
+    append = Append(Streams(store, namespaces.parse(""), Clock()))
+    other = Append(append.streams)
+    for number in range(30):
+        submit(append, *(f"{number}-{index}" for index in range(10)))
+    assert submit(append, "a") == [301]
+    for number in range(30, 50):
+        submit(other, *(f"{number}-{index}" for index in range(10)))
+    store.reads.clear()
+    assert submit(append, "b") == [502]
+    assert store.reads == {"newest": 1, "holding": 3}
 
 
 def test_a_repeat_that_was_appended_while_its_writer_was_overtaken_is_found() -> None:
