@@ -73,12 +73,25 @@ class _Known:
     offsets: Mapping[bytes, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """The end of a stream as this process put it.
+
+    Attributes:
+        others_per_s: How many publications a second others had appended since it put the one before.
+    """
+
+    end: StreamEnd
+    at_ms: int
+    others_per_s: float
+
+
 @dataclass(slots=True)
 class Append:
     """The writer of streams. One object per process: it remembers where streams end."""
 
     streams: Streams
-    _ends: OrderedDict[str, tuple[StreamEnd, int]] = field(default_factory=OrderedDict)
+    _ends: OrderedDict[str, _Remembered] = field(default_factory=OrderedDict)
     _rings: OrderedDict[tuple[str, str, int], Ring] = field(
         default_factory=OrderedDict
     )  # of segments, which never change
@@ -94,7 +107,7 @@ class Append:
         """
         if not 0 < len(submissions) <= SEGMENT_MAX_PUBLICATIONS:
             raise ValueError("a segment holds 1 to 10 publications")
-        end = self._remembered(channel) or self.streams.end(channel)
+        end = self._end(channel)
         known, learnt = _Known(), 0
         for _ in range(_TRIES):
             known = self._known(channel, end, submissions, known)
@@ -104,20 +117,20 @@ class Append:
             try:
                 placed = self._put(channel, end, fresh)
             except StreamConflictError as conflict:
-                self._ends.pop(channel, None)
                 # The loser learns the winner's end from the failure; one that lags far behind reads the newest. Then
                 # it learns again: to read takes longer than to try, and in that time others are faster once more.
                 learnt = 0 if conflict.segment.seal or learnt == _LEARNT_ENDS else learnt + 1
-                end = conflict_end(end, conflict.segment) if learnt else self.streams.end(channel)
+                end = conflict_end(end, conflict.segment) if learnt else self.streams.end_of(channel, end.stream)
             else:
                 return self._answer(channel, end, submissions, known.offsets, placed)
         raise ContentionError("too many writers in this channel", retry_after_ms=200)
 
     def rate_per_s(self, channel: str) -> float:
         """Return how many publications a second this process saw appended lately; 0 where it remembers none."""
-        end = self._remembered(channel)
+        remembered = self._remembered(channel)
         since_s = self.streams.now_ms() // 1000 - _RATE_WINDOW_S
-        return sum(at_s >= since_s for _, at_s in end.tail.ring.marks) / _RATE_WINDOW_S if end else 0.0
+        marks = remembered.end.tail.ring.marks if remembered else ()
+        return sum(at_s >= since_s for _, at_s in marks) / _RATE_WINDOW_S
 
     def _put(self, channel: str, end: StreamEnd, fresh: Sequence[Publication]) -> dict[bytes, Entry]:
         # Should the stream have been replaced meanwhile, its seal stands in the way below.
@@ -125,7 +138,7 @@ class Append:
         now_ms = self.streams.now_ms()
         segment = end.tail.grow(fresh, now_ms=now_ms, expires_at_s=self.streams.expires_at_s(channel))
         self.streams.store.append(channel, end.stream.epoch, segment)
-        self._remember(channel, StreamEnd(stream, segment.tail()))
+        self._remember(channel, end, StreamEnd(stream, segment.tail()))
         return {_mark(entry.publication): entry for entry in segment.entries()}
 
     def _known(self, channel: str, end: StreamEnd, submissions: Sequence[Submission], before: _Known) -> _Known:
@@ -218,12 +231,28 @@ class Append:
                 entries |= {entry.offset: entry for entry in segment.entries()} if segment else {}
         return entries
 
-    def _remembered(self, channel: str) -> StreamEnd | None:
-        end, at_ms = self._ends.get(channel, (None, 0))
-        return end if self.streams.now_ms() - at_ms < _END_TRUST_MS else None
+    def _end(self, channel: str) -> StreamEnd:
+        """Return the end that is remembered, unless others have probably gone on further than could be learnt."""
+        remembered = self._remembered(channel)
+        if remembered is None:
+            return self.streams.end(channel)
+        since_s = (self.streams.now_ms() - remembered.at_ms) / 1000
+        if remembered.others_per_s * since_s > _LEARNT_ENDS:
+            return self.streams.end_of(channel, remembered.end.stream)
+        return remembered.end
 
-    def _remember(self, channel: str, end: StreamEnd) -> None:
-        self._ends[channel] = (end, self.streams.now_ms())
+    def _remembered(self, channel: str) -> _Remembered | None:
+        remembered = self._ends.get(channel)
+        trusted = remembered is not None and self.streams.now_ms() - remembered.at_ms < _END_TRUST_MS
+        return remembered if trusted else None
+
+    def _remember(self, channel: str, before: StreamEnd, end: StreamEnd) -> None:
+        """Remember the end that was just put behind the one ``before``."""
+        now_ms, others_per_s = self.streams.now_ms(), 0.0
+        last = self._ends.get(channel)
+        if last is not None and last.end.stream.epoch == end.stream.epoch:
+            others_per_s = (before.tail.end - last.end.tail.end) * 1000 / max(now_ms - last.at_ms, 1)
+        self._ends[channel] = _Remembered(end, now_ms, others_per_s)
         self._ends.move_to_end(channel)
         if len(self._ends) > _ENDS_REMEMBERED:
             self._ends.popitem(last=False)

@@ -52,7 +52,7 @@ class Streams:
         only a new epoch tells those who know it that it goes on no further.
         """
         stream = self.store.stream(channel)
-        return self._end(channel, stream) if stream else None
+        return self.end_of(channel, stream) if stream else None
 
     def end(self, channel: str) -> StreamEnd:
         """Return the current stream and its end; open a stream where there is none.
@@ -60,7 +60,24 @@ class Streams:
         Raises:
             ContentionError: The stream was replaced again and again meanwhile.
         """
-        return self._end(channel, self.store.stream(channel) or self._open(channel, replaces=None))
+        return self.end_of(channel, self.store.stream(channel) or self._open(channel, replaces=None))
+
+    def end_of(self, channel: str, stream: Stream) -> StreamEnd:
+        """As :meth:`end`, for a stream that was the channel's a moment ago: if it ended, of the one that came after."""
+        for _ in range(_OPEN_TRIES):
+            newest = self.store.newest(channel, stream.epoch)
+            if newest is None and not self._lost(stream):
+                return StreamEnd(stream, Tail())
+            if newest is None or not newest.seal:
+                # TTL deletes in no order: once it may, what is the newest now need not have been the stream's end.
+                if newest is not None and newest.served(self.now_ms() // 1000):
+                    return StreamEnd(stream, newest.tail())
+                try:
+                    self._put_seal(channel, stream, newest.tail() if newest else Tail())
+                except StreamConflictError:
+                    continue  # somebody was faster, with a seal or a segment: look again
+            stream = self._open(channel, replaces=stream)
+        raise ContentionError("the stream keeps being replaced", retry_after_ms=1000)
 
     def mark_used(self, channel: str, stream: Stream) -> Stream:
         """Note, before a stream's first segment is put, that an empty stream from now on is a lost one."""
@@ -87,22 +104,6 @@ class Streams:
     def expires_at_s(self, channel: str) -> int:
         """Return when TTL may delete a segment appended now: it stands a little longer than it is served."""
         return self.now_ms() // 1000 + self.namespaces.of(channel).history_ttl_s + KEPT_AFTER_S
-
-    def _end(self, channel: str, stream: Stream) -> StreamEnd:
-        for _ in range(_OPEN_TRIES):
-            newest = self.store.newest(channel, stream.epoch)
-            if newest is None and not self._lost(stream):
-                return StreamEnd(stream, Tail())
-            if newest is None or not newest.seal:
-                # TTL deletes in no order: once it may, what is the newest now need not have been the stream's end.
-                if newest is not None and newest.served(self.now_ms() // 1000):
-                    return StreamEnd(stream, newest.tail())
-                try:
-                    self._put_seal(channel, stream, newest.tail() if newest else Tail())
-                except StreamConflictError:
-                    continue  # somebody was faster, with a seal or a segment: look again
-            stream = self._open(channel, replaces=stream)
-        raise ContentionError("the stream keeps being replaced", retry_after_ms=1000)
 
     def _lost(self, stream: Stream) -> bool:
         return stream.used_at_ms is not None and self.now_ms() - stream.used_at_ms > _LOSS_AGE_MS

@@ -135,7 +135,7 @@ def test_a_writer_whose_memory_is_stale_learns_the_end_from_who_was_faster() -> 
 
 
 class Overtaken(MemoryStreamStore):
-    """Others append ten each time before a writer can, and what writers read is counted.
+    """Others append ten each time before a writer can, and what writers ask is counted.
 
     Attributes:
         times: How often, before the writer has its turn.
@@ -144,9 +144,10 @@ class Overtaken(MemoryStreamStore):
     def __init__(self) -> None:
         super().__init__()
         self.times = 0
-        self.reads: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
 
     def append(self, channel: str, epoch: str, segment: Segment) -> None:
+        self.calls["append"] += 1
         if self.times:
             self.times -= 1
             newest = super().newest(channel, epoch)
@@ -157,11 +158,11 @@ class Overtaken(MemoryStreamStore):
         super().append(channel, epoch, segment)
 
     def newest(self, channel: str, epoch: str) -> Segment | None:
-        self.reads["newest"] += 1
+        self.calls["newest"] += 1
         return super().newest(channel, epoch)
 
     def holding(self, channel: str, epoch: str, offset: int) -> Segment | None:
-        self.reads["holding"] += 1
+        self.calls["holding"] += 1
         return super().holding(channel, epoch, offset)
 
 
@@ -172,10 +173,10 @@ def test_a_writer_that_is_overtaken_reads_the_end_seldom_and_what_it_has_searche
     append = Append(streams)
     for number in range(300):
         submit(append, f"m{number}")
-    store.reads.clear()
+    store.calls.clear()
     store.times = times
     assert submit(Append(streams), "late") == [301 + 10 * times]
-    assert store.reads == {"newest": 1 + times // 3, "holding": 4}
+    assert (store.calls["newest"], store.calls["holding"]) == (1 + times // 3, 4)
 
 
 def test_a_writer_far_behind_searches_what_it_has_missed_alone() -> None:
@@ -187,9 +188,31 @@ def test_a_writer_far_behind_searches_what_it_has_missed_alone() -> None:
     assert submit(append, "a") == [301]
     for number in range(30, 50):
         submit(other, *(f"{number}-{index}" for index in range(10)))
-    store.reads.clear()
+    store.calls.clear()
     assert submit(append, "b") == [502]
-    assert store.reads == {"newest": 1, "holding": 3}
+    assert (store.calls["newest"], store.calls["holding"]) == (1, 3)
+
+
+def test_a_writer_beside_busier_ones_reads_the_end_before_it_tries() -> None:
+    store, clock = Overtaken(), Clock()
+    append = Append(Streams(store, namespaces.parse(""), clock))
+    other = Append(append.streams)
+
+    def cost(message_id: str, *, others: int) -> tuple[int, int]:
+        clock.pass_s(0.4)
+        for number in range(others):
+            submit(other, *(f"{message_id}-{number}-{index}" for index in range(10)))
+        store.calls.clear()
+        submit(append, message_id)
+        return store.calls["newest"], store.calls["append"]
+
+    assert cost("a", others=0) == (1, 1), "it knows nothing"
+    assert cost("b", others=0) == (0, 1), "it is alone"
+    assert cost("c", others=10) == (1, 4), "it learns, then it reads"
+    assert cost("d", others=10) == (1, 1), "it knows better"
+    assert cost("e", others=0) == (1, 1), "they have gone"
+    assert cost("f", others=0) == (0, 1)
+    assert cost("g", others=2) == (0, 3)
 
 
 def test_a_repeat_that_was_appended_while_its_writer_was_overtaken_is_found() -> None:
