@@ -14,5 +14,6 @@ _NICENESS = 5  # a third of the share that the emulator, the edge and everybody 
 _program = Path(sys.orig_argv[-1]).name
 if _program == "_worker.py":
     os.nice(_NICENESS)
-elif _program == "ministack":
-    import indexes  # type: ignore[import-not-found]  # noqa: F401  # beside it; it puts itself in their place
+elif _program == "ministack":  # they put themselves in the place of parts of it
+    import indexes  # type: ignore[import-not-found]  # noqa: F401  # beside it
+    import unpacking  # type: ignore[import-not-found]  # noqa: F401  # beside it
