@@ -1,6 +1,7 @@
 """Token buckets in DynamoDB's ``limits`` table (docs/data-model.md, "limits")."""
 
 import hashlib
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 _TRIES = 4
+_KEYS_REMEMBERED = 5_000
 
 
 class DynamoDbBucketStore:
@@ -22,18 +24,28 @@ class DynamoDbBucketStore:
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
+        self._left: OrderedDict[str, float] = OrderedDict()
 
     def take(self, key: str, rate: Rate, tokens: int, *, now_ms: int) -> float:
-        # One write where the guess is right: that the bucket is full, or (second) that it is as it was found.
-        before_ms: float = 0
+        # One write where the guess is right: that the bucket is as this process left it, or else full; then, that it is
+        # as it was found. Others can only have taken more from it.
+        before_ms = self._left.get(key, 0.0)
         for _ in range(_TRIES):
             if wait_ms := rate.wait_ms(before_ms, now_ms, tokens):
                 return wait_ms
-            found_ms = self._put(key, before_ms, rate.full_at_ms(before_ms, now_ms, tokens), now_ms)
+            after_ms = rate.full_at_ms(before_ms, now_ms, tokens)
+            found_ms = self._put(key, before_ms, after_ms, now_ms)
             if found_ms is None:
+                self._remember(key, after_ms)
                 return 0
             before_ms = found_ms
         raise UnavailableError("a bucket is contended", retry_after_ms=100)
+
+    def _remember(self, key: str, full_at_ms: float) -> None:
+        self._left[key] = full_at_ms
+        self._left.move_to_end(key)
+        if len(self._left) > _KEYS_REMEMBERED:
+            self._left.popitem(last=False)
 
     def _put(self, key: str, before_ms: float, after_ms: float, now_ms: int) -> float | None:
         """Write if the bucket is as thought; else return how it is."""

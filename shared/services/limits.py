@@ -19,6 +19,7 @@ from shared.ports import BucketStore, Metrics
 # that all of them together stay near the rate.
 _FREE_SHARE: Final = 0.1
 _LEASE_SHARE: Final = 0.1  # of the burst, at most, is taken from the store at once
+_LEASE_GROWTH: Final = 4  # the first lease, and how many times as much the next one is: a batch of 100 is soon counted
 _KEYS_REMEMBERED: Final = 5_000
 # Every request of a connection counts, whatever it is.
 CONNECTION_RATE: Final = Rate(per_s=100, burst=300)
@@ -83,10 +84,10 @@ class RateLimits:
         local.lease -= 1
 
     def _lease(self, key: str, rate: Rate, local: _Local, now_ms: int) -> None:
-        """Take tokens from the store: twice as many as last time, and one if so many are not there."""
+        """Take tokens from the store: four times as many as last time, and one if so many are not there."""
         if now_ms < local.refused_until_ms:
             raise self._refusal(local.refused_until_ms - now_ms)
-        wanted = max(1, min(local.leased * 2, int(rate.burst * _LEASE_SHARE)))
+        wanted = max(1, min(max(1, local.leased) * _LEASE_GROWTH, int(rate.burst * _LEASE_SHARE)))
         try:
             wait_ms = self.store.take(key, rate, wanted, now_ms=now_ms)
             if wait_ms and wanted > 1:

@@ -4,11 +4,13 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 
+from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
 from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.domain.principal import Principal
+from shared.domain.rate import Rate
 from shared.domain.segment import Ring, Tail
 from shared.errors import UnavailableError
 from shared.ports import Stream
@@ -108,3 +110,23 @@ def test_rings_are_asked_for_in_the_largest_pages_and_without_the_publications()
     for request in log.asked:
         assert "Limit" not in request
         assert "publications" not in request["ProjectionExpression"]
+
+
+def test_a_bucket_that_one_process_uses_costs_one_write_each_time() -> None:
+    client = boto3.client("dynamodb", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    buckets, rate = DynamoDbBucketStore(client, "limits"), Rate(per_s=1, burst=10)
+    put = dict.fromkeys(["TableName", "Item", "ReturnValuesOnConditionCheckFailure"], ANY)
+    with Stubber(client) as stub:
+        conditions = [
+            ("attribute_not_exists(pk) OR full_at_ms <= :now", {":now": {"N": "50000"}}),
+            ("full_at_ms = :before", {":before": {"N": "54000.0"}}),
+            ("attribute_not_exists(pk) OR full_at_ms <= :now", {":now": {"N": "60000"}}),
+        ]
+        for condition, values in conditions:
+            expected = put | {"ConditionExpression": condition, "ExpressionAttributeValues": values}
+            stub.add_response("put_item", {}, expected)
+        assert buckets.take("k", rate, 4, now_ms=50_000) == 0
+        assert buckets.take("k", rate, 4, now_ms=50_000) == 0
+        assert buckets.take("k", rate, 4, now_ms=50_000) == 2_000, "it is known to have 2, so nobody is asked"
+        assert buckets.take("k", rate, 4, now_ms=60_000) == 0
+        stub.assert_no_pending_responses()
