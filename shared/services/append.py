@@ -21,8 +21,10 @@ _RATE_WINDOW_S: Final = 2  # 64 marks in a ring: rates up to 32 a second can be 
 _CLOCK_MARGIN_S: Final = 5  # writers' clocks differ
 # Further back than so many rings, about 1,700 publications, the log is read in pages. A ring by itself costs a unit and
 # a round trip, a page up to 256 units: a busy channel's batches, which all have to look a bit back, can't afford those.
-_RINGS_ALONE: Final = 32
-_RING_STEP: Final = 16
+_RINGS_ALONE: Final = 36
+# Asked for at multiples of this, the next search finds again what this one has read. The ring of a segment that holds
+# one of them reaches back to before the one below: it has 64 marks, and ends at most 9 behind.
+_RING_STEP: Final = 48
 _RINGS_REMEMBERED: Final = 1_000  # about 8 KB each
 
 
@@ -184,7 +186,6 @@ class Append:
         store, epoch = self.streams.store, end.stream.epoch
         ring, reads = end.tail.ring, 0
         while True:
-            # Asked for at round places, so that the next search finds again what this one has read.
             place = channel, epoch, -(-ring.start // _RING_STEP) * _RING_STEP
             older = self._rings.get(place)
             if older is None:
