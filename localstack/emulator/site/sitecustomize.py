@@ -12,8 +12,8 @@ from pathlib import Path
 _NICENESS = 5  # a third of the share that the emulator, the edge and everybody else get
 # What was taken goes before what comes in: else whoever floods the way in delays what others have sent.
 _WAY_OUT = ("FunctionsPublishWorker", "FunctionsFanOut")
-# The emulator's loop waits for up to so long whenever one of its many threads has something to compute: by default 5 ms,
-# for each of the dozen calls that a publication makes on its way.
+# The emulator's loop waits for up to so long whenever one of its many threads has something to compute. By default that
+# is 5 ms, for each of the dozen calls that a publication makes on its way.
 _SWITCH_INTERVAL_S = 0.0001
 
 _program = Path(sys.orig_argv[-1]).name
