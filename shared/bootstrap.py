@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 _FAN_OUT_THREADS = 32
 _WORKER_THREADS = 10  # a FIFO batch has as many records, each perhaps of another channel
+# A call that fails has been tried three times, for 1.5 s and more: who makes one after the other never sees 20 in 10 s.
+_STORAGE_FAILURES = 3
 _BREAKER_LEVELS: dict[State, float] = {"closed": 0, "half_open": 0.5, "open": 1}
 
 
@@ -274,11 +276,14 @@ class Services:
 
     @cached_property
     def _dynamodb(self) -> Any:
-        return guarded(boto3.client("dynamodb", config=CLIENT_CONFIG), self._breaker("Storage"))
+        breaker = self._breaker("Storage", in_a_row=_STORAGE_FAILURES)
+        return guarded(boto3.client("dynamodb", config=CLIENT_CONFIG), breaker)
 
-    def _breaker(self, name: str) -> CircuitBreaker:
+    def _breaker(self, name: str, *, in_a_row: int | None = None) -> CircuitBreaker:
         metric = f"{name}BreakerOpen"
-        return CircuitBreaker(now_ms, lambda state: self.metrics.level(metric, _BREAKER_LEVELS[state]))
+        return CircuitBreaker(
+            now_ms, lambda state: self.metrics.level(metric, _BREAKER_LEVELS[state]), in_a_row=in_a_row
+        )
 
     @cached_property
     def _sqs(self) -> Any:

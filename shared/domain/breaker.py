@@ -20,19 +20,23 @@ _TRIALS: Final = 3
 class CircuitBreaker:
     """Closed: calls go through. Open: none does. Half open: three may try; if all succeed it closes, else it opens.
 
-    It opens when half of at least 20 calls in the last 5 to 10 s have failed. Safe to use from many threads.
+    It opens when half of at least 20 calls in the last 5 to 10 s have failed, or so many in a row as is said. Safe to
+    use from many threads.
 
     Attributes:
         on_change: Is told of each new state.
+        in_a_row: For calls that fail slowly, made one after the other: there are never 20 of them in 10 s.
     """
 
     now_ms: Callable[[], int]
     on_change: Callable[[State], None] = lambda _state: None
     uniform: Callable[[float, float], float] = random.uniform
+    in_a_row: int | None = None
     _state: State = "closed"
     _calls: list[int] = field(default_factory=lambda: [0, 0])  # in this window, and in the one before
     _failures: list[int] = field(default_factory=lambda: [0, 0])
     _window: int = 0
+    _failed_in_a_row: int = 0
     _opened: int = 0
     _until_ms: float = 0
     _trials: int = 0
@@ -86,12 +90,14 @@ class CircuitBreaker:
             self._window = window
         self._calls[0] += 1
         self._failures[0] += failed
+        self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
         calls = sum(self._calls)
-        if failed and calls >= _MIN_CALLS and sum(self._failures) >= _FAILURE_RATIO * calls:
+        half = calls >= _MIN_CALLS and sum(self._failures) >= _FAILURE_RATIO * calls
+        if failed and (half or self._failed_in_a_row == self.in_a_row):
             self._open()
 
     def _open(self) -> None:
-        self._calls, self._failures = [0, 0], [0, 0]
+        self._calls, self._failures, self._failed_in_a_row = [0, 0], [0, 0], 0
         longest_ms = min(_OPEN_MS * 2**self._opened, _OPEN_MAX_MS)
         # Jitter: processes that saw the same failure do not all try again at once.
         self._until_ms = self.now_ms() + self.uniform(longest_ms / 2, longest_ms)

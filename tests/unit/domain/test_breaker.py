@@ -44,6 +44,23 @@ def test_half_of_the_calls_failing_opens_it() -> None:
     assert not tested.allows()
 
 
+def test_a_few_in_a_row_open_one_for_slow_calls() -> None:
+    states: list[State] = []
+    clock = Clock()
+    tested = CircuitBreaker(clock, states.append, in_a_row=3)
+    for failed in (True, True, False, True, True):
+        assert call(tested, failed=failed)
+        clock.pass_s(6)
+    assert states == []
+    assert call(tested, failed=True)
+    assert states == ["open"]
+    clock.pass_s(30)
+    for _ in range(3):
+        assert call(tested, failed=False)
+    assert call(tested, failed=True)
+    assert states == ["open", "half_open", "closed"]
+
+
 def test_failures_long_ago_do_not_count() -> None:
     clock = Clock()
     tested, states = breaker(clock)
