@@ -1,7 +1,7 @@
 """Where the emulator unpacks its functions: in memory if there is room.
 
-Each worker unpacks its function anew, some 700 files, and removes those of the one that died before it. That was
-measured to take seconds on a busy disk, and nothing in memory.
+Its functions and layers are some thousand files, and each worker has a copy of their zips. On a busy disk that was
+measured to take seconds, and nothing in memory.
 """
 
 import fcntl

@@ -72,3 +72,11 @@ def _names(stage: Synthesised) -> list[tuple[str, str]]:
         (re.sub(r"TidewireDev|TidewireLocal|[0-9A-F]{8}", "", logical_id), resource["Type"])
         for logical_id, resource in stage.document["Resources"].items()
     ]
+
+
+def test_the_functions_that_go_first_on_a_laptop_have_these_names(local: Synthesised) -> None:
+    """The emulator's workers know their function by the name that CloudFormation makes of its logical id."""
+    started = (ENVIRONMENT.parent / "site" / "sitecustomize.py").read_text()
+    names = re.findall(r'"(Functions[A-Z]\w+)"', started)
+    ids = [local.function_ids[name] for name in ("publish_worker", "fan_out")]
+    assert [name for name, logical_id in zip(names, ids, strict=True) if not logical_id.startswith(name)] == []

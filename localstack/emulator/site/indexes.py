@@ -12,10 +12,11 @@ from typing import Any
 
 from ministack.services import dynamodb, sqs  # type: ignore[import-not-found]  # the environment beside it
 
-# The two forms that the product uses; all else goes its usual way.
-_KEY_CONDITION = re.compile(r"(\w+) = (:\w+)(?: AND (\w+) (=|<|<=|>|>=) (:\w+))?")
+# What long partitions are asked; all else goes its usual way.
+_KEY_CONDITION = re.compile(r"pk = (:\w+)(?: AND sk (=|<|<=|>|>=) (:\w+))?")
 
 _evaluate: Callable[..., bool] = dynamodb._evaluate_condition
+_compare: Callable[..., bool] = dynamodb._compare_ddb
 
 
 def _evaluate_condition(
@@ -25,12 +26,11 @@ def _evaluate_condition(
     names: dict[str, str],
     slot: str = "ConditionExpression",
 ) -> bool:
-    if slot == "KeyConditionExpression" and (form := _KEY_CONDITION.fullmatch(expression)):
-        partition, partition_value, sort, operator, sort_value = form.groups()
-        return dynamodb._compare_ddb(item.get(partition), "=", values[partition_value]) and (
-            sort is None or dynamodb._compare_ddb(item.get(sort), operator, values[sort_value])
-        )
-    return _evaluate(expression, item, values, names, slot)
+    form = _KEY_CONDITION.fullmatch(expression) if slot == "KeyConditionExpression" else None
+    if form is None or not {form[1], form[3]} - {None} <= values.keys():
+        return _evaluate(expression, item, values, names, slot)
+    in_partition = _compare(item.get("pk"), "=", values[form[1]])
+    return in_partition and (form[2] is None or _compare(item.get("sk"), form[2], values[form[3]]))
 
 
 def _prune_dedup(queue: dict[str, Any]) -> None:
@@ -39,5 +39,6 @@ def _prune_dedup(queue: dict[str, Any]) -> None:
         del sent[oldest]
 
 
-dynamodb._evaluate_condition = _evaluate_condition
-sqs._prune_dedup = _prune_dedup
+for module, mended in ((dynamodb, _evaluate_condition), (sqs, _prune_dedup)):
+    getattr(module, mended.__name__)  # an emulator that does not have it (any more) is to be noticed
+    setattr(module, mended.__name__, mended)

@@ -5,6 +5,7 @@ more. Now a worker's folder leads to what lies there already, bytecode included.
 """
 
 import hashlib
+import shutil
 import tempfile
 import threading
 import types
@@ -36,9 +37,13 @@ class _UnpackedOnce(zipfile.ZipFile):
         with _lock:
             if not place.exists():
                 _UNPACKED.mkdir(exist_ok=True)
-                half_way = tempfile.mkdtemp(dir=_UNPACKED)
-                super().extractall(half_way)
-                Path(half_way).rename(place)
+                half_way = Path(tempfile.mkdtemp(dir=_UNPACKED))
+                try:
+                    super().extractall(half_way)
+                except BaseException:
+                    shutil.rmtree(half_way)
+                    raise
+                half_way.rename(place)
         for entry in place.iterdir():
             Path(path, entry.name).symlink_to(entry)
 

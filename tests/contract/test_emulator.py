@@ -1,0 +1,75 @@
+"""What is mended in the emulator (localstack/emulator/site) answers as the emulator does by itself."""
+
+import os
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from localstack.ministack import ENVIRONMENT
+
+CONDITIONS = """
+from ministack.services import dynamodb
+own = dynamodb._evaluate_condition
+import indexes
+assert dynamodb._evaluate_condition is indexes._evaluate_condition
+
+def outcome(evaluate, *arguments):
+    try:
+        return evaluate(*arguments, slot="KeyConditionExpression")
+    except ValueError as error:
+        return str(error)
+
+operands = [{"S": "a"}, {"S": "b"}, {"N": "9"}, {"N": "10"}, {"N": "10.0"}]
+items = [{"pk": pk, "sk": sk} for pk in operands for sk in operands] + [{"pk": {"S": "a"}}]
+forms = ["pk = :a", "pk = :missing", "pk = :a AND begins_with(sk, :b)", "sk < :b", "name = :a", "pk = :a AND pk = :b"]
+forms += [f"pk = :a AND sk {operator} :b" for operator in ("=", "<", "<=", ">", ">=", "<>", "~")]
+outcomes = set()
+for form in forms:
+    for item in items:
+        for a in operands:
+            for b in operands:
+                case = form, item, {":a": a, ":b": b}, {}
+                theirs = outcome(own, *case)
+                assert outcome(dynamodb._evaluate_condition, *case) == theirs, (case, theirs)
+                outcomes.add(theirs)
+assert {True, False} < outcomes, "and some are errors"
+"""
+
+UNPACKING = """
+import sys
+from pathlib import Path
+import unpacking
+from ministack.core import lambda_runtime
+first, second = Path(sys.argv[1], "first"), Path(sys.argv[1], "second")
+for folder, names in ((first, ["handler.py", "package/module.py"]), (second, [])):
+    folder.mkdir()
+    with lambda_runtime.zipfile.ZipFile(sys.argv[2]) as code:
+        assert code.namelist() == names, "what was unpacked before was checked before"
+        code.extractall(str(folder))
+    assert (folder / "package" / "module.py").read_text() == "X = 1"
+assert (first / "package").resolve() == (second / "package").resolve()
+"""
+
+
+def in_emulator(program: str, *arguments: str, scratch: Path) -> None:
+    """Run it in the emulator's environment; fail as it fails."""
+    environment = os.environ | {"PYTHONPATH": str(ENVIRONMENT.parent / "site"), "TMPDIR": str(scratch)}
+    command = [str(ENVIRONMENT / "bin" / "python"), "-c", program, *arguments]
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.fail(done.stderr)
+
+
+def test_a_key_condition_finds_what_the_emulator_finds(tmp_path: Path) -> None:
+    in_emulator(CONDITIONS, scratch=tmp_path)
+
+
+def test_a_zip_is_unpacked_once_and_each_worker_has_it(tmp_path: Path) -> None:
+    code = tmp_path / "code.zip"
+    with zipfile.ZipFile(code, "w") as made:
+        made.writestr("handler.py", "")
+        made.writestr("package/module.py", "X = 1")
+    in_emulator(UNPACKING, str(tmp_path), str(code), scratch=tmp_path)
+    assert len(list((tmp_path / "unpacked").iterdir())) == 1
