@@ -20,8 +20,8 @@ _TRIALS: Final = 3
 class CircuitBreaker:
     """Closed: calls go through. Open: none does. Half open: three may try; if all succeed it closes, else it opens.
 
-    It opens when half of at least 20 calls in the last 5 to 10 s have failed, or so many in a row as is said. Safe to
-    use from many threads.
+    It opens when half of at least 20 calls in the last 5 to 10 s have failed; where there were fewer, when so many in a
+    row have as is said. Safe to use from many threads.
 
     Attributes:
         on_change: Is told of each new state.
@@ -92,8 +92,11 @@ class CircuitBreaker:
         self._failures[0] += failed
         self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
         calls = sum(self._calls)
-        half = calls >= _MIN_CALLS and sum(self._failures) >= _FAILURE_RATIO * calls
-        if failed and (half or self._failed_in_a_row == self.in_a_row):
+        if calls >= _MIN_CALLS:
+            opens = sum(self._failures) >= _FAILURE_RATIO * calls
+        else:
+            opens = self.in_a_row is not None and self._failed_in_a_row >= self.in_a_row
+        if failed and opens:
             self._open()
 
     def _open(self) -> None:

@@ -61,6 +61,14 @@ def test_a_few_in_a_row_open_one_for_slow_calls() -> None:
     assert states == ["open", "half_open", "closed"]
 
 
+def test_a_few_in_a_row_among_many_do_not() -> None:
+    states: list[State] = []
+    tested = CircuitBreaker(Clock(), states.append, in_a_row=3)
+    for number in range(100):
+        call(tested, failed=number > 20 and number % 10 < 4)
+    assert states == []
+
+
 def test_failures_long_ago_do_not_count() -> None:
     clock = Clock()
     tested, states = breaker(clock)
