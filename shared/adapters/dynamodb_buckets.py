@@ -39,11 +39,12 @@ class DynamoDbBucketStore:
                 self._remember(key, after_ms)
                 return 0
             before_ms = found_ms
+            self._remember(key, found_ms)
         raise UnavailableError("a bucket is contended", retry_after_ms=100)
 
     def _remember(self, key: str, full_at_ms: float) -> None:
+        self._left.pop(key, None)  # it goes to the end
         self._left[key] = full_at_ms
-        self._left.move_to_end(key)
         if len(self._left) > _KEYS_REMEMBERED:
             self._left.popitem(last=False)
 

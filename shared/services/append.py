@@ -238,6 +238,7 @@ class Append:
         if remembered is None:
             return self.streams.end(channel)
         since_s = (self.streams.now_ms() - remembered.at_ms) / 1000
+        # Their publications, that is: each may be a segment of its own, and to read costs no more than to learn once.
         if remembered.others_per_s * since_s > _LEARNT_ENDS:
             return self.streams.end_of(channel, remembered.end.stream)
         return remembered.end
@@ -253,8 +254,8 @@ class Append:
         last = self._ends.get(channel)
         if last is not None and last.end.stream.epoch == end.stream.epoch:
             others_per_s = (before.tail.end - last.end.tail.end) * 1000 / max(now_ms - last.at_ms, 1)
+        self._ends.pop(channel, None)  # it goes to the end in one step, since threads share it
         self._ends[channel] = _Remembered(end, now_ms, others_per_s)
-        self._ends.move_to_end(channel)
         if len(self._ends) > _ENDS_REMEMBERED:
             self._ends.popitem(last=False)
 
