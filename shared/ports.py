@@ -261,11 +261,13 @@ class LaneMessage:
 class LaneQueue(Protocol):
     """The way to the publish worker: first in, first out per channel."""
 
-    def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
-        """Return when all of them, at most 10, are durable in the lane. A repeat within 5 minutes is dropped.
+    def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> set[int]:
+        """Put at most 10 into the lane, in their order; return the places of those that it did not take.
+
+        All others are durable, also those behind one that was not taken. A repeat within 5 minutes is dropped.
 
         Raises:
-            UnavailableError: Some may be in the lane, some are not. Sent again, all are.
+            UnavailableError: None is known to be in the lane; each may be.
         """
         ...
 

@@ -207,8 +207,9 @@ class MemoryLaneQueue:
 
     sent: list[tuple[Lane, LaneMessage]] = field(default_factory=list)
 
-    def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
+    def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> set[int]:
         self.sent.extend((lane, message) for message in messages)
+        return set()
 
 
 @dataclass

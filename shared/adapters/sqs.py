@@ -29,8 +29,10 @@ class SqsLaneQueue:
         self._client = client
         self._urls = urls
 
-    def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
-        _send_all(self._client, self._urls[lane], [_lane_entry(message) for message in messages])
+    def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> set[int]:
+        # What is handed back is not tried again here: it would stand behind what was taken.
+        entries = {place: _lane_entry(message) for place, message in enumerate(messages)}
+        return _send_batch(self._client, self._urls[lane], entries)
 
 
 def _lane_entry(message: LaneMessage) -> dict[str, Any]:
@@ -107,8 +109,24 @@ class SqsDeliveryQueue:
         self._url = url
 
     def send(self, deliveries: Sequence[Delivery], *, delay_s: int) -> None:
-        bodies = (sqs_text(_delivery_body(delivery)) for delivery in deliveries)
-        _send_all(self._client, self._url, [{"MessageBody": body, "DelaySeconds": delay_s} for body in bodies])
+        batch: dict[int, dict[str, Any]] = {}
+        size = 0
+        for delivery in deliveries:
+            body = sqs_text(_delivery_body(delivery))
+            if batch and (len(batch) == _BATCH_MAX or size + len(body.encode()) > _BATCH_MAX_BYTES):
+                self._send(batch)
+                batch, size = {}, 0
+            batch[len(batch)] = {"MessageBody": body, "DelaySeconds": delay_s}
+            size += len(body.encode())
+        self._send(batch)
+
+    def _send(self, entries: Mapping[int, dict[str, Any]]) -> None:
+        for _ in range(_BATCH_TRIES):
+            failed = _send_batch(self._client, self._url, entries)
+            entries = {place: entries[place] for place in failed}
+            if not entries:
+                return
+        raise UnavailableError("the delivery queue is busy", retry_after_ms=1000)
 
 
 def _delivery_body(delivery: Delivery) -> dict[str, Any]:
@@ -166,29 +184,12 @@ class SqsDeadLetters:
             )
 
 
-def _send_all(client: "SQSClient", url: str, entries: Sequence[dict[str, Any]]) -> None:
-    """Send in as few calls as SQS takes, each in order."""
-    batch: list[dict[str, Any]] = []
-    size = 0
-    for entry in entries:
-        entry_size = len(entry["MessageBody"].encode())
-        if batch and (len(batch) == _BATCH_MAX or size + entry_size > _BATCH_MAX_BYTES):
-            _send_batch(client, url, batch)
-            batch, size = [], 0
-        batch.append(entry | {"Id": str(len(batch))})
-        size += entry_size
-    _send_batch(client, url, batch)
-
-
-def _send_batch(client: "SQSClient", url: str, entries: list[Any]) -> None:
-    for _ in range(_BATCH_TRIES):
-        with translated():
-            answer = client.send_message_batch(QueueUrl=url, Entries=entries)
-        failed = {failure["Id"] for failure in answer.get("Failed", [])}
-        entries = [entry for entry in entries if entry["Id"] in failed]
-        if not entries:
-            return
-    raise UnavailableError("the queue is busy", retry_after_ms=1000)
+def _send_batch(client: "SQSClient", url: str, entries: Mapping[int, dict[str, Any]]) -> set[int]:
+    """Send what one call takes; return which entries SQS handed back."""
+    numbered: list[Any] = [entry | {"Id": str(place)} for place, entry in entries.items()]
+    with translated():
+        answer = client.send_message_batch(QueueUrl=url, Entries=numbered)
+    return {int(failure["Id"]) for failure in answer.get("Failed", [])}
 
 
 def sqs_text(value: Any) -> str:

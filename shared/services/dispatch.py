@@ -125,6 +125,8 @@ class Dispatcher:
         """Return the reply; nothing for a publication, whose outcome is not known yet."""
         self._count(caller)
         request = validate(frame)
+        if not isinstance(request, (requests.Publish, requests.Send)):
+            caller.publications.send()  # in order: what stands before it is durable first
         match request:
             case requests.Ping():
                 return {"type": "pong"} | ({} if request.id is None else {"id": request.id})

@@ -12,7 +12,7 @@ from shared.domain.channel import personal_channel
 from shared.domain.principal import Principal
 from shared.domain.processing import Context, Draft
 from shared.domain.publication import Priority, Publication, StreamPosition
-from shared.errors import ForbiddenError, NoSuchPeerError
+from shared.errors import ForbiddenError, NoSuchPeerError, UnavailableError
 from shared.namespaces import Namespaces
 from shared.ports import Broadcast, ConnectionStore, EventBus, Lane, LaneMessage, LaneQueue, Metrics
 from shared.services.append import Append, Submission
@@ -164,21 +164,29 @@ class Publishing:
     def deliver(self, admitted: Admitted) -> Published:
         """Let it go its way; return when it is durable, if it is to be."""
         if admitted.lane:
-            return self.enqueue(admitted.lane, [admitted])[0]
+            (outcome,) = self.enqueue(admitted.lane, [admitted])
+            if isinstance(outcome, UnavailableError):
+                raise outcome
+            return outcome
         if not admitted.ephemeral:
             return self._express(admitted.channel, admitted.publication, retry=admitted.retry)
         event = admitted.publication.to_event(admitted.channel) | {"ephemeral": True}
         self.bus.put([Broadcast(admitted.channel, [event], connection_id=admitted.only)])
         return Published(admitted.publication.message_id)
 
-    def enqueue(self, lane: Lane, admitted: Sequence[Admitted]) -> list[Published]:
-        """Put at most 10 into their lane, in this order; return when all are durable.
+    def enqueue(self, lane: Lane, admitted: Sequence[Admitted]) -> list[Published | UnavailableError]:
+        """Put at most 10 into their lane, in this order; return what became of each.
 
         Raises:
-            UnavailableError: Some may be in the lane, some are not. Sent again, all are.
+            UnavailableError: None is known to be in the lane; each may be.
         """
-        self.lanes.send(lane, [LaneMessage(one.channel, one.publication, one.retry) for one in admitted])
-        return [Published(one.publication.message_id) for one in admitted]
+        left = self.lanes.send(lane, [LaneMessage(one.channel, one.publication, one.retry) for one in admitted])
+        return [
+            UnavailableError("the lane is busy", retry_after_ms=1000)
+            if place in left
+            else Published(one.publication.message_id)
+            for place, one in enumerate(admitted)
+        ]
 
     def _admit(
         self, principal: Principal, request: PublishRequest, connection_id: str | None, *, only: str | None = None

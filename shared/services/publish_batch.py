@@ -1,9 +1,9 @@
 """Publish what comes together: in order, and with a tenth of the calls to a lane."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from shared.errors import InternalError, TidewireError
+from shared.errors import InternalError, TidewireError, UnavailableError
 from shared.ports import LANE_BATCH_MAX, Lane
 from shared.services.publish import Admitted, Published, Publishing
 
@@ -34,7 +34,7 @@ class PublishBatch:
             self._check(channel)
             admitted = admit()
             if channel is not None and admitted.lane != self._lane:
-                self._send()
+                self.send()
                 self._check(channel)
             if admitted.lane is None:
                 self._outcomes[place] = self.publishing.deliver(admitted)
@@ -44,25 +44,30 @@ class PublishBatch:
         except Exception as error:  # among the outcomes
             self._fail(place, channel, error)
         if len(self._waiting) == LANE_BATCH_MAX:
-            self._send()
+            self.send()
 
     def finish(self) -> dict[int, Published | Exception]:
         """Return what became of each, by its place."""
-        self._send()
+        self.send()
         return self._outcomes
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Let go what waits."""
         if self._lane is None:
             return
         lane, self._lane = self._lane, None
         waiting, self._waiting = self._waiting, []
         try:
-            published = self.publishing.enqueue(lane, [one for _, one in waiting])
-        except Exception as error:  # among the outcomes
-            for place, one in waiting:
-                self._fail(place, one.channel, error)
-        else:
-            self._outcomes.update(zip([place for place, _ in waiting], published, strict=True))
+            outcomes: Sequence[Published | Exception] = self.publishing.enqueue(lane, [one for _, one in waiting])
+        except UnavailableError as error:  # among the outcomes, as the next
+            outcomes = [error] * len(waiting)
+        except Exception as error:
+            outcomes = [error, *[InternalError()] * (len(waiting) - 1)]  # a fault is to be logged once
+        for (place, one), outcome in zip(waiting, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                self._fail(place, one.channel, outcome)
+            else:
+                self._outcomes[place] = outcome
 
     def _check(self, channel: str | None) -> None:
         if channel in self._held:

@@ -144,6 +144,20 @@ class TestLanes:
         assert first["MessageDeduplicationId"] not in [other["MessageDeduplicationId"] for other in others]
 
 
+def test_a_lane_takes_a_batch_in_one_call_and_says_what_it_hands_back() -> None:
+    class Partial(RecordingSqs):
+        def send_message_batch(self, **request: Any) -> dict[str, Any]:
+            super().send_message_batch(**request)
+            return {"Failed": [{"Id": "1"}]}
+
+    client: Any = Partial()
+    messages = [LaneMessage("room:a", publication(f"m{number}"), retry=False) for number in range(3)]
+    assert SqsLaneQueue(client, URLS).send("low", messages) == {1}
+    (request,) = client.sent
+    taken = [lane_record(handed_out(entry), URLS).publication for entry in request["Entries"]]
+    assert taken == [message.publication for message in messages]
+
+
 def test_a_delivery_comes_out_as_it_went_in() -> None:
     client: Any = RecordingSqs()
     wanted = Delivery("room:a", [{"type": "event", "data": "\uffff"}], ["c1", "c2"], 3)

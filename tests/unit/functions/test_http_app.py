@@ -458,7 +458,7 @@ class TestErrors:
     @staticmethod
     def break_lanes(stack: MemoryStack, error: Exception) -> None:
         class BrokenLanes(MemoryLaneQueue):
-            def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
+            def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> set[int]:
                 raise error
 
         object.__setattr__(stack.publishing, "lanes", BrokenLanes())

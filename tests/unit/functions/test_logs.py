@@ -120,7 +120,7 @@ def test_of_bad_requests_nothing_is_told(speaker: Speaker, log: Log) -> None:
 
 def test_of_failures_their_kind_is_told(speaker: Speaker, stack: MemoryStack, log: Log) -> None:
     class BrokenLanes(MemoryLaneQueue):
-        def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
+        def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> set[int]:
             raise RuntimeError(f"{messages}")
 
     def broken(*arguments: Any, **named: Any) -> Any:

@@ -199,7 +199,7 @@ def test_errors(stack: MemoryStack, request_: dict[str, Any], name: str) -> None
 
 def test_an_error_that_says_when_to_come_back(stack: MemoryStack) -> None:
     class BusyLanes(MemoryLaneQueue):
-        def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
+        def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> set[int]:
             raise UnavailableError("the lane is busy", retry_after_ms=1000)
 
     object.__setattr__(stack.publishing, "lanes", BusyLanes())

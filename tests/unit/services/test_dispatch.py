@@ -163,11 +163,11 @@ class Busy(MemoryLaneQueue):
         super().__init__()
         self.message_id, self.error = message_id, error
 
-    def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
+    def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> set[int]:
         if self.message_id in [message.publication.message_id for message in messages]:
             self.message_id = ""
             raise self.error
-        super().send(lane, messages)
+        return super().send(lane, messages)
 
 
 def sent_by(stack: MemoryStack, lanes: MemoryLaneQueue, frames: list[dict[str, Any]]) -> list[str | None]:
@@ -202,18 +202,40 @@ def test_publications_for_one_lane_that_follow_each_other_go_there_ten_at_a_time
     calls: list[tuple[Lane, int]] = []
 
     class Counting(MemoryLaneQueue):
-        def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
-            super().send(lane, messages)
+        def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> set[int]:
             calls.append((lane, len(messages)))
+            return super().send(lane, messages)
 
     lanes = Counting()
     low, high = ({"channel": ROOM, "priority": priority} for priority in ("low", "high"))
     apart: list[dict[str, Any]] = [{"type": "ping"}, {"channel": ROOM, "ephemeral": True}, {"channel": "!"}]
     frames: list[dict[str, Any]] = [*[low] * 12, *apart, *[low] * 2, *[high] * 3, low]
     assert sent_by(stack, lanes, frames) == [None] * 14 + ["invalid_field"] + [None] * 6
-    assert calls == [("low", 10), ("low", 4), ("high", 3), ("low", 1)]
+    assert calls == [("low", 10), ("low", 2), ("low", 2), ("high", 3), ("low", 1)], "a ping waits for them"
     order = [f"m{place}" for place, frame in enumerate(frames) if frame not in apart]
     assert [message.publication.message_id for _, message in lanes.sent] == order
+
+
+def test_what_a_lane_hands_back_fails_alone_and_holds_back_what_was_not_sent_yet(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+
+    class Partial(MemoryLaneQueue):
+        def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> set[int]:
+            left = {place for place, message in enumerate(messages) if message.publication.message_id == "m1"}
+            super().send(lane, [message for place, message in enumerate(messages) if place not in left])
+            return left
+
+    lanes = Partial()
+    here, there = {"channel": ROOM}, {"channel": "room:b"}
+    names = sent_by(stack, lanes, [here] * 10 + [there, here])
+    assert names == [None, "unavailable", *[None] * 9, "unavailable"]
+    assert [message.publication.message_id for _, message in lanes.sent] == ["m0", *(f"m{n}" for n in range(2, 11))]
+
+
+def test_a_fault_in_a_lane_is_logged_once(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    assert sent_by(stack, Busy("m0", ValueError()), [{"channel": ROOM}] * 3) == ["internal"] * 3
+    assert len(stack.failures) == 1
 
 
 def test_what_will_never_succeed_holds_back_nothing(stack: MemoryStack) -> None:
@@ -227,9 +249,9 @@ def test_a_rate_limit_holds_back_the_rest_of_the_batch_in_that_channel() -> None
     stack.connect("c", "ann")
 
     class Passing(MemoryLaneQueue):
-        def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
-            super().send(lane, messages)
+        def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> set[int]:
             stack.clock.pass_s(0.02 * len(messages))
+            return super().send(lane, messages)
 
     frames = [{"channel": ROOM}, {"channel": "room:b"}] * 50
     names = sent_by(stack, Passing(), frames)
@@ -453,7 +475,7 @@ def test_another_protocol_is_refused(stack: MemoryStack) -> None:
 def test_failures_are_told_as_internal_and_no_more(stack: MemoryStack) -> None:
     stack.connect("c", "ann")
 
-    def broken(*_: object, **__: object) -> None:
+    def broken(*_: object, **__: object) -> set[int]:
         raise RuntimeError("a secret detail")
 
     stack.lanes.send = broken  # type: ignore[method-assign]  # a fault that no port knows

@@ -191,10 +191,10 @@ class Failing(MemoryLaneQueue):
         super().__init__()
         self.error = error
 
-    def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> None:
+    def send(self, lane: Lane, messages: Sequence[LaneMessage]) -> set[int]:
         if "orders:1" in [message.channel for message in messages]:
             raise self.error
-        super().send(lane, messages)
+        return super().send(lane, messages)
 
 
 @pytest.fixture(params=[UnavailableError(), ValueError()])
