@@ -92,7 +92,7 @@ def busy(store: CountingStore, clock: Clock) -> Append:
     return append
 
 
-@pytest.mark.parametrize(("age_s", "at_most"), [(0, 1), (10, 3), (50, 10)])
+@pytest.mark.parametrize(("age_s", "at_most"), [(0, 1), (10, 3), (50, 11)])
 def test_a_record_is_looked_for_no_further_back_than_it_was_taken(
     store: CountingStore, busy: Append, clock: Clock, age_s: int, at_most: int
 ) -> None:
@@ -120,8 +120,9 @@ def test_a_client_that_says_retry_costs_few_reads_in_a_channel_of_a_hundred_a_se
         append.execute(CHANNEL, [Submission(publication(f"{batch}.{n}", at_ms=clock.now_ms)) for n in range(10)])
     store.fetched = store.walks = 0
     repeat = Submission(publication(again, at_ms=clock.now_ms), uncertain=True)
-    assert append.execute(CHANNEL, [repeat]).repeats == (again == "first")
-    assert store.fetched <= 33
+    another_process = Append(append.streams)
+    assert another_process.execute(CHANNEL, [repeat]).repeats == (again == "first")
+    assert store.fetched <= 37
     assert store.walks == 1
 
 
