@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from functions.http_api.caller import Bearer, Caller, ServicesDep
 from functions.http_api.problems import PROBLEM, add_handlers
 from functions.http_api.route import Route
-from shared.bootstrap import Services
+from shared.bootstrap import Services, now_ms
 from shared.domain.channel import is_channel, is_user_id
 from shared.domain.publication import StreamPosition
 from shared.errors import ForbiddenError, InvalidFieldError, TidewireError
@@ -78,6 +78,7 @@ def publish(services: ServicesDep, principal: Caller, body: PublishBody) -> Resp
     A channel that fails does not stop the others. When every one fails, the status is that of the first error.
     """
     check_data(body.data)
+    received_at_ms = now_ms()
     results: list[dict[str, Any]] = []
     errors: list[TidewireError] = []
     for channel in body.all_channels:
@@ -88,6 +89,7 @@ def publish(services: ServicesDep, principal: Caller, body: PublishBody) -> Resp
             message_id=body.message_id,
             priority=body.priority,
             retry=body.retry,
+            received_at_ms=received_at_ms,
         )
         try:
             published = services.publishing.publish(principal, request, connection_id=None)

@@ -16,8 +16,14 @@ bootstrap.prewarm("dispatcher", "transport")
 def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Dispatch a frame or a batch. Raises only where API Gateway's own error body shall make the client ask again."""
     services = bootstrap.services()
-    connection_id = event["requestContext"]["connectionId"]
-    replies = services.dispatcher.handle(connection_id, event.get("body") or "", max_bytes=WEBSOCKET_FRAME_MAX_BYTES)
+    context = event["requestContext"]
+    connection_id = context["connectionId"]
+    replies = services.dispatcher.handle(
+        connection_id,
+        event.get("body") or "",
+        max_bytes=WEBSOCKET_FRAME_MAX_BYTES,
+        received_at_ms=context["requestTimeEpoch"],
+    )
     first, *rest = encode_frames(replies)
     with suppress(ConnectionGoneError):  # then nobody waits for the answers
         for message in rest:

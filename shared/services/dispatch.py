@@ -50,11 +50,13 @@ class _Caller:
     """Whose frames these are; ``hello`` changes it for the frames behind it.
 
     Attributes:
+        received_at_ms: When the frames came in.
         publications: Those among the frames, by their places.
         refused: Why the rest of the batch is, if the connection sends too much.
     """
 
     connection: Connection
+    received_at_ms: int
     publications: PublishBatch
     refused: RateLimitedError | None = None
 
@@ -84,14 +86,23 @@ class Dispatcher:
     now_ms: Callable[[], int]
     on_failure: Callable[[Exception], None]
 
-    def handle(self, connection_id: str, body: str | bytes, *, max_bytes: int) -> list[dict[str, Any]]:
-        """Handle one frame or a batch in order; return the replies in the same order. Raises nothing."""
+    def handle(
+        self, connection_id: str, body: str | bytes, *, max_bytes: int, received_at_ms: int
+    ) -> list[dict[str, Any]]:
+        """Handle one frame or a batch in order; return the replies in the same order. Raises nothing.
+
+        Args:
+            connection_id: Whose.
+            body: JSON.
+            max_bytes: The transport's limit.
+            received_at_ms: When the transport got it, Unix milliseconds. Functions may start much later.
+        """
         try:
             frames = parse(body, max_bytes=max_bytes)
         except TidewireError as error:
             return [self._unreadable(connection_id, error)]
         try:
-            caller = self._caller(connection_id)
+            caller = self._caller(connection_id, received_at_ms)
         except _ConnectionUnknownError as error:
             return [*(self._error(request_id(frame), error) for frame in frames), _CONNECTION_UNKNOWN]
         except TidewireError as error:
@@ -106,11 +117,11 @@ class Dispatcher:
             replies[place] = self._reply(frames[place], partial(self._published, frames[place], outcome))
         return replies
 
-    def _caller(self, connection_id: str) -> _Caller:
+    def _caller(self, connection_id: str, received_at_ms: int) -> _Caller:
         connection = self.connections.get(connection_id)
         if connection is None:
             raise _ConnectionUnknownError("the server does not know this connection any more: open a new one")
-        return _Caller(connection, PublishBatch(self.publishing))
+        return _Caller(connection, received_at_ms, PublishBatch(self.publishing))
 
     def _reply(self, frame: Any, answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:
@@ -212,6 +223,7 @@ class Dispatcher:
             retry=request.retry,
             ephemeral=request.ephemeral,
             receipt=request.receipt,
+            received_at_ms=caller.received_at_ms,
         )
         connection_id = caller.connection.connection_id
         admit = partial(self.publishing.admit, self._principal(caller), wanted, connection_id=connection_id)
@@ -226,6 +238,7 @@ class Dispatcher:
             message_id=request.message_id,
             retry=request.retry,
             receipt=request.receipt,
+            received_at_ms=caller.received_at_ms,
         )
         connection_id = caller.connection.connection_id
         admit = partial(self.publishing.admit_send, self._principal(caller), wanted, connection_id=connection_id)

@@ -60,7 +60,7 @@ class EventPublishing:
     def _publish(self, event: PublishEvent, *, repeat: bool) -> dict[str, Exception]:
         """Return what failed, by channel."""
         principal = Principal(event.user_id, {"*": ["publish"]}, server=True)
-        asked, failed = event.detail, {}
+        asked, failed, received_at_ms = event.detail, {}, self.publishing.now_ms()
         for channel in asked.all_channels:
             request = PublishRequest(
                 channel=channel,
@@ -69,6 +69,7 @@ class EventPublishing:
                 message_id=asked.message_id or event.id,
                 priority=asked.priority,
                 retry=asked.retry or repeat,
+                received_at_ms=received_at_ms,
             )
             try:
                 self.publishing.publish(principal, request, connection_id=None)

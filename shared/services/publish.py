@@ -33,6 +33,8 @@ class PublishRequest:
 
     Attributes:
         retry: It was sent before, and whether it arrived is unknown.
+        received_at_ms: When it came in, Unix milliseconds; ``None`` is now. Whoever repeats it does so after that: from
+            then on another of it may have been stored, however long this one takes on its way.
     """
 
     channel: str
@@ -43,6 +45,7 @@ class PublishRequest:
     retry: bool = False
     ephemeral: bool = False
     receipt: bool = False
+    received_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class SendRequest:
     Attributes:
         user_id: Every connection of this user, and kept; or
         connection_id: this connection, if it is there.
+        received_at_ms: As in a :class:`PublishRequest`.
     """
 
     user_id: str | None
@@ -61,6 +65,7 @@ class SendRequest:
     message_id: str | None = None
     retry: bool = False
     receipt: bool = False
+    received_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +221,7 @@ class Publishing:
             user_id=principal.user_id,
             connection_id=connection_id,
             priority=draft.priority,
-            published_at_ms=self.now_ms(),
+            published_at_ms=self.now_ms() if request.received_at_ms is None else request.received_at_ms,
             receipt=request.receipt,
             claims=draft.claims,
         )
@@ -246,4 +251,5 @@ def _in_channel(channel: str, request: SendRequest) -> PublishRequest:
         message_id=request.message_id,
         retry=request.retry,
         receipt=request.receipt,
+        received_at_ms=request.received_at_ms,
     )

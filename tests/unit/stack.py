@@ -181,7 +181,9 @@ class MemoryStack:
 
     def ask(self, connection_id: str, frame: dict[str, Any]) -> dict[str, Any]:
         """Send one request; return its reply."""
-        replies = self.dispatcher.handle(connection_id, json.dumps({"id": 1, **frame}), max_bytes=32_000)
+        replies = self.dispatcher.handle(
+            connection_id, json.dumps({"id": 1, **frame}), max_bytes=32_000, received_at_ms=self.clock()
+        )
         assert len(replies) == 1
         return replies[0]
 

@@ -48,7 +48,7 @@ class Speaker:
 
     def say(self, frame: Any) -> Any:
         body = frame if isinstance(frame, str) else json.dumps(frame)
-        answer = ws_message({"requestContext": {"connectionId": "c"}, "body": body}, Context())
+        answer = ws_message({"requestContext": {"connectionId": "c", "requestTimeEpoch": 1}, "body": body}, Context())
         return json.loads(answer["body"])
 
     def call(self, body: Any, headers: dict[str, str], path: str = "/v1/publish") -> int:

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.usefixtures("services")
 def send(frame: Any, connection_id: str = "c") -> Any:
     """Return the answer's body, read."""
     body = frame if isinstance(frame, str | None) else json.dumps(frame)
-    answer = lambda_handler({"requestContext": {"connectionId": connection_id}, "body": body}, Context())
+    answer = lambda_handler(
+        {"requestContext": {"connectionId": connection_id, "requestTimeEpoch": 1}, "body": body}, Context()
+    )
     assert answer.keys() == {"statusCode", "body"}
     assert answer["statusCode"] == 200
     assert len(answer["body"].encode()) <= 32_000

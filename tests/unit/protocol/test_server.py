@@ -160,7 +160,9 @@ def test_a_purge_asks_to_subscribe_again(stack: MemoryStack) -> None:
 
 
 def test_a_connection_that_nobody_knows_is_told_to_come_back(stack: MemoryStack) -> None:
-    reply, push = stack.dispatcher.handle("lost", '{"type":"ping","id":1}', max_bytes=32_000)
+    reply, push = stack.dispatcher.handle(
+        "lost", '{"type":"ping","id":1}', max_bytes=32_000, received_at_ms=stack.clock()
+    )
     assert is_all_of(REPLY.validate_python(reply), reply)
     assert is_all_of(PUSH.validate_python(push), push)
 
@@ -177,7 +179,7 @@ def test_the_last_words_to_who_did_not_say_who_they_are(stack: MemoryStack) -> N
 def test_pongs(stack: MemoryStack, id_: int | str | None) -> None:
     stack.connect("c")
     ping = {"type": "ping"} if id_ is None else {"type": "ping", "id": id_}
-    (pong,) = stack.dispatcher.handle("c", json.dumps(ping), max_bytes=32_000)
+    (pong,) = stack.dispatcher.handle("c", json.dumps(ping), max_bytes=32_000, received_at_ms=stack.clock())
     assert is_all_of(PUSH.validate_python(pong), pong)
 
 

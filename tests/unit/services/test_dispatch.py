@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.adapters.memory import MemoryLaneQueue
+from shared.domain.processing import Context, Draft
 from shared.errors import UnavailableError
 from shared.ports import Lane, LaneMessage
 from tests.unit.bad_tokens import bad_tokens
@@ -25,7 +26,7 @@ def stack() -> MemoryStack:
 
 
 def raw(stack: MemoryStack, body: str | bytes, connection_id: str = "c") -> list[dict[str, Any]]:
-    return stack.dispatcher.handle(connection_id, body, max_bytes=32_000)
+    return stack.dispatcher.handle(connection_id, body, max_bytes=32_000, received_at_ms=stack.clock())
 
 
 def error_of(reply: dict[str, Any]) -> tuple[int, str]:
@@ -175,7 +176,7 @@ def sent_by(stack: MemoryStack, lanes: MemoryLaneQueue, frames: list[dict[str, A
     dispatcher = replace(stack.dispatcher, publishing=replace(stack.publishing, lanes=lanes))
     filled = [{"type": "publish", "id": n, "message_id": f"m{n}", "name": "n", "data": n} for n in range(len(frames))]
     body = json.dumps([common | frame for common, frame in zip(filled, frames, strict=True)])
-    replies = dispatcher.handle("c", body, max_bytes=32_000)
+    replies = dispatcher.handle("c", body, max_bytes=32_000, received_at_ms=stack.clock())
     return [reply.get("error", {}).get("name") for reply in replies]
 
 
@@ -236,6 +237,26 @@ def test_a_fault_in_a_lane_is_logged_once(stack: MemoryStack) -> None:
     stack.connect("c", "ann")
     assert sent_by(stack, Busy("m0", ValueError()), [{"channel": ROOM}] * 3) == ["internal"] * 3
     assert len(stack.failures) == 1
+
+
+def test_a_request_that_its_own_repeat_has_overtaken_is_stored_once(stack: MemoryStack) -> None:
+    """Its function was slow; the client lost patience, and another function was fast."""
+    stack.connect("c", "ann")
+    frame: dict[str, Any] = {"type": "publish", "channel": ROOM, "name": "n", "data": 1, "priority": "express"}
+    repeats: list[dict[str, Any]] = []
+
+    def overtaken(draft: Draft, context: Context) -> Draft:
+        if context.message_id == "m" and not repeats:
+            repeats.append({})  # it is being made: the repeat comes through here as well
+            repeats[0] = stack.ask("c", frame | {"message_id": "m", "retry": True})
+            for number in range(70):  # more than one ring has
+                stack.ask("c", frame | {"message_id": f"other {number}"})
+            stack.clock.pass_s(20)
+        return draft
+
+    stack.processors.append(overtaken)
+    reply = stack.ask("c", frame | {"message_id": "m"})
+    assert reply["result"]["position"] == repeats[0]["result"]["position"]
 
 
 def test_what_will_never_succeed_holds_back_nothing(stack: MemoryStack) -> None:

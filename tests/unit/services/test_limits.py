@@ -114,7 +114,10 @@ def test_every_request_of_a_connection_counts() -> None:
 def test_so_does_what_is_no_request(body: str) -> None:
     stack = MemoryStack()
     stack.connect("c", "ann")
-    replies = [stack.dispatcher.handle("c", body, max_bytes=1000)[0] for _ in range(int(CONNECTION_RATE.burst * 1.2))]
+    replies = [
+        stack.dispatcher.handle("c", body, max_bytes=1000, received_at_ms=stack.clock())[0]
+        for _ in range(int(CONNECTION_RATE.burst * 1.2))
+    ]
     assert replies[0]["error"]["name"] != "rate_limited"
     assert replies[-1]["error"]["name"] == "rate_limited"
 
@@ -127,7 +130,7 @@ def test_a_batch_over_the_limit_is_refused_from_there_on() -> None:
     batch = json.dumps([{"type": "ping"}] * 100)
     let_through = []
     for _ in range(10):
-        replies = dispatcher.handle("c", batch, max_bytes=32_000)
+        replies = dispatcher.handle("c", batch, max_bytes=32_000, received_at_ms=stack.clock())
         let_through.append([reply["type"] for reply in replies].count("pong"))
         assert all(reply["type"] == "pong" for reply in replies[: let_through[-1]]), "and none after one refused"
     assert let_through[:3] == [100, 100, 100]

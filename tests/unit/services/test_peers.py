@@ -110,7 +110,9 @@ def test_nobody_marks_what_they_may_not_see() -> None:
 def test_a_connection_that_the_server_has_lost_is_told_to_come_back() -> None:
     stack = two()
     stack.connections.close("a")
-    replies = stack.dispatcher.handle("a", '[{"type":"ping","id":1},{"type":"sync","id":2}]', max_bytes=1000)
+    replies = stack.dispatcher.handle(
+        "a", '[{"type":"ping","id":1},{"type":"sync","id":2}]', max_bytes=1000, received_at_ms=stack.clock()
+    )
     assert [reply.get("error", {}).get("name") for reply in replies[:2]] == ["unavailable", "unavailable"]
     assert (replies[2]["event"], replies[2]["code"], replies[2]["reconnect"]) == ("disconnect", 3004, True)
 
