@@ -17,6 +17,7 @@ from functions.http_api.app import create_app
 from shared.adapters.memory import MemoryLaneQueue
 from shared.bootstrap import Services
 from shared.domain.principal import Principal
+from shared.domain.processing import Context, Draft
 from shared.errors import UnavailableError
 from shared.ports import Lane, LaneMessage
 from shared.protocol.rest import Problem, PublishAnswer
@@ -139,6 +140,20 @@ class TestPublish:
     ) -> None:
         results_of(await http.post("/v1/publish", json=PUBLISH | {"retry": True, "priority": "low"}, headers=ann))
         assert [(lane, message.retry) for lane, message in stack.lanes.sent] == [("low", True)]
+
+    async def test_all_channels_count_from_when_the_request_came_however_long_the_first_takes(
+        self, http: httpx.AsyncClient, ann: dict[str, str], stack: MemoryStack
+    ) -> None:
+        def slow(draft: Draft, _context: Context) -> Draft:
+            stack.clock.pass_s(10)
+            return draft
+
+        stack.processors.append(slow)
+        body = {**PUBLISH, "channels": ["room:a", "room:b"]}
+        del body["channel"]
+        results_of(await http.post("/v1/publish", json=body, headers=ann))
+        first, second = (message.publication.published_at_ms for _, message in stack.lanes.sent)
+        assert first == second
 
     async def test_several_channels_are_answered_each_once_and_in_order(
         self, http: httpx.AsyncClient, ann: dict[str, str], stack: MemoryStack

@@ -11,6 +11,7 @@ from tests.unit.functions.conftest import Context
 from tests.unit.stack import MemoryStack
 
 ROOM = "room:a"
+RECEIVED_AT_MS = 1_799_999_990_000
 HISTORY = {"type": "history", "channel": ROOM}
 pytestmark = pytest.mark.usefixtures("services")
 
@@ -19,7 +20,7 @@ def send(frame: Any, connection_id: str = "c") -> Any:
     """Return the answer's body, read."""
     body = frame if isinstance(frame, str | None) else json.dumps(frame)
     answer = lambda_handler(
-        {"requestContext": {"connectionId": connection_id, "requestTimeEpoch": 1}, "body": body}, Context()
+        {"requestContext": {"connectionId": connection_id, "requestTimeEpoch": RECEIVED_AT_MS}, "body": body}, Context()
     )
     assert answer.keys() == {"statusCode", "body"}
     assert answer["statusCode"] == 200
@@ -44,6 +45,13 @@ def test_a_frame_is_answered_with_one_and_a_batch_with_a_batch(stack: MemoryStac
         {"type": "pong", "id": 1},
         {"type": "pong", "id": 2},
     ]
+
+
+def test_a_publication_counts_from_when_api_gateway_received_it(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    send({"type": "publish", "id": 1, "channel": ROOM, "name": "n", "data": 1})
+    ((_, message),) = stack.lanes.sent
+    assert message.publication.published_at_ms == RECEIVED_AT_MS
 
 
 def test_a_conversation(stack: MemoryStack) -> None:
