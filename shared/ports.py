@@ -65,8 +65,11 @@ class StreamStore(Protocol):
         """
         ...
 
-    def newest(self, channel: str, epoch: str) -> Segment | None:
-        """Return the last segment, expired or not, or ``None``."""
+    def newest(self, channel: str, epoch: str, count: int = 1) -> Sequence[Segment]:
+        """Return the last segments, newest first, expired or not: at most ``count`` of them, fewer if they are large.
+
+        One read; where there is any, it returns at least one.
+        """
         ...
 
     def holding(self, channel: str, epoch: str, offset: int) -> Segment | None:

@@ -1,7 +1,8 @@
 """Streams in DynamoDB: one item a stream, one item a segment (docs/data-model.md, "streams")."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -59,8 +60,9 @@ class DynamoDbStreamStore:
         if current is not None:
             raise StreamConflictError(_to_segment(current))
 
-    def newest(self, channel: str, epoch: str) -> Segment | None:
-        return next(self._query(channel, epoch, "sk > :offset", 0, forward=False, page=1), None)
+    def newest(self, channel: str, epoch: str, count: int = 1) -> Sequence[Segment]:
+        page = next(self._pages(channel, epoch, "sk > :offset", 0, forward=False, Limit=count))
+        return [_to_segment(item) for item in page]
 
     def holding(self, channel: str, epoch: str, offset: int) -> Segment | None:
         segments = self._query(channel, epoch, "sk <= :offset", offset, forward=False, page=1)
@@ -81,7 +83,8 @@ class DynamoDbStreamStore:
         # No limit: a page has up to 1 MB, counted before the projection, which saves the way and the reading alone.
         # docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
         wanted = f"{SK}, last_offset, ring, appended_at_ms"
-        for item in self._items(channel, epoch, "sk <= :offset", offset, forward=False, ProjectionExpression=wanted):
+        pages = self._pages(channel, epoch, "sk <= :offset", offset, forward=False, ProjectionExpression=wanted)
+        for item in chain.from_iterable(pages):
             if int(item[SK]["N"]) <= offset:
                 ring = _to_ring(item)
                 yield ring
@@ -103,11 +106,12 @@ class DynamoDbStreamStore:
     def _query(
         self, channel: str, epoch: str, condition: str, offset: int, *, forward: bool, page: int = _PAGE_SEGMENTS
     ) -> Iterator[Segment]:
-        return map(_to_segment, self._items(channel, epoch, condition, offset, forward=forward, Limit=page))
+        pages = self._pages(channel, epoch, condition, offset, forward=forward, Limit=page)
+        return map(_to_segment, chain.from_iterable(pages))
 
-    def _items(
+    def _pages(
         self, channel: str, epoch: str, condition: str, offset: int, *, forward: bool, **options: Any
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[list[dict[str, Any]]]:
         request: dict[str, Any] = {
             "TableName": self._table,
             "KeyConditionExpression": f"pk = :pk AND {condition}",
@@ -119,7 +123,7 @@ class DynamoDbStreamStore:
         while True:
             with translated():
                 answer = self._client.query(**request)
-            yield from answer["Items"]
+            yield answer["Items"]
             if "LastEvaluatedKey" not in answer:
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]

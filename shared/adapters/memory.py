@@ -39,9 +39,9 @@ class MemoryStreamStore:
         if stands is not segment:
             raise StreamConflictError(stands)
 
-    def newest(self, channel: str, epoch: str) -> Segment | None:
+    def newest(self, channel: str, epoch: str, count: int = 1) -> Sequence[Segment]:
         segments = self.segments[channel, epoch]
-        return segments[max(segments)] if segments else None
+        return [segments[first] for first in sorted(segments, reverse=True)[:count]]
 
     def holding(self, channel: str, epoch: str, offset: int) -> Segment | None:
         return next(self.backward(channel, epoch, offset), None)

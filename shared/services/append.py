@@ -8,7 +8,7 @@ from typing import Final
 from shared.domain.publication import Entry, Publication, StreamPosition, fingerprint
 from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS, Ring
 from shared.errors import ContentionError
-from shared.ports import StreamConflictError
+from shared.ports import Stream, StreamConflictError
 from shared.services.streams import StreamEnd, Streams, conflict_end
 
 IDEMPOTENCY_WINDOW_S: Final = 300
@@ -26,6 +26,9 @@ _RINGS_ALONE: Final = 36
 # one of them reaches back to before the one below: it has 64 marks, and ends at most 9 behind.
 _RING_STEP: Final = 48
 _RINGS_REMEMBERED: Final = 1_000  # about 8 KB each
+# A writer that reads how far others have gone on has to look through that too: it reads so much of it at once, 1 MB at
+# most, and the rest ring by ring.
+_SEGMENTS_ALONG: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class Append:
         end = self._end(channel)
         known, learnt = _Known(), 0
         for _ in range(_TRIES):
+            self._keep(channel, end.stream.epoch, end.tail.ring)
             known = self._known(channel, end, submissions, known)
             fresh = _first_of_each(s.publication for s in submissions if _mark(s.publication) not in known.offsets)
             if not fresh:
@@ -122,7 +126,7 @@ class Append:
                 # The loser learns the winner's end from the failure; one that lags far behind reads the newest. Then
                 # it learns again: to read takes longer than to try, and in that time others are faster once more.
                 learnt = 0 if conflict.segment.seal or learnt == _LEARNT_ENDS else learnt + 1
-                end = conflict_end(end, conflict.segment) if learnt else self.streams.end_of(channel, end.stream)
+                end = conflict_end(end, conflict.segment) if learnt else self._read_end(channel, end.stream)
             else:
                 return self._answer(channel, end, submissions, known.offsets, placed)
         raise ContentionError("too many writers in this channel", retry_after_ms=200)
@@ -196,13 +200,18 @@ class Append:
                 if segment is None:
                     return
                 older = segment.ring
-                if older.end >= place[2]:  # else what stood there has gone, and this only stands before it
-                    self._rings[place] = older
-                    if len(self._rings) > _RINGS_REMEMBERED:
-                        self._rings.popitem(last=False)
+                self._keep(channel, epoch, older)
             ring = older
             yield ring
         yield from store.rings(channel, epoch, ring.start)
+
+    def _keep(self, channel: str, epoch: str, ring: Ring) -> None:
+        """Remember a segment's ring if the segment holds a place at which rings are asked for, or ends close behind."""
+        behind = ring.end % _RING_STEP
+        if behind < SEGMENT_MAX_PUBLICATIONS:
+            self._rings[channel, epoch, ring.end - behind] = ring
+            if len(self._rings) > _RINGS_REMEMBERED:
+                self._rings.popitem(last=False)
 
     def _answer(
         self,
@@ -239,9 +248,18 @@ class Append:
             return self.streams.end(channel)
         since_s = (self.streams.now_ms() - remembered.at_ms) / 1000
         # Their publications, that is: each may be a segment of its own, and to read costs no more than to learn once.
-        if remembered.others_per_s * since_s > _LEARNT_ENDS:
-            return self.streams.end_of(channel, remembered.end.stream)
+        others = remembered.others_per_s * since_s
+        if others > _LEARNT_ENDS:
+            return self._read_end(channel, remembered.end.stream, others)
         return remembered.end
+
+    def _read_end(self, channel: str, stream: Stream, others: float = float("inf")) -> StreamEnd:
+        """Read the end of a stream to which others have probably put so many, and of their segments the last few."""
+        segments = min(1 + others / SEGMENT_MAX_PUBLICATIONS, _SEGMENTS_ALONG)
+        end = self.streams.end_of(channel, stream, segments=int(segments))
+        for ring in end.older:
+            self._keep(channel, end.stream.epoch, ring)
+        return end
 
     def _remembered(self, channel: str) -> _Remembered | None:
         remembered = self._ends.get(channel)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from shared.domain.publication import StreamPosition
-from shared.domain.segment import KEPT_AFTER_S, Segment, Tail
+from shared.domain.segment import KEPT_AFTER_S, Ring, Segment, Tail
 from shared.errors import ContentionError
 from shared.namespaces import Namespaces
 from shared.ports import Stream, StreamConflictError, StreamStore
@@ -18,10 +18,15 @@ _OPEN_TRIES: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class StreamEnd:
-    """The current stream of a channel and where it ends."""
+    """The current stream of a channel and where it ends.
+
+    Attributes:
+        older: The rings of segments before the last, newest first, as far as they were read with it.
+    """
 
     stream: Stream
     tail: Tail
+    older: tuple[Ring, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +67,20 @@ class Streams:
         """
         return self.end_of(channel, self.store.stream(channel) or self._open(channel, replaces=None))
 
-    def end_of(self, channel: str, stream: Stream) -> StreamEnd:
-        """As :meth:`end`, for a stream that was the channel's a moment ago: if it ended, of the one that came after."""
+    def end_of(self, channel: str, stream: Stream, *, segments: int = 1) -> StreamEnd:
+        """As :meth:`end`, for a stream that was the channel's a moment ago: if it ended, of the one that came after.
+
+        Reads the last ``segments`` of it at once, or as many as one read gives.
+        """
         for _ in range(_OPEN_TRIES):
-            newest = self.store.newest(channel, stream.epoch)
+            last = self.store.newest(channel, stream.epoch, segments)
+            newest = last[0] if last else None
             if newest is None and not self._lost(stream):
                 return StreamEnd(stream, Tail())
             if newest is None or not newest.seal:
                 # TTL deletes in no order: once it may, what is the newest now need not have been the stream's end.
                 if newest is not None and newest.served(self.now_ms() // 1000):
-                    return StreamEnd(stream, newest.tail())
+                    return StreamEnd(stream, newest.tail(), tuple(segment.ring for segment in last[1:]))
                 try:
                     self._put_seal(channel, stream, newest.tail() if newest else Tail())
                 except StreamConflictError:
@@ -91,7 +100,7 @@ class Streams:
             stream = self.store.stream(channel)
             if stream is None:
                 return
-            newest = self.store.newest(channel, stream.epoch)
+            newest = next(iter(self.store.newest(channel, stream.epoch)), None)
             try:
                 if newest is None or not newest.seal:
                     self._put_seal(channel, stream, newest.tail() if newest else Tail())

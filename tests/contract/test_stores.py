@@ -121,7 +121,7 @@ class TestStreamStore:
         with pytest.raises(StreamConflictError) as caught:
             stores.streams.append("room:a", "e", segment(1, 1))
         assert caught.value.segment == taken
-        assert stores.streams.newest("room:a", "e") == taken
+        assert stores.streams.newest("room:a", "e") == [taken]
 
     def test_a_segment_comes_back_as_it_was(self, stores: Stores) -> None:
         stored = segment(70, 10)
@@ -146,9 +146,13 @@ class TestStreamStore:
             held = stores.streams.holding("room:a", "e", offset)
             assert held is not None
             assert held.first == first
-        newest = stores.streams.newest("room:a", "e")
-        assert newest is not None
-        assert newest.seal
+
+    def test_the_newest_come_first_with_the_seal_and_no_more_than_asked_for(self, stores: Stores) -> None:
+        for first, count in ((1, 10), (11, 1), (12, 10), (22, 0)):
+            stores.streams.append("room:a", "e", segment(first, count))
+        assert [s.first for s in stores.streams.newest("room:a", "e")] == [22]
+        assert [s.first for s in stores.streams.newest("room:a", "e", 3)] == [22, 12, 11]
+        assert [s.first for s in stores.streams.newest("room:a", "e", 9)] == [22, 12, 11, 1]
 
     def test_long_streams_are_read_to_their_end(self, stores: Stores) -> None:
         for first in range(1, 61):
@@ -175,7 +179,7 @@ class TestStreamStore:
 
     def test_nothing_is_nothing(self, stores: Stores) -> None:
         assert list(stores.streams.rings("room:a", "e", 1)) == []
-        assert stores.streams.newest("room:a", "e") is None
+        assert stores.streams.newest("room:a", "e") == []
         assert stores.streams.holding("room:a", "e", 1) is None
         assert list(stores.streams.forward("room:a", "e", 1)) == []
 

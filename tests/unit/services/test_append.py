@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -152,14 +152,15 @@ class Overtaken(MemoryStreamStore):
             self.times -= 1
             newest = super().newest(channel, epoch)
             others = [publication(f"o{self.times}-{number}", user_id="bob") for number in range(10)]
-            tail = newest.tail() if newest else Tail()
+            tail = newest[0].tail() if newest else Tail()
             now_ms = segment.appended_at_ms
             super().append(channel, epoch, tail.grow(others, now_ms=now_ms, expires_at_s=segment.expires_at_s))
         super().append(channel, epoch, segment)
 
-    def newest(self, channel: str, epoch: str) -> Segment | None:
+    def newest(self, channel: str, epoch: str, count: int = 1) -> Sequence[Segment]:
         self.calls["newest"] += 1
-        return super().newest(channel, epoch)
+        self.calls["segments with the end"] += count
+        return super().newest(channel, epoch, count)
 
     def holding(self, channel: str, epoch: str, offset: int) -> Segment | None:
         self.calls["holding"] += 1
@@ -179,18 +180,20 @@ def test_a_writer_that_is_overtaken_reads_the_end_seldom_and_what_it_has_searche
     assert (store.calls["newest"], store.calls["holding"]) == (1 + times // 3, 5)
 
 
-def test_a_writer_far_behind_searches_what_it_has_missed_alone() -> None:
+@pytest.mark.parametrize(("behind", "rings"), [(3, 0), (16, 0), (20, 1), (40, 5)])
+def test_a_writer_far_behind_searches_what_it_has_missed_alone(behind: int, rings: int) -> None:
+    """Most of it lies in the segments that come with the end."""
     store = Overtaken()
     append = Append(Streams(store, namespaces.parse(""), Clock()))
     other = Append(append.streams)
     for number in range(30):
         submit(append, *(f"{number}-{index}" for index in range(10)))
     assert submit(append, "a") == [301]
-    for number in range(30, 50):
+    for number in range(30, 30 + behind):
         submit(other, *(f"{number}-{index}" for index in range(10)))
     store.calls.clear()
-    assert submit(append, "b") == [502]
-    assert (store.calls["newest"], store.calls["holding"]) == (1, 4)
+    assert submit(append, "b") == [302 + 10 * behind]
+    assert (store.calls["newest"], store.calls["holding"]) == (1, rings)
 
 
 def test_a_writer_beside_busier_ones_reads_the_end_before_it_tries() -> None:
@@ -210,6 +213,7 @@ def test_a_writer_beside_busier_ones_reads_the_end_before_it_tries() -> None:
     assert cost("b", others=0) == (0, 1), "it is alone"
     assert cost("c", others=10) == (1, 4), "it learns, then it reads"
     assert cost("d", others=10) == (1, 1), "it knows better"
+    assert store.calls["segments with the end"] == 11, "as many as they have probably put, and the end"
     assert cost("e", others=0) == (1, 1), "they have gone"
     assert cost("f", others=0) == (0, 1)
     assert cost("g", others=2) == (0, 3)
@@ -460,8 +464,8 @@ class SteppedStore(MemoryStreamStore):
     def append(self, channel: str, epoch: str, segment: Segment) -> None:
         self._step(lambda: super(SteppedStore, self).append(channel, epoch, segment))
 
-    def newest(self, channel: str, epoch: str) -> Segment | None:
-        result: Segment | None = self._step(lambda: super(SteppedStore, self).newest(channel, epoch))
+    def newest(self, channel: str, epoch: str, count: int = 1) -> Sequence[Segment]:
+        result: Sequence[Segment] = self._step(lambda: super(SteppedStore, self).newest(channel, epoch, count))
         return result
 
 

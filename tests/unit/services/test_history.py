@@ -19,7 +19,7 @@ def stack_without(*gone: int, of: int = 5) -> tuple[MemoryStack, StreamPosition]
     newest = segments[of]
     for offset in gone:
         del segments[offset]
-    stack.store.newest = lambda _channel, _epoch: newest  # type: ignore[method-assign, assignment]
+    stack.store.newest = lambda _channel, _epoch, _count=1: [newest]  # type: ignore[method-assign, assignment]
     return stack, StreamPosition(appended.epoch, 0)
 
 

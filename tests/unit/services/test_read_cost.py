@@ -97,8 +97,15 @@ def test_a_record_is_looked_for_no_further_back_than_it_was_taken(
     store: CountingStore, busy: Append, clock: Clock, age_s: int, at_most: int
 ) -> None:
     late = publication("late", at_ms=clock.now_ms - age_s * 1000)
-    assert busy.execute(CHANNEL, [Submission(late)]).repeats == 0
+    another_process = Append(busy.streams)
+    assert another_process.execute(CHANNEL, [Submission(late)]).repeats == 0
     assert store.fetched <= at_most
+
+
+def test_a_writer_reads_nothing_of_what_it_has_put_itself(store: CountingStore, busy: Append, clock: Clock) -> None:
+    late = publication("late", at_ms=clock.now_ms - 50_000)
+    assert busy.execute(CHANNEL, [Submission(late)]).repeats == 0
+    assert store.fetched == 0
 
 
 def test_a_batch_of_repeats_is_read_once(store: CountingStore, busy: Append, clock: Clock) -> None:
