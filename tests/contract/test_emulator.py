@@ -52,6 +52,26 @@ for folder, names in ((first, ["handler.py", "package/module.py"]), (second, [])
 assert (first / "package").resolve() == (second / "package").resolve()
 """
 
+POLLING = """
+from types import SimpleNamespace
+import polling
+from ministack.services import lambda_svc
+
+class Slept(BaseException):
+    pass
+
+def sleep(seconds):
+    raise Slept(seconds)
+
+lambda_svc.time = SimpleNamespace(sleep=sleep)
+lambda_svc._esm_wake = SimpleNamespace(clear=lambda: None, wait=lambda seconds: True)
+lambda_svc._poll_sqs = lambda_svc._poll_kinesis = lambda_svc._poll_dynamodb_streams = lambda: False
+try:
+    lambda_svc._poll_loop()
+except Slept as slept:
+    assert slept.args == (polling._GAP_S,), slept
+"""
+
 
 def in_emulator(program: str, *arguments: str, scratch: Path) -> None:
     """Run it in the emulator's environment; fail as it fails."""
@@ -64,6 +84,10 @@ def in_emulator(program: str, *arguments: str, scratch: Path) -> None:
 
 def test_a_key_condition_finds_what_the_emulator_finds(tmp_path: Path) -> None:
     in_emulator(CONDITIONS, scratch=tmp_path)
+
+
+def test_a_lane_does_not_wait_for_what_goes_on_in_another(tmp_path: Path) -> None:
+    in_emulator(POLLING, scratch=tmp_path)
 
 
 def test_a_zip_is_unpacked_once_and_each_worker_has_it(tmp_path: Path) -> None:
