@@ -16,6 +16,7 @@ from shared.adapters.apigateway import ApiGatewayTransport
 from shared.adapters.aws import CLIENT_CONFIG, guarded, translated
 from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
 from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
+from shared.adapters.dynamodb_mailboxes import DynamoDbHeldStreams, DynamoDbMailboxStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.eventbridge import EventBridgeBus
@@ -28,7 +29,10 @@ from shared.ports import (
     ConnectionStore,
     ConnectionTransport,
     EventBus,
+    HeldStreams,
+    MailboxStore,
     Metrics,
+    Signer,
     TicketStore,
     TokenVerifier,
 )
@@ -37,6 +41,7 @@ from shared.services.fan_out import FanOut
 from shared.services.history import History
 from shared.services.janitor import Deadlines, Janitor
 from shared.services.limits import RateLimits
+from shared.services.mailboxes import Mailboxes, Sinks
 from shared.services.publish import Publishing
 from shared.services.publish_worker import PublishWorker
 from shared.services.purge import Purge
@@ -49,6 +54,8 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from shared.services.dispatch import Dispatcher
     from shared.services.event_publish import EventPublishing
+    from shared.services.http_sessions import HttpSessions
+    from shared.services.mailbox_reader import MailboxReader
     from shared.services.processing import Processing
 
 _FAN_OUT_THREADS = 32
@@ -102,11 +109,63 @@ class Services:
 
     @cached_property
     def transport(self) -> ConnectionTransport:
-        """The way to live WebSockets."""
+        """The way to live connections."""
         client = boto3.client(
             "apigatewaymanagementapi", endpoint_url=self.settings.connections_endpoint, config=CLIENT_CONFIG
         )
-        return ApiGatewayTransport(client)
+        return Sinks(ApiGatewayTransport(client), self.mailboxes)
+
+    @cached_property
+    def mailbox_store(self) -> MailboxStore:
+        """What waits for HTTP sessions."""
+        return DynamoDbMailboxStore(self._dynamodb, self.settings.connections_table)
+
+    @cached_property
+    def mailboxes(self) -> Mailboxes:
+        """The way to HTTP sessions."""
+        return Mailboxes(self.mailbox_store, self.metrics, now_ms)
+
+    @cached_property
+    def held_streams(self) -> HeldStreams:
+        """How many streams users have open."""
+        return DynamoDbHeldStreams(self._dynamodb, self.settings.connections_table)
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Signs session tokens and cursors."""
+        from shared.adapters.signatures import HmacSigner
+
+        return HmacSigner(self._read_token_secret)
+
+    @cached_property
+    def http_sessions(self) -> "HttpSessions":
+        """The life of sessions that come by HTTP."""
+        from shared.services.http_sessions import HttpSessions
+
+        return HttpSessions(
+            sessions=self.sessions,
+            connections=self.connections,
+            mailboxes=self.mailboxes,
+            transport=self.transport,
+            signer=self.signer,
+            metrics=self.metrics,
+            now_ms=now_ms,
+        )
+
+    @cached_property
+    def mailbox_reader(self) -> "MailboxReader":
+        """Reads what waits for HTTP sessions."""
+        from shared.services.mailbox_reader import MailboxReader
+
+        return MailboxReader(
+            store=self.mailbox_store,
+            connections=self.connections,
+            sessions=self.http_sessions,
+            history=self.history,
+            signer=self.signer,
+            limits=self.limits,
+            now_ms=now_ms,
+        )
 
     @cached_property
     def bus(self) -> EventBus:
@@ -233,6 +292,7 @@ class Services:
             tokens=self.tokens,
             deadlines=SqsDeadlineQueue(self._sqs, self.settings.deadline_queue_url),
             subscriptions=self.subscriptions,
+            mailboxes=self.mailboxes,
             metrics=self.metrics,
             now_ms=now_ms,
         )

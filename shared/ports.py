@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
 from shared.domain.connection import Connection, Session
+from shared.domain.mailbox import Mailbox, Message
 from shared.domain.principal import Principal
 from shared.domain.publication import Publication, StreamPosition
 from shared.domain.rate import Rate
@@ -177,12 +178,86 @@ class ConnectionStore(Protocol):
         """Write the session."""
         ...
 
+    def move_session(self, session: Session, *, connection_id: str) -> bool:
+        """Have another connection have the session, if the one that it names still has; return whether it had."""
+        ...
+
     def end_session(self, session_id: str, *, connection_id: str, expires_at_s: int) -> None:
         """Have the session end then, unless it ends sooner, or another connection has it by now."""
         ...
 
     def session(self, session_id: str) -> Session | None:
         """Return the session, or ``None`` if it has ended."""
+        ...
+
+
+class MailboxStore(Protocol):
+    """What waits for HTTP sessions. Reads are strongly consistent, but for :meth:`arrived`."""
+
+    def open(self, mailbox_id: str, mailbox: Mailbox) -> None:
+        """Write a mailbox's record, also over the one that it has."""
+        ...
+
+    def end(self, mailbox_id: str) -> tuple[Mailbox, Message | None] | None:
+        """Return the mailbox and its last message, or ``None`` if there is none (any more)."""
+        ...
+
+    def put(self, mailbox_id: str, message: Message, *, expires_at_s: int) -> bool:
+        """Put a message at its number, if nothing stands there; return whether it was put."""
+        ...
+
+    def read(self, mailbox_id: str, after: int, *, limit: int) -> Sequence[Message]:
+        """Return the messages with greater numbers, in order, at most so many."""
+        ...
+
+    def claim(self, mailbox_id: str, reader: str, *, confirmed: int | None, seen_at_s: int) -> Mailbox | None:
+        """Have a new reader; with ``confirmed``, all up to that number is fetched and confirmed, and nothing behind it.
+
+        Returns:
+            The mailbox as it is then, or ``None`` if there is none.
+        """
+        ...
+
+    def note(self, mailbox_id: str, reader: str, *, fetched: int, seen_at_s: int) -> bool:
+        """Note how far a reader has come, and that it is there; return whether it is still the reader."""
+        ...
+
+    def look(self, awaited: Sequence[tuple[str, int]]) -> Mapping[str, tuple[str, bool]]:
+        """Return each mailbox's reader, and whether the message with that number is there. Those that are gone lack.
+
+        Eventually consistent: for waiting, many at a time.
+        """
+        ...
+
+    def remove(self, mailbox_id: str) -> None:
+        """Remove the record; the messages expire."""
+        ...
+
+
+class HeldStreams(Protocol):
+    """How many streams a user has open."""
+
+    def hold(self, user_id: str, reader: str, *, at_most: int, now_s: int, expires_at_s: int) -> bool:
+        """Count one more until then, unless there are that many; return whether it was counted.
+
+        Some that ask at the same time may all be counted.
+        """
+        ...
+
+    def release(self, user_id: str, reader: str) -> None:
+        """Count it no more."""
+        ...
+
+
+class Signer(Protocol):
+    """Makes strings that only this stage can have made."""
+
+    def sign(self, purpose: str, fields: Sequence[str | int]) -> str:
+        """Return the fields, signed for a purpose: URL-safe characters."""
+        ...
+
+    def open(self, purpose: str, signed: str) -> Sequence[str | int] | None:
+        """Return the fields of what :meth:`sign` made for this purpose, or ``None`` if it did not."""
         ...
 
 

@@ -182,6 +182,25 @@ class DynamoDbConnectionStore:
         with translated():
             self._client.put_item(TableName=self._table, Item=item)
 
+    def move_session(self, session: Session, *, connection_id: str) -> bool:
+        try:
+            with translated():
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=_key(f"SESSION#{session.session_id}", _META),
+                    UpdateExpression="SET connection_id = :after",
+                    ConditionExpression="connection_id = :before",
+                    ExpressionAttributeValues={
+                        ":before": {"S": session.connection_id},
+                        ":after": {"S": connection_id},
+                    },
+                )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            return False
+        return True
+
     def end_session(self, session_id: str, *, connection_id: str, expires_at_s: int) -> None:
         try:
             with translated():

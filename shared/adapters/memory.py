@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from shared.domain.connection import Connection, Session
+from shared.domain.mailbox import Mailbox, Message
 from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
 from shared.domain.rate import Rate
@@ -144,6 +145,13 @@ class MemoryConnectionStore:
     def put_session(self, session: Session) -> None:
         self.sessions[session.session_id] = session
 
+    def move_session(self, session: Session, *, connection_id: str) -> bool:
+        current = self.sessions.get(session.session_id)
+        if current is None or current.connection_id != session.connection_id:
+            return False
+        self.sessions[session.session_id] = replace(current, connection_id=connection_id)
+        return True
+
     def end_session(self, session_id: str, *, connection_id: str, expires_at_s: int) -> None:
         session = self.sessions.get(session_id)
         if session and session.connection_id == connection_id and session.expires_at_s > expires_at_s:
@@ -152,6 +160,76 @@ class MemoryConnectionStore:
     def session(self, session_id: str) -> Session | None:
         session = self.sessions.get(session_id)
         return session if session and self._alive(session.expires_at_s) else None
+
+
+class MemoryMailboxStore:
+    """Mailboxes and their messages in dictionaries."""
+
+    def __init__(self) -> None:
+        self.mailboxes: dict[str, Mailbox] = {}
+        self.messages: dict[str, dict[int, Message]] = defaultdict(dict)
+        self._lock = threading.Lock()
+
+    def open(self, mailbox_id: str, mailbox: Mailbox) -> None:
+        before = self.mailboxes.get(mailbox_id, mailbox)
+        self.mailboxes[mailbox_id] = replace(before, expires_at_s=mailbox.expires_at_s, seen_at_s=mailbox.seen_at_s)
+
+    def end(self, mailbox_id: str) -> tuple[Mailbox, Message | None] | None:
+        if mailbox_id not in self.mailboxes:
+            return None
+        messages = self.messages[mailbox_id]
+        return self.mailboxes[mailbox_id], messages[max(messages)] if messages else None
+
+    def put(self, mailbox_id: str, message: Message, *, expires_at_s: int) -> bool:
+        del expires_at_s  # nothing is deleted here
+        with self._lock:
+            return self.messages[mailbox_id].setdefault(message.number, message) is message
+
+    def read(self, mailbox_id: str, after: int, *, limit: int) -> Sequence[Message]:
+        messages = self.messages[mailbox_id]
+        return [messages[number] for number in range(after + 1, after + limit + 1) if number in messages]
+
+    def claim(self, mailbox_id: str, reader: str, *, confirmed: int | None, seen_at_s: int) -> Mailbox | None:
+        if mailbox_id not in self.mailboxes:
+            return None
+        mailbox = replace(self.mailboxes[mailbox_id], reader=reader, seen_at_s=seen_at_s)
+        if confirmed is not None:
+            mailbox = replace(mailbox, fetched=confirmed, confirmed=confirmed)
+        self.mailboxes[mailbox_id] = mailbox
+        return mailbox
+
+    def note(self, mailbox_id: str, reader: str, *, fetched: int, seen_at_s: int) -> bool:
+        mailbox = self.mailboxes.get(mailbox_id)
+        if mailbox is None or mailbox.reader != reader:
+            return False
+        self.mailboxes[mailbox_id] = replace(mailbox, fetched=fetched, seen_at_s=seen_at_s)
+        return True
+
+    def look(self, awaited: Sequence[tuple[str, int]]) -> Mapping[str, tuple[str, bool]]:
+        return {
+            mailbox_id: (self.mailboxes[mailbox_id].reader, number in self.messages[mailbox_id])
+            for mailbox_id, number in awaited
+            if mailbox_id in self.mailboxes
+        }
+
+    def remove(self, mailbox_id: str) -> None:
+        self.mailboxes.pop(mailbox_id, None)
+
+
+class MemoryHeldStreams:
+    """Streams in dictionaries."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, dict[str, int]] = defaultdict(dict)
+
+    def hold(self, user_id: str, reader: str, *, at_most: int, now_s: int, expires_at_s: int) -> bool:
+        if sum(until_s > now_s for until_s in self.held[user_id].values()) >= at_most:
+            return False
+        self.held[user_id][reader] = expires_at_s
+        return True
+
+    def release(self, user_id: str, reader: str) -> None:
+        self.held[user_id].pop(reader, None)
 
 
 class MemoryTicketStore:

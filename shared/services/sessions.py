@@ -1,7 +1,7 @@
 """Connections from the first byte to the last: connect, say who one is, come back, leave."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from shared.domain.connection import (
     Connection,
     Session,
 )
+from shared.domain.mailbox import is_mailbox
 from shared.domain.principal import Principal
 from shared.errors import ForbiddenError, SessionUnknownError, TidewireError, UnauthenticatedError
 from shared.ports import (
@@ -33,11 +34,12 @@ from shared.protocol.limits import (
     WEBSOCKET_FRAME_MAX_BYTES,
 )
 from shared.services.history import PAGE_MAX_BYTES
+from shared.services.mailboxes import Mailboxes
 from shared.services.subscribe import MAX_SUBSCRIPTIONS, SubscribeRequest, Subscriptions
 
 TICKET_TTL_S: Final = 30
 # A record outlives the longest connection by this, since clocks differ.
-_EXPIRY_MARGIN_S: Final = 60
+EXPIRY_MARGIN_S: Final = 60
 # Clients are asked to move over at different times, so that a deploy's reconnects are not repeated every 2 hours.
 _MAX_AGE_SPREAD_S: Final = 600
 
@@ -60,6 +62,7 @@ class Sessions:
     tokens: TokenVerifier
     deadlines: DeadlineQueue
     subscriptions: Subscriptions
+    mailboxes: Mailboxes
     metrics: Metrics
     now_ms: Callable[[], int]
 
@@ -80,7 +83,7 @@ class Sessions:
             principal = self.tickets.redeem(ticket, now_s=self._now_s())
             if principal is None or principal.expired(self._now_s()):
                 raise UnauthenticatedError("the ticket is unknown, used or too old")
-        expires_at_s = self._now_s() + CONNECTION_MAX_AGE_S + _EXPIRY_MARGIN_S
+        expires_at_s = self._now_s() + CONNECTION_MAX_AGE_S + EXPIRY_MARGIN_S
         self.connections.open(Connection(connection_id, self.now_ms(), expires_at_s, principal))
         self.connections.remind(connection_id, minute=(self._now_s() + CHECK_AFTER_S) // 60)
         self.metrics.count("Connects")
@@ -99,16 +102,18 @@ class Sessions:
             SessionUnknownError: The session has ended, or is another user's.
         """
         principal = self._principal(connection, request.token)
-        session_id, channels = self._session(connection, principal, request.session_id)
+        session_id, before, channels = self._session(connection, principal, request.session_id)
         connection = replace(connection, principal=principal, session_id=session_id)
         if not self.connections.authenticate(connection):
             raise SessionUnknownError("the connection has ended")
         self.connections.put_session(
             Session(session_id, principal.user_id, connection.connection_id, connection.expires_at_s + SESSION_GRACE_S)
         )
-        everybodys = [personal_channel(principal.user_id), BROADCAST_CHANNEL]
-        self.subscriptions.connect(connection, everybodys, kept=False)
-        self.subscriptions.connect(connection, [c for c in channels if principal.may_receive("subscribe", c)])
+        self.join(connection, principal, channels)
+        if before != connection.connection_id and is_mailbox(before):
+            # No network ends it, as it does a WebSocket.
+            self.mailboxes.close(before)
+            self.connections.close(before)
         return connection, {
             "session_id": session_id,
             "connection_id": connection.connection_id,
@@ -119,6 +124,12 @@ class Sessions:
             "limits": LIMITS,
             "subscriptions": self._subscribe_all(connection, request.subscribe),
         }
+
+    def join(self, connection: Connection, principal: Principal, channels: Iterable[str]) -> None:
+        """Subscribe to a session's channels, as far as its token still allows, and to those that everybody has."""
+        everybodys = [personal_channel(principal.user_id), BROADCAST_CHANNEL]
+        self.subscriptions.connect(connection, everybodys, kept=False)
+        self.subscriptions.connect(connection, [c for c in channels if principal.may_receive("subscribe", c)])
 
     def disconnect(self, connection_id: str) -> None:
         """Take a connection out; its session has 2 minutes to come back."""
@@ -139,15 +150,15 @@ class Sessions:
 
     def _session(
         self, connection: Connection, principal: Principal, session_id: str | None
-    ) -> tuple[str, frozenset[str]]:
-        """Return the session's id and the channels it is subscribed to."""
+    ) -> tuple[str, str, frozenset[str]]:
+        """Return the session's id, the connection that it had until now, and the channels it is subscribed to."""
         wanted = session_id or connection.session_id
         if wanted is None:
-            return secrets.token_urlsafe(16), frozenset()
+            return secrets.token_urlsafe(16), connection.connection_id, frozenset()
         session = self.connections.session(wanted)
         if session is None or session.user_id != principal.user_id:
             raise SessionUnknownError("the session has ended, or is another user's")
-        return wanted, self.connections.subscriptions(session.connection_id)
+        return wanted, session.connection_id, self.connections.subscriptions(session.connection_id)
 
     def _subscribe_all(self, connection: Connection, requests: Sequence[SubscribeRequest]) -> list[dict[str, Any]]:
         """Subscribe one by one; one that fails has its error in its place. All of it fits one frame."""

@@ -1,7 +1,7 @@
 """One suite for two implementations: the memory stores, and those on DynamoDB (moto)."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import boto3
@@ -10,17 +10,21 @@ from moto import mock_aws
 
 from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
 from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
+from shared.adapters.dynamodb_mailboxes import DynamoDbHeldStreams, DynamoDbMailboxStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.memory import (
     MemoryApiKeyStore,
     MemoryBucketStore,
     MemoryConnectionStore,
+    MemoryHeldStreams,
+    MemoryMailboxStore,
     MemoryReadMarkers,
     MemoryStreamStore,
     MemoryTicketStore,
 )
 from shared.domain.connection import Session
+from shared.domain.mailbox import Mailbox, Message
 from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
 from shared.domain.rate import Rate
@@ -29,6 +33,8 @@ from shared.ports import (
     ApiKeyStore,
     BucketStore,
     ConnectionStore,
+    HeldStreams,
+    MailboxStore,
     ReadMarkers,
     Stream,
     StreamConflictError,
@@ -48,6 +54,8 @@ class Stores:
     api_keys: ApiKeyStore
     buckets: BucketStore
     markers: ReadMarkers
+    mailboxes: MailboxStore
+    held_streams: HeldStreams
     clock: Clock
 
 
@@ -60,6 +68,8 @@ def memory() -> Iterator[Stores]:
         MemoryApiKeyStore(),
         MemoryBucketStore(),
         MemoryReadMarkers(),
+        MemoryMailboxStore(),
+        MemoryHeldStreams(),
         clock,
     )
 
@@ -85,6 +95,8 @@ def dynamodb() -> Iterator[Stores]:
             DynamoDbApiKeyStore(client, "limits"),
             DynamoDbBucketStore(client, "limits"),
             DynamoDbReadMarkers(client, "presence"),
+            DynamoDbMailboxStore(client, "connections"),
+            DynamoDbHeldStreams(client, "connections"),
             clock,
         )
 
@@ -182,6 +194,83 @@ class TestStreamStore:
         assert stores.streams.newest("room:a", "e") == []
         assert stores.streams.holding("room:a", "e", 1) is None
         assert list(stores.streams.forward("room:a", "e", 1)) == []
+
+
+class TestMailboxStore:
+    BOX = Mailbox(expires_at_s=NOW_S + 7200, seen_at_s=NOW_S)
+
+    def test_a_mailbox_and_its_last_message(self, stores: Stores) -> None:
+        assert stores.mailboxes.end("m") is None
+        stores.mailboxes.open("m", self.BOX)
+        assert stores.mailboxes.end("m") == (self.BOX, None)
+        for number in (1, 2, 9, 10, 11):
+            assert stores.mailboxes.put("m", Message(number, f"{number}"), expires_at_s=NOW_S)
+        assert stores.mailboxes.end("m") == (self.BOX, Message(11, "11"))
+        assert stores.mailboxes.put("m", Message(12, None), expires_at_s=NOW_S)
+        assert stores.mailboxes.end("m") == (self.BOX, Message(12, None))
+        assert stores.mailboxes.end("another") is None
+
+    def test_a_number_is_taken_once(self, stores: Stores) -> None:
+        assert stores.mailboxes.put("m", Message(1, "first"), expires_at_s=NOW_S)
+        assert not stores.mailboxes.put("m", Message(1, "second"), expires_at_s=NOW_S)
+        assert stores.mailboxes.read("m", 0, limit=5) == [Message(1, "first")]
+
+    def test_messages_are_read_in_order_from_anywhere(self, stores: Stores) -> None:
+        stores.mailboxes.open("m", self.BOX)
+        for number in range(1, 31):
+            stores.mailboxes.put("m", Message(number, str(number)), expires_at_s=NOW_S)
+        assert [m.number for m in stores.mailboxes.read("m", 0, limit=5)] == [1, 2, 3, 4, 5]
+        assert [m.number for m in stores.mailboxes.read("m", 28, limit=5)] == [29, 30]
+        assert stores.mailboxes.read("m", 30, limit=5) == []
+
+    def test_a_mailbox_that_is_opened_again_lives_on(self, stores: Stores) -> None:
+        stores.mailboxes.open("m", self.BOX)
+        claimed = stores.mailboxes.claim("m", "ann", confirmed=3, seen_at_s=NOW_S + 1)
+        stores.mailboxes.open("m", Mailbox(expires_at_s=NOW_S + 9000, seen_at_s=NOW_S + 5))
+        assert claimed == replace(self.BOX, seen_at_s=NOW_S + 1, fetched=3, confirmed=3, reader="ann")
+        assert stores.mailboxes.end("m") == (
+            replace(claimed, expires_at_s=NOW_S + 9000, seen_at_s=NOW_S + 5),
+            None,
+        )
+
+    def test_the_newest_reader_is_the_reader(self, stores: Stores) -> None:
+        assert stores.mailboxes.claim("m", "first", confirmed=None, seen_at_s=NOW_S) is None
+        assert not stores.mailboxes.note("m", "first", fetched=1, seen_at_s=NOW_S)
+        stores.mailboxes.open("m", self.BOX)
+        stores.mailboxes.claim("m", "first", confirmed=None, seen_at_s=NOW_S)
+        assert stores.mailboxes.note("m", "first", fetched=4, seen_at_s=NOW_S + 2)
+        second = stores.mailboxes.claim("m", "second", confirmed=None, seen_at_s=NOW_S + 3)
+        assert second == replace(self.BOX, seen_at_s=NOW_S + 3, fetched=4, reader="second")
+        assert not stores.mailboxes.note("m", "first", fetched=9, seen_at_s=NOW_S + 4)
+        third = stores.mailboxes.claim("m", "third", confirmed=2, seen_at_s=NOW_S + 5)
+        assert third == replace(self.BOX, seen_at_s=NOW_S + 5, fetched=2, confirmed=2, reader="third")
+        stores.mailboxes.remove("m")
+        assert not stores.mailboxes.note("m", "third", fetched=9, seen_at_s=NOW_S + 6)
+        assert stores.mailboxes.end("m") is None
+
+    def test_many_are_looked_at_together(self, stores: Stores) -> None:
+        names = [f"m{number}" for number in range(120)]
+        for number, name in enumerate(names):
+            stores.mailboxes.open(name, self.BOX)
+            stores.mailboxes.claim(name, f"reader {name}", confirmed=None, seen_at_s=NOW_S)
+            if number % 2:
+                stores.mailboxes.put(name, Message(7, "x"), expires_at_s=NOW_S)
+        stores.mailboxes.put("m0", Message(8, "x"), expires_at_s=NOW_S)
+        seen = stores.mailboxes.look([(name, 7) for name in [*names, "gone"]])
+        assert seen == {name: (f"reader {name}", bool(number % 2)) for number, name in enumerate(names)}
+        assert stores.mailboxes.look([]) == {}
+
+
+class TestHeldStreams:
+    def test_a_user_holds_so_many(self, stores: Stores) -> None:
+        def hold(user_id: str, reader: str, now_s: int = NOW_S) -> bool:
+            return stores.held_streams.hold(user_id, reader, at_most=2, now_s=now_s, expires_at_s=now_s + 120)
+
+        assert [hold("ann", reader) for reader in "abc"] == [True, True, False]
+        assert hold("bob", "a")
+        stores.held_streams.release("ann", "a")
+        assert [hold("ann", reader) for reader in "de"] == [True, False]
+        assert hold("ann", "f", now_s=NOW_S + 120), "those that never said goodbye end"
 
 
 class TestConnectionStore:

@@ -13,12 +13,14 @@ from shared.adapters.memory import (
     MemoryEventBus,
     MemoryLaneQueue,
     MemoryLaneRecords,
+    MemoryMailboxStore,
     MemoryMetrics,
     MemoryReadMarkers,
     MemoryStreamStore,
     MemoryTicketStore,
     MemoryTransport,
 )
+from shared.adapters.signatures import HmacSigner
 from shared.adapters.tokens import Hs256Tokens
 from shared.domain.breaker import CircuitBreaker
 from shared.domain.connection import Connection
@@ -31,8 +33,11 @@ from shared.services.append import Append
 from shared.services.dispatch import Dispatcher
 from shared.services.fan_out import FanOut
 from shared.services.history import History
+from shared.services.http_sessions import HttpSessions
 from shared.services.janitor import Deadlines, Janitor
 from shared.services.limits import RateLimits
+from shared.services.mailbox_reader import MailboxReader
+from shared.services.mailboxes import Mailboxes, Sinks
 from shared.services.processing import Processing
 from shared.services.publish import Publishing
 from shared.services.publish_worker import PublishWorker
@@ -83,6 +88,9 @@ class MemoryStack:
         self.lanes = MemoryLaneQueue()
         self.bus = MemoryEventBus()
         self.transport = MemoryTransport()
+        self.mailbox_store = MemoryMailboxStore()
+        self.mailboxes = Mailboxes(self.mailbox_store, self.metrics, self.clock)
+        self.sinks = Sinks(self.transport, self.mailboxes)
         self.deliveries = MemoryDeliveryQueue()
         self.deadlines_queue = MemoryDeadlineQueue()
         self.tickets = MemoryTicketStore()
@@ -99,7 +107,7 @@ class MemoryStack:
         self.reading = Reading(self.markers, self.history, self.receipts)
         self.fan_out = FanOut(
             self.connections,
-            self.transport,
+            self.sinks,
             self.deliveries,
             self.breaker,
             Pacer(1000, lambda: self.clock() / 1000, self.slept_s.append),
@@ -145,12 +153,26 @@ class MemoryStack:
             self.tokens,
             self.deadlines_queue,
             self.subscriptions,
+            self.mailboxes,
             self.metrics,
+            self.clock,
+        )
+        self.signer = HmacSigner(lambda: SECRET)
+        self.http_sessions = HttpSessions(
+            self.sessions, self.connections, self.mailboxes, self.sinks, self.signer, self.metrics, self.clock
+        )
+        self.mailbox_reader = MailboxReader(
+            self.mailbox_store,
+            self.connections,
+            self.http_sessions,
+            self.history,
+            self.signer,
+            self.limits,
             self.clock,
         )
         self.deadlines = Deadlines(self.connections, self.transport, self.metrics)
         self.janitor = Janitor(
-            self.connections, self.sessions, self.transport, self.metrics, self.clock, self.failures.append
+            self.connections, self.sessions, self.sinks, self.metrics, self.clock, self.failures.append
         )
         self.dispatcher = Dispatcher(
             self.connections,

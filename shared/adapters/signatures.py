@@ -1,0 +1,48 @@
+"""Strings that only this stage can have made: JSON with an HMAC-SHA256 of it."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Final
+
+from shared.protocol.encode import to_json
+
+_TAG_BYTES: Final = 16  # RFC 2104 section 5: no less than half of the hash's length
+
+
+class HmacSigner:
+    """Signs with keys that are made from the stage's secret, one for each purpose. It is read when first needed."""
+
+    def __init__(self, read_secret: Callable[[], str]) -> None:
+        self._read_secret = read_secret
+
+    @cached_property
+    def _secret(self) -> bytes:
+        return self._read_secret().encode()
+
+    def sign(self, purpose: str, fields: Sequence[str | int]) -> str:
+        text = to_json(fields)
+        return _encode(text + self._tag(purpose, text))
+
+    def open(self, purpose: str, signed: str) -> Sequence[str | int] | None:
+        try:
+            decoded = base64.b64decode(signed + "=" * (-len(signed) % 4), altchars=b"-_", validate=True)
+        except (ValueError, binascii.Error):  # ValueError: not ASCII
+            return None
+        text, tag = decoded[:-_TAG_BYTES], decoded[-_TAG_BYTES:]
+        if not hmac.compare_digest(tag, self._tag(purpose, text)):
+            return None
+        fields: list[str | int] = json.loads(text)
+        return fields
+
+    def _tag(self, purpose: str, text: bytes) -> bytes:
+        key = hmac.digest(self._secret, purpose.encode(), hashlib.sha256)
+        return hmac.digest(key, text, hashlib.sha256)[:_TAG_BYTES]
+
+
+def _encode(signed: bytes) -> str:
+    return base64.urlsafe_b64encode(signed).rstrip(b"=").decode()

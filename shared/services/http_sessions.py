@@ -1,0 +1,140 @@
+"""Sessions of clients that come by HTTP: what WebSockets have by being connected, these have by a token."""
+
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from shared.domain.connection import CHECK_AFTER_S, CONNECTION_MAX_AGE_S, Connection, Session
+from shared.domain.mailbox import is_mailbox, mailbox_id
+from shared.domain.principal import Principal
+from shared.errors import ConnectionGoneError, SessionUnknownError, UnauthenticatedError
+from shared.ports import ConnectionStore, ConnectionTransport, Metrics, Signer
+from shared.services.mailboxes import Mailboxes
+from shared.services.sessions import EXPIRY_MARGIN_S, HelloRequest, Sessions
+
+SESSION_TOKEN: Final = "session"
+_TRIES: Final = 5  # each time another was faster
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSessions:
+    """Opens, finds and ends them."""
+
+    sessions: Sessions
+    connections: ConnectionStore
+    mailboxes: Mailboxes
+    transport: ConnectionTransport
+    signer: Signer
+    metrics: Metrics
+    now_ms: Callable[[], int]
+
+    def open(self, principal: Principal, request: HelloRequest) -> dict[str, Any]:
+        """Say hello by HTTP: begin a session, or take one up. One that a WebSocket has stays there until it is read.
+
+        Returns:
+            The ``hello`` result of the protocol, and ``session_token``.
+
+        Raises:
+            SessionUnknownError: The session has ended, or is another user's.
+        """
+        connection = self._connection(principal, request.session_id)
+        _, result = self.sessions.hello(connection, request)
+        fields = [result["session_id"], principal.user_id, connection.expires_at_s]
+        return result | {"session_token": self.signer.sign(SESSION_TOKEN, fields)}
+
+    def user_of(self, token: str, session_id: str) -> str:
+        """Return whose session it is.
+
+        Raises:
+            UnauthenticatedError: The token is not good, is too old, or is another session's.
+        """
+        fields = self.signer.open(SESSION_TOKEN, token)
+        if fields is None or fields[0] != session_id or int(fields[2]) <= self._now_s():
+            raise UnauthenticatedError("the session's token is not good")
+        return str(fields[1])
+
+    def connection(self, session_id: str, user_id: str) -> Connection:
+        """Return the connection that has the session.
+
+        Raises:
+            SessionUnknownError: It has ended, or is another user's.
+        """
+        connection = self.connections.get(self._session(session_id, user_id).connection_id)
+        if connection is None:
+            raise SessionUnknownError("the session has ended")
+        return connection
+
+    def with_mailbox(self, session_id: str, user_id: str) -> Connection:
+        """As :meth:`connection`; a session that a WebSocket has moves to a mailbox.
+
+        Raises:
+            SessionUnknownError: It has ended, or is another user's.
+        """
+        for _ in range(_TRIES):
+            session = self._session(session_id, user_id)
+            connection = self.connections.get(session.connection_id)
+            if connection is None or connection.principal is None:
+                break
+            if is_mailbox(connection.connection_id):
+                return connection
+            # Until now pushes went elsewhere: whether they came, nobody knows.
+            moved = self._mailbox(connection.principal, session_id=session_id, lagging=True)
+            self.sessions.join(moved, connection.principal, self.connections.subscriptions(connection.connection_id))
+            if self.connections.move_session(session, connection_id=moved.connection_id):
+                return moved
+            self._close(moved)  # somebody else was faster
+        raise SessionUnknownError("the session has ended")
+
+    def end(self, session_id: str, user_id: str) -> None:
+        """End it, whoever has it.
+
+        Raises:
+            SessionUnknownError: It has ended, or is another user's.
+        """
+        connection = self.connection(session_id, user_id)
+        self.connections.end_session(session_id, connection_id=connection.connection_id, expires_at_s=self._now_s())
+        self._close(connection)
+
+    def _connection(self, principal: Principal, session_id: str | None) -> Connection:
+        """Return the connection that has the session, with this token; where none has, a new mailbox."""
+        if session_id is None:
+            return self._mailbox(principal)
+        connection = self.connections.get(self._session(session_id, principal.user_id).connection_id)
+        if connection is None:
+            return self._mailbox(principal, lagging=True)
+        if not is_mailbox(connection.connection_id):
+            return replace(connection, principal=principal)
+        if self.mailboxes.last_active_ms(connection.connection_id) is None:
+            return self._mailbox(principal, lagging=True)
+        # It has all its time again.
+        connection = replace(connection, principal=principal, expires_at_s=self._expires_at_s())
+        self.mailboxes.open(connection.connection_id, expires_at_s=connection.expires_at_s)
+        return connection
+
+    def _session(self, session_id: str, user_id: str) -> Session:
+        session = self.connections.session(session_id)
+        if session is None or session.user_id != user_id:
+            raise SessionUnknownError("the session has ended, or is another user's")
+        return session
+
+    def _mailbox(self, principal: Principal, *, session_id: str | None = None, lagging: bool = False) -> Connection:
+        identifier = mailbox_id(secrets.token_urlsafe(16))
+        connection = Connection(identifier, self.now_ms(), self._expires_at_s(), principal, session_id)
+        self.mailboxes.open(identifier, expires_at_s=connection.expires_at_s, lagging=lagging)
+        self.connections.remind(identifier, minute=(self._now_s() + CHECK_AFTER_S) // 60)
+        self.connections.open(connection)
+        self.metrics.count("Connects")
+        return connection
+
+    def _close(self, connection: Connection) -> None:
+        with suppress(ConnectionGoneError):
+            self.transport.close(connection.connection_id)
+        self.connections.close(connection.connection_id)
+
+    def _expires_at_s(self) -> int:
+        return self._now_s() + CONNECTION_MAX_AGE_S + EXPIRY_MARGIN_S
+
+    def _now_s(self) -> int:
+        return self.now_ms() // 1000

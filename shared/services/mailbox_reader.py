@@ -1,0 +1,139 @@
+"""Read what waits for an HTTP session: who may, from where, and what is told to one who lags."""
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from shared.domain.channel import BROADCAST_CHANNEL, personal_channel
+from shared.domain.connection import Connection
+from shared.domain.mailbox import READ_MAX_MESSAGES
+from shared.errors import ForbiddenError, SessionUnknownError, UnauthenticatedError
+from shared.ports import ConnectionStore, MailboxStore, Signer
+from shared.protocol.encode import encode_frames
+from shared.services.history import History
+from shared.services.http_sessions import HttpSessions
+from shared.services.limits import RateLimits
+
+CURSOR: Final = "cursor"
+
+
+@dataclass(slots=True)
+class Reading:
+    """One reader's way through a mailbox.
+
+    Attributes:
+        after: Number of the last message that it was given.
+    """
+
+    connection: Connection
+    session_id: str
+    user_id: str
+    reader: str
+    after: int
+
+    @property
+    def mailbox_id(self) -> str:
+        """The mailbox's."""
+        return self.connection.connection_id
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a read gave.
+
+    Attributes:
+        text: A frame or an array of them, as JSON.
+        cursor: Where the next read goes on.
+    """
+
+    text: str
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxReader:
+    """Reads mailboxes."""
+
+    store: MailboxStore
+    connections: ConnectionStore
+    sessions: HttpSessions
+    history: History
+    signer: Signer
+    limits: RateLimits
+    now_ms: Callable[[], int]
+
+    def begin(self, session_id: str, user_id: str, cursor: str | None) -> Reading:
+        """Become the session's reader, in place of whoever was: behind the cursor, else behind what is confirmed.
+
+        A session that a WebSocket has moves to a mailbox.
+
+        Raises:
+            SessionUnknownError: It has ended, or is another user's.
+            UnauthenticatedError: Its token has expired.
+            ForbiddenError: The cursor is not this session's.
+            RateLimitedError: It reads too often.
+        """
+        connection = self.sessions.with_mailbox(session_id, user_id)
+        if connection.principal is None or connection.principal.expired(self._now_s()):
+            raise UnauthenticatedError("the token has expired")
+        self.limits.request(connection.connection_id)
+        confirmed = None if cursor is None else self._number(cursor, session_id, user_id, connection.connection_id)
+        reader = secrets.token_urlsafe(9)
+        mailbox = self.store.claim(connection.connection_id, reader, confirmed=confirmed, seen_at_s=self._now_s())
+        if mailbox is None:
+            raise SessionUnknownError("the session has ended")
+        return Reading(connection, session_id, user_id, reader, mailbox.confirmed)
+
+    def read(self, reading: Reading) -> list[Read]:
+        """Return what has come since, in order, at most 25 messages; each with the cursor behind it."""
+        reads: list[Read] = []
+        for message in self.store.read(reading.mailbox_id, reading.after, limit=READ_MAX_MESSAGES):
+            texts = [message.text] if message.text is not None else self._lagged(reading, message.number)
+            before = self.cursor(reading)  # who has only some of them is to be given all of them again
+            reading.after = message.number
+            reads += [Read(text, before) for text in texts[:-1]]
+            reads += [Read(text, self.cursor(reading)) for text in texts[-1:]]
+        return reads
+
+    def cursor(self, reading: Reading) -> str:
+        """Return where the next read goes on."""
+        return self.signer.sign(CURSOR, (reading.session_id, reading.user_id, reading.mailbox_id, reading.after))
+
+    def user_of(self, cursor: str, session_id: str) -> str | None:
+        """Return whom this session's cursor was given to, or ``None`` if it is none."""
+        fields = self.signer.open(CURSOR, cursor)
+        return str(fields[1]) if fields and fields[0] == session_id else None
+
+    def stay(self, reading: Reading) -> bool:
+        """Note that the reader is there, and how far it is; return whether it may go on."""
+        principal = reading.connection.principal
+        if principal is None or principal.expired(self._now_s()):
+            return False
+        return self.store.note(reading.mailbox_id, reading.reader, fetched=reading.after, seen_at_s=self._now_s())
+
+    def _number(self, cursor: str, session_id: str, user_id: str, mailbox_id: str) -> int | None:
+        fields = self.signer.open(CURSOR, cursor)
+        if fields is None or list(fields[:2]) != [session_id, user_id]:
+            raise ForbiddenError("the cursor is not this session's")
+        return int(fields[3]) if fields[2] == mailbox_id else None  # of a mailbox that it had before
+
+    def _lagged(self, reading: Reading, number: int) -> list[str]:
+        """Return what stands for all that found no room: where each of the session's channels is.
+
+        First the way is opened for what comes next: nothing falls between that and the positions.
+        """
+        self.store.note(reading.mailbox_id, reading.reader, fetched=number, seen_at_s=self._now_s())
+        subscribed = self.connections.subscriptions(reading.mailbox_id)
+        channels = sorted(subscribed | {personal_channel(reading.user_id), BROADCAST_CHANNEL})
+        return [message.decode() for message in encode_frames(self._positions(channels))]
+
+    def _positions(self, channels: Iterable[str]) -> Iterable[dict[str, Any]]:
+        for channel in channels:
+            end = self.history.streams.existing_end(channel)
+            if end is not None:
+                position = self.history.streams.position(end).to_wire()
+                yield {"type": "system", "event": "lagged", "channel": channel, "position": position}
+
+    def _now_s(self) -> int:
+        return self.now_ms() // 1000

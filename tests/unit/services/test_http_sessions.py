@@ -1,0 +1,350 @@
+"""Sessions by HTTP: what is pushed waits, whoever reads it, and whatever transport the session had before."""
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.domain.mailbox import GONE_AFTER_S, MAILBOX_MAX_MESSAGES, is_mailbox
+from shared.domain.principal import Principal
+from shared.errors import (
+    ConnectionGoneError,
+    ForbiddenError,
+    RateLimitedError,
+    SessionUnknownError,
+    ThrottledError,
+    UnauthenticatedError,
+)
+from shared.services.mailbox_reader import Reading
+from shared.services.sessions import HelloRequest
+from shared.services.subscribe import SubscribeRequest
+from tests.unit.stack import ALL, MemoryStack
+
+ROOM = "room:a"
+
+
+def principal(user_id: str = "ann", *, expires_at_s: int = 1_900_000_000) -> Principal:
+    return Principal(user_id, ALL, expires_at_s=expires_at_s)
+
+
+def opened(stack: MemoryStack, *channels: str, user_id: str = "ann", session_id: str | None = None) -> dict[str, Any]:
+    request = HelloRequest(session_id=session_id, subscribe=[SubscribeRequest(channel) for channel in channels])
+    return stack.http_sessions.open(principal(user_id), request)
+
+
+def read(stack: MemoryStack, reading: Reading) -> list[dict[str, Any]]:
+    frames: list[dict[str, Any]] = []
+    while reads := stack.mailbox_reader.read(reading):
+        for one in reads:
+            value = json.loads(one.text)
+            frames.extend(value if isinstance(value, list) else [value])
+    return frames
+
+
+def begin(stack: MemoryStack, session: dict[str, Any], cursor: str | None = None, user_id: str = "ann") -> Reading:
+    return stack.mailbox_reader.begin(session["session_id"], user_id, cursor)
+
+
+def publish(stack: MemoryStack, *names: str, channel: str = ROOM) -> None:
+    if "bob" not in stack.transport.inboxes:
+        stack.connect("bob", "bob")
+    for name in names:
+        reply = stack.ask("bob", {"type": "publish", "channel": channel, "name": name, "data": 1})
+        assert "result" in reply, reply
+        stack.drain()
+
+
+def said(frames: list[dict[str, Any]]) -> list[str]:
+    return [frame["name"] for frame in frames if frame["type"] == "event"]
+
+
+def lagged(frames: list[dict[str, Any]]) -> dict[str, int]:
+    return {f["channel"]: f["position"]["offset"] for f in frames if f.get("event") == "lagged"}
+
+
+def test_what_is_published_waits_until_it_is_read() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM)
+    publish(stack, "one", "two")
+    reading = begin(stack, session)
+    assert said(read(stack, reading)) == ["one", "two"]
+    assert read(stack, reading) == []
+    publish(stack, "three")
+    assert said(read(stack, reading)) == ["three"]
+
+
+def test_the_next_reader_goes_on_behind_the_cursor() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM)
+    publish(stack, "one", "two", "three")
+    cursors = [one.cursor for one in stack.mailbox_reader.read(begin(stack, session))]
+    assert said(read(stack, begin(stack, session, cursors[0]))) == ["two", "three"]
+    assert said(read(stack, begin(stack, session, cursors[2]))) == []
+
+
+def test_without_a_cursor_it_goes_on_behind_what_was_confirmed() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM)
+    publish(stack, "one", "two", "three")
+    [first, *_] = stack.mailbox_reader.read(begin(stack, session))
+    assert said(read(stack, begin(stack, session))) == ["one", "two", "three"], "nothing is confirmed by reading alone"
+    begin(stack, session, first.cursor)
+    assert said(read(stack, begin(stack, session))) == ["two", "three"]
+
+
+def test_requests_are_handled_as_everywhere() -> None:
+    stack = MemoryStack()
+    session = opened(stack)
+    connection = stack.http_sessions.connection(session["session_id"], "ann")
+    assert connection.connection_id == session["connection_id"]
+    assert "result" in stack.ask(connection.connection_id, {"type": "subscribe", "channel": ROOM})
+    publish(stack, "one")
+    assert said(read(stack, begin(stack, session))) == ["one"]
+
+
+def test_the_token_is_of_one_session_and_ends() -> None:
+    stack = MemoryStack()
+    ann, bob = opened(stack), opened(stack, user_id="bob")
+    assert stack.http_sessions.user_of(ann["session_token"], ann["session_id"]) == "ann"
+    for token in (bob["session_token"], ann["session_token"][:-2], "", "nonsense", "é"):
+        with pytest.raises(UnauthenticatedError):
+            stack.http_sessions.user_of(token, ann["session_id"])
+    stack.clock.pass_s(7300)
+    with pytest.raises(UnauthenticatedError):
+        stack.http_sessions.user_of(ann["session_token"], ann["session_id"])
+
+
+def test_a_cursor_is_no_session_token() -> None:
+    stack = MemoryStack()
+    session = opened(stack)
+    cursor = stack.mailbox_reader.cursor(begin(stack, session))
+    with pytest.raises(UnauthenticatedError):
+        stack.http_sessions.user_of(cursor, session["session_id"])
+    with pytest.raises(ForbiddenError):
+        begin(stack, session, session["session_token"])
+
+
+@pytest.mark.parametrize("user_id", ["ann", "bob"])
+def test_a_cursor_is_of_its_session_and_user(user_id: str) -> None:
+    stack = MemoryStack()
+    mine, others = opened(stack), opened(stack, user_id=user_id)
+    cursor = stack.mailbox_reader.cursor(begin(stack, others, user_id=user_id))
+    with pytest.raises(ForbiddenError):
+        begin(stack, mine, cursor)
+    assert stack.mailbox_reader.user_of(cursor, mine["session_id"]) is None
+    assert stack.mailbox_reader.user_of(cursor, others["session_id"]) == user_id
+
+
+def test_a_session_is_its_users() -> None:
+    stack = MemoryStack()
+    session = opened(stack)
+    with pytest.raises(SessionUnknownError):
+        opened(stack, user_id="bob", session_id=session["session_id"])
+    with pytest.raises(SessionUnknownError):
+        begin(stack, session, user_id="bob")
+
+
+def test_who_reads_too_often_is_told() -> None:
+    stack = MemoryStack()
+    session = opened(stack)
+    with pytest.raises(RateLimitedError):
+        for _ in range(10_000):
+            begin(stack, session)
+
+
+def test_the_newer_reader_takes_the_older_ones_place() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM)
+    first = begin(stack, session)
+    assert stack.mailbox_reader.stay(first)
+    second = begin(stack, session)
+    assert (stack.mailbox_reader.stay(first), stack.mailbox_reader.stay(second)) == (False, True)
+
+
+def test_a_reader_whose_token_has_expired_may_not_go_on() -> None:
+    stack = MemoryStack()
+    now_s = stack.clock() // 1000
+    session = stack.http_sessions.open(principal(expires_at_s=now_s + 60), HelloRequest())
+    reading = begin(stack, session)
+    stack.clock.pass_s(61)
+    assert not stack.mailbox_reader.stay(reading)
+    with pytest.raises(UnauthenticatedError):
+        begin(stack, session)
+    newer = stack.http_sessions.open(principal(), HelloRequest(session_id=session["session_id"]))
+    assert newer["connection_id"] == session["connection_id"]
+    begin(stack, session)
+
+
+def test_a_client_that_falls_silent_is_gone_and_costs_nothing_more() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM)
+    stack.clock.pass_s(GONE_AFTER_S - 1)
+    publish(stack, "one")
+    stack.clock.pass_s(1)
+    publish(stack, "two")
+    assert stack.connections.subscribers(ROOM).connection_ids == []
+    with pytest.raises(SessionUnknownError):
+        begin(stack, session)
+
+
+def test_a_reader_that_stays_keeps_its_session() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM)
+    reading = begin(stack, session)
+    for _ in range(10):
+        stack.clock.pass_s(GONE_AFTER_S - 1)
+        assert stack.mailbox_reader.stay(reading)
+    publish(stack, "one")
+    assert said(read(stack, reading)) == ["one"]
+
+
+def test_the_janitor_finds_who_fell_silent() -> None:
+    stack = MemoryStack()
+    opened(stack, ROOM)
+    stack.connections.mark_swept(stack.clock() // 60_000)
+    stack.clock.pass_s(800)
+    assert stack.janitor.sweep(lambda: True) == 1
+    assert stack.connections.subscribers(ROOM).connection_ids == []
+
+
+def test_an_ended_session_is_gone_at_once() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM)
+    reading = begin(stack, session)
+    stack.http_sessions.end(session["session_id"], "ann")
+    assert not stack.mailbox_reader.stay(reading)
+    assert stack.connections.subscribers(ROOM).connection_ids == []
+    with pytest.raises(SessionUnknownError):
+        begin(stack, session)
+    with pytest.raises(SessionUnknownError):
+        opened(stack, session_id=session["session_id"])
+
+
+# a slow reader
+
+
+def test_a_mailbox_that_nobody_reads_is_bounded_and_its_session_told_where_its_channels_are() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM, "room:b")
+    for number in range(MAILBOX_MAX_MESSAGES):
+        stack.sinks.push(session["connection_id"], f'{{"type":"x","number":{number}}}'.encode())
+    publish(stack, "one", "two", "three")
+    assert len(stack.mailbox_store.messages[session["connection_id"]]) == MAILBOX_MAX_MESSAGES + 1
+    frames = read(stack, begin(stack, session))
+    assert [frame["number"] for frame in frames if frame["type"] == "x"] == list(range(MAILBOX_MAX_MESSAGES))
+    assert (said(frames), lagged(frames)) == ([], {ROOM: 3, "room:b": 0})
+
+
+def test_what_is_pushed_after_the_reader_is_told_finds_room_again() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM, "room:b")
+    publish(stack, "zero", channel="room:b")
+    for number in range(MAILBOX_MAX_MESSAGES - 1):
+        stack.sinks.push(session["connection_id"], f'{{"type":"x","number":{number}}}'.encode())
+    publish(stack, "one", "two")
+    frames = read(stack, begin(stack, session))
+    assert said(frames) == ["zero"]
+    assert lagged(frames) == {ROOM: 2, "room:b": 1}
+    publish(stack, "three")
+    assert said(read(stack, begin(stack, session))) == ["zero", "three"]
+
+
+def test_a_busy_mailbox_is_tried_again_later() -> None:
+    stack = MemoryStack()
+    session = opened(stack)
+    stack.mailbox_store.put = lambda *_args, **_more: False  # type: ignore[method-assign]
+    with pytest.raises(ThrottledError):
+        stack.sinks.push(session["connection_id"], b"{}")
+
+
+def test_a_mailbox_that_never_was_is_gone() -> None:
+    stack = MemoryStack()
+    with pytest.raises(ConnectionGoneError):
+        stack.sinks.push("mailbox.nobody", b"{}")
+
+
+# from one transport to another
+
+
+def test_a_session_that_a_websocket_has_stays_there_until_it_is_read() -> None:
+    stack = MemoryStack()
+    stack.connect("ws", "ann")
+    hello = stack.ask("ws", {"type": "hello", "protocol": 1, "token": stack.token("ann")})["result"]
+    session = opened(stack, ROOM, session_id=hello["session_id"])
+    assert session["connection_id"] == "ws"
+    publish(stack, "one")
+    assert said(stack.events("ws")) == ["one"]
+    frames = read(stack, reading := begin(stack, session))
+    assert lagged(frames) == {ROOM: 1}
+    assert is_mailbox(reading.mailbox_id)
+    publish(stack, "two")
+    assert said(read(stack, reading)) == ["two"]
+    assert stack.http_sessions.connection(session["session_id"], "ann").connection_id == reading.mailbox_id
+
+
+def test_a_session_moves_to_a_websocket_and_leaves_its_mailbox() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM)
+    reading = begin(stack, session)
+    stack.connect("ws")
+    hello = {"type": "hello", "protocol": 1, "token": stack.token("ann"), "session_id": session["session_id"]}
+    assert "result" in stack.ask("ws", hello)
+    publish(stack, "one")
+    assert said(stack.events("ws")) == ["one"]
+    assert not stack.mailbox_reader.stay(reading)
+    assert list(stack.connections.subscribers(ROOM).connection_ids) == ["ws"]
+    assert stack.http_sessions.connection(session["session_id"], "ann").connection_id == "ws"
+
+
+def test_a_session_whose_websocket_has_gone_is_taken_up_with_its_channels() -> None:
+    stack = MemoryStack()
+    stack.connect("ws", "ann")
+    hello = stack.ask("ws", {"type": "hello", "protocol": 1, "token": stack.token("ann")})["result"]
+    stack.ask("ws", {"type": "subscribe", "channel": ROOM})
+    stack.sessions.disconnect("ws")
+    publish(stack, "one")
+    session = opened(stack, session_id=hello["session_id"])
+    assert session["session_id"] == hello["session_id"]
+    publish(stack, "two")
+    frames = read(stack, begin(stack, session))
+    assert (lagged(frames), said(frames)) == ({ROOM: 2}, ["two"])
+
+
+def test_a_session_is_taken_up_again_in_the_same_mailbox() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM)
+    publish(stack, "one")
+    stack.clock.pass_s(60)
+    again = opened(stack, session_id=session["session_id"])
+    assert again["connection_id"] == session["connection_id"]
+    assert said(read(stack, begin(stack, again))) == ["one"]
+
+
+def test_of_two_that_read_a_websockets_session_first_both_find_one_mailbox() -> None:
+    stack = MemoryStack()
+    stack.connect("ws", "ann")
+    hello = stack.ask("ws", {"type": "hello", "protocol": 1, "token": stack.token("ann")})["result"]
+    others: list[Reading] = []
+    join = stack.sessions.join
+
+    def overtaken(*arguments: Any) -> None:
+        if not others:
+            others.append(None)  # type: ignore[arg-type]
+            others[0] = begin(stack, hello)
+        join(*arguments)
+
+    object.__setattr__(stack.http_sessions, "sessions", _With(stack.sessions, join=overtaken))
+    mine = begin(stack, hello)
+    assert mine.mailbox_id == others[0].mailbox_id
+    assert [name for name in stack.connections.connections if is_mailbox(name)] == [mine.mailbox_id]
+
+
+class _With:
+    """Something with one part exchanged."""
+
+    def __init__(self, whole: Any, **parts: Any) -> None:
+        self.__dict__.update(parts)
+        self._whole = whole
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
