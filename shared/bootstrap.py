@@ -52,6 +52,7 @@ from shared.services.subscribe import Subscriptions
 from shared.settings import Settings
 
 if TYPE_CHECKING:
+    from shared.services.channel_tail import ChannelTail
     from shared.services.dispatch import Dispatcher
     from shared.services.event_publish import EventPublishing
     from shared.services.http_sessions import HttpSessions
@@ -202,6 +203,13 @@ class Services:
             now_ms=now_ms,
             on_failure=telemetry.channel_failure,
         )
+
+    @cached_property
+    def channel_tail(self) -> "ChannelTail":
+        """Follows channels without a session."""
+        from shared.services.channel_tail import ChannelTail
+
+        return ChannelTail(self.history, self.signer)
 
     @cached_property
     def publishing(self) -> Publishing:

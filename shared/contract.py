@@ -30,7 +30,8 @@ ENV_TOKEN_SECRET_ARN: Final = "TOKEN_SECRET_ARN"
 ENV_ALLOWED_ORIGINS: Final = "ALLOWED_ORIGINS"  # comma-separated; "*" allows every origin
 ENV_WEBSOCKET_URL: Final = "WEBSOCKET_URL"  # as clients see it
 ENV_HTTP_URL: Final = "HTTP_URL"
-ENV_STREAM_URL: Final = "STREAM_URL"  # empty while no streaming function is deployed
+ENV_STREAM_URL: Final = "STREAM_URL"
+ENV_STREAM_MAX_AGE_S: Final = "STREAM_MAX_AGE_S"  # how long the server leaves a stream open
 
 # EventBridge.
 EVENT_SOURCE: Final = "tidewire"

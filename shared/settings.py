@@ -37,6 +37,7 @@ class Settings:
     websocket_url: str
     http_url: str
     stream_url: str
+    stream_max_age_s: int
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -62,4 +63,5 @@ class Settings:
             websocket_url=env.get(contract.ENV_WEBSOCKET_URL, ""),
             http_url=env.get(contract.ENV_HTTP_URL, ""),
             stream_url=env.get(contract.ENV_STREAM_URL, ""),
+            stream_max_age_s=int(env.get(contract.ENV_STREAM_MAX_AGE_S, "120")),
         )

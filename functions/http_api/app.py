@@ -12,6 +12,10 @@ from fastapi.responses import JSONResponse, Response
 from functions.http_api.caller import Bearer, Caller, ServicesDep
 from functions.http_api.problems import PROBLEM, add_handlers
 from functions.http_api.route import Route
+from functions.http_api.sessions import add_sessions
+from functions.http_api.streams import add_streams
+from functions.http_api.waiting import Watcher
+from shared.adapters.telemetry import failure
 from shared.bootstrap import Services, now_ms
 from shared.domain.channel import is_channel, is_user_id
 from shared.domain.publication import StreamPosition
@@ -53,8 +57,10 @@ def create_app(services: Services) -> FastAPI:
         responses=_PROBLEMS,
     )
     app.router.route_class = Route
-    app.state.services = services
+    use(app, services)
     add_handlers(app)
+    add_sessions(app)
+    add_streams(app)
     app.post("/v1/tickets")(issue_ticket)
     app.post("/v1/publish")(publish)
     app.get("/v1/channels/{channel}/history")(history)
@@ -65,6 +71,12 @@ def create_app(services: Services) -> FastAPI:
     if services.settings.stage == LOCAL_STAGE:
         app.post("/v1/dev/token")(dev_token)
     return app
+
+
+def use(app: FastAPI, services: Services) -> None:
+    """Have the app work with these services."""
+    app.state.services = services
+    app.state.watcher = Watcher(services.mailbox_store, failure)
 
 
 def issue_ticket(services: ServicesDep, principal: Bearer) -> TicketAnswer:
@@ -139,7 +151,7 @@ def config(services: ServicesDep) -> ConfigAnswer:
         websocket_url=settings.websocket_url,
         http_url=settings.http_url,
         stream_url=settings.stream_url,
-        transports=["websocket"],
+        transports=["websocket", "sse", "stream", "long_poll", "short_poll"],
     )
 
 

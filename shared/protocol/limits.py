@@ -7,6 +7,7 @@ BATCH_MAX_FRAMES: Final = 100
 HELLO_MAX_SUBSCRIPTIONS: Final = 50
 HISTORY_DEFAULT_LIMIT: Final = 50
 HISTORY_MAX_LIMIT: Final = 300
+POLL_MAX_WAIT_S: Final = 25
 # API Gateway's frame limit is 32 KB, and 32 KB is its billing unit (sources: shared/domain/connection.py):
 # 32,000 is below both readings of KB.
 WEBSOCKET_FRAME_MAX_BYTES: Final = 32_000

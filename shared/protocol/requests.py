@@ -95,16 +95,21 @@ class ClientInfo(Model):
     version: Annotated[str, StringConstraints(max_length=100)]
 
 
-class Hello(Model):
-    """Say who this is; the first request of a connection."""
+class HelloFields(Model):
+    """Who this is, and what it wants to hear."""
 
-    type: Literal["hello"]
-    id: RequestId
     protocol: int
     token: Annotated[str, StringConstraints(max_length=_MAX_TOKEN_LENGTH)] | None = None
     session_id: Annotated[str, StringConstraints(max_length=64)] | None = None
     client: ClientInfo | None = None
     subscribe: Annotated[list[SubscribeFields], Field(max_length=HELLO_MAX_SUBSCRIPTIONS)] = []
+
+
+class Hello(HelloFields):
+    """Say who this is; the first request of a connection."""
+
+    type: Literal["hello"]
+    id: RequestId
 
 
 class Subscribe(SubscribeFields):

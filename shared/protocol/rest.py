@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.protocol.limits import BATCH_MAX_FRAMES
-from shared.protocol.requests import Channel, Model, Position, PublishFields
+from shared.protocol.requests import Channel, HelloFields, Model, Position, PublishFields
 
 
 class PublishBody(PublishFields):
@@ -62,6 +62,31 @@ class PublishAnswer(Model):
     """What became of it, per channel, in the order asked."""
 
     results: list[ChannelPublished]
+
+
+class SessionBody(HelloFields):
+    """What ``hello`` says, said by HTTP. Without ``token``, the request's bearer token says who it is."""
+
+
+class SessionAnswer(Model):
+    """What ``hello`` answers, and the token of the session."""
+
+    session_id: str
+    session_token: str
+    connection_id: str
+    user_id: str
+    server_time_ms: int
+    heartbeat_s: int
+    connection_max_age_s: int
+    limits: dict[str, int]
+    subscriptions: list[dict[str, Any]]
+
+
+class FramesAnswer(Model):
+    """What a poll found. The next one passes the cursor."""
+
+    cursor: str
+    frames: list[dict[str, Any]]
 
 
 class TicketAnswer(Model):

@@ -16,19 +16,17 @@ from shared.errors import (
     TidewireError,
     UnauthenticatedError,
     UnavailableError,
-    UnsupportedProtocolError,
 )
 from shared.ports import ConnectionStore, Metrics
 from shared.protocol import requests
 from shared.protocol.decode import parse, request_id, validate
-from shared.protocol.limits import PROTOCOL_VERSION
 from shared.services.history import History
 from shared.services.limits import RateLimits
 from shared.services.publish import Published, Publishing, PublishRequest, SendRequest
 from shared.services.publish_batch import PublishBatch
 from shared.services.receipts import Reading
-from shared.services.sessions import HelloRequest, Sessions
-from shared.services.subscribe import SubscribeRequest, Subscriptions
+from shared.services.sessions import HelloRequest, Sessions, check_protocol
+from shared.services.subscribe import Subscriptions, subscription
 
 # A live socket can lose its record: API Gateway answered a push with 410 by mistake, or the record expired. Nothing
 # reaches it then, so the client has to be told to come back: with its session, and what it asked for asked again.
@@ -187,7 +185,7 @@ class Dispatcher:
         principal = self._principal(caller)
         match request:
             case requests.Subscribe():
-                return self.subscriptions.subscribe(caller.connection, _subscription(request))
+                return self.subscriptions.subscribe(caller.connection, subscription(request))
             case requests.Unsubscribe():
                 self.subscriptions.unsubscribe(caller.connection, request.channel)
                 return {}
@@ -202,9 +200,8 @@ class Dispatcher:
                 raise AssertionError(f"{type(request).__name__} has no handler")
 
     def _hello(self, caller: _Caller, request: requests.Hello) -> dict[str, Any]:
-        if request.protocol != PROTOCOL_VERSION:
-            raise UnsupportedProtocolError("this server speaks protocol 1", details={"supported": [PROTOCOL_VERSION]})
-        hello = HelloRequest(request.token, request.session_id, [_subscription(s) for s in request.subscribe])
+        check_protocol(request.protocol)
+        hello = HelloRequest(request.token, request.session_id, [subscription(s) for s in request.subscribe])
         caller.connection, result = self.sessions.hello(caller.connection, hello)
         return result
 
@@ -267,7 +264,3 @@ class Dispatcher:
 
 def _position(position: requests.Position | None) -> StreamPosition | None:
     return StreamPosition(position.epoch, position.offset) if position else None
-
-
-def _subscription(request: requests.SubscribeFields) -> SubscribeRequest:
-    return SubscribeRequest(request.channel, _position(request.since), request.history)

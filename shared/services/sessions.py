@@ -17,7 +17,13 @@ from shared.domain.connection import (
 )
 from shared.domain.mailbox import is_mailbox
 from shared.domain.principal import Principal
-from shared.errors import ForbiddenError, SessionUnknownError, TidewireError, UnauthenticatedError
+from shared.errors import (
+    ForbiddenError,
+    SessionUnknownError,
+    TidewireError,
+    UnauthenticatedError,
+    UnsupportedProtocolError,
+)
 from shared.ports import (
     ConnectionStore,
     DeadlineQueue,
@@ -31,6 +37,7 @@ from shared.protocol.limits import (
     DATA_MAX_BYTES,
     HELLO_MAX_SUBSCRIPTIONS,
     HISTORY_MAX_LIMIT,
+    PROTOCOL_VERSION,
     WEBSOCKET_FRAME_MAX_BYTES,
 )
 from shared.services.history import PAGE_MAX_BYTES
@@ -42,6 +49,16 @@ TICKET_TTL_S: Final = 30
 EXPIRY_MARGIN_S: Final = 60
 # Clients are asked to move over at different times, so that a deploy's reconnects are not repeated every 2 hours.
 _MAX_AGE_SPREAD_S: Final = 600
+
+
+def check_protocol(version: int) -> None:
+    """Check which version of the protocol a client speaks.
+
+    Raises:
+        UnsupportedProtocolError: Another than this server.
+    """
+    if version != PROTOCOL_VERSION:
+        raise UnsupportedProtocolError("this server speaks protocol 1", details={"supported": [PROTOCOL_VERSION]})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +89,11 @@ class Sessions:
         self.tickets.issue(ticket, principal, expires_at_s=self._now_s() + TICKET_TTL_S)
         return ticket
 
+    def redeem_ticket(self, ticket: str) -> Principal | None:
+        """Return whose ticket it is, once; ``None`` if it is unknown, used or too old, or its token has expired."""
+        principal = self.tickets.redeem(ticket, now_s=self._now_s())
+        return principal if principal is not None and not principal.expired(self._now_s()) else None
+
     def connect(self, connection_id: str, ticket: str | None) -> None:
         """Write the record of a new connection; without a ticket it is pending, and has 10 s.
 
@@ -80,8 +102,8 @@ class Sessions:
         """
         principal = None
         if ticket is not None:
-            principal = self.tickets.redeem(ticket, now_s=self._now_s())
-            if principal is None or principal.expired(self._now_s()):
+            principal = self.redeem_ticket(ticket)
+            if principal is None:
                 raise UnauthenticatedError("the ticket is unknown, used or too old")
         expires_at_s = self._now_s() + CONNECTION_MAX_AGE_S + EXPIRY_MARGIN_S
         self.connections.open(Connection(connection_id, self.now_ms(), expires_at_s, principal))

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.domain.connection import Connection
 from shared.domain.publication import StreamPosition
 from shared.errors import ForbiddenError, LimitReachedError, UnauthenticatedError
 from shared.ports import ConnectionStore, Metrics
 from shared.services.history import PAGE_MAX_BYTES, History
+
+if TYPE_CHECKING:
+    from shared.protocol.requests import SubscribeFields  # brings pydantic
 
 MAX_SUBSCRIPTIONS: Final = 128  # per connection
 
@@ -88,6 +91,12 @@ class Subscriptions:
                 return result | {"more": True} if recovered.page.more else result
         position, page = self.history.latest(request.channel, request.history or 0, max_bytes=max_bytes)
         return _result(request.channel, position, False, page.publications)
+
+
+def subscription(request: "SubscribeFields") -> SubscribeRequest:
+    """Return what a request asks for."""
+    since = StreamPosition(request.since.epoch, request.since.offset) if request.since else None
+    return SubscribeRequest(request.channel, since, request.history)
 
 
 def _result(

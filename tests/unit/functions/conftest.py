@@ -12,7 +12,7 @@ import pytest
 
 from shared import bootstrap
 from shared.adapters import telemetry
-from shared.adapters.memory import MemoryApiKeyStore
+from shared.adapters.memory import MemoryApiKeyStore, MemoryHeldStreams
 from shared.bootstrap import Services
 from shared.settings import Settings
 from tests.unit.stack import MemoryStack
@@ -31,7 +31,13 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     services.connections = stack.connections
     services.api_keys = MemoryApiKeyStore()
     services.tokens = stack.tokens
-    services.transport = stack.transport
+    services.transport = stack.sinks
+    services.mailbox_store = stack.mailbox_store
+    services.mailboxes = stack.mailboxes
+    services.held_streams = MemoryHeldStreams()
+    services.signer = stack.signer
+    services.http_sessions = stack.http_sessions
+    services.mailbox_reader = stack.mailbox_reader
     services.bus = stack.bus
     services.streams = stack.streams
     services.fan_out = replace(stack.fan_out, on_failure=telemetry.channel_failure)

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.http_api.app import create_app
+from functions.http_api.app import create_app, use
 from shared.adapters.memory import MemoryLaneQueue
 from shared.bootstrap import Services
 from shared.domain.principal import Principal
@@ -42,7 +42,7 @@ def app_of(stage: str) -> FastAPI:
 def client_of(services: Services) -> httpx.AsyncClient:
     """Return a client of the app over these services. An exception that leaves the app fails the test."""
     app = app_of(services.settings.stage)
-    app.state.services = services
+    use(app, services)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tidewire")
 
 

@@ -1,0 +1,249 @@
+"""Streams (docs/protocol.md 4.3): what comes for a session, or into one channel, as SSE or as lines of JSON."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import anyio
+from fastapi import FastAPI, Header, HTTPException, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response, StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+
+from functions.http_api.caller import ServicesDep, bearer
+from functions.http_api.sessions import batch, session_user, watcher_of
+from functions.http_api.waiting import Watcher, look_again_s
+from shared.adapters.telemetry import failure
+from shared.bootstrap import Services, now_ms
+from shared.domain.channel import is_channel
+from shared.domain.principal import Principal
+from shared.errors import ForbiddenError, InvalidFieldError, TidewireError, UnauthenticatedError, UnavailableError
+from shared.services.mailbox_reader import MailboxReader, Read, Reading
+
+SSE: Final = "text/event-stream"
+NDJSON: Final = "application/x-ndjson"
+# So many does a browser open to one origin by itself: a page that holds all of them has none left to load anything.
+STREAMS_PER_USER: Final = 6
+_RETRY_MS: Final = 1_000  # after how long an EventSource comes back by itself
+_PING_S: Final = 15  # proxies close what is silent for 30 s and more
+_STAY_S: Final = 20  # well below what a session may be silent for
+_STAY_MESSAGES: Final = 250  # well below what a mailbox holds
+_HELD_MARGIN_S: Final = 30
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx's way of being told not to wait
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """How a stream looks."""
+
+    media_type: str
+    opening: bytes
+    ping: bytes
+    encode: Callable[[MailboxReader, Reading, Sequence[Read]], bytes]
+
+
+# JSON escapes all that ends a line but these, which some readers of lines (Python's ``splitlines``, and so httpx) take
+# for ends as well.
+_ENDS_OF_LINES: Final = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+def _events(reads: Iterable[Read]) -> bytes:
+    return b"".join(format_sse_event(data_str=one.text.translate(_ENDS_OF_LINES), id=one.cursor) for one in reads)
+
+
+def _sse(_reader: MailboxReader, _reading: Reading, reads: Sequence[Read]) -> bytes:
+    return _events(reads)
+
+
+def _ndjson(reader: MailboxReader, reading: Reading, reads: Sequence[Read]) -> bytes:
+    return batch(reader, reading, reads).translate(_ENDS_OF_LINES).encode() + b"\n"
+
+
+_FORMATS: Final = {
+    SSE: _Format(SSE, format_sse_event(retry=_RETRY_MS), KEEPALIVE_COMMENT, _sse),
+    NDJSON: _Format(NDJSON, b"", b"\n", _ndjson),
+}
+
+
+def add_streams(app: FastAPI) -> None:
+    """Add the routes."""
+    app.get("/v1/stream/sessions/{session_id}", response_class=StreamingResponse)(session_stream)
+    app.get("/v1/stream/events", response_class=StreamingResponse)(channel_stream)
+
+
+async def session_stream(
+    request: Request,
+    services: ServicesDep,
+    session_id: str,
+    authorization: Annotated[str | None, Header()] = None,
+    accept: Annotated[str, Header()] = SSE,
+    ticket: Annotated[str | None, Query(max_length=100)] = None,
+    cursor: Annotated[str | None, Query(max_length=1000)] = None,
+    last_event_id: Annotated[str | None, Header(max_length=1000)] = None,
+) -> Response:
+    """Stream what comes for a session, from the cursor on, for some minutes; then the client comes back."""
+    style = _negotiated(accept)
+    # An EventSource that comes back by itself asks for the same address once more: the header is newer.
+    cursor = last_event_id or cursor
+    user_id = await run_in_threadpool(_reader_of, services, session_id, authorization, ticket, cursor)
+    held = await _hold(services, user_id)
+    try:
+        reading = await run_in_threadpool(services.mailbox_reader.begin, session_id, user_id, cursor)
+    except BaseException:
+        await _release(services, user_id, held)
+        raise
+
+    async def stream() -> AsyncIterator[bytes]:
+        try:
+            async for chunk in _session_chunks(services, watcher_of(request), reading, style):
+                yield chunk
+        except TidewireError as error:
+            failure(error)  # the answer has begun: the client finds the end, and comes back
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _release(services, user_id, held)
+
+    return StreamingResponse(stream(), headers=_HEADERS, media_type=style.media_type)
+
+
+async def _session_chunks(
+    services: Services, watcher: Watcher, reading: Reading, style: _Format
+) -> AsyncIterator[bytes]:
+    reader, loop = services.mailbox_reader, asyncio.get_running_loop()
+    begun_s = silent_since_s = stayed_s = pinged_s = loop.time()
+    ends_s = begun_s + services.settings.stream_max_age_s
+    stayed_at = reading.after
+    yield style.opening or style.ping
+    while (now_s := loop.time()) < ends_s:
+        reads = await run_in_threadpool(reader.read, reading)
+        if reads:
+            yield style.encode(reader, reading, reads)
+            silent_since_s = pinged_s = loop.time()
+        else:
+            until_s = min(ends_s, pinged_s + _PING_S, stayed_s + _STAY_S)
+            outcome = await watcher.wait(reading, silent_since_s=silent_since_s, timeout_s=until_s - now_s)
+            if outcome == "another reader":
+                stayed_s = 0
+            if loop.time() >= pinged_s + _PING_S:
+                yield style.ping
+                pinged_s = loop.time()
+        if loop.time() >= stayed_s + _STAY_S or reading.after - stayed_at >= _STAY_MESSAGES:
+            if not await run_in_threadpool(reader.stay, reading):
+                return
+            stayed_s, stayed_at = loop.time(), reading.after
+
+
+async def channel_stream(
+    services: ServicesDep,
+    channel: Annotated[str, Query(max_length=200)],
+    authorization: Annotated[str | None, Header()] = None,
+    accept: Annotated[str, Header()] = SSE,
+    ticket: Annotated[str | None, Query(max_length=100)] = None,
+    last_event_id: Annotated[str | None, Header(max_length=1000)] = None,
+) -> Response:
+    """Stream a channel's events from now on, for a quick look: no session, and nothing of what is not kept."""
+    if _negotiated(accept).media_type != SSE:
+        raise HTTPException(406)
+    if not is_channel(channel):
+        raise InvalidFieldError("channel: a channel is namespace:name", details={"fields": [{"field": "channel"}]})
+    tail = services.channel_tail
+    user_id = await run_in_threadpool(_watcher_of_channel, services, channel, authorization, ticket, last_event_id)
+    # Before the answer begins: who sees it begin may count on all that is published from then on.
+    begin = await run_in_threadpool(tail.begin, channel, user_id, last_event_id)
+    held = await _hold(services, user_id)
+
+    async def stream() -> AsyncIterator[bytes]:
+        loop, position = asyncio.get_running_loop(), begin
+        silent_since_s = pinged_s = loop.time()
+        ends_s = silent_since_s + services.settings.stream_max_age_s
+        try:
+            yield format_sse_event(retry=_RETRY_MS)
+            while loop.time() < ends_s:
+                position, reads = await run_in_threadpool(tail.read, channel, user_id, position)
+                if reads:
+                    yield _events(reads)
+                    silent_since_s = pinged_s = loop.time()
+                    continue
+                await asyncio.sleep(look_again_s(loop.time() - silent_since_s))
+                if loop.time() >= pinged_s + _PING_S:
+                    yield KEEPALIVE_COMMENT
+                    pinged_s = loop.time()
+        except TidewireError as error:
+            failure(error)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await _release(services, user_id, held)
+
+    return StreamingResponse(stream(), headers=_HEADERS, media_type=SSE)
+
+
+def _negotiated(accept: str) -> _Format:
+    """Return the first format of those that the client takes.
+
+    Raises:
+        HTTPException: It takes none of them.
+    """
+    for wanted in accept.split(","):
+        media_range = wanted.partition(";")[0].strip().lower()
+        for name, style in _FORMATS.items():
+            if media_range in ("*/*", name, f"{name.partition('/')[0]}/*"):
+                return style
+    raise HTTPException(406)
+
+
+def _reader_of(
+    services: Services, session_id: str, authorization: str | None, ticket: str | None, cursor: str | None
+) -> str:
+    """Return who reads a session: by its token, by a ticket, or by a used ticket and a cursor that was given for it."""
+    if authorization is not None or ticket is None:
+        return session_user(services, session_id, authorization)
+    principal = services.sessions.redeem_ticket(ticket)
+    if principal is not None:
+        return principal.user_id
+    user_id = services.mailbox_reader.user_of(cursor, session_id) if cursor is not None else None
+    if user_id is None:
+        raise UnauthenticatedError("the ticket is unknown, used or too old")
+    return user_id
+
+
+def _watcher_of_channel(
+    services: Services, channel: str, authorization: str | None, ticket: str | None, cursor: str | None
+) -> str:
+    principal: Principal | None
+    if authorization is not None or ticket is None:
+        principal = bearer(services, authorization)
+    else:
+        principal = services.sessions.redeem_ticket(ticket)
+    if principal is None:
+        user_id = services.channel_tail.user_of(cursor, channel) if cursor is not None else None
+        if user_id is None:
+            raise UnauthenticatedError("the ticket is unknown, used or too old")
+        return user_id
+    if not principal.may_receive("subscribe", channel):
+        raise ForbiddenError("the token does not allow to subscribe to this channel")
+    return principal.user_id
+
+
+async def _hold(services: Services, user_id: str) -> str:
+    """Count one more stream of the user's.
+
+    Raises:
+        UnavailableError: There are as many as one may have. Whoever gets this can still poll.
+    """
+    held, now_s = secrets.token_urlsafe(9), now_ms() // 1000
+    expires_at_s = now_s + services.settings.stream_max_age_s + _HELD_MARGIN_S
+    counted = await run_in_threadpool(
+        services.held_streams.hold, user_id, held, at_most=STREAMS_PER_USER, now_s=now_s, expires_at_s=expires_at_s
+    )
+    if not counted:
+        raise UnavailableError(f"a user has at most {STREAMS_PER_USER} streams: poll", retry_after_ms=5_000)
+    return held
+
+
+async def _release(services: Services, user_id: str, held: str) -> None:
+    try:
+        await run_in_threadpool(services.held_streams.release, user_id, held)
+    except TidewireError as error:
+        failure(error)  # it ends by itself
