@@ -12,7 +12,7 @@ from aws_cdk import AssetHashType, BundlingOptions, DockerImage, IgnoreMode, ILo
 from aws_cdk import aws_lambda as lambda_
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-LayerName = Literal["functions", "publish", "http"]  # dependency groups of pyproject.toml
+LayerName = Literal["functions", "publish", "http", "stream"]  # dependency groups of pyproject.toml
 # Folders of functions/ that are the user's, and the functions that have them.
 _USERS_FOLDERS: Final = {"processors": ("ws_message", "http_api", "event_publish")}
 

@@ -9,6 +9,7 @@ from infra.constructs.event_sources import AwsEventSource, EventSources
 from infra.constructs.fan_out_bus import FanOutBus
 from infra.constructs.functions import Functions
 from infra.constructs.http_api import HttpApi
+from infra.constructs.http_stream import HttpStream
 from infra.constructs.message_store import MessageStore
 from infra.constructs.publish_pipeline import PublishPipeline
 from infra.constructs.websocket_gateway import WebsocketGateway
@@ -34,7 +35,8 @@ class RealtimeStack(Stack):
             pipeline=pipeline,
             fan_out=fan_out,
         )
-        http = HttpApi(self, "Http", stage=stage, store=store, functions=functions)
+        stream = HttpStream(self, "Stream", stage=stage, store=store, functions=functions)
+        http = HttpApi(self, "Http", stage=stage, store=store, functions=functions, stream_url=stream.url)
         pipeline.grant_publish(http.function)
         fan_out.grant_deliver_later(http.function)
         http.function.add_environment(contract.ENV_WEBSOCKET_URL, websocket.url)
@@ -43,7 +45,7 @@ class RealtimeStack(Stack):
         )
         for function in (websocket.message, fan_out.fan_out, fan_out.janitor, http.function, sources.function):
             websocket.grant_push(function)
-        self._outputs(store, functions, pipeline, websocket, http)
+        self._outputs(store, functions, pipeline, websocket, http, stream)
         CfnOutput(self, contract.OUTPUT_EVENT_QUEUE_URL, value=sources.queue.queue_url)
         CfnOutput(self, contract.OUTPUT_EVENT_DEAD_LETTERS_URL, value=sources.dead_letters_url)
         if stage.aws_events:
@@ -74,6 +76,7 @@ class RealtimeStack(Stack):
         pipeline: PublishPipeline,
         websocket: WebsocketGateway,
         http: HttpApi,
+        stream: HttpStream,
     ) -> None:
         tables = (store.connections, store.streams, store.state, store.presence, store.limits)
         values = {
@@ -82,6 +85,7 @@ class RealtimeStack(Stack):
             contract.OUTPUT_WEBSOCKET_API_ID: websocket.api.api_id,
             contract.OUTPUT_EVENT_BUS_NAME: pipeline.bus.event_bus_name,
             contract.OUTPUT_HTTP_FUNCTION: http.function.function_name,
+            contract.OUTPUT_STREAM_FUNCTION: stream.function.function_name,
             contract.OUTPUT_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
             **{contract.OUTPUT_LANE_URLS[lane]: queue.queue_url for lane, queue in pipeline.lanes.items()},
             **{contract.OUTPUT_DEAD_LETTER_URLS[lane]: url for lane, url in pipeline.dead_letter_urls.items()},

@@ -26,6 +26,9 @@ class StageConfig:
         push_concurrency: How many fan-out functions work for that queue at a time; each has its part of that rate.
         memory_mb: Of functions that somebody waits for: CPU comes with memory, 1 vCPU at 1,769 MB
             (docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
+        stream_max_age_s: How long a stream is held; its client comes back by itself.
+        held_streams: How many streams are held at a time, each by an environment of its own; whoever comes then polls.
+        stream_memory_mb: Of the function that holds streams: it waits, and is paid for all that time by its memory.
         aws_events: Whether the status of every Step Functions execution of the account is published in
             ``executions:<name>``: an example of AWS events to channels.
         archive: A namespace whose publications go to a queue as well: an example of channels to anything.
@@ -38,6 +41,9 @@ class StageConfig:
     push_rate_per_s: int = 6_000
     push_concurrency: int = 6
     memory_mb: int = 1024
+    stream_max_age_s: int = 120
+    held_streams: int = 100
+    stream_memory_mb: int = 256
     allowed_origins: tuple[str, ...] = ("*",)
     log_retention: logs.RetentionDays = logs.RetentionDays.ONE_WEEK
     removal_policy: RemovalPolicy = RemovalPolicy.DESTROY
@@ -56,6 +62,7 @@ _STAGES: Final[dict[StageName, StageConfig]] = {
         "local",
         # Each is a process, and there are few processors.
         lane_concurrency=(("high", 6), ("normal", 6), ("low", 3)),
+        held_streams=10_000,  # in one process
         aws_events=True,
         archive="orders",
     ),

@@ -31,6 +31,7 @@ ENV_ALLOWED_ORIGINS: Final = "ALLOWED_ORIGINS"  # comma-separated; "*" allows ev
 ENV_WEBSOCKET_URL: Final = "WEBSOCKET_URL"  # as clients see it
 ENV_HTTP_URL: Final = "HTTP_URL"
 ENV_STREAM_URL: Final = "STREAM_URL"
+ENV_HELD_STREAMS: Final = "HELD_STREAMS"  # how many the stage holds at a time
 ENV_STREAM_MAX_AGE_S: Final = "STREAM_MAX_AGE_S"  # how long the server leaves a stream open
 
 # EventBridge.
@@ -48,6 +49,7 @@ OUTPUT_EVENT_QUEUE_URL: Final = "EventQueueUrl"
 OUTPUT_EVENT_DEAD_LETTERS_URL: Final = "EventDeadLettersUrl"
 OUTPUT_ARCHIVE_QUEUE_URL: Final = "ArchiveQueueUrl"  # only of stages with an archive
 OUTPUT_HTTP_FUNCTION: Final = "HttpFunctionName"
+OUTPUT_STREAM_FUNCTION: Final = "StreamFunctionName"
 OUTPUT_TOKEN_SECRET_ARN: Final = "TokenSecretArn"
 OUTPUT_LANE_URLS: Final = {"high": "LaneHighUrl", "normal": "LaneNormalUrl", "low": "LaneLowUrl"}
 OUTPUT_DEAD_LETTER_URLS: Final = {

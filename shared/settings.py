@@ -38,6 +38,7 @@ class Settings:
     http_url: str
     stream_url: str
     stream_max_age_s: int
+    held_streams: int
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -64,4 +65,5 @@ class Settings:
             http_url=env.get(contract.ENV_HTTP_URL, ""),
             stream_url=env.get(contract.ENV_STREAM_URL, ""),
             stream_max_age_s=int(env.get(contract.ENV_STREAM_MAX_AGE_S, "120")),
+            held_streams=int(env.get(contract.ENV_HELD_STREAMS, "100")),
         )

@@ -1,6 +1,6 @@
 """How every Lambda function of the stack is made."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_lambda as lambda_
@@ -36,9 +36,13 @@ class Functions(Construct):
         timeout_s: int,
         environment: Mapping[str, str],
         layer: LayerName = "functions",
+        more_layers: Sequence[lambda_.ILayerVersion] = (),
+        folder: str | None = None,
+        handler: str | None = None,
         memory_mb: int | None = None,
     ) -> lambda_.Function:
-        """Return the function whose handler is ``functions/<name>/handler.py``."""
+        """Return the function whose handler is ``functions/<name>/handler.py``, or as they say."""
+        folder = folder or name
         construct_id = "".join(part.capitalize() for part in name.split("_"))
         log_group = logs.LogGroup(
             self,
@@ -49,12 +53,12 @@ class Functions(Construct):
         return lambda_.Function(
             self,
             construct_id,
-            description=f"Tidewire {self._stage.name}: functions/{name}",
+            description=f"Tidewire {self._stage.name}: functions/{folder}",
             runtime=lambda_.Runtime.PYTHON_3_13,
             architecture=lambda_.Architecture.ARM_64,
-            handler=f"functions.{name}.handler.lambda_handler",
-            code=function_code(name),
-            layers=[self._layer(layer)],
+            handler=handler or f"functions.{folder}.handler.lambda_handler",
+            code=function_code(folder),
+            layers=[self._layer(layer), *more_layers],
             memory_size=memory_mb or self._stage.memory_mb,
             timeout=Duration.seconds(timeout_s),
             tracing=lambda_.Tracing.ACTIVE,

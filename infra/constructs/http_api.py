@@ -14,10 +14,17 @@ _TIMEOUT_S = 29  # HTTP APIs wait 30 s: docs.aws.amazon.com/apigateway/latest/de
 
 
 class HttpApi(Construct):
-    """Tickets, publishing, history, configuration, health."""
+    """Sessions, polling, tickets, publishing, history, configuration, health."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, stage: StageConfig, store: MessageStore, functions: Functions
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        stage: StageConfig,
+        store: MessageStore,
+        functions: Functions,
+        stream_url: str,
     ) -> None:
         super().__init__(scope, construct_id)
         self.function = functions.make(
@@ -33,7 +40,8 @@ class HttpApi(Construct):
                     contract.ENV_LIMITS_TABLE,
                 ),
                 contract.ENV_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
-                contract.ENV_STREAM_URL: "",
+                contract.ENV_STREAM_URL: stream_url,
+                contract.ENV_HELD_STREAMS: str(stage.held_streams),
             },
         )
         store.connections.grant_read_write_data(self.function)

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 EDGE_URL: Final = "http://127.0.0.1:8181"
-FUNCTIONS: Final = sorted(path.parent.name for path in (ROOT / "functions").glob("*/handler.py"))
+HANDLERS: Final = sorted(path.parent.name for path in (ROOT / "functions").glob("*/handler.py"))
+# This one is the HTTP API's app once more, started by its script.
+STREAM: Final = "http_stream"
+FUNCTIONS: Final = sorted([*HANDLERS, STREAM])
 
 Properties = Mapping[str, Any]
 
@@ -89,9 +92,9 @@ class Synthesised:
 
     @cached_property
     def function_ids(self) -> dict[str, str]:
-        """The logical id of each function, by its folder's name."""
+        """The logical id of each function, by its name."""
         return {
-            properties["Handler"].split(".")[1]: logical_id
+            STREAM if properties["Handler"].endswith(".sh") else properties["Handler"].split(".")[1]: logical_id
             for logical_id, properties in self.of_type("AWS::Lambda::Function").items()
         }
 
@@ -130,6 +133,8 @@ def text(value: Any) -> str:
             return f"${{{name}.{attribute}}}"
         case {"Fn::Join": [separator, parts]}:
             return str(separator).join(text(part) for part in parts)
+        case {"Fn::Select": [index, {"Fn::Split": [separator, whole]}]}:
+            return f"part {index} of {text(whole)} by {separator}"
     raise AssertionError(f"nothing here writes out {value}")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.infra.template import FUNCTIONS, PUBLISHERS, ROOT, Synthesised, text
+from tests.infra.template import HANDLERS, PUBLISHERS, ROOT, STREAM, Synthesised, text
 
 if TYPE_CHECKING:
     from infra.packaging import LayerName
@@ -23,18 +23,19 @@ _RUNTIME: Final = {"boto3", "botocore", "certifi", "jmespath", "python-dateutil"
 _AARCH64: Final = 183  # EM_AARCH64 in elf.h
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", HANDLERS)
 def test_a_functions_zip_has_its_folder_and_what_is_shared_and_nothing_else(stage: Synthesised, name: str) -> None:
     folders = [name, "processors"] if name in PUBLISHERS else [name]
     parts = [ROOT / "shared", *(ROOT / "functions" / folder for folder in folders)]
     expected = {path.relative_to(ROOT) for part in parts for path in part.rglob("*.py")}
     expected |= {Path("channels.toml"), Path("functions/__init__.py")}
+    expected |= {Path("functions/http_api/run.sh")} if name == "http_api" else set()
     expected -= {Path("shared/adapters/memory.py")}
     asset = stage.asset(name)
     assert {path.relative_to(asset) for path in asset.rglob("*") if path.is_file()} == expected
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", HANDLERS)
 def test_a_handler_imports_with_its_zip_alone_and_needs_no_package_but_its_layers(dev: Synthesised, name: str) -> None:
     program = (
         "import sys; before = set(sys.modules)\n"
@@ -57,29 +58,33 @@ def test_a_handler_imports_with_its_zip_alone_and_needs_no_package_but_its_layer
     assert imported - _locked(layer) - _RUNTIME == set()
 
 
+def test_the_streaming_function_is_the_http_apis_once_more(stage: Synthesised) -> None:
+    assert stage.asset(STREAM) == stage.asset("http_api")
+
+
 def test_a_change_is_a_change_of_the_functions_that_it_concerns(tmp_path: Path) -> None:
     root = tmp_path / "project"
     for part in ("shared", "functions"):
         shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "channels.toml", root)
     before = _hashes(root, tmp_path / "before")
-    assert len(set(before.values())) == len(FUNCTIONS)
+    assert len(set(before.values())) == len(HANDLERS)
 
     _append(root / "functions" / "janitor" / "handler.py")
     _append(root / "shared" / "adapters" / "memory.py")
     (root / "shared" / "__pycache__").mkdir()
     _append(root / "shared" / "__pycache__" / "errors.cpython-313.pyc")
     one = _hashes(root, tmp_path / "one")
-    assert {name for name in FUNCTIONS if one[name] != before[name]} == {"janitor"}
+    assert {name for name in HANDLERS if one[name] != before[name]} == {"janitor"}
 
     (root / "functions" / "processors" / "schemas").mkdir()
     (root / "functions" / "processors" / "schemas" / "order.json").write_text("{}")
     publishers = _hashes(root, tmp_path / "publishers")
-    assert {name for name in FUNCTIONS if publishers[name] != one[name]} == set(PUBLISHERS)
+    assert {name for name in HANDLERS if publishers[name] != one[name]} == set(PUBLISHERS)
 
     _append(root / "channels.toml")
     every = _hashes(root, tmp_path / "every")
-    assert {name for name in FUNCTIONS if every[name] != publishers[name]} == set(FUNCTIONS)
+    assert {name for name in HANDLERS if every[name] != publishers[name]} == set(HANDLERS)
 
 
 def test_bundling_that_the_context_turns_off_stays_off(stage: Synthesised) -> None:
@@ -95,7 +100,7 @@ def test_the_emulator_gets_layers_of_its_own(dev: Synthesised, prod: Synthesised
     assert not on_aws & emulated
 
 
-@pytest.mark.parametrize("name", ["functions", "publish", "http"])
+@pytest.mark.parametrize("name", ["functions", "publish", "http", "stream"])
 def test_a_layer_is_for_arm64_and_python_3_13_and_as_the_lockfile_has_it(tmp_path: Path, name: "LayerName") -> None:
     python = _built_layer(tmp_path, name) / "python"
     libraries = list(python.rglob("*.so"))
@@ -129,7 +134,7 @@ def _hashes(root: Path, outdir: Path) -> dict[str, str]:
 
     app = App(outdir=str(outdir))
     hashes = {}
-    for name in FUNCTIONS:
+    for name in HANDLERS:
         location = function_code(name, root).bind(Stack(app, name.replace("_", "-"))).s3_location
         assert location
         hashes[name] = location.object_key

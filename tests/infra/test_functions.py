@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from shared import contract
-from tests.infra.template import EDGE_URL, FUNCTIONS, ROOT, STATEFUL, Synthesised, text
+from tests.infra.template import EDGE_URL, FUNCTIONS, HANDLERS, ROOT, STATEFUL, STREAM, Synthesised, text
 
 _COMMON: Final = {
     contract.ENV_STAGE,
@@ -52,10 +52,28 @@ _EXPECTED: Final = {
             contract.ENV_HTTP_URL,
             contract.ENV_WEBSOCKET_URL,
             contract.ENV_STREAM_URL,
+            contract.ENV_HELD_STREAMS,
             *_PUBLISH,
             *_PUSH,
         },
         layer="http",
+    ),
+    "http_stream": _Expected(
+        150,
+        {
+            contract.ENV_CONNECTIONS_TABLE,
+            contract.ENV_STREAMS_TABLE,
+            contract.ENV_LIMITS_TABLE,
+            contract.ENV_TOKEN_SECRET_ARN,
+            contract.ENV_STREAM_MAX_AGE_S,
+            contract.ENV_HELD_STREAMS,
+            "AWS_LAMBDA_EXEC_WRAPPER",
+            "AWS_LWA_INVOKE_MODE",
+            "AWS_LWA_PORT",
+            "AWS_LWA_READINESS_CHECK_PATH",
+        },
+        memory_mb=256,
+        layer="stream",
     ),
     "janitor": _Expected(60, {contract.ENV_CONNECTIONS_TABLE, contract.ENV_CONNECTIONS_ENDPOINT}, memory_mb=512),
     "publish_worker": _Expected(
@@ -100,7 +118,7 @@ def test_a_function_runs_on_arm64_and_python_3_13_and_is_traced(stage: Synthesis
     assert (function["Timeout"], function["MemorySize"]) == (_EXPECTED[name].timeout_s, _EXPECTED[name].memory_mb)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", HANDLERS)
 def test_a_handler_string_leads_to_a_function_in_a_file(stage: Synthesised, name: str) -> None:
     module, _, attribute = stage.function(name)["Handler"].rpartition(".")
     file = stage.asset(name) / f"{module.replace('.', '/')}.py"
@@ -181,6 +199,7 @@ def test_only_fan_out_may_go_round_in_a_loop(dev: Synthesised) -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_has_the_layer_with_its_packages(stage: Synthesised, name: str) -> None:
-    (layer,) = stage.function(name)["Layers"]
+    layer, *others = stage.function(name)["Layers"]
+    assert len(others) == (name == STREAM)
     description = stage.of_type("AWS::Lambda::LayerVersion")[layer["Ref"]]["Description"]
     assert description == f"Third-party packages: dependency group {_EXPECTED[name].layer} of pyproject.toml"

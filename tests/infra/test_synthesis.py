@@ -78,6 +78,7 @@ def test_urls_names_and_tables_are_outputs(stage: Synthesised) -> None:
         contract.OUTPUT_WEBSOCKET_API_ID: "${WebsocketApiD2C932E4}",
         contract.OUTPUT_EVENT_BUS_NAME: f"${{{STATEFUL['bus']}}}",
         contract.OUTPUT_HTTP_FUNCTION: f"${{{stage.function_ids['http_api']}}}",
+        contract.OUTPUT_STREAM_FUNCTION: f"${{{stage.function_ids['http_stream']}}}",
         contract.OUTPUT_TOKEN_SECRET_ARN: f"${{{STATEFUL['token secret']}}}",
         contract.OUTPUT_EVENT_QUEUE_URL: text(ref(STATEFUL["event queue"])),
         contract.OUTPUT_EVENT_DEAD_LETTERS_URL: text(ref(STATEFUL["event queue's dead letters"])),
