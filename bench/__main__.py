@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bench import flood, latency
+from bench import flood, idle, latency, transports
 from bench.results import FOLDER, NotMeasuredError, Report, write
 from localstack.deploy import ROOT
 from localstack.errors import StartError
@@ -15,6 +15,8 @@ from localstack.stack import LocalStack
 BENCHMARKS: Final[Mapping[str, Callable[[LocalStack], Report]]] = {
     "latency": latency.run,
     "flood": flood.run,
+    "transports": transports.run,
+    "idle": idle.run,
 }
 
 

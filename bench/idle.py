@@ -1,0 +1,142 @@
+"""1,000 sessions that hold a stream in one process and hear nothing: what they cost it, and DynamoDB."""
+
+import asyncio
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+import httpx
+
+from bench.results import NotMeasuredError, Report, Row
+from functions.http_api.held import HELD_PER_USER
+from localstack.deploy import ROOT
+from localstack.stack import LocalStack
+from shared.contract import OUTPUT_HTTP_FUNCTION, OUTPUT_STREAM_FUNCTION
+from tests.integration.client import dev_token
+
+SESSIONS: Final = 1_000
+SETTLE_S: Final = 45  # from then on each is looked for every 2 s
+MEASURED_S: Final = 20
+BAR_READS: Final = 0.1  # per session and second
+_AT_A_TIME: Final = 20
+
+# The app as the local stack hosts it, in a process of its own, with a count of what it asks DynamoDB.
+_PROGRAM: Final = """
+import os
+import boto3
+import uvicorn
+
+calls = {"requests": 0, "keys": 0}
+
+def count(params, **_):
+    calls["requests"] += 1
+    body = __import__("json").loads(params["body"])
+    tables = body.get("RequestItems", {}).values()  # BatchGetItem has keys, BatchWriteItem a list
+    calls["keys"] += sum(len(table["Keys"]) if "Keys" in table else len(table) for table in tables) or 1
+
+boto3.setup_default_session()
+boto3.DEFAULT_SESSION.events.register("before-call.dynamodb", count)
+
+from functions.http_api.app import create_app
+from shared import bootstrap
+
+app = create_app(bootstrap.services())
+app.get("/calls")(lambda: calls)
+uvicorn.run(app, port=int(os.environ["PORT"]), log_level="warning", timeout_graceful_shutdown=1)
+"""
+
+
+def run(stack: LocalStack) -> Report:
+    """Open them, let them fall silent, and count."""
+    with _process(stack) as (origin, pid), ExitStack() as opened:
+        tokens = [dev_token(stack.url, f"idle-{number}") for number in range(-(-SESSIONS // HELD_PER_USER))]
+        streams = asyncio.run(_sessions(origin, tokens))
+        before_kb = _resident_kb(pid)
+        for path, token in streams:
+            opened.enter_context(_stream(origin, path, token))
+        time.sleep(SETTLE_S)
+        first = httpx.get(f"{origin}/calls").json()
+        time.sleep(MEASURED_S)
+        last = httpx.get(f"{origin}/calls").json()
+        after_kb = _resident_kb(pid)
+    requests, keys = ((last[name] - first[name]) / MEASURED_S for name in ("requests", "keys"))
+    values = {
+        "KB each": (after_kb - before_kb) / SESSIONS,
+        "requests a second": requests,
+        "keys a second": keys,
+        "requests per session and second": requests / SESSIONS,
+    }
+    bars = [(f"DynamoDB is asked less than {BAR_READS} times a session and second", requests / SESSIONS < BAR_READS)]
+    setting = f"{SESSIONS:,} SSE sessions in one process, {SETTLE_S} s after they were opened, for {MEASURED_S} s"
+    return Report("idle", "Idle sessions in one process", setting, [Row("sse", values)], bars)
+
+
+@contextmanager
+def _process(stack: LocalStack) -> Iterator[tuple[str, int]]:
+    client, environment = boto3.client("lambda"), dict(os.environ)
+    for output in (OUTPUT_STREAM_FUNCTION, OUTPUT_HTTP_FUNCTION):
+        configuration = client.get_function_configuration(FunctionName=stack.outputs[output])
+        environment |= configuration["Environment"]["Variables"]
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    origin = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-c", _PROGRAM]
+    running = subprocess.Popen(command, cwd=ROOT, env=environment | {"PORT": str(port)})
+    try:
+        while not _ready(origin):
+            if running.poll() is not None:
+                raise NotMeasuredError("the app's process has ended")
+        yield origin, running.pid
+    finally:
+        running.terminate()
+        running.wait()
+
+
+def _ready(origin: str) -> bool:
+    try:
+        return httpx.get(f"{origin}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+async def _sessions(origin: str, tokens: list[str]) -> list[tuple[str, str]]:
+    """Begin the sessions; return the path and token of each one's stream."""
+    turns = asyncio.Semaphore(_AT_A_TIME)
+    channel = f"room:idle-{secrets.token_hex(4)}"
+
+    async with httpx.AsyncClient(base_url=origin, timeout=60) as http:
+
+        async def begin(number: int) -> tuple[str, str]:
+            body: dict[str, Any] = {"protocol": 1, "subscribe": [{"channel": channel}]}
+            bearer = {"Authorization": f"Bearer {tokens[number // HELD_PER_USER]}"}
+            async with turns:
+                answer = (await http.post("/v1/sessions", json=body, headers=bearer)).raise_for_status().json()
+            return f"/v1/stream/sessions/{answer['session_id']}", answer["session_token"]
+
+        return await asyncio.gather(*(begin(number) for number in range(SESSIONS)))
+
+
+@contextmanager
+def _stream(origin: str, path: str, token: str) -> Iterator[None]:
+    """Hold a stream by a bare socket: a client's own weight is not to be measured."""
+    host, _, port = origin.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=60) as sock:
+        request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n"
+        sock.sendall(request.encode())
+        if b" 200 " not in sock.recv(64):
+            raise NotMeasuredError("a stream was refused")
+        yield
+
+
+def _resident_kb(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
