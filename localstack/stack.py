@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -27,6 +28,7 @@ from localstack.errors import StartError
 from localstack.metrics import MetricForwarder, ServedMetrics
 from localstack.ministack import MiniStack
 from shared.bootstrap import Services
+from shared.contract import OUTPUT_HTTP_FUNCTION, OUTPUT_STREAM_FUNCTION
 from shared.ports import Metrics
 from shared.settings import Settings
 
@@ -56,12 +58,14 @@ class LocalStack:
         limits: Limits | None = None,
         faults: Faults | None = None,
         functions_endpoint: str | None = None,
+        stream_max_age_s: int | None = None,
         tell: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.folder = folder
         self.emulator = MiniStack(folder, functions_endpoint=functions_endpoint)
         self.outputs: dict[str, str] = {}
         self._port, self._limits, self._faults, self._tell = port, limits or Limits(), faults, tell
+        self._stream_max_age_s = stream_max_age_s
         self._exit = ExitStack()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="start")
         self.url = ""
@@ -141,17 +145,25 @@ class LocalStack:
         self._exit.callback(invoker.close)
         gateway = Gateway(api, invoker, self._limits, self._faults)
         served = ServedMetrics()
-        self.edge = Edge(gateway, sock=sock, http_app=self._http_app(served), page=PAGE)
+        http_app = self._http_app(served)
+        self.edge = Edge(gateway, sock=sock, http_app=http_app, page=PAGE)
         self._exit.callback(self.edge.stop)
         self.edge.start()
+        self._exit.callback(self.edge.call, http_app.state.watcher.close)  # else it waits for streams and polls
         metrics = MetricForwarder(served)
         self._exit.callback(metrics.stop)
         metrics.start()
 
     def _http_app(self, metrics: Metrics) -> Any:
-        """Return the FastAPI app with the settings that its deployed function has."""
-        configuration = boto3.client("lambda").get_function_configuration(FunctionName=self.outputs["HttpFunctionName"])
-        services = Services(Settings.from_env(configuration["Environment"]["Variables"]))
+        """Return the FastAPI app with the settings that its deployed functions have: it stands for both."""
+        client, environment = boto3.client("lambda"), dict[str, str]()
+        for output in (OUTPUT_STREAM_FUNCTION, OUTPUT_HTTP_FUNCTION):
+            configuration = client.get_function_configuration(FunctionName=self.outputs[output])
+            environment |= configuration["Environment"]["Variables"]
+        settings = Settings.from_env(environment)
+        if self._stream_max_age_s is not None:
+            settings = replace(settings, stream_max_age_s=self._stream_max_age_s)
+        services = Services(settings)
         services.metrics = metrics
         return create_app(services)
 

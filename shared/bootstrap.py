@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from shared.services.http_sessions import HttpSessions
     from shared.services.mailbox_reader import MailboxReader
     from shared.services.processing import Processing
+    from shared.services.session_end import SessionEnd
 
 _FAN_OUT_THREADS = 32
 _WORKER_THREADS = 10  # a FIFO batch has as many records, each perhaps of another channel
@@ -147,11 +148,17 @@ class Services:
             sessions=self.sessions,
             connections=self.connections,
             mailboxes=self.mailboxes,
-            transport=self.transport,
             signer=self.signer,
             metrics=self.metrics,
             now_ms=now_ms,
         )
+
+    @cached_property
+    def session_end(self) -> "SessionEnd":
+        """Ends sessions."""
+        from shared.services.session_end import SessionEnd
+
+        return SessionEnd(self.connections, self.transport, now_ms)
 
     @cached_property
     def mailbox_reader(self) -> "MailboxReader":
@@ -209,7 +216,7 @@ class Services:
         """Follows channels without a session."""
         from shared.services.channel_tail import ChannelTail
 
-        return ChannelTail(self.history, self.signer)
+        return ChannelTail(self.history, self.signer, now_ms)
 
     @cached_property
     def publishing(self) -> Publishing:

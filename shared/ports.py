@@ -178,8 +178,11 @@ class ConnectionStore(Protocol):
         """Write the session."""
         ...
 
-    def move_session(self, session: Session, *, connection_id: str) -> bool:
-        """Have another connection have the session, if the one that it names still has; return whether it had."""
+    def move_session(self, session: Session, *, connection_id: str, expires_at_s: int) -> bool:
+        """Have another connection have the session until then, if it lives and the one that it names still has it.
+
+        Return whether that was so.
+        """
         ...
 
     def end_session(self, session_id: str, *, connection_id: str, expires_at_s: int) -> None:
@@ -214,7 +217,7 @@ class MailboxStore(Protocol):
         """Have a new reader; with ``confirmed``, all up to that number is fetched and confirmed, and nothing behind it.
 
         Returns:
-            The mailbox as it is then, or ``None`` if there is none.
+            The mailbox as it is then, or ``None`` if there is none, or its client was silent for too long.
         """
         ...
 
@@ -222,29 +225,31 @@ class MailboxStore(Protocol):
         """Note how far a reader has come, and that it is there; return whether it is still the reader."""
         ...
 
-    def look(self, awaited: Sequence[tuple[str, int]]) -> Mapping[str, tuple[str, bool]]:
-        """Return each mailbox's reader, and whether the message with that number is there. Those that are gone lack.
+    def look(self, awaited: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], tuple[str | None, bool]]:
+        """Return, for each mailbox and number, its reader and whether that message is there. Those that are gone lack.
 
-        Eventually consistent: for waiting, many at a time.
+        Eventually consistent: for waiting, many at a time. The reader is ``None`` where nothing could be learnt.
         """
         ...
 
-    def remove(self, mailbox_id: str) -> None:
-        """Remove the record; the messages expire."""
+    def remove(self, mailbox_id: str, *, seen_at_s: int | None = None) -> bool:
+        """Remove the record, if its client was last heard of then; return whether it was removed. Messages expire."""
         ...
 
 
 class HeldStreams(Protocol):
-    """How many streams a user has open."""
+    """How many streams are open, and whose."""
 
-    def hold(self, user_id: str, reader: str, *, at_most: int, now_s: int, expires_at_s: int) -> bool:
-        """Count one more until then, unless there are that many; return whether it was counted.
+    def hold(
+        self, user_id: str, reader: str, *, user_at_most: int, at_most: int, now_s: int, expires_at_s: int
+    ) -> bool:
+        """Count one more until then, unless the user has so many, or all have; return whether it was counted.
 
         Some that ask at the same time may all be counted.
         """
         ...
 
-    def release(self, user_id: str, reader: str) -> None:
+    def release(self, reader: str) -> None:
         """Count it no more."""
         ...
 

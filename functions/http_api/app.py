@@ -46,8 +46,14 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(services: Services) -> FastAPI:
-    """Return the app over these services."""
+def create_app(services: Services, *, calls: bool = True, streams: bool = True) -> FastAPI:
+    """Return the app over these services.
+
+    Args:
+        services: What the endpoints use.
+        calls: With all that is answered whole. Where it only streams, there is less that it may do.
+        streams: With the streams. Where answers are passed on whole, nobody would see one before its end.
+    """
     app = FastAPI(
         title="Tidewire",
         version=VERSION,
@@ -59,24 +65,30 @@ def create_app(services: Services) -> FastAPI:
     app.router.route_class = Route
     use(app, services)
     add_handlers(app)
+    app.get("/healthz")(healthz)
+    if streams:
+        add_streams(app)
+    if calls:
+        _add_calls(app, services.settings.stage)
+    return app
+
+
+def _add_calls(app: FastAPI, stage: str) -> None:
     add_sessions(app)
-    add_streams(app)
     app.post("/v1/tickets")(issue_ticket)
     app.post("/v1/publish")(publish)
     app.get("/v1/channels/{channel}/history")(history)
     app.delete("/v1/channels/{channel}", status_code=204)(purge)
     app.get("/v1/config")(config)
-    app.get("/healthz")(healthz)
     app.get("/readyz", responses={503: {"model": Health}})(readyz)
-    if services.settings.stage == LOCAL_STAGE:
+    if stage == LOCAL_STAGE:
         app.post("/v1/dev/token")(dev_token)
-    return app
 
 
 def use(app: FastAPI, services: Services) -> None:
     """Have the app work with these services."""
     app.state.services = services
-    app.state.watcher = Watcher(services.mailbox_store, failure)
+    app.state.watcher = Watcher(lambda awaited: services.mailbox_store.look(awaited), failure)
 
 
 def issue_ticket(services: ServicesDep, principal: Bearer) -> TicketAnswer:

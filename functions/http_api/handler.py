@@ -9,9 +9,9 @@ from functions.http_api.app import create_app
 from shared import bootstrap
 from shared.adapters.telemetry import observed
 
-bootstrap.prewarm("sessions", "publishing", "history", "api_keys")
+bootstrap.prewarm("session_end", "mailbox_reader", "dispatcher", "api_keys")
 
-_asgi = Mangum(create_app(bootstrap.services()), lifespan="off")
+_asgi = Mangum(create_app(bootstrap.services(), streams=False), lifespan="off")
 
 
 @observed

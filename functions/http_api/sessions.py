@@ -3,14 +3,15 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi import Depends, FastAPI, Header, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
 from functions.http_api.caller import ServicesDep, bearer
+from functions.http_api.held import hold, release
 from functions.http_api.waiting import Watcher
 from shared.bootstrap import now_ms
 from shared.errors import UnauthenticatedError
@@ -23,6 +24,7 @@ from shared.services.subscribe import subscription
 # HTTP APIs wait 30 s for their function, cold start included:
 # docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 _ANSWER_WITHIN_S: Final = 27
+SUPERSEDED: Final = '{"type":"system","event":"superseded"}'
 
 
 def add_sessions(app: FastAPI) -> None:
@@ -33,7 +35,12 @@ def add_sessions(app: FastAPI) -> None:
     app.delete("/v1/sessions/{session_id}", status_code=204)(end_session)
 
 
-def session_user(services: ServicesDep, session_id: str, authorization: Annotated[str | None, Header()] = None) -> str:
+SessionId = Annotated[str, Path(max_length=64)]
+
+
+def session_user(
+    services: ServicesDep, session_id: SessionId, authorization: Annotated[str | None, Header()] = None
+) -> str:
     """Return whose session it is, by the session's token.
 
     Raises:
@@ -58,12 +65,13 @@ def open_session(
     """Begin a session, or take one up again. Its token is for the calls below; this one needs a user's."""
     check_protocol(body.protocol)
     principal = bearer(services, authorization) if body.token is None else services.tokens.verify(body.token)
+    services.limits.request(f"user {principal.user_id}")  # no connection's id has a space
     hello = HelloRequest(session_id=body.session_id, subscribe=[subscription(one) for one in body.subscribe])
     return JSONResponse(services.http_sessions.open(principal, hello))
 
 
 def send_frames(
-    services: ServicesDep, user_id: SessionUser, session_id: str, body: Annotated[bytes, Depends(_body)]
+    services: ServicesDep, user_id: SessionUser, session_id: SessionId, body: Annotated[bytes, Depends(_body)]
 ) -> Response:
     """Send a frame or a batch; the answer is the replies, in order."""
     received_at_ms = now_ms()
@@ -71,6 +79,7 @@ def send_frames(
     replies = services.dispatcher.handle(
         connection.connection_id, body, max_bytes=HTTP_FRAME_MAX_BYTES, received_at_ms=received_at_ms
     )
+    services.http_sessions.follow(connection, session_id, user_id)  # if it has moved while they were handled
     return JSONResponse(replies)
 
 
@@ -78,27 +87,41 @@ async def poll(
     request: Request,
     services: ServicesDep,
     user_id: SessionUser,
-    session_id: str,
+    session_id: SessionId,
     wait_s: Annotated[int, Query(ge=0, le=POLL_MAX_WAIT_S)] = 0,
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
 ) -> Response:
     """Return what has come; with ``wait_s``, wait for it if there is nothing yet."""
     answer_at_s = _received_s(request) + min(wait_s, _ANSWER_WITHIN_S)
-    reader, watcher = services.mailbox_reader, watcher_of(request)
+    reader = services.mailbox_reader
     reading = await run_in_threadpool(reader.begin, session_id, user_id, cursor)
-    reads = await run_in_threadpool(reader.read, reading)
-    silent_since_s = asyncio.get_running_loop().time()
-    while not reads and (left_s := answer_at_s - time.time()) > 0:
-        outcome = await watcher.wait(reading, silent_since_s=silent_since_s, timeout_s=left_s)
-        if outcome == "another reader" and not await run_in_threadpool(reader.stay, reading):
-            break
-        reads = await run_in_threadpool(reader.read, reading)
+    reads: Sequence[Read] = await run_in_threadpool(reader.read, reading)
+    held = None if reads or not wait_s else await hold(services, user_id, at_most_s=wait_s)
+    if held is not None:  # else it is a short poll: where no more can be held, too
+        try:
+            reads = await _awaited(reader, watcher_of(request), reading, answer_at_s)
+        finally:
+            await release(services, held)
     return Response(batch(reader, reading, reads), media_type="application/json")
 
 
-def end_session(services: ServicesDep, user_id: SessionUser, session_id: str) -> None:
+async def _awaited(reader: MailboxReader, watcher: Watcher, reading: Reading, answer_at_s: float) -> Sequence[Read]:
+    """Return what comes until then: as soon as something does, nothing if nothing does."""
+    silent_since_s = asyncio.get_running_loop().time()
+    while (left_s := answer_at_s - time.time()) > 0 and not watcher.closed:
+        outcome = await watcher.wait(reading, silent_since_s=silent_since_s, timeout_s=left_s)
+        if outcome == "another reader":
+            await run_in_threadpool(reader.stay, reading)
+        if not reading.ended and (reads := await run_in_threadpool(reader.read, reading)):
+            return reads
+        if reading.ended:
+            return [Read(SUPERSEDED, reader.cursor(reading))]
+    return ()
+
+
+def end_session(services: ServicesDep, user_id: SessionUser, session_id: SessionId) -> None:
     """End the session: its channels are left, what waits is dropped."""
-    services.http_sessions.end(session_id, user_id)
+    services.session_end.end(session_id, user_id)
 
 
 def batch(reader: MailboxReader, reading: Reading, reads: Iterable[Read]) -> str:

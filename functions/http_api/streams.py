@@ -1,36 +1,36 @@
 """Streams (docs/protocol.md 4.3): what comes for a session, or into one channel, as SSE or as lines of JSON."""
 
 import asyncio
-import secrets
+import math
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-import anyio
 from fastapi import FastAPI, Header, HTTPException, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from starlette.types import Send
 
 from functions.http_api.caller import ServicesDep, bearer
-from functions.http_api.sessions import batch, session_user, watcher_of
+from functions.http_api.held import hold, release
+from functions.http_api.sessions import SUPERSEDED, SessionId, batch, session_user, watcher_of
 from functions.http_api.waiting import Watcher, look_again_s
 from shared.adapters.telemetry import failure
-from shared.bootstrap import Services, now_ms
+from shared.bootstrap import Services
 from shared.domain.channel import is_channel
-from shared.domain.principal import Principal
-from shared.errors import ForbiddenError, InvalidFieldError, TidewireError, UnauthenticatedError, UnavailableError
+from shared.errors import InvalidFieldError, UnauthenticatedError, UnavailableError
+from shared.services.channel_tail import Onlooker
 from shared.services.mailbox_reader import MailboxReader, Read, Reading
 
 SSE: Final = "text/event-stream"
 NDJSON: Final = "application/x-ndjson"
-# So many does a browser open to one origin by itself: a page that holds all of them has none left to load anything.
-STREAMS_PER_USER: Final = 6
 _RETRY_MS: Final = 1_000  # after how long an EventSource comes back by itself
 _PING_S: Final = 15  # proxies close what is silent for 30 s and more
 _STAY_S: Final = 20  # well below what a session may be silent for
 _STAY_MESSAGES: Final = 250  # well below what a mailbox holds
-_HELD_MARGIN_S: Final = 30
+_SLOW_READER_S: Final = 10
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx's way of being told not to wait
 
 
@@ -67,6 +67,20 @@ _FORMATS: Final = {
 }
 
 
+class _Stream(StreamingResponse):
+    """A stream that ends a little after its age also where its reader takes nothing any more."""
+
+    def __init__(self, content: AsyncIterator[bytes], media_type: str, max_age_s: int) -> None:
+        super().__init__(content, headers=_HEADERS, media_type=media_type)
+        self._at_most_s = max_age_s + _SLOW_READER_S
+
+    async def stream_response(self, send: Send) -> None:
+        """Send it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._at_most_s):
+                await super().stream_response(send)
+
+
 def add_streams(app: FastAPI) -> None:
     """Add the routes."""
     app.get("/v1/stream/sessions/{session_id}", response_class=StreamingResponse)(session_stream)
@@ -76,7 +90,7 @@ def add_streams(app: FastAPI) -> None:
 async def session_stream(
     request: Request,
     services: ServicesDep,
-    session_id: str,
+    session_id: SessionId,
     authorization: Annotated[str | None, Header()] = None,
     accept: Annotated[str, Header()] = SSE,
     ticket: Annotated[str | None, Query(max_length=100)] = None,
@@ -92,31 +106,30 @@ async def session_stream(
     try:
         reading = await run_in_threadpool(services.mailbox_reader.begin, session_id, user_id, cursor)
     except BaseException:
-        await _release(services, user_id, held)
+        await release(services, held)
         raise
 
     async def stream() -> AsyncIterator[bytes]:
         try:
             async for chunk in _session_chunks(services, watcher_of(request), reading, style):
                 yield chunk
-        except TidewireError as error:
+        except Exception as error:  # hosts would log its text
             failure(error)  # the answer has begun: the client finds the end, and comes back
         finally:
-            with anyio.CancelScope(shield=True):
-                await _release(services, user_id, held)
+            await release(services, held)
 
-    return StreamingResponse(stream(), headers=_HEADERS, media_type=style.media_type)
+    return _Stream(stream(), style.media_type, services.settings.stream_max_age_s)
 
 
 async def _session_chunks(
     services: Services, watcher: Watcher, reading: Reading, style: _Format
 ) -> AsyncIterator[bytes]:
     reader, loop = services.mailbox_reader, asyncio.get_running_loop()
-    begun_s = silent_since_s = stayed_s = pinged_s = loop.time()
-    ends_s = begun_s + services.settings.stream_max_age_s
+    silent_since_s = stayed_s = pinged_s = loop.time()
+    ends_s = silent_since_s + services.settings.stream_max_age_s
     stayed_at = reading.after
     yield style.opening or style.ping
-    while (now_s := loop.time()) < ends_s:
+    while (now_s := loop.time()) < ends_s and not watcher.closed:
         reads = await run_in_threadpool(reader.read, reading)
         if reads:
             yield style.encode(reader, reading, reads)
@@ -125,22 +138,27 @@ async def _session_chunks(
             until_s = min(ends_s, pinged_s + _PING_S, stayed_s + _STAY_S)
             outcome = await watcher.wait(reading, silent_since_s=silent_since_s, timeout_s=until_s - now_s)
             if outcome == "another reader":
-                stayed_s = 0
+                stayed_s = -math.inf
             if loop.time() >= pinged_s + _PING_S:
                 yield style.ping
                 pinged_s = loop.time()
         if loop.time() >= stayed_s + _STAY_S or reading.after - stayed_at >= _STAY_MESSAGES:
-            if not await run_in_threadpool(reader.stay, reading):
-                return
+            await run_in_threadpool(reader.stay, reading)
             stayed_s, stayed_at = loop.time(), reading.after
+        if reading.ended:
+            # Said aloud, so that two that read one session do not take it from one another for ever.
+            yield style.encode(reader, reading, [Read(SUPERSEDED, reader.cursor(reading))])
+            return
 
 
 async def channel_stream(
+    request: Request,
     services: ServicesDep,
     channel: Annotated[str, Query(max_length=200)],
     authorization: Annotated[str | None, Header()] = None,
     accept: Annotated[str, Header()] = SSE,
     ticket: Annotated[str | None, Query(max_length=100)] = None,
+    cursor: Annotated[str | None, Query(max_length=1000)] = None,
     last_event_id: Annotated[str | None, Header(max_length=1000)] = None,
 ) -> Response:
     """Stream a channel's events from now on, for a quick look: no session, and nothing of what is not kept."""
@@ -148,11 +166,12 @@ async def channel_stream(
         raise HTTPException(406)
     if not is_channel(channel):
         raise InvalidFieldError("channel: a channel is namespace:name", details={"fields": [{"field": "channel"}]})
-    tail = services.channel_tail
-    user_id = await run_in_threadpool(_watcher_of_channel, services, channel, authorization, ticket, last_event_id)
+    tail, watcher, cursor = services.channel_tail, watcher_of(request), last_event_id or cursor or None
+    onlooker = await run_in_threadpool(_onlooker, services, channel, authorization, ticket, cursor)
+    services.limits.request(f"user {onlooker.user_id}")
     # Before the answer begins: who sees it begin may count on all that is published from then on.
-    begin = await run_in_threadpool(tail.begin, channel, user_id, last_event_id)
-    held = await _hold(services, user_id)
+    begin = await run_in_threadpool(tail.begin, onlooker, cursor)
+    held = await _hold(services, onlooker.user_id)
 
     async def stream() -> AsyncIterator[bytes]:
         loop, position = asyncio.get_running_loop(), begin
@@ -160,8 +179,8 @@ async def channel_stream(
         ends_s = silent_since_s + services.settings.stream_max_age_s
         try:
             yield format_sse_event(retry=_RETRY_MS)
-            while loop.time() < ends_s:
-                position, reads = await run_in_threadpool(tail.read, channel, user_id, position)
+            while loop.time() < ends_s and not watcher.closed:
+                position, reads = await run_in_threadpool(tail.read, onlooker, position)
                 if reads:
                     yield _events(reads)
                     silent_since_s = pinged_s = loop.time()
@@ -170,13 +189,14 @@ async def channel_stream(
                 if loop.time() >= pinged_s + _PING_S:
                     yield KEEPALIVE_COMMENT
                     pinged_s = loop.time()
-        except TidewireError as error:
+        except UnauthenticatedError:
+            return  # its token has ended
+        except Exception as error:
             failure(error)
         finally:
-            with anyio.CancelScope(shield=True):
-                await _release(services, user_id, held)
+            await release(services, held)
 
-    return StreamingResponse(stream(), headers=_HEADERS, media_type=SSE)
+    return _Stream(stream(), SSE, services.settings.stream_max_age_s)
 
 
 def _negotiated(accept: str) -> _Format:
@@ -208,42 +228,29 @@ def _reader_of(
     return user_id
 
 
-def _watcher_of_channel(
+def _onlooker(
     services: Services, channel: str, authorization: str | None, ticket: str | None, cursor: str | None
-) -> str:
-    principal: Principal | None
+) -> Onlooker:
+    """Return who follows a channel: by a token, by a ticket, or by a used ticket and a cursor that was given for it."""
+    tail = services.channel_tail
     if authorization is not None or ticket is None:
-        principal = bearer(services, authorization)
-    else:
-        principal = services.sessions.redeem_ticket(ticket)
-    if principal is None:
-        user_id = services.channel_tail.user_of(cursor, channel) if cursor is not None else None
-        if user_id is None:
-            raise UnauthenticatedError("the ticket is unknown, used or too old")
-        return user_id
-    if not principal.may_receive("subscribe", channel):
-        raise ForbiddenError("the token does not allow to subscribe to this channel")
-    return principal.user_id
+        return tail.admit(bearer(services, authorization), channel)
+    principal = services.sessions.redeem_ticket(ticket)
+    if principal is not None:
+        return tail.admit(principal, channel)
+    known = tail.known(cursor, channel) if cursor is not None else None
+    if known is None:
+        raise UnauthenticatedError("the ticket is unknown, used or too old")
+    return known
 
 
 async def _hold(services: Services, user_id: str) -> str:
     """Count one more stream of the user's.
 
     Raises:
-        UnavailableError: There are as many as one may have. Whoever gets this can still poll.
+        UnavailableError: No more can be held. Whoever gets this can still poll.
     """
-    held, now_s = secrets.token_urlsafe(9), now_ms() // 1000
-    expires_at_s = now_s + services.settings.stream_max_age_s + _HELD_MARGIN_S
-    counted = await run_in_threadpool(
-        services.held_streams.hold, user_id, held, at_most=STREAMS_PER_USER, now_s=now_s, expires_at_s=expires_at_s
-    )
-    if not counted:
-        raise UnavailableError(f"a user has at most {STREAMS_PER_USER} streams: poll", retry_after_ms=5_000)
+    held = await hold(services, user_id, at_most_s=services.settings.stream_max_age_s)
+    if held is None:
+        raise UnavailableError("no more streams can be held: poll", retry_after_ms=5_000)
     return held
-
-
-async def _release(services: Services, user_id: str, held: str) -> None:
-    try:
-        await run_in_threadpool(services.held_streams.release, user_id, held)
-    except TidewireError as error:
-        failure(error)  # it ends by itself

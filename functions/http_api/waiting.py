@@ -1,13 +1,11 @@
 """Wait for what comes into mailboxes: one watcher looks for all who wait in a process, many at a time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from shared.errors import TidewireError
-from shared.ports import MailboxStore
 from shared.services.mailbox_reader import Reading
 
 Outcome = Literal["arrived", "another reader", "timeout"]
@@ -17,7 +15,7 @@ Outcome = Literal["arrived", "another reader", "timeout"]
 _SHORTEST_S: Final = 0.05
 _LONGEST_S: Final = 2.0
 _SHARE_OF_SILENCE: Final = 0.05
-_TOGETHER_S: Final = 0.02  # those who are due so soon are looked for as well
+_TOGETHER_SHARE: Final = 0.25  # of the way to the next look: who has no more left is looked for with others already
 
 
 def look_again_s(silence_s: float) -> float:
@@ -30,16 +28,32 @@ class _Waiter:
     awaited: tuple[str, int]
     reader: str
     silent_since_s: float
+    pace_s: float
     due_at_s: float
     outcome: "asyncio.Future[Outcome]"
 
 
 class Watcher:
-    """One for each process. It works while somebody waits."""
+    """One for each process. It works while somebody waits.
 
-    def __init__(self, store: MailboxStore, on_failure: Callable[[Exception], None]) -> None:
-        self._store = store
+    Attributes:
+        closed: The process is about to end: nobody waits any more.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[Sequence[tuple[str, int]]], Mapping[tuple[str, int], tuple[str | None, bool]]],
+        on_failure: Callable[[Exception], None],
+    ) -> None:
+        """Make one.
+
+        Args:
+            look: As :meth:`shared.ports.MailboxStore.look`.
+            on_failure: Is told when the store does not answer.
+        """
+        self._look_at = look
         self._on_failure = on_failure
+        self.closed = False
         self._waiters: set[_Waiter] = set()
         self._more: asyncio.Event
         self._looking: asyncio.Task[None] | None = None
@@ -52,16 +66,19 @@ class Watcher:
             silent_since_s: When something last came, by the loop's clock.
             timeout_s: How long at most.
         """
+        if self.closed:
+            return "timeout"
         loop = asyncio.get_running_loop()
         waiter = _Waiter(
             awaited=(reading.mailbox_id, reading.after + 1),
             reader=reading.reader,
             silent_since_s=silent_since_s,
-            due_at_s=loop.time() + look_again_s(loop.time() - silent_since_s),
+            pace_s=(pace_s := look_again_s(loop.time() - silent_since_s)),
+            due_at_s=loop.time() + pace_s,
             outcome=loop.create_future(),
         )
         self._waiters.add(waiter)
-        if self._looking is None:
+        if self._looking is None or self._looking.done():
             self._more = asyncio.Event()  # here, since it is one loop's
             self._looking = loop.create_task(self._look())
         self._more.set()
@@ -77,6 +94,13 @@ class Watcher:
                 self._looking.cancel()
                 self._looking = None
 
+    def close(self) -> None:
+        """Let everybody who waits go, as if their time was over."""
+        self.closed = True
+        for waiter in self._waiters:
+            if not waiter.outcome.done():
+                waiter.outcome.set_result("timeout")
+
     async def _look(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
@@ -86,22 +110,24 @@ class Watcher:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._more.wait(), next_s)
                 continue
-            due = [waiter for waiter in self._waiters if waiter.due_at_s <= loop.time() + _TOGETHER_S]
+            now_s = loop.time()
+            due = [waiter for waiter in self._waiters if waiter.due_at_s - now_s <= _TOGETHER_SHARE * waiter.pace_s]
             await self._look_for(due)
             for waiter in due:
-                waiter.due_at_s = loop.time() + look_again_s(loop.time() - waiter.silent_since_s)
+                waiter.pace_s = look_again_s(loop.time() - waiter.silent_since_s)
+                waiter.due_at_s = loop.time() + waiter.pace_s
 
     async def _look_for(self, due: list[_Waiter]) -> None:
         try:
-            seen = await asyncio.to_thread(self._store.look, [waiter.awaited for waiter in due])
-        except TidewireError as error:
-            self._on_failure(error)  # the store may answer the next time
+            seen = await asyncio.to_thread(self._look_at, [waiter.awaited for waiter in due])
+        except Exception as error:  # whatever it is, others wait as well, and it may be over the next time
+            self._on_failure(error)
             return
         for waiter in due:
-            reader, arrived = seen.get(waiter.awaited[0], ("", False))
+            reader, arrived = seen.get(waiter.awaited, ("", False))
             if waiter.outcome.done():
                 continue
-            if arrived:
-                waiter.outcome.set_result("arrived")
-            elif reader != waiter.reader:
+            if reader is not None and reader != waiter.reader:
                 waiter.outcome.set_result("another reader")
+            elif arrived:
+                waiter.outcome.set_result("arrived")

@@ -182,17 +182,19 @@ class DynamoDbConnectionStore:
         with translated():
             self._client.put_item(TableName=self._table, Item=item)
 
-    def move_session(self, session: Session, *, connection_id: str) -> bool:
+    def move_session(self, session: Session, *, connection_id: str, expires_at_s: int) -> bool:
         try:
             with translated():
                 self._client.update_item(
                     TableName=self._table,
                     Key=_key(f"SESSION#{session.session_id}", _META),
-                    UpdateExpression="SET connection_id = :after",
-                    ConditionExpression="connection_id = :before",
+                    UpdateExpression=f"SET connection_id = :after, {TTL_ATTRIBUTE} = :expires",
+                    ConditionExpression=f"connection_id = :before AND {TTL_ATTRIBUTE} > :now",
                     ExpressionAttributeValues={
                         ":before": {"S": session.connection_id},
                         ":after": {"S": connection_id},
+                        ":expires": {"N": str(expires_at_s)},
+                        ":now": {"N": str(self._now_ms() // 1000)},
                     },
                 )
         except ClientError as error:

@@ -1,21 +1,25 @@
 """Mailboxes of HTTP sessions, and the streams that users hold, in DynamoDB (docs/data-model.md, "Mailboxes")."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
 from shared.adapters.aws import translated
 from shared.contract import PK, SK, TTL_ATTRIBUTE
-from shared.domain.mailbox import Mailbox, Message
+from shared.domain.mailbox import GONE_AFTER_S, Mailbox, Message
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 # Sorts behind every number: a query from the end meets it first, then the last message.
 _META: Final = "META"
-# Two keys each; 100 at most: docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
-_LOOK_MAX: Final = 50
+_LAST: Final = "9" * 12
+# docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+_LOOK_MAX: Final = 100
+
+_HELD: Final = "HELD"
 
 Item = dict[str, Any]
 
@@ -79,8 +83,9 @@ class DynamoDbMailboxStore:
                 ExpressionAttributeValues={
                     ":pk": {"S": _pk(mailbox_id)},
                     ":first": {"S": _number(after + 1)},
-                    ":last": {"S": _number(after + limit)},
+                    ":last": {"S": _LAST},
                 },
+                Limit=limit,
                 ConsistentRead=True,
             )["Items"]
         return [_to_message(item) for item in items]
@@ -96,8 +101,8 @@ class DynamoDbMailboxStore:
                     TableName=self._table,
                     Key=_key(mailbox_id, _META),
                     UpdateExpression=update,
-                    ConditionExpression="attribute_exists(pk)",
-                    ExpressionAttributeValues=values,
+                    ConditionExpression=f"seen_at_s > :gone AND {TTL_ATTRIBUTE} > :seen",
+                    ExpressionAttributeValues=values | {":gone": {"N": str(seen_at_s - GONE_AFTER_S)}},
                     ReturnValues="ALL_NEW",
                 )
         except ClientError as error:
@@ -115,28 +120,33 @@ class DynamoDbMailboxStore:
             ExpressionAttributeValues=_values(reader, seen_at_s) | {":fetched": {"N": str(fetched)}},
         )
 
-    def look(self, awaited: Sequence[tuple[str, int]]) -> Mapping[str, tuple[str, bool]]:
-        numbers, readers, arrived = dict(awaited), dict[str, str](), set[str]()
-        for start in range(0, len(awaited), _LOOK_MAX):
-            some = awaited[start : start + _LOOK_MAX]
-            keys = [_key(mailbox_id, sk) for mailbox_id, number in some for sk in (_META, _number(number))]
+    def look(self, awaited: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], tuple[str | None, bool]]:
+        # A call must not name a key twice.
+        places = {(mailbox_id, sk) for mailbox_id, number in awaited for sk in (_META, _number(number))}
+        found: dict[tuple[str, str], Item | None] = {}
+        waiting = iter(places)
+        while some := list(islice(waiting, _LOOK_MAX)):
+            keys = [_key(mailbox_id, sk) for mailbox_id, sk in some]
             request: Any = {"Keys": keys, "ProjectionExpression": f"{PK}, {SK}, reader"}
             with translated():
                 answer: Any = self._client.batch_get_item(RequestItems={self._table: request})
-            for item in answer["Responses"].get(self._table, []):
-                mailbox_id = item[PK]["S"].removeprefix(_pk(""))
-                if item[SK]["S"] == _META:
-                    readers[mailbox_id] = item["reader"]["S"]
-                else:
-                    arrived.add(mailbox_id)
-            # Of what DynamoDB did not come to, nothing is known: they look as if nothing had changed.
-            for key in answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", []):
-                readers.setdefault(key[PK]["S"].removeprefix(_pk("")), "")
-        return {mailbox_id: (readers[mailbox_id], mailbox_id in arrived) for mailbox_id in numbers.keys() & readers}
+            unprocessed = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
+            found |= {_place(key): None for key in unprocessed}
+            found |= {_place(item): item for item in answer["Responses"].get(self._table, [])}
+        seen: dict[tuple[str, int], tuple[str | None, bool]] = {}
+        for mailbox_id, number in awaited:
+            if (mailbox_id, _META) in found:
+                meta = found[mailbox_id, _META]
+                arrived = found.get((mailbox_id, _number(number))) is not None
+                seen[mailbox_id, number] = meta["reader"]["S"] if meta else None, arrived
+        return seen
 
-    def remove(self, mailbox_id: str) -> None:
-        with translated():
-            self._client.delete_item(TableName=self._table, Key=_key(mailbox_id, _META))
+    def remove(self, mailbox_id: str, *, seen_at_s: int | None = None) -> bool:
+        request: Item = {"Key": _key(mailbox_id, _META), "ConditionExpression": "attribute_exists(pk)"}
+        if seen_at_s is not None:
+            request["ConditionExpression"] = "seen_at_s = :seen"
+            request["ExpressionAttributeValues"] = {":seen": {"N": str(seen_at_s)}}
+        return self._unless_refused(self._client.delete_item, **request)
 
     def _unless_refused(self, call: Any, **arguments: Any) -> bool:
         try:
@@ -150,33 +160,48 @@ class DynamoDbMailboxStore:
 
 
 class DynamoDbHeldStreams:
-    """Streams that users hold, in the ``connections`` table: ``pk HELD#<user id>  sk <reader>  expires_at_s N``."""
+    """Streams that users hold, in the ``connections`` table: ``pk HELD  sk <reader>  user_id S, expires_at_s N``.
+
+    One partition: a stage holds hundreds, and each is opened once in minutes.
+    """
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
 
-    def hold(self, user_id: str, reader: str, *, at_most: int, now_s: int, expires_at_s: int) -> bool:
+    def hold(
+        self, user_id: str, reader: str, *, user_at_most: int, at_most: int, now_s: int, expires_at_s: int
+    ) -> bool:
+        users = [item["user_id"]["S"] for item in self._held() if int(item[TTL_ATTRIBUTE]["N"]) > now_s]
+        if users.count(user_id) >= user_at_most or len(users) >= at_most:
+            return False
+        item: Item = {PK: {"S": _HELD}, SK: {"S": reader}, "user_id": {"S": user_id}}
         with translated():
-            held = self._client.query(
-                TableName=self._table,
-                KeyConditionExpression="pk = :pk",
-                FilterExpression=f"{TTL_ATTRIBUTE} > :now",
-                ExpressionAttributeValues={":pk": {"S": f"HELD#{user_id}"}, ":now": {"N": str(now_s)}},
-                Select="COUNT",
-                ConsistentRead=True,
-            )["Count"]
-            if held >= at_most:
-                return False
-            self._client.put_item(
-                TableName=self._table,
-                Item={PK: {"S": f"HELD#{user_id}"}, SK: {"S": reader}, TTL_ATTRIBUTE: {"N": str(expires_at_s)}},
-            )
+            self._client.put_item(TableName=self._table, Item=item | {TTL_ATTRIBUTE: {"N": str(expires_at_s)}})
         return True
 
-    def release(self, user_id: str, reader: str) -> None:
+    def release(self, reader: str) -> None:
         with translated():
-            self._client.delete_item(TableName=self._table, Key={PK: {"S": f"HELD#{user_id}"}, SK: {"S": reader}})
+            self._client.delete_item(TableName=self._table, Key={PK: {"S": _HELD}, SK: {"S": reader}})
+
+    def _held(self) -> Iterator[Item]:
+        request: Item = {
+            "TableName": self._table,
+            "KeyConditionExpression": "pk = :pk",
+            "ExpressionAttributeValues": {":pk": {"S": _HELD}},
+            "ConsistentRead": True,
+        }
+        while True:
+            with translated():
+                answer = self._client.query(**request)
+            yield from answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def _place(item: Item) -> tuple[str, str]:
+    return item[PK]["S"].removeprefix(_pk("")), item[SK]["S"]
 
 
 def _pk(mailbox_id: str) -> str:

@@ -145,11 +145,12 @@ class MemoryConnectionStore:
     def put_session(self, session: Session) -> None:
         self.sessions[session.session_id] = session
 
-    def move_session(self, session: Session, *, connection_id: str) -> bool:
-        current = self.sessions.get(session.session_id)
+    def move_session(self, session: Session, *, connection_id: str, expires_at_s: int) -> bool:
+        current = self.session(session.session_id)
         if current is None or current.connection_id != session.connection_id:
             return False
-        self.sessions[session.session_id] = replace(current, connection_id=connection_id)
+        moved = replace(current, connection_id=connection_id, expires_at_s=expires_at_s)
+        self.sessions[session.session_id] = moved
         return True
 
     def end_session(self, session_id: str, *, connection_id: str, expires_at_s: int) -> None:
@@ -187,10 +188,10 @@ class MemoryMailboxStore:
 
     def read(self, mailbox_id: str, after: int, *, limit: int) -> Sequence[Message]:
         messages = self.messages[mailbox_id]
-        return [messages[number] for number in range(after + 1, after + limit + 1) if number in messages]
+        return [messages[number] for number in sorted(messages) if number > after][:limit]
 
     def claim(self, mailbox_id: str, reader: str, *, confirmed: int | None, seen_at_s: int) -> Mailbox | None:
-        if mailbox_id not in self.mailboxes:
+        if mailbox_id not in self.mailboxes or self.mailboxes[mailbox_id].gone(seen_at_s):
             return None
         mailbox = replace(self.mailboxes[mailbox_id], reader=reader, seen_at_s=seen_at_s)
         if confirmed is not None:
@@ -205,31 +206,38 @@ class MemoryMailboxStore:
         self.mailboxes[mailbox_id] = replace(mailbox, fetched=fetched, seen_at_s=seen_at_s)
         return True
 
-    def look(self, awaited: Sequence[tuple[str, int]]) -> Mapping[str, tuple[str, bool]]:
+    def look(self, awaited: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], tuple[str | None, bool]]:
         return {
-            mailbox_id: (self.mailboxes[mailbox_id].reader, number in self.messages[mailbox_id])
+            (mailbox_id, number): (self.mailboxes[mailbox_id].reader, number in self.messages[mailbox_id])
             for mailbox_id, number in awaited
             if mailbox_id in self.mailboxes
         }
 
-    def remove(self, mailbox_id: str) -> None:
-        self.mailboxes.pop(mailbox_id, None)
+    def remove(self, mailbox_id: str, *, seen_at_s: int | None = None) -> bool:
+        mailbox = self.mailboxes.get(mailbox_id)
+        if mailbox is None or seen_at_s not in (None, mailbox.seen_at_s):
+            return False
+        del self.mailboxes[mailbox_id]
+        return True
 
 
 class MemoryHeldStreams:
     """Streams in dictionaries."""
 
     def __init__(self) -> None:
-        self.held: dict[str, dict[str, int]] = defaultdict(dict)
+        self.held: dict[str, tuple[str, int]] = {}
 
-    def hold(self, user_id: str, reader: str, *, at_most: int, now_s: int, expires_at_s: int) -> bool:
-        if sum(until_s > now_s for until_s in self.held[user_id].values()) >= at_most:
+    def hold(
+        self, user_id: str, reader: str, *, user_at_most: int, at_most: int, now_s: int, expires_at_s: int
+    ) -> bool:
+        users = [user for user, until_s in self.held.values() if until_s > now_s]
+        if users.count(user_id) >= user_at_most or len(users) >= at_most:
             return False
-        self.held[user_id][reader] = expires_at_s
+        self.held[reader] = user_id, expires_at_s
         return True
 
-    def release(self, user_id: str, reader: str) -> None:
-        self.held[user_id].pop(reader, None)
+    def release(self, reader: str) -> None:
+        self.held.pop(reader, None)
 
 
 class MemoryTicketStore:

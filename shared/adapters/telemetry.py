@@ -52,10 +52,16 @@ def observed(handler: Handler) -> Handler:
         try:
             return handler(event, context)
         finally:
-            if _metrics.metric_set:
-                _metrics.flush_metrics()
+            flush()
 
     return wrapper  # type: ignore[return-value]  # wraps keeps the signature
+
+
+def flush() -> None:
+    """Write the metrics that there are."""
+    with _lock:
+        if _metrics.metric_set:
+            _metrics.flush_metrics()
 
 
 def failure(error: BaseException, **keys: Any) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from shared.domain.breaker import CircuitBreaker
+from shared.domain.mailbox import is_mailbox
 from shared.domain.rate import Pacer
 from shared.errors import ConnectionGoneError, ThrottledError, UnavailableError
 from shared.ports import Broadcast, ConnectionStore, ConnectionTransport, Delivery, DeliveryQueue, Metrics
@@ -126,6 +127,10 @@ class FanOut:
             self.on_failure(channel, error)
 
     def _push_one(self, connection_id: str, message: bytes) -> None:
+        if is_mailbox(connection_id):
+            # The store has a breaker of its own, and its calls are none of the gateway's.
+            self.transport.push(connection_id, message)
+            return
         if not self.breaker.allows():
             raise UnavailableError("pushing is suspended")
         self.pacer.wait()

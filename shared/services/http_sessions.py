@@ -2,15 +2,14 @@
 
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from shared.domain.connection import CHECK_AFTER_S, CONNECTION_MAX_AGE_S, Connection, Session
+from shared.domain.connection import CHECK_AFTER_S, CONNECTION_MAX_AGE_S, SESSION_GRACE_S, Connection, Session
 from shared.domain.mailbox import is_mailbox, mailbox_id
 from shared.domain.principal import Principal
-from shared.errors import ConnectionGoneError, SessionUnknownError, UnauthenticatedError
-from shared.ports import ConnectionStore, ConnectionTransport, Metrics, Signer
+from shared.errors import SessionUnknownError, UnauthenticatedError
+from shared.ports import ConnectionStore, Metrics, Signer
 from shared.services.mailboxes import Mailboxes
 from shared.services.sessions import EXPIRY_MARGIN_S, HelloRequest, Sessions
 
@@ -20,12 +19,11 @@ _TRIES: Final = 5  # each time another was faster
 
 @dataclass(frozen=True, slots=True)
 class HttpSessions:
-    """Opens, finds and ends them."""
+    """Opens and finds them."""
 
     sessions: Sessions
     connections: ConnectionStore
     mailboxes: Mailboxes
-    transport: ConnectionTransport
     signer: Signer
     metrics: Metrics
     now_ms: Callable[[], int]
@@ -82,20 +80,21 @@ class HttpSessions:
             # Until now pushes went elsewhere: whether they came, nobody knows.
             moved = self._mailbox(connection.principal, session_id=session_id, lagging=True)
             self.sessions.join(moved, connection.principal, self.connections.subscriptions(connection.connection_id))
-            if self.connections.move_session(session, connection_id=moved.connection_id):
+            until_s = moved.expires_at_s + SESSION_GRACE_S
+            if self.connections.move_session(session, connection_id=moved.connection_id, expires_at_s=until_s):
+                self.follow(connection, session_id, user_id)  # what was subscribed to meanwhile
                 return moved
-            self._close(moved)  # somebody else was faster
+            # Somebody else was faster.
+            self.mailboxes.close(moved.connection_id)
+            self.connections.close(moved.connection_id)
         raise SessionUnknownError("the session has ended")
 
-    def end(self, session_id: str, user_id: str) -> None:
-        """End it, whoever has it.
-
-        Raises:
-            SessionUnknownError: It has ended, or is another user's.
-        """
+    def follow(self, before: Connection, session_id: str, user_id: str) -> None:
+        """Give the session's connection the channels of the one before, if it has moved since that was looked up."""
         connection = self.connection(session_id, user_id)
-        self.connections.end_session(session_id, connection_id=connection.connection_id, expires_at_s=self._now_s())
-        self._close(connection)
+        if connection.connection_id != before.connection_id and connection.principal is not None:
+            channels = self.connections.subscriptions(before.connection_id)
+            self.sessions.join(connection, connection.principal, channels)
 
     def _connection(self, principal: Principal, session_id: str | None) -> Connection:
         """Return the connection that has the session, with this token; where none has, a new mailbox."""
@@ -127,11 +126,6 @@ class HttpSessions:
         self.connections.open(connection)
         self.metrics.count("Connects")
         return connection
-
-    def _close(self, connection: Connection) -> None:
-        with suppress(ConnectionGoneError):
-            self.transport.close(connection.connection_id)
-        self.connections.close(connection.connection_id)
 
     def _expires_at_s(self) -> int:
         return self._now_s() + CONNECTION_MAX_AGE_S + EXPIRY_MARGIN_S

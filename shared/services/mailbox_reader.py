@@ -24,6 +24,7 @@ class Reading:
 
     Attributes:
         after: Number of the last message that it was given.
+        ended: Another reader has taken its place, or its mailbox is gone.
     """
 
     connection: Connection
@@ -31,6 +32,7 @@ class Reading:
     user_id: str
     reader: str
     after: int
+    ended: bool = False
 
     @property
     def mailbox_id(self) -> str:
@@ -86,10 +88,19 @@ class MailboxReader:
         return Reading(connection, session_id, user_id, reader, mailbox.confirmed)
 
     def read(self, reading: Reading) -> list[Read]:
-        """Return what has come since, in order, at most 25 messages; each with the cursor behind it."""
+        """Return what has come since, in order, at most 25 messages; each with the cursor behind it.
+
+        Where messages are missing, it tells of that. A reader that turns out to have been superseded is ``ended``, and
+        gets nothing of what only one may be told.
+        """
         reads: list[Read] = []
         for message in self.store.read(reading.mailbox_id, reading.after, limit=READ_MAX_MESSAGES):
-            texts = [message.text] if message.text is not None else self._lagged(reading, message.number)
+            texts = [] if message.text is None else [message.text]
+            if message.text is None or message.number != reading.after + 1:
+                lagged = self._lagged(reading, message.number)
+                if lagged is None:
+                    break
+                texts = [*lagged, *texts]
             before = self.cursor(reading)  # who has only some of them is to be given all of them again
             reading.after = message.number
             reads += [Read(text, before) for text in texts[:-1]]
@@ -110,7 +121,9 @@ class MailboxReader:
         principal = reading.connection.principal
         if principal is None or principal.expired(self._now_s()):
             return False
-        return self.store.note(reading.mailbox_id, reading.reader, fetched=reading.after, seen_at_s=self._now_s())
+        there = self.store.note(reading.mailbox_id, reading.reader, fetched=reading.after, seen_at_s=self._now_s())
+        reading.ended = not there
+        return there
 
     def _number(self, cursor: str, session_id: str, user_id: str, mailbox_id: str) -> int | None:
         fields = self.signer.open(CURSOR, cursor)
@@ -118,12 +131,16 @@ class MailboxReader:
             raise ForbiddenError("the cursor is not this session's")
         return int(fields[3]) if fields[2] == mailbox_id else None  # of a mailbox that it had before
 
-    def _lagged(self, reading: Reading, number: int) -> list[str]:
+    def _lagged(self, reading: Reading, number: int) -> list[str] | None:
         """Return what stands for all that found no room: where each of the session's channels is.
 
-        First the way is opened for what comes next: nothing falls between that and the positions.
+        First the way is opened for what comes next: nothing falls between that and the positions. ``None`` if it is
+        not this reader's to open any more: writers go on to drop, and the next reader has to be told.
         """
-        self.store.note(reading.mailbox_id, reading.reader, fetched=number, seen_at_s=self._now_s())
+        seen_at_s = self._now_s()
+        if not self.store.note(reading.mailbox_id, reading.reader, fetched=number, seen_at_s=seen_at_s):
+            reading.ended = True
+            return None
         subscribed = self.connections.subscriptions(reading.mailbox_id)
         channels = sorted(subscribed | {personal_channel(reading.user_id), BROADCAST_CHANNEL})
         return [message.decode() for message in encode_frames(self._positions(channels))]

@@ -31,9 +31,14 @@ class Mailboxes:
         """
         for _ in range(_TRIES):
             found = self.store.end(mailbox_id)
-            if found is None or found[0].gone(self.now_ms() // 1000):
+            if found is None:
                 raise ConnectionGoneError
             mailbox, last = found
+            if mailbox.gone(self.now_ms() // 1000):
+                # Gone for good: a client that came back now would not know what it had missed.
+                if self.store.remove(mailbox_id, seen_at_s=mailbox.seen_at_s):
+                    raise ConnectionGoneError
+                continue
             end = max(mailbox.fetched, last.number if last else 0)
             text: str | None = message.decode()
             if end - mailbox.fetched >= MAILBOX_MAX_MESSAGES:

@@ -151,7 +151,9 @@ class Sessions:
         """Subscribe to a session's channels, as far as its token still allows, and to those that everybody has."""
         everybodys = [personal_channel(principal.user_id), BROADCAST_CHANNEL]
         self.subscriptions.connect(connection, everybodys, kept=False)
-        self.subscriptions.connect(connection, [c for c in channels if principal.may_receive("subscribe", c)])
+        allowed = [channel for channel in channels if principal.may_receive("subscribe", channel)]
+        self.subscriptions.connect(connection, allowed)
+        self.connections.unsubscribe(connection.connection_id, sorted(set(channels) - set(allowed)))
 
     def disconnect(self, connection_id: str) -> None:
         """Take a connection out; its session has 2 minutes to come back."""

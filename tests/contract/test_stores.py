@@ -24,7 +24,7 @@ from shared.adapters.memory import (
     MemoryTicketStore,
 )
 from shared.domain.connection import Session
-from shared.domain.mailbox import Mailbox, Message
+from shared.domain.mailbox import GONE_AFTER_S, Mailbox, Message
 from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
 from shared.domain.rate import Rate
@@ -256,21 +256,43 @@ class TestMailboxStore:
             if number % 2:
                 stores.mailboxes.put(name, Message(7, "x"), expires_at_s=NOW_S)
         stores.mailboxes.put("m0", Message(8, "x"), expires_at_s=NOW_S)
-        seen = stores.mailboxes.look([(name, 7) for name in [*names, "gone"]])
-        assert seen == {name: (f"reader {name}", bool(number % 2)) for number, name in enumerate(names)}
+        seen = stores.mailboxes.look([*((name, 7) for name in [*names, "gone"]), ("m0", 8), ("m0", 7)])
+        assert seen == {
+            **{(name, 7): (f"reader {name}", bool(number % 2)) for number, name in enumerate(names)},
+            ("m0", 8): ("reader m0", True),
+        }
         assert stores.mailboxes.look([]) == {}
+
+    def test_whoever_was_silent_for_too_long_is_gone_for_good(self, stores: Stores) -> None:
+        stores.mailboxes.open("m", self.BOX)
+        late_s = NOW_S + GONE_AFTER_S
+        assert stores.mailboxes.claim("m", "r", confirmed=None, seen_at_s=late_s) is None
+        assert not stores.mailboxes.remove("m", seen_at_s=NOW_S + 1), "it has been heard of since"
+        assert stores.mailboxes.remove("m", seen_at_s=NOW_S)
+        assert stores.mailboxes.end("m") is None
+        assert not stores.mailboxes.remove("m")
+        stores.mailboxes.open("m", self.BOX)
+        assert stores.mailboxes.claim("m", "r", confirmed=None, seen_at_s=late_s - 1) is not None
+
+    def test_holes_are_read_over(self, stores: Stores) -> None:
+        for number in (1, 2, 90, 91):
+            stores.mailboxes.put("m", Message(number, "x"), expires_at_s=NOW_S)
+        assert [m.number for m in stores.mailboxes.read("m", 1, limit=2)] == [2, 90]
 
 
 class TestHeldStreams:
-    def test_a_user_holds_so_many(self, stores: Stores) -> None:
+    def test_a_user_holds_so_many_and_all_of_them_so_many(self, stores: Stores) -> None:
         def hold(user_id: str, reader: str, now_s: int = NOW_S) -> bool:
-            return stores.held_streams.hold(user_id, reader, at_most=2, now_s=now_s, expires_at_s=now_s + 120)
+            return stores.held_streams.hold(
+                user_id, reader, user_at_most=2, at_most=4, now_s=now_s, expires_at_s=now_s + 120
+            )
 
         assert [hold("ann", reader) for reader in "abc"] == [True, True, False]
-        assert hold("bob", "a")
-        stores.held_streams.release("ann", "a")
-        assert [hold("ann", reader) for reader in "de"] == [True, False]
-        assert hold("ann", "f", now_s=NOW_S + 120), "those that never said goodbye end"
+        assert hold("bob", "d")
+        stores.held_streams.release("a")
+        assert [hold("ann", reader) for reader in "ef"] == [True, False]
+        assert [hold("cho", reader) for reader in "gh"] == [True, False], "all together have at most 4"
+        assert hold("ann", "i", now_s=NOW_S + 120), "those that never said goodbye end"
 
 
 class TestConnectionStore:

@@ -30,6 +30,7 @@ from shared.domain.publication import Priority, Publication
 from shared.domain.rate import Pacer
 from shared.ports import Lane, LaneRecord
 from shared.services.append import Append
+from shared.services.channel_tail import ChannelTail
 from shared.services.dispatch import Dispatcher
 from shared.services.fan_out import FanOut
 from shared.services.history import History
@@ -43,6 +44,7 @@ from shared.services.publish import Publishing
 from shared.services.publish_worker import PublishWorker
 from shared.services.purge import Purge
 from shared.services.receipts import Reading, Receipts
+from shared.services.session_end import SessionEnd
 from shared.services.sessions import Sessions
 from shared.services.streams import Streams
 from shared.services.subscribe import Subscriptions
@@ -159,8 +161,10 @@ class MemoryStack:
         )
         self.signer = HmacSigner(lambda: SECRET)
         self.http_sessions = HttpSessions(
-            self.sessions, self.connections, self.mailboxes, self.sinks, self.signer, self.metrics, self.clock
+            self.sessions, self.connections, self.mailboxes, self.signer, self.metrics, self.clock
         )
+        self.channel_tail = ChannelTail(self.history, self.signer, self.clock)
+        self.session_end = SessionEnd(self.connections, self.sinks, self.clock)
         self.mailbox_reader = MailboxReader(
             self.mailbox_store,
             self.connections,

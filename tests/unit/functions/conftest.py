@@ -37,6 +37,8 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     services.held_streams = MemoryHeldStreams()
     services.signer = stack.signer
     services.http_sessions = stack.http_sessions
+    services.session_end = stack.session_end
+    services.channel_tail = stack.channel_tail
     services.mailbox_reader = stack.mailbox_reader
     services.bus = stack.bus
     services.streams = stack.streams

@@ -423,7 +423,7 @@ async def test_config_says_where_to_connect(http: httpx.AsyncClient) -> None:
         "websocket_url": "wss://example.org/v1/ws",
         "http_url": "https://example.org",
         "stream_url": "",
-        "transports": ["websocket"],
+        "transports": ["websocket", "sse", "stream", "long_poll", "short_poll"],
     }
 
 

@@ -1,5 +1,6 @@
 """Sessions by HTTP, through the app: the calls, both pollings, SSE and lines of JSON."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -9,17 +10,22 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from functions.http_api import streams
 from functions.http_api.app import create_app, use
-from functions.http_api.streams import STREAMS_PER_USER
+from functions.http_api.held import HELD_PER_USER
 from shared.adapters.memory import MemoryMailboxStore
 from shared.bootstrap import Services
+from shared.domain.publication import StreamPosition
 from shared.errors import UnavailableError
+from shared.services.channel_tail import Onlooker
+from tests.streams import streaming
 from tests.unit.functions.conftest import services_of
-from tests.unit.functions.served import served, streaming
+from tests.unit.functions.served import served
 from tests.unit.functions.test_http_app import problem_of
 from tests.unit.stack import MemoryStack
 
 ROOM = "room:a"
+SUPERSEDED = {"type": "system", "event": "superseded"}
 SSE = {"Accept": "text/event-stream"}
 NDJSON = {"Accept": "application/x-ndjson"}
 
@@ -186,10 +192,59 @@ async def test_the_newer_reader_ends_the_older_stream(url: str, http: Any, stack
         streaming(url + session.stream, headers=session.headers | SSE) as older,
         streaming(url + session.stream, headers=session.headers | NDJSON) as newer,
     ):
+        assert json.loads((await older.sse())["data"]) == SUPERSEDED
         with pytest.raises(EOFError):
             await older.sse()
         publish(stack, "one")
         assert names((await newer.ndjson())["frames"]) == ["one"]
+
+
+async def test_the_newer_reader_ends_the_older_poll(http: httpx.AsyncClient, stack: MemoryStack) -> None:
+    session = await opened(http, stack)
+    look, polls = stack.mailbox_store.look, list[Any]()
+
+    def looking(awaited: Any) -> Any:
+        if not polls:
+            polls.append(stack.mailbox_reader.begin(session.answer["session_id"], "ann", None))
+        return look(awaited)
+
+    stack.mailbox_store.look = looking  # type: ignore[method-assign]
+    answer = await http.get(f"{session.path}/frames", params={"wait_s": 25}, headers=session.headers)
+    assert answer.json()["frames"] == [SUPERSEDED]
+
+
+async def test_a_failure_of_any_kind_keeps_nobody_waiting(http: httpx.AsyncClient, stack: MemoryStack) -> None:
+    session = await opened(http, stack)
+    look, failing = stack.mailbox_store.look, [KeyError("unexpected")]
+
+    def looking(awaited: Any) -> Any:
+        if failing:
+            raise failing.pop()
+        publish(stack, "one")
+        return look(awaited)
+
+    stack.mailbox_store.look = looking  # type: ignore[method-assign]
+    answer = await http.get(f"{session.path}/frames", params={"wait_s": 25}, headers=session.headers)
+    assert names(answer.json()["frames"]) == ["one"]
+
+
+async def test_whoever_takes_nothing_is_let_go(
+    url: str, http: Any, stack: MemoryStack, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_SLOW_READER_S", 0)
+    services.settings = replace(services.settings, stream_max_age_s=1)
+    session = await opened(http, stack)
+    for _ in range(400):
+        stack.sinks.push(session.answer["connection_id"], b'{"type":"x","data":"' + b"x" * 30_000 + b'"}')
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    request = f"GET {session.stream} HTTP/1.1\r\nHost: x\r\nAuthorization: {session.headers['Authorization']}\r\n\r\n"
+    writer.write(request.encode())
+    await reader.read(100)
+    held = services.held_streams.held  # type: ignore[attr-defined]
+    while held:
+        await asyncio.sleep(0.05)  # the count does not tell when it changes
+    writer.close()
 
 
 async def test_a_ticket_opens_a_stream_once_and_again_with_its_cursor(url: str, http: Any, stack: MemoryStack) -> None:
@@ -210,15 +265,18 @@ async def test_a_user_has_so_many_streams(url: str, http: Any, stack: MemoryStac
     address = f"{url}/v1/stream/events?channel={ROOM}"
     headers = {"Authorization": f"Bearer {stack.token('ann')}"}
     now_s = stack.clock() // 1000 + 10_000_000
-    for number in range(STREAMS_PER_USER):
-        assert services.held_streams.hold("ann", str(number), at_most=99, now_s=0, expires_at_s=now_s)
+    for number in range(HELD_PER_USER):
+        assert services.held_streams.hold("ann", str(number), user_at_most=99, at_most=99, now_s=0, expires_at_s=now_s)
     for answer in (
         await http.get(address, headers=headers),
         await http.get(session.stream, headers=session.headers | SSE),
     ):
         problem = problem_of(answer, 503, "unavailable")
         assert problem["retry_after_ms"] > 0
-    services.held_streams.release("ann", "0")
+    # A poll is answered all the same: at once.
+    answer = await http.get(f"{session.path}/frames", params={"wait_s": 25}, headers=session.headers)
+    assert answer.json()["frames"] == []
+    services.held_streams.release("0")
     async with streaming(url + session.stream, headers=session.headers | SSE) as lines:
         publish(stack, "one")
         await lines.sse()
@@ -241,7 +299,31 @@ async def test_a_channel_is_followed_without_a_session(url: str, http: Any, stac
         assert names(json.loads((await lines.sse())["data"])) == ["four"]
 
 
+async def test_a_channels_cursor_ends_with_its_token(url: str, http: Any, stack: MemoryStack) -> None:
+    until_s = stack.clock() // 1000 + 60
+    onlooker = Onlooker("ann", ROOM, until_s)
+    publish(stack, "one")
+    _, [read] = stack.channel_tail.read(onlooker, StreamPosition("?", 0))
+    address, cursor = f"{url}/v1/stream/events?channel={ROOM}&ticket=used", {"Last-Event-ID": read.cursor}
+    publish(stack, "two")
+    async with streaming(address, headers=cursor) as lines:
+        assert names(json.loads((await lines.sse())["data"])) == ["two"]
+        stack.clock.pass_s(61)
+        publish(stack, "three")
+        with pytest.raises(EOFError):
+            await lines.sse()
+    problem_of(await http.get(address, headers=cursor), 401, "unauthenticated")
+
+
 # bad input
+
+
+async def test_who_opens_too_many_sessions_is_told(http: httpx.AsyncClient, stack: MemoryStack) -> None:
+    bearer = {"Authorization": f"Bearer {stack.token('ann')}"}
+    for _ in range(400):
+        if (answer := await http.post("/v1/sessions", json={"protocol": 1}, headers=bearer)).status_code != 200:
+            break
+    problem_of(answer, 429, "rate_limited")
 
 
 async def test_a_session_needs_a_user(http: httpx.AsyncClient, stack: MemoryStack) -> None:
@@ -342,3 +424,24 @@ async def test_a_stream_whose_store_fails_ends(url: str, http: Any, stack: Memor
     stack.mailbox_store.read = lambda *arguments, **more: read(stack.mailbox_store, *arguments, **more)  # type: ignore[method-assign]
     async with streaming(url + session.stream, headers=session.headers | SSE) as lines:
         assert names(json.loads((await lines.sse())["data"])) == ["one"]
+
+
+async def test_a_process_that_ends_lets_everybody_go(url: str, http: Any, stack: MemoryStack, app: Any) -> None:
+    session = await opened(http, stack)
+    watcher = app[0].state.watcher
+    look = stack.mailbox_store.look
+
+    def closing(awaited: Any) -> Any:
+        watcher.close()
+        return look(awaited)
+
+    stack.mailbox_store.look = closing  # type: ignore[method-assign]
+    async with streaming(url + session.stream, headers=session.headers | SSE) as lines:
+        with pytest.raises(EOFError):
+            await lines.sse()
+    answer = await http.get(f"{session.path}/frames", params={"wait_s": 25}, headers=session.headers)
+    assert answer.json()["frames"] == []
+    headers = {"Authorization": f"Bearer {stack.token('ann')}"}
+    async with streaming(f"{url}/v1/stream/events?channel={ROOM}", headers=headers) as lines:
+        with pytest.raises(EOFError):
+            await lines.sse()

@@ -14,6 +14,7 @@ from shared.errors import (
     SessionUnknownError,
     ThrottledError,
     UnauthenticatedError,
+    UnavailableError,
 )
 from shared.services.mailbox_reader import Reading
 from shared.services.sessions import HelloRequest
@@ -211,7 +212,7 @@ def test_an_ended_session_is_gone_at_once() -> None:
     stack = MemoryStack()
     session = opened(stack, ROOM)
     reading = begin(stack, session)
-    stack.http_sessions.end(session["session_id"], "ann")
+    stack.session_end.end(session["session_id"], "ann")
     assert not stack.mailbox_reader.stay(reading)
     assert stack.connections.subscribers(ROOM).connection_ids == []
     with pytest.raises(SessionUnknownError):
@@ -220,7 +221,72 @@ def test_an_ended_session_is_gone_at_once() -> None:
         opened(stack, session_id=session["session_id"])
 
 
+def test_a_session_in_its_time_of_grace_can_be_ended() -> None:
+    stack = MemoryStack()
+    stack.connect("ws", "ann")
+    hello = stack.ask("ws", {"type": "hello", "protocol": 1, "token": stack.token("ann")})["result"]
+    stack.sessions.disconnect("ws")
+    stack.session_end.end(hello["session_id"], "ann")
+    with pytest.raises(SessionUnknownError):
+        opened(stack, session_id=hello["session_id"])
+
+
+def test_a_session_that_moves_while_it_is_being_ended_ends() -> None:
+    stack = MemoryStack()
+    stack.connect("ws", "ann")
+    hello = stack.ask("ws", {"type": "hello", "protocol": 1, "token": stack.token("ann")})["result"]
+    end_session, moved = stack.connections.end_session, list[Reading]()
+
+    def overtaken(session_id: str, **fields: Any) -> None:
+        if not moved:
+            moved.append(begin(stack, hello))
+        end_session(session_id, **fields)
+
+    stack.connections.end_session = overtaken  # type: ignore[method-assign]
+    stack.session_end.end(hello["session_id"], "ann")
+    assert not stack.mailbox_reader.stay(moved[0])
+    assert [name for name in stack.connections.connections if is_mailbox(name)] == []
+    with pytest.raises(SessionUnknownError):
+        begin(stack, hello)
+
+
 # a slow reader
+
+
+def test_who_was_silent_for_too_long_is_gone_for_good() -> None:
+    """It could not know what it had missed: its place is gone with the first push that is dropped."""
+    stack = MemoryStack()
+    session = opened(stack, ROOM)
+    cursor = stack.mailbox_reader.cursor(begin(stack, session))
+    stack.clock.pass_s(GONE_AFTER_S)
+    with pytest.raises(ConnectionGoneError):
+        stack.sinks.push(session["connection_id"], b"{}")
+    with pytest.raises(SessionUnknownError):
+        begin(stack, session, cursor)
+
+
+def test_a_superseded_reader_is_not_told_what_the_next_one_has_to_be() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM)
+    for _ in range(MAILBOX_MAX_MESSAGES + 1):
+        stack.sinks.push(session["connection_id"], b'{"type":"x"}')
+    first = begin(stack, session)
+    second = begin(stack, session)
+    assert lagged(read(stack, first)) == {}
+    assert first.ended
+    publish(stack, "dropped")
+    third = begin(stack, session, stack.mailbox_reader.cursor(first))
+    assert lagged(read(stack, third)) == {ROOM: 1}
+    assert not second.ended
+
+
+def test_whoever_finds_a_hole_is_told() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM)
+    publish(stack, "one", "two", "three")
+    del stack.mailbox_store.messages[session["connection_id"]][2]
+    frames = read(stack, begin(stack, session))
+    assert (said(frames), lagged(frames)) == (["one", "three"], {ROOM: 3})
 
 
 def test_a_mailbox_that_nobody_reads_is_bounded_and_its_session_told_where_its_channels_are() -> None:
@@ -318,6 +384,65 @@ def test_a_session_is_taken_up_again_in_the_same_mailbox() -> None:
     again = opened(stack, session_id=session["session_id"])
     assert again["connection_id"] == session["connection_id"]
     assert said(read(stack, begin(stack, again))) == ["one"]
+
+
+def test_what_is_subscribed_to_while_a_session_moves_comes_with_it() -> None:
+    stack = MemoryStack()
+    stack.connect("ws", "ann")
+    hello = stack.ask("ws", {"type": "hello", "protocol": 1, "token": stack.token("ann")})["result"]
+    move = stack.connections.move_session
+
+    def meanwhile(*arguments: Any, **fields: Any) -> bool:
+        assert "result" in stack.ask("ws", {"type": "subscribe", "channel": ROOM})
+        return move(*arguments, **fields)
+
+    stack.connections.move_session = meanwhile  # type: ignore[method-assign]
+    before = stack.http_sessions.connection(hello["session_id"], "ann")
+    reading = begin(stack, hello)
+    publish(stack, "one")
+    assert said(read(stack, reading)) == ["one"]
+    stack.ask("ws", {"type": "subscribe", "channel": "room:late"})  # it was on its way when the session had moved
+    stack.http_sessions.follow(before, hello["session_id"], "ann")
+    publish(stack, "two", channel="room:late")
+    assert said(read(stack, reading)) == ["two"]
+
+
+def test_a_session_that_moves_has_all_its_time() -> None:
+    stack = MemoryStack()
+    stack.connect("ws", "ann")
+    hello = stack.ask("ws", {"type": "hello", "protocol": 1, "token": stack.token("ann")})["result"]
+    stack.clock.pass_s(7_000)
+    reading = begin(stack, hello)
+    for _ in range(10):
+        stack.clock.pass_s(100)
+        assert stack.mailbox_reader.stay(reading)
+    begin(stack, hello)
+
+
+def test_a_narrower_token_leaves_what_it_does_not_allow() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM, "room:b")
+    narrower = Principal("ann", {"room:b": ["subscribe"]}, expires_at_s=1_900_000_000)
+    stack.http_sessions.open(narrower, HelloRequest(session_id=session["session_id"]))
+    publish(stack, "one")
+    publish(stack, "two", channel="room:b")
+    assert said(read(stack, begin(stack, session))) == ["two"]
+
+
+def test_mailboxes_that_fail_suspend_no_websocket() -> None:
+    stack = MemoryStack()
+    sessions = [opened(stack, "room:b") for _ in range(40)]
+    stack.connect("ws", "cho")
+    stack.ask("ws", {"type": "subscribe", "channel": ROOM})
+
+    def failing(_mailbox_id: str) -> Any:
+        raise UnavailableError
+
+    stack.mailbox_store.end = failing  # type: ignore[method-assign, assignment]
+    publish(stack, "one", channel="room:b")
+    assert len(stack.deliveries.sent[0][0].connection_ids or ()) == len(sessions)
+    publish(stack, "two")
+    assert said(stack.events("ws")) == ["two"]
 
 
 def test_of_two_that_read_a_websockets_session_first_both_find_one_mailbox() -> None:
