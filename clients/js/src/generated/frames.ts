@@ -8,8 +8,6 @@ export type Push = Event | Receipt | System | Pong;
  * Say who this is; the first request of a connection.
  */
 export interface Hello {
-  type: "hello";
-  id: number | string;
   protocol: number;
   token?: string | null;
   session_id?: string | null;
@@ -18,6 +16,8 @@ export interface Hello {
    * @maxItems 50
    */
   subscribe?: SubscribeFields[];
+  type: "hello";
+  id: number | string;
 }
 /**
  * What software speaks.
