@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 
 START_TIMEOUT_S = 300  # on a busy machine; else 15 to 25
+STREAM_MAX_AGE_S = 4  # by default it is 120: here every test that streams for a while sees some end
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,6 +26,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[LocalStack]":
     from localstack.stack import LocalStack, remove  # loads all of Tidewire: only for those who ask for it
 
     folder = tmp_path_factory.mktemp("stack")
-    with LocalStack(folder) as running:
+    with LocalStack(folder, stream_max_age_s=STREAM_MAX_AGE_S) as running:
         yield running
     remove(folder / "cdk.out")  # 130 MB, and pytest keeps the folders of three runs

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from shared.protocol.receiver import (
@@ -15,6 +15,7 @@ from shared.protocol.receiver import (
     StartOver,
     positions_to_wire,
 )
+from tests.torture.http_wire import HttpWire
 from tests.torture.journal import digest
 from tests.torture.watch import Scene
 from tests.torture.wire import Frame, NotConnectedError, Reply, Wire, error_code
@@ -26,21 +27,39 @@ _UNAUTHENTICATED: Final = 1004
 _SESSION_UNKNOWN: Final = 1011
 
 
-class Subscriber:
-    """One application: its channels, and what it was handed of them."""
+OpenWire = Callable[[str, Callable[[Frame], None]], Awaitable[Wire | HttpWire]]
 
-    def __init__(self, name: str, token: str, channels: Sequence[str], scene: Scene) -> None:
+
+class Subscriber:
+    """One application: its channels, and what it was handed of them.
+
+    Attributes:
+        reconnects: How often it came anew.
+        subscribed: It has subscribed to every channel, for the first time.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        token: str,
+        channels: Sequence[str],
+        scene: Scene,
+        *,
+        open_wire: OpenWire = Wire.open,
+        keeps_session: float = 0.5,
+    ) -> None:
         self.name, self.channels = name, channels
+        self._open_wire, self._keeps_session = open_wire, keeps_session
         self.reconnects = 0
         self._url, self._token, self._journal, self._watch = scene.url, token, scene.journal, scene.watch
         self._dice = random.Random(f"{scene.seed} {name}")
         self._receiver = Receiver()
-        self._wire: Wire | None = None
+        self._wire: Wire | HttpWire | None = None
         self._session_id: str | None = None
         self._pushed: set[tuple[str, str, int]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self.subscribed = asyncio.Event()  # to every channel, for the first time
+        self.subscribed = asyncio.Event()
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
@@ -48,7 +67,7 @@ class Subscriber:
         try:
             while True:
                 try:
-                    wire = await Wire.open(self._url, self._push)
+                    wire = await self._open_wire(self._url, self._push)
                     self._wire = wire
                     await self._hello(wire)
                 except NotConnectedError:
@@ -89,7 +108,7 @@ class Subscriber:
         reply = await self._ask(self._wire, {"type": "sync", "positions": positions_to_wire(positions)})
         return reply is not None and "result" in reply and not reply["result"]["behind"]
 
-    async def _hello(self, wire: Wire) -> None:
+    async def _hello(self, wire: Wire | HttpWire) -> None:
         subscriptions = []
         for channel in self.channels:
             self._receiver.open(channel)
@@ -97,7 +116,7 @@ class Subscriber:
         asked_at_ms = _now_ms()
         hello: Frame = {"type": "hello", "protocol": 1, "token": self._token, "subscribe": subscriptions}
         # A session's subscriptions are taken over from wherever it was; without one, everything begins anew.
-        if self._session_id is not None and self._dice.random() < 0.5:
+        if self._session_id is not None and self._dice.random() < self._keeps_session:
             hello["session_id"] = self._session_id
         [reply] = await wire.ask(hello)
         if reply is None or "error" in reply:
@@ -115,7 +134,7 @@ class Subscriber:
         since = self._receiver.since(channel)
         return {"channel": channel} | ({} if since is None else {"since": since.to_wire()})
 
-    async def _subscribe(self, wire: Wire, channel: str) -> None:
+    async def _subscribe(self, wire: Wire | HttpWire, channel: str) -> None:
         """Subscribe, as often as it takes."""
         while not wire.closed.is_set():
             await asyncio.sleep(self._dice.uniform(0.1, 1))
@@ -145,7 +164,7 @@ class Subscriber:
         if not self.subscribed.is_set() and all(self._receiver.since(channel) for channel in self.channels):
             self.subscribed.set()
 
-    async def _stay(self, wire: Wire) -> None:
+    async def _stay(self, wire: Wire | HttpWire) -> None:
         """Return when the connection has ended."""
         while not wire.closed.is_set():
             try:
@@ -215,7 +234,7 @@ class Subscriber:
         else:
             self._act(self._receiver.behind(reply["result"]["behind"], _now_ms()))
 
-    async def _ask(self, wire: Wire | None, frame: Frame) -> Reply:
+    async def _ask(self, wire: Wire | HttpWire | None, frame: Frame) -> Reply:
         if wire is None:
             return None
         reply = await wire.request(**frame)

@@ -1,0 +1,54 @@
+"""A browser's own EventSource: it comes back by itself whenever a stream ends, and misses nothing."""
+
+import asyncio
+from typing import Any
+
+import httpx
+from playwright.async_api import Browser
+
+from localstack.stack import LocalStack
+from tests.conftest import STREAM_MAX_AGE_S
+from tests.integration.client import Client, dev_token
+from tests.integration.http_session import HttpSession
+
+_LISTEN = """
+(address) => {
+  window.heard = [];
+  window.opens = 0;
+  window.source = new EventSource(address);
+  window.source.onopen = () => { window.opens += 1; };
+  window.source.onmessage = (message) => {
+    const frames = [JSON.parse(message.data)].flat();
+    window.heard.push(...frames.filter((frame) => frame.type === "event").map((frame) => frame.data));
+  };
+}
+"""
+_ENDS = 3
+
+
+async def test_an_event_source_survives_the_ends_of_its_streams(
+    page_url: str, stack: LocalStack, browser: Browser
+) -> None:
+    channel = f"room:event-source-{id(browser)}"
+    session = await asyncio.to_thread(HttpSession.open, page_url, subscribe=[{"channel": channel}])
+    bearer = {"Authorization": f"Bearer {dev_token(page_url, 'ann')}"}
+    ticket = httpx.post(f"{page_url}/v1/tickets", headers=bearer).raise_for_status().json()["ticket"]
+    publisher = await Client.open(stack.url)
+    await publisher.hello(dev_token(stack.url, "bob"))
+    page = await browser.new_page()
+    try:
+        await page.goto(page_url)
+        await page.evaluate(_LISTEN, f"{session.stream}?ticket={ticket}")
+        sent = 0
+        async with asyncio.timeout((_ENDS + 5) * STREAM_MAX_AGE_S):
+            while await page.evaluate("window.opens") <= _ENDS:
+                await publisher.publish(channel, sent)
+                sent += 1
+                await page.wait_for_function("sent => window.heard.length >= sent - 5", arg=sent)
+        await page.wait_for_function("sent => window.heard.length >= sent", arg=sent)
+        heard: list[Any] = await page.evaluate("window.heard")
+        assert list(dict.fromkeys(heard)) == list(range(sent))
+        assert await page.evaluate("window.source.readyState") != 2, "it has not given up"
+    finally:
+        await page.close()
+        await publisher.close()
