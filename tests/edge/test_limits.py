@@ -5,6 +5,7 @@ codes: docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket
 """
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -55,7 +56,8 @@ class TestSizes:
 
     def test_a_larger_message_is_a_1009(self, edge: RunningEdge) -> None:
         with edge.connect() as client:
-            client.send(["x" * 32 * KB] * 4 + ["x"])
+            with suppress(ConnectionClosed):  # behind its parts, an empty frame ends a message: that may come too late
+                client.send(["x" * 32 * KB] * 4 + ["x"])
             assert close_code(client) == 1009
         assert edge.invoker.of("MESSAGE") == []
 
