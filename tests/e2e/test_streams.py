@@ -1,4 +1,4 @@
-"""A browser's own EventSource: it comes back by itself whenever a stream ends, and misses nothing."""
+"""A browser's own ways to read streams: EventSource, which comes back by itself, and fetch."""
 
 import asyncio
 from typing import Any
@@ -49,6 +49,46 @@ async def test_an_event_source_survives_the_ends_of_its_streams(
         heard: list[Any] = await page.evaluate("window.heard")
         assert list(dict.fromkeys(heard)) == list(range(sent))
         assert await page.evaluate("window.source.readyState") != 2, "it has not given up"
+    finally:
+        await page.close()
+        await publisher.close()
+
+
+_FETCH = """
+async ([address, token]) => {
+  window.batches = [];
+  const headers = { Authorization: `Bearer ${token}`, Accept: "application/x-ndjson" };
+  const response = await fetch(address, { headers });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  (async () => {
+    for (let rest = ""; ; ) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const lines = (rest + value).split("\\n");
+      rest = lines.pop();
+      window.batches.push(...lines.filter(Boolean).map((line) => JSON.parse(line)));
+    }
+  })();
+}
+"""
+
+
+async def test_fetch_reads_each_line_before_the_next_is_published(
+    page_url: str, stack: LocalStack, browser: Browser
+) -> None:
+    channel = f"room:fetch-{id(browser)}"
+    session = await asyncio.to_thread(HttpSession.open, page_url, subscribe=[{"channel": channel}])
+    publisher = await Client.open(stack.url)
+    await publisher.hello(dev_token(stack.url, "bob"))
+    page = await browser.new_page()
+    try:
+        await page.goto(page_url)
+        await page.evaluate(_FETCH, [session.stream, session.answer["session_token"]])
+        for number in range(1, 4):
+            await publisher.publish(channel, number)
+            await page.wait_for_function("count => window.batches.length >= count", arg=number)
+        heard = await page.evaluate("window.batches.flatMap((batch) => batch.frames.map((frame) => frame.data))")
+        assert heard == [1, 2, 3]
     finally:
         await page.close()
         await publisher.close()
