@@ -224,6 +224,7 @@ PRIORITY_OF_BATCH: Final = ("high", "normal", "low", "high", "normal", "low", "e
 CHANNELS: Final = 5
 
 
+@pytest.mark.moves
 @pytest.mark.timeout(600)
 async def test_a_session_moves_between_all_of_them_and_loses_and_repeats_nothing(
     stack: LocalStack, connect: Connect, tmp_path: Path
