@@ -107,8 +107,10 @@ class Watcher:
             self._more.clear()
             next_s = min(waiter.due_at_s for waiter in self._waiters) - loop.time()
             if next_s > 0:
+                # Not `wait_for`: it would take no notice of being cancelled in the moment in which more came.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._more.wait(), next_s)
+                    async with asyncio.timeout(next_s):
+                        await self._more.wait()
                 continue
             now_s = loop.time()
             due = [waiter for waiter in self._waiters if waiter.due_at_s - now_s <= _TOGETHER_SHARE * waiter.pace_s]
