@@ -201,12 +201,20 @@ class MailboxStore(Protocol):
         """Write a mailbox's record, also over the one that it has."""
         ...
 
-    def end(self, mailbox_id: str) -> tuple[Mailbox, Message | None] | None:
-        """Return the mailbox and its last message, or ``None`` if there is none (any more)."""
+    def get(self, mailbox_id: str) -> Mailbox | None:
+        """Return the mailbox, or ``None`` if there is none (any more)."""
         ...
 
-    def put(self, mailbox_id: str, message: Message, *, expires_at_s: int) -> bool:
-        """Put a message at its number, if nothing stands there; return whether it was put."""
+    def number(self, mailbox_id: str, *, now_s: int) -> Mailbox | None:
+        """Take the next number for a message: ``last`` of what is returned. Nobody else gets it.
+
+        Returns:
+            The mailbox as it is then, or ``None`` if there is none, or its client was silent for too long.
+        """
+        ...
+
+    def put(self, mailbox_id: str, message: Message, *, expires_at_s: int) -> None:
+        """Put a message at a number that was taken for it."""
         ...
 
     def read(self, mailbox_id: str, after: int, *, limit: int) -> Sequence[Message]:
@@ -225,10 +233,15 @@ class MailboxStore(Protocol):
         """Note how far a reader has come, and that it is there; return whether it is still the reader."""
         ...
 
-    def look(self, awaited: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], tuple[str | None, bool]]:
-        """Return, for each mailbox and number, its reader and whether that message is there. Those that are gone lack.
+    def skip(self, mailbox_id: str, reader: str, *, seen_at_s: int) -> int | None:
+        """As :meth:`note`, at the last number that was taken; return that, or ``None`` if it is not the reader now."""
+        ...
 
-        Eventually consistent: for waiting, many at a time. The reader is ``None`` where nothing could be learnt.
+    def look(self, awaited: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], tuple[str | None, bool]]:
+        """Return, for each mailbox and number, its reader, and whether there is a message there or behind a hole.
+
+        Those that are gone lack. Eventually consistent: for waiting, many at a time. The reader is ``None`` where
+        nothing could be learnt.
         """
         ...
 

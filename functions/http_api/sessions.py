@@ -114,6 +114,8 @@ async def _awaited(reader: MailboxReader, watcher: Watcher, reading: Reading, an
             await run_in_threadpool(reader.stay, reading)
         if not reading.ended and (reads := await run_in_threadpool(reader.read, reading)):
             return reads
+        if reading.hole:
+            silent_since_s = asyncio.get_running_loop().time()  # it is on its way
         if reading.ended:
             return [Read(SUPERSEDED, reader.cursor(reading))]
     return ()

@@ -135,6 +135,8 @@ async def _session_chunks(
             yield style.encode(reader, reading, reads)
             silent_since_s = pinged_s = loop.time()
         else:
+            if reading.hole:
+                silent_since_s = now_s  # it is on its way
             until_s = min(ends_s, pinged_s + _PING_S, stayed_s + _STAY_S)
             outcome = await watcher.wait(reading, silent_since_s=silent_since_s, timeout_s=until_s - now_s)
             if outcome == "another reader":

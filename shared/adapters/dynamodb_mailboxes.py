@@ -13,11 +13,14 @@ from shared.domain.mailbox import GONE_AFTER_S, Mailbox, Message
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-# Sorts behind every number: a query from the end meets it first, then the last message.
+# Sorts behind every number.
 _META: Final = "META"
 _LAST: Final = "9" * 12
 # docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _LOOK_MAX: Final = 100
+
+_HEARD_OF: Final = f"seen_at_s > :gone AND {TTL_ATTRIBUTE} > :now"
+_READS: Final = "reader = :reader"
 
 _HELD: Final = "HELD"
 
@@ -29,8 +32,9 @@ class DynamoDbMailboxStore:
 
     Items::
 
-        pk MAILBOX#<id>  sk META                 fetched N, confirmed N, seen_at_s N, reader S, expires_at_s N
-        pk MAILBOX#<id>  sk <number, 12 digits>  text S, expires_at_s N; without text: others found no room
+        pk MAILBOX#<id>  sk META                 last_number N, fetched N, confirmed N, seen_at_s N, reader S,
+                                                 expires_at_s N
+        pk MAILBOX#<id>  sk <number, 12 digits>  put_at_ms N, text S, expires_at_s N; without text: it found no room
     """
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
@@ -43,37 +47,39 @@ class DynamoDbMailboxStore:
                 TableName=self._table,
                 Key=_key(mailbox_id, _META),
                 UpdateExpression=(
-                    f"SET {TTL_ATTRIBUTE} = :expires, seen_at_s = :seen, fetched = if_not_exists(fetched, :fetched), "
+                    f"SET {TTL_ATTRIBUTE} = :expires, seen_at_s = :seen, "
+                    "last_number = if_not_exists(last_number, :last), fetched = if_not_exists(fetched, :fetched), "
                     "confirmed = if_not_exists(confirmed, :confirmed), reader = if_not_exists(reader, :reader)"
                 ),
                 ExpressionAttributeValues={
                     ":expires": {"N": str(mailbox.expires_at_s)},
                     ":seen": {"N": str(mailbox.seen_at_s)},
+                    ":last": {"N": str(mailbox.last)},
                     ":fetched": {"N": str(mailbox.fetched)},
                     ":confirmed": {"N": str(mailbox.confirmed)},
                     ":reader": {"S": mailbox.reader},
                 },
             )
 
-    def end(self, mailbox_id: str) -> tuple[Mailbox, Message | None] | None:
+    def get(self, mailbox_id: str) -> Mailbox | None:
         with translated():
-            items = self._client.query(
-                TableName=self._table,
-                KeyConditionExpression="pk = :pk",
-                ExpressionAttributeValues={":pk": {"S": _pk(mailbox_id)}},
-                ScanIndexForward=False,
-                Limit=2,
-                ConsistentRead=True,
-            )["Items"]
-        if not items or items[0][SK]["S"] != _META:
-            return None
-        return _to_mailbox(items[0]), _to_message(items[1]) if len(items) > 1 else None
+            answer = self._client.get_item(TableName=self._table, Key=_key(mailbox_id, _META), ConsistentRead=True)
+        return _to_mailbox(answer["Item"]) if "Item" in answer else None
 
-    def put(self, mailbox_id: str, message: Message, *, expires_at_s: int) -> bool:
-        item = _key(mailbox_id, _number(message.number)) | {TTL_ATTRIBUTE: {"N": str(expires_at_s)}}
+    def number(self, mailbox_id: str, *, now_s: int) -> Mailbox | None:
+        return self._updated(
+            mailbox_id, "SET last_number = last_number + :one", _HEARD_OF, _heard_of(now_s) | {":one": {"N": "1"}}
+        )
+
+    def put(self, mailbox_id: str, message: Message, *, expires_at_s: int) -> None:
+        item = _key(mailbox_id, _number(message.number)) | {
+            "put_at_ms": {"N": str(message.put_at_ms)},
+            TTL_ATTRIBUTE: {"N": str(expires_at_s)},
+        }
         if message.text is not None:
             item["text"] = {"S": message.text}
-        return self._unless_refused(self._client.put_item, Item=item, ConditionExpression="attribute_not_exists(pk)")
+        with translated():
+            self._client.put_item(TableName=self._table, Item=item)
 
     def read(self, mailbox_id: str, after: int, *, limit: int) -> Sequence[Message]:
         with translated():
@@ -91,34 +97,21 @@ class DynamoDbMailboxStore:
         return [_to_message(item) for item in items]
 
     def claim(self, mailbox_id: str, reader: str, *, confirmed: int | None, seen_at_s: int) -> Mailbox | None:
-        update, values = "SET reader = :reader, seen_at_s = :seen", _values(reader, seen_at_s)
+        update, values = "SET reader = :reader, seen_at_s = :now", {":reader": {"S": reader}}
         if confirmed is not None:
             update += ", fetched = :confirmed, confirmed = :confirmed"
             values[":confirmed"] = {"N": str(confirmed)}
-        try:
-            with translated():
-                answer = self._client.update_item(
-                    TableName=self._table,
-                    Key=_key(mailbox_id, _META),
-                    UpdateExpression=update,
-                    ConditionExpression=f"seen_at_s > :gone AND {TTL_ATTRIBUTE} > :seen",
-                    ExpressionAttributeValues=values | {":gone": {"N": str(seen_at_s - GONE_AFTER_S)}},
-                    ReturnValues="ALL_NEW",
-                )
-        except ClientError as error:
-            if not _refused(error):
-                raise
-            return None
-        return _to_mailbox(answer["Attributes"])
+        return self._updated(mailbox_id, update, _HEARD_OF, _heard_of(seen_at_s) | values)
 
     def note(self, mailbox_id: str, reader: str, *, fetched: int, seen_at_s: int) -> bool:
-        return self._unless_refused(
-            self._client.update_item,
-            Key=_key(mailbox_id, _META),
-            UpdateExpression="SET fetched = :fetched, seen_at_s = :seen",
-            ConditionExpression="reader = :reader",
-            ExpressionAttributeValues=_values(reader, seen_at_s) | {":fetched": {"N": str(fetched)}},
-        )
+        update, values = "SET fetched = :fetched, seen_at_s = :seen", _values(reader, seen_at_s)
+        values[":fetched"] = {"N": str(fetched)}
+        return self._updated(mailbox_id, update, _READS, values) is not None
+
+    def skip(self, mailbox_id: str, reader: str, *, seen_at_s: int) -> int | None:
+        update = "SET fetched = last_number, seen_at_s = :seen"
+        mailbox = self._updated(mailbox_id, update, _READS, _values(reader, seen_at_s))
+        return mailbox.last if mailbox else None
 
     def look(self, awaited: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], tuple[str | None, bool]]:
         # A call must not name a key twice.
@@ -127,7 +120,7 @@ class DynamoDbMailboxStore:
         waiting = iter(places)
         while some := list(islice(waiting, _LOOK_MAX)):
             keys = [_key(mailbox_id, sk) for mailbox_id, sk in some]
-            request: Any = {"Keys": keys, "ProjectionExpression": f"{PK}, {SK}, reader"}
+            request: Any = {"Keys": keys, "ProjectionExpression": f"{PK}, {SK}, reader, last_number"}
             with translated():
                 answer: Any = self._client.batch_get_item(RequestItems={self._table: request})
             unprocessed = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
@@ -137,26 +130,44 @@ class DynamoDbMailboxStore:
         for mailbox_id, number in awaited:
             if (mailbox_id, _META) in found:
                 meta = found[mailbox_id, _META]
-                arrived = found.get((mailbox_id, _number(number))) is not None
-                seen[mailbox_id, number] = meta["reader"]["S"] if meta else None, arrived
+                there = found.get((mailbox_id, _number(number))) is not None
+                behind = meta is not None and int(meta["last_number"]["N"]) > number
+                seen[mailbox_id, number] = meta["reader"]["S"] if meta else None, there or behind
         return seen
 
     def remove(self, mailbox_id: str, *, seen_at_s: int | None = None) -> bool:
-        request: Item = {"Key": _key(mailbox_id, _META), "ConditionExpression": "attribute_exists(pk)"}
+        condition: Item = {"ConditionExpression": "attribute_exists(pk)"}
         if seen_at_s is not None:
-            request["ConditionExpression"] = "seen_at_s = :seen"
-            request["ExpressionAttributeValues"] = {":seen": {"N": str(seen_at_s)}}
-        return self._unless_refused(self._client.delete_item, **request)
-
-    def _unless_refused(self, call: Any, **arguments: Any) -> bool:
+            condition = {
+                "ConditionExpression": "seen_at_s = :seen",
+                "ExpressionAttributeValues": {":seen": {"N": str(seen_at_s)}},
+            }
         try:
             with translated():
-                call(TableName=self._table, **arguments)
+                self._client.delete_item(TableName=self._table, Key=_key(mailbox_id, _META), **condition)
         except ClientError as error:
             if not _refused(error):
                 raise
             return False
         return True
+
+    def _updated(self, mailbox_id: str, update: str, condition: str, values: Item) -> Mailbox | None:
+        """Return the record as it is then, or ``None`` where the condition does not hold."""
+        try:
+            with translated():
+                answer = self._client.update_item(
+                    TableName=self._table,
+                    Key=_key(mailbox_id, _META),
+                    UpdateExpression=update,
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues=values,
+                    ReturnValues="ALL_NEW",
+                )
+        except ClientError as error:
+            if not _refused(error):
+                raise
+            return None
+        return _to_mailbox(answer["Attributes"])
 
 
 class DynamoDbHeldStreams:
@@ -216,6 +227,10 @@ def _number(number: int) -> str:
     return f"{number:012}"
 
 
+def _heard_of(now_s: int) -> Item:
+    return {":now": {"N": str(now_s)}, ":gone": {"N": str(now_s - GONE_AFTER_S)}}
+
+
 def _values(reader: str, seen_at_s: int) -> Item:
     return {":reader": {"S": reader}, ":seen": {"N": str(seen_at_s)}}
 
@@ -228,6 +243,7 @@ def _to_mailbox(item: Item) -> Mailbox:
     return Mailbox(
         expires_at_s=int(item[TTL_ATTRIBUTE]["N"]),
         seen_at_s=int(item["seen_at_s"]["N"]),
+        last=int(item["last_number"]["N"]),
         fetched=int(item["fetched"]["N"]),
         confirmed=int(item["confirmed"]["N"]),
         reader=item["reader"]["S"],
@@ -235,4 +251,4 @@ def _to_mailbox(item: Item) -> Mailbox:
 
 
 def _to_message(item: Item) -> Message:
-    return Message(int(item[SK]["S"]), item["text"]["S"] if "text" in item else None)
+    return Message(int(item[SK]["S"]), item["text"]["S"] if "text" in item else None, int(item["put_at_ms"]["N"]))

@@ -175,16 +175,20 @@ class MemoryMailboxStore:
         before = self.mailboxes.get(mailbox_id, mailbox)
         self.mailboxes[mailbox_id] = replace(before, expires_at_s=mailbox.expires_at_s, seen_at_s=mailbox.seen_at_s)
 
-    def end(self, mailbox_id: str) -> tuple[Mailbox, Message | None] | None:
-        if mailbox_id not in self.mailboxes:
-            return None
-        messages = self.messages[mailbox_id]
-        return self.mailboxes[mailbox_id], messages[max(messages)] if messages else None
+    def get(self, mailbox_id: str) -> Mailbox | None:
+        return self.mailboxes.get(mailbox_id)
 
-    def put(self, mailbox_id: str, message: Message, *, expires_at_s: int) -> bool:
-        del expires_at_s  # nothing is deleted here
+    def number(self, mailbox_id: str, *, now_s: int) -> Mailbox | None:
         with self._lock:
-            return self.messages[mailbox_id].setdefault(message.number, message) is message
+            mailbox = self.mailboxes.get(mailbox_id)
+            if mailbox is None or mailbox.gone(now_s):
+                return None
+            self.mailboxes[mailbox_id] = replace(mailbox, last=mailbox.last + 1)
+            return self.mailboxes[mailbox_id]
+
+    def put(self, mailbox_id: str, message: Message, *, expires_at_s: int) -> None:
+        del expires_at_s  # nothing is deleted here
+        self.messages[mailbox_id][message.number] = message
 
     def read(self, mailbox_id: str, after: int, *, limit: int) -> Sequence[Message]:
         messages = self.messages[mailbox_id]
@@ -206,12 +210,20 @@ class MemoryMailboxStore:
         self.mailboxes[mailbox_id] = replace(mailbox, fetched=fetched, seen_at_s=seen_at_s)
         return True
 
+    def skip(self, mailbox_id: str, reader: str, *, seen_at_s: int) -> int | None:
+        mailbox = self.mailboxes.get(mailbox_id)
+        if mailbox is None or not self.note(mailbox_id, reader, fetched=mailbox.last, seen_at_s=seen_at_s):
+            return None
+        return mailbox.last
+
     def look(self, awaited: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], tuple[str | None, bool]]:
-        return {
-            (mailbox_id, number): (self.mailboxes[mailbox_id].reader, number in self.messages[mailbox_id])
-            for mailbox_id, number in awaited
-            if mailbox_id in self.mailboxes
-        }
+        seen: dict[tuple[str, int], tuple[str | None, bool]] = {}
+        for mailbox_id, number in awaited:
+            mailbox = self.mailboxes.get(mailbox_id)
+            if mailbox is not None:
+                arrived = number in self.messages[mailbox_id] or mailbox.last > number
+                seen[mailbox_id, number] = mailbox.reader, arrived
+        return seen
 
     def remove(self, mailbox_id: str, *, seen_at_s: int | None = None) -> bool:
         mailbox = self.mailboxes.get(mailbox_id)

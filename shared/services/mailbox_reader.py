@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from shared.domain.channel import BROADCAST_CHANNEL, personal_channel
 from shared.domain.connection import Connection
-from shared.domain.mailbox import READ_MAX_MESSAGES
+from shared.domain.mailbox import HOLE_MS, READ_MAX_MESSAGES, Message
 from shared.errors import ForbiddenError, SessionUnknownError, UnauthenticatedError
 from shared.ports import ConnectionStore, MailboxStore, Signer
 from shared.protocol.encode import encode_frames
@@ -25,6 +25,7 @@ class Reading:
     Attributes:
         after: Number of the last message that it was given.
         ended: Another reader has taken its place, or its mailbox is gone.
+        hole: What comes next is not there yet, but what comes after it is.
     """
 
     connection: Connection
@@ -33,6 +34,7 @@ class Reading:
     reader: str
     after: int
     ended: bool = False
+    hole: bool = False
 
     @property
     def mailbox_id(self) -> str:
@@ -90,21 +92,23 @@ class MailboxReader:
     def read(self, reading: Reading) -> list[Read]:
         """Return what has come since, in order, at most 25 messages; each with the cursor behind it.
 
-        Where messages are missing, it tells of that. A reader that turns out to have been superseded is ``ended``, and
-        gets nothing of what only one may be told.
+        Where messages are missing for good, it tells of that, and goes on at the end. A reader that turns out to have
+        been superseded is ``ended``, and gets nothing of what only one may be told.
         """
         reads: list[Read] = []
+        reading.hole = False
         for message in self.store.read(reading.mailbox_id, reading.after, limit=READ_MAX_MESSAGES):
-            texts = [] if message.text is None else [message.text]
-            if message.text is None or message.number != reading.after + 1:
-                lagged = self._lagged(reading, message.number)
-                if lagged is None:
-                    break
-                texts = [*lagged, *texts]
-            before = self.cursor(reading)  # who has only some of them is to be given all of them again
+            next_one = message.number == reading.after + 1
+            if not next_one and self.now_ms() - message.put_at_ms < HOLE_MS:
+                reading.hole = True
+                break
+            if not next_one or message.text is None:
+                reads += self._lagged(reading, message)
+                if message.opening and not reading.ended:
+                    continue
+                break
             reading.after = message.number
-            reads += [Read(text, before) for text in texts[:-1]]
-            reads += [Read(text, self.cursor(reading)) for text in texts[-1:]]
+            reads.append(Read(message.text, self.cursor(reading)))
         return reads
 
     def cursor(self, reading: Reading) -> str:
@@ -131,19 +135,30 @@ class MailboxReader:
             raise ForbiddenError("the cursor is not this session's")
         return int(fields[3]) if fields[2] == mailbox_id else None  # of a mailbox that it had before
 
-    def _lagged(self, reading: Reading, number: int) -> list[str] | None:
-        """Return what stands for all that found no room: where each of the session's channels is.
+    def _lagged(self, reading: Reading, message: Message) -> list[Read]:
+        """Go to the end, or past the opening; return what stands for all before: where each of the channels is.
 
-        First the way is opened for what comes next: nothing falls between that and the positions. ``None`` if it is
-        not this reader's to open any more: writers go on to drop, and the next reader has to be told.
+        In this order, so that nothing falls between the two. Nothing is returned if it is not this reader's any more:
+        the next one has to be told.
         """
-        seen_at_s = self._now_s()
-        if not self.store.note(reading.mailbox_id, reading.reader, fetched=number, seen_at_s=seen_at_s):
+        mailbox_id, reader, now_s = reading.mailbox_id, reading.reader, self._now_s()
+        last: int | None = message.number
+        if not message.opening:
+            last = self.store.skip(mailbox_id, reader, seen_at_s=now_s)
+        elif not self.store.note(mailbox_id, reader, fetched=message.number, seen_at_s=now_s):
+            last = None
+        if last is None:
             reading.ended = True
-            return None
+            return []
+        before = self.cursor(reading)  # who has only some of them is to be given all of them again
+        reading.after = last
         subscribed = self.connections.subscriptions(reading.mailbox_id)
         channels = sorted(subscribed | {personal_channel(reading.user_id), BROADCAST_CHANNEL})
-        return [message.decode() for message in encode_frames(self._positions(channels))]
+        texts = [message.decode() for message in encode_frames(self._positions(channels))]
+        return [
+            *(Read(text, before) for text in texts[:-1]),
+            *(Read(text, self.cursor(reading)) for text in texts[-1:]),
+        ]
 
     def _positions(self, channels: Iterable[str]) -> Iterable[dict[str, Any]]:
         for channel in channels:

@@ -2,13 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
-from shared.domain.mailbox import MAILBOX_MAX_MESSAGES, Mailbox, Message, is_mailbox
-from shared.errors import ConnectionGoneError, ThrottledError
+from shared.domain.mailbox import Mailbox, Message, is_mailbox
+from shared.errors import ConnectionGoneError
 from shared.ports import ConnectionTransport, MailboxStore, Metrics
-
-_TRIES: Final = 20  # each time another writer was faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,40 +19,27 @@ class Mailboxes:
     def push(self, mailbox_id: str, message: bytes) -> None:
         """Put a message behind the others.
 
-        Where nobody has fetched anything for too long, it is left out, and an empty message put in its place: the
-        reader will tell its client that it lags.
+        Where nobody has fetched anything for too long, an empty one is put in its place: the reader will tell its
+        client that it lags.
 
         Raises:
             ConnectionGoneError: The client has not been heard of for too long, or has ended its session.
-            ThrottledError: Other writers were always faster.
         """
-        for _ in range(_TRIES):
-            found = self.store.end(mailbox_id)
-            if found is None:
+        while (mailbox := self.store.number(mailbox_id, now_s=self._now_s())) is None:
+            found = self.store.get(mailbox_id)
+            # Gone for good: a client that came back now would not know what it had missed.
+            if found is None or (found.gone(self._now_s()) and self._remove(mailbox_id, found)):
                 raise ConnectionGoneError
-            mailbox, last = found
-            if mailbox.gone(self.now_ms() // 1000):
-                # Gone for good: a client that came back now would not know what it had missed.
-                if self.store.remove(mailbox_id, seen_at_s=mailbox.seen_at_s):
-                    raise ConnectionGoneError
-                continue
-            end = max(mailbox.fetched, last.number if last else 0)
-            text: str | None = message.decode()
-            if end - mailbox.fetched >= MAILBOX_MAX_MESSAGES:
-                self.metrics.count("MailboxesFull")
-                if last is not None and last.text is None:
-                    return
-                text = None
-            if self.store.put(mailbox_id, Message(end + 1, text), expires_at_s=mailbox.expires_at_s):
-                return
-        raise ThrottledError("too many writers at this mailbox", retry_after_ms=200)
+        text: str | None = message.decode()
+        if mailbox.full:
+            self.metrics.count("MailboxesFull")
+            text = None
+        self.store.put(mailbox_id, Message(mailbox.last, text, self.now_ms()), expires_at_s=mailbox.expires_at_s)
 
     def last_active_ms(self, mailbox_id: str) -> int | None:
         """Return when its client was last heard of, Unix milliseconds; ``None`` if it has gone."""
-        found = self.store.end(mailbox_id)
-        if found is None or found[0].gone(self.now_ms() // 1000):
-            return None
-        return found[0].seen_at_s * 1000
+        mailbox = self.store.get(mailbox_id)
+        return None if mailbox is None or mailbox.gone(self._now_s()) else mailbox.seen_at_s * 1000
 
     def close(self, mailbox_id: str) -> None:
         """End it: whoever reads it is told."""
@@ -67,9 +51,15 @@ class Mailboxes:
         Args:
             lagging: It begins with the place of all that its session may have missed.
         """
-        self.store.open(mailbox_id, Mailbox(expires_at_s=expires_at_s, seen_at_s=self.now_ms() // 1000))
         if lagging:
-            self.store.put(mailbox_id, Message(1, None), expires_at_s=expires_at_s)
+            self.store.put(mailbox_id, Message(1, None, self.now_ms()), expires_at_s=expires_at_s)
+        self.store.open(mailbox_id, Mailbox(expires_at_s, seen_at_s=self._now_s(), last=1 if lagging else 0))
+
+    def _remove(self, mailbox_id: str, mailbox: Mailbox) -> bool:
+        return self.store.remove(mailbox_id, seen_at_s=mailbox.seen_at_s)
+
+    def _now_s(self) -> int:
+        return self.now_ms() // 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,39 +199,41 @@ class TestStreamStore:
 class TestMailboxStore:
     BOX = Mailbox(expires_at_s=NOW_S + 7200, seen_at_s=NOW_S)
 
-    def test_a_mailbox_and_its_last_message(self, stores: Stores) -> None:
-        assert stores.mailboxes.end("m") is None
+    def test_every_writer_gets_a_number_of_its_own(self, stores: Stores) -> None:
+        assert stores.mailboxes.get("m") is None
+        assert stores.mailboxes.number("m", now_s=NOW_S) is None
         stores.mailboxes.open("m", self.BOX)
-        assert stores.mailboxes.end("m") == (self.BOX, None)
-        for number in (1, 2, 9, 10, 11):
-            assert stores.mailboxes.put("m", Message(number, f"{number}"), expires_at_s=NOW_S)
-        assert stores.mailboxes.end("m") == (self.BOX, Message(11, "11"))
-        assert stores.mailboxes.put("m", Message(12, None), expires_at_s=NOW_S)
-        assert stores.mailboxes.end("m") == (self.BOX, Message(12, None))
-        assert stores.mailboxes.end("another") is None
+        assert stores.mailboxes.get("m") == self.BOX
+        for number in range(1, 12):
+            assert stores.mailboxes.number("m", now_s=NOW_S) == replace(self.BOX, last=number)
+        assert stores.mailboxes.get("m") == replace(self.BOX, last=11)
+        assert stores.mailboxes.number("m", now_s=NOW_S + GONE_AFTER_S) is None, "its client has gone"
 
-    def test_a_number_is_taken_once(self, stores: Stores) -> None:
-        assert stores.mailboxes.put("m", Message(1, "first"), expires_at_s=NOW_S)
-        assert not stores.mailboxes.put("m", Message(1, "second"), expires_at_s=NOW_S)
-        assert stores.mailboxes.read("m", 0, limit=5) == [Message(1, "first")]
+    def test_a_reader_skips_to_the_last_number(self, stores: Stores) -> None:
+        stores.mailboxes.open("m", replace(self.BOX, last=3))
+        stores.mailboxes.claim("m", "first", confirmed=None, seen_at_s=NOW_S)
+        stores.mailboxes.number("m", now_s=NOW_S)
+        assert stores.mailboxes.skip("m", "first", seen_at_s=NOW_S + 1) == 4
+        assert stores.mailboxes.get("m") == replace(self.BOX, seen_at_s=NOW_S + 1, last=4, fetched=4, reader="first")
+        stores.mailboxes.claim("m", "second", confirmed=None, seen_at_s=NOW_S)
+        assert stores.mailboxes.skip("m", "first", seen_at_s=NOW_S + 1) is None
+        assert stores.mailboxes.skip("nobody's", "first", seen_at_s=NOW_S + 1) is None
 
     def test_messages_are_read_in_order_from_anywhere(self, stores: Stores) -> None:
         stores.mailboxes.open("m", self.BOX)
         for number in range(1, 31):
-            stores.mailboxes.put("m", Message(number, str(number)), expires_at_s=NOW_S)
+            stores.mailboxes.put("m", Message(number, str(number), 12345), expires_at_s=NOW_S)
+        stores.mailboxes.put("m", Message(31, None, 12345), expires_at_s=NOW_S)
         assert [m.number for m in stores.mailboxes.read("m", 0, limit=5)] == [1, 2, 3, 4, 5]
-        assert [m.number for m in stores.mailboxes.read("m", 28, limit=5)] == [29, 30]
-        assert stores.mailboxes.read("m", 30, limit=5) == []
+        assert stores.mailboxes.read("m", 29, limit=5) == [Message(30, "30", 12345), Message(31, None, 12345)]
+        assert stores.mailboxes.read("m", 31, limit=5) == []
 
     def test_a_mailbox_that_is_opened_again_lives_on(self, stores: Stores) -> None:
         stores.mailboxes.open("m", self.BOX)
         claimed = stores.mailboxes.claim("m", "ann", confirmed=3, seen_at_s=NOW_S + 1)
         stores.mailboxes.open("m", Mailbox(expires_at_s=NOW_S + 9000, seen_at_s=NOW_S + 5))
         assert claimed == replace(self.BOX, seen_at_s=NOW_S + 1, fetched=3, confirmed=3, reader="ann")
-        assert stores.mailboxes.end("m") == (
-            replace(claimed, expires_at_s=NOW_S + 9000, seen_at_s=NOW_S + 5),
-            None,
-        )
+        assert stores.mailboxes.get("m") == replace(claimed, expires_at_s=NOW_S + 9000, seen_at_s=NOW_S + 5)
 
     def test_the_newest_reader_is_the_reader(self, stores: Stores) -> None:
         assert stores.mailboxes.claim("m", "first", confirmed=None, seen_at_s=NOW_S) is None
@@ -246,7 +248,7 @@ class TestMailboxStore:
         assert third == replace(self.BOX, seen_at_s=NOW_S + 5, fetched=2, confirmed=2, reader="third")
         stores.mailboxes.remove("m")
         assert not stores.mailboxes.note("m", "third", fetched=9, seen_at_s=NOW_S + 6)
-        assert stores.mailboxes.end("m") is None
+        assert stores.mailboxes.get("m") is None
 
     def test_many_are_looked_at_together(self, stores: Stores) -> None:
         names = [f"m{number}" for number in range(120)]
@@ -254,13 +256,17 @@ class TestMailboxStore:
             stores.mailboxes.open(name, self.BOX)
             stores.mailboxes.claim(name, f"reader {name}", confirmed=None, seen_at_s=NOW_S)
             if number % 2:
-                stores.mailboxes.put(name, Message(7, "x"), expires_at_s=NOW_S)
-        stores.mailboxes.put("m0", Message(8, "x"), expires_at_s=NOW_S)
+                stores.mailboxes.put(name, Message(7, "x", 0), expires_at_s=NOW_S)
+        stores.mailboxes.put("m0", Message(8, "x", 0), expires_at_s=NOW_S)
         seen = stores.mailboxes.look([*((name, 7) for name in [*names, "gone"]), ("m0", 8), ("m0", 7)])
         assert seen == {
             **{(name, 7): (f"reader {name}", bool(number % 2)) for number, name in enumerate(names)},
             ("m0", 8): ("reader m0", True),
         }
+        for _ in range(9):
+            stores.mailboxes.number("m2", now_s=NOW_S)
+        behind_a_hole = stores.mailboxes.look([("m2", 8), ("m2", 9)])
+        assert behind_a_hole == {("m2", 8): ("reader m2", True), ("m2", 9): ("reader m2", False)}
         assert stores.mailboxes.look([]) == {}
 
     def test_whoever_was_silent_for_too_long_is_gone_for_good(self, stores: Stores) -> None:
@@ -269,14 +275,14 @@ class TestMailboxStore:
         assert stores.mailboxes.claim("m", "r", confirmed=None, seen_at_s=late_s) is None
         assert not stores.mailboxes.remove("m", seen_at_s=NOW_S + 1), "it has been heard of since"
         assert stores.mailboxes.remove("m", seen_at_s=NOW_S)
-        assert stores.mailboxes.end("m") is None
+        assert stores.mailboxes.get("m") is None
         assert not stores.mailboxes.remove("m")
         stores.mailboxes.open("m", self.BOX)
         assert stores.mailboxes.claim("m", "r", confirmed=None, seen_at_s=late_s - 1) is not None
 
     def test_holes_are_read_over(self, stores: Stores) -> None:
         for number in (1, 2, 90, 91):
-            stores.mailboxes.put("m", Message(number, "x"), expires_at_s=NOW_S)
+            stores.mailboxes.put("m", Message(number, "x", 0), expires_at_s=NOW_S)
         assert [m.number for m in stores.mailboxes.read("m", 1, limit=2)] == [2, 90]
 
 

@@ -4,8 +4,8 @@ import asyncio
 import itertools
 import json
 import shutil
-import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,14 +17,14 @@ from localstack.stack import LocalStack
 from shared.adapters.dynamodb_mailboxes import DynamoDbMailboxStore
 from shared.contract import ENV_CONNECTIONS_TABLE, OUTPUT_TABLE_NAMES
 from shared.domain.mailbox import MAILBOX_MAX_MESSAGES, Message
-from tests.integration.client import DEADLINE_S, Client, dev_token
+from tests.integration.client import DEADLINE_S, dev_token
 from tests.integration.conftest import Connect
 from tests.integration.http_session import HttpSession
 from tests.streams import streaming
-from tests.torture.checker import check, read
+from tests.torture.checker import RECOVERY_LIMIT, check, read
 from tests.torture.http_wire import HttpWire
-from tests.torture.journal import Journal, digest
-from tests.torture.publisher import Pace
+from tests.torture.journal import Journal
+from tests.torture.publisher import Pace, Publisher
 from tests.torture.subscriber import OpenWire, Subscriber
 from tests.torture.watch import Scene, Watch
 from tests.torture.wire import Wire
@@ -164,8 +164,16 @@ async def test_a_reader_that_is_too_slow_is_told_where_its_channels_are(
     session = HttpSession.open(stack.url, subscribe=[{"channel": channel}])
     table = stack.outputs[OUTPUT_TABLE_NAMES[ENV_CONNECTIONS_TABLE]]
     store, mailbox_id = DynamoDbMailboxStore(boto3.client("dynamodb"), table), session.answer["connection_id"]
-    for number in range(1, MAILBOX_MAX_MESSAGES + 1):
-        assert store.put(mailbox_id, Message(number, '{"type":"system"}'), expires_at_s=2**31)
+
+    def fill(_: int) -> int:
+        taken = store.number(mailbox_id, now_s=0)
+        assert taken is not None
+        store.put(mailbox_id, Message(taken.last, '{"type":"system"}', 0), expires_at_s=2**31)
+        return taken.last
+
+    with ThreadPoolExecutor(8) as writers:
+        taken = sorted(writers.map(fill, range(MAILBOX_MAX_MESSAGES)))
+    assert taken == [*range(1, MAILBOX_MAX_MESSAGES + 1)], "each writer has a number of its own"
     for number in range(3):
         await publisher.publish(channel, number, priority="express")
     frames: list[Any] = []
@@ -217,23 +225,25 @@ def moving(way: Sequence[str], opened: list[str], wires: list[HttpWire]) -> Open
 
 
 PUBLICATIONS: Final = 5_000
-BATCH: Final = 50
-RATE_PER_S: Final = 200  # of all: functions and clients share the machine
-# By itself each of these costs a machine with two cores as much as ten in a lane.
-PRIORITY_OF_BATCH: Final = ("high", "normal", "low", "high", "normal", "low", "express")
 CHANNELS: Final = 5
+RATE_PER_S: Final = 200  # of all: functions and clients share the machine
+# Each channel's two movers are never further behind than can be recovered.
+AHEAD_MAX: Final = RECOVERY_LIMIT // 2
 
 
 @pytest.mark.moves
 @pytest.mark.timeout(600)
 async def test_a_session_moves_between_all_of_them_and_loses_and_repeats_nothing(
-    stack: LocalStack, connect: Connect, tmp_path: Path
+    stack: LocalStack, tmp_path: Path
 ) -> None:
     channels = [f"room:move-{tmp_path.name}-{number}" for number in range(CHANNELS)]
-    publishers = [await connect(f"mover-{number}") for number in range(CHANNELS)]
     path = tmp_path / "journal.jsonl"
     with Journal(path) as journal:
-        scene = Scene(stack.url, journal, Watch(), seed=20261125)
+        scene = Scene(stack.url, journal, Watch(audience=2), seed=20261125)
+        publishers = [
+            Publisher(name, dev_token(stack.url, name), [channel], scene)
+            for name, channel in ((f"publisher-{number}", channel) for number, channel in enumerate(channels))
+        ]
         ways = [circuit(number) for number in range(len(TRANSPORTS))]
         opened: list[list[str]] = [[] for _ in ways]
         wires: list[HttpWire] = []
@@ -249,14 +259,11 @@ async def test_a_session_moves_between_all_of_them_and_loses_and_repeats_nothing
             for number, way in enumerate(ways)
         ]
         async with asyncio.TaskGroup() as group:
-            running, pace = [], Pace(scene.watch, RATE_PER_S, ahead_max=500, warm_after=1)
+            running, pace = [], Pace(scene.watch, RATE_PER_S, AHEAD_MAX, warm_after=1)
             for mover in movers:
                 running.append(group.create_task(mover.run()))
                 await mover.subscribed.wait()
-            publishing = [
-                group.create_task(_publish(client, channel, scene, pace))
-                for client, channel in zip(publishers, channels, strict=True)
-            ]
+            publishing = [group.create_task(publisher.run(PUBLICATIONS // CHANNELS, pace)) for publisher in publishers]
             moves = len(ways[0]) - 1
             for _ in range(moves):
                 # Each move in the midst of publications: as many of them between two moves as there are.
@@ -272,43 +279,6 @@ async def test_a_session_moves_between_all_of_them_and_loses_and_repeats_nothing
     report = check(read(path))
     assert report.findings == []
     assert (report.publications, report.acknowledged) == (PUBLICATIONS, PUBLICATIONS)
+    assert report.too_far_behind == 0
     for way, have in zip(ways, opened, strict=True):
         assert set(itertools.pairwise(have)) >= set(itertools.pairwise(way))
-
-
-async def _publish(client: Client, channel: str, scene: Scene, pace: Pace) -> None:
-    """Publish in batches, in every priority; write down what the server acknowledged."""
-    user = client.welcome["user_id"]
-    for batch in range(PUBLICATIONS // CHANNELS // BATCH):
-        frames = [
-            {
-                "type": "publish",
-                "channel": channel,
-                "name": "said",
-                "data": f"{channel} {batch}.{index}",
-                "message_id": f"{batch}.{index}",
-                "priority": PRIORITY_OF_BATCH[batch % len(PRIORITY_OF_BATCH)],
-            }
-            for index in range(BATCH)
-        ]
-        await pace.take(BATCH)
-        sent_at_ms = time.time_ns() // 1_000_000
-        replies = await client.batch(frames)
-        acknowledged_at_ms = time.time_ns() // 1_000_000
-        for index, (frame, reply) in enumerate(zip(frames, replies, strict=True)):
-            assert "result" in reply, reply
-            scene.journal.write(
-                "published",
-                channel=channel,
-                user=user,
-                message_id=frame["message_id"],
-                priority=frame["priority"],
-                digest=digest(frame["data"]),
-                acknowledged=True,
-                position=reply["result"].get("position"),
-                sent_at_ms=sent_at_ms,
-                batch=batch,
-                index=index,
-                acknowledged_at_ms=acknowledged_at_ms,
-            )
-            scene.watch.was_settled(channel, user, frame["message_id"], acknowledged=True)

@@ -23,20 +23,22 @@ class Watch:
     """Every publication of a run.
 
     Attributes:
-        under_way: Acknowledged, and handed to nobody yet.
+        under_way: Acknowledged, and not handed to its whole audience yet.
         settled: How many were acknowledged or given up.
         ends: The furthest offset that was handed to anybody, by channel.
         recent: Publications that were handed to somebody, the latest last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, audience: int = 1) -> None:
+        """Make one; ``audience`` is how many have to be handed a publication until it is not under way any more."""
+        self._audience = audience
         self.under_way: set[Message] = set()
         self.ends: Counter[str] = Counter()
         self.recent: deque[Event] = deque(maxlen=_KEPT)
         self.handed = 0
         self.acknowledged = 0
         self.settled = 0
-        self._seen: set[Message] = set()
+        self._seen: Counter[Message] = Counter()
         self._held_back: dict[str, deque[Event]] = {}
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._numbers = itertools.count()
@@ -55,7 +57,7 @@ class Watch:
             future = heapq.heappop(self._waiting)[2]
             if not future.done():
                 future.set_result(None)
-        if acknowledged and (channel, user, message_id) not in self._seen:
+        if acknowledged and self._seen[channel, user, message_id] < self._audience:
             self.under_way.add((channel, user, message_id))
 
     def was_handed(self, event: Event) -> None:
@@ -63,10 +65,11 @@ class Watch:
         self.handed += 1
         message = event["channel"], event["sender"]["user_id"], event["message_id"]
         self.ends[event["channel"]] = max(self.ends[event["channel"]], event["offset"])
-        if message in self._seen:
+        self._seen[message] += 1
+        if self._seen[message] >= self._audience:
+            self.under_way.discard(message)
+        if self._seen[message] > 1:
             return
-        self._seen.add(message)
-        self.under_way.discard(message)
         self.recent.append(event)
         if len(self._seen) % _HELD_BACK_EVERY == 0:
             self._held_back.setdefault(event["sender"]["user_id"], deque()).append(event)

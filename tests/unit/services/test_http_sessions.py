@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 
-from shared.domain.mailbox import GONE_AFTER_S, MAILBOX_MAX_MESSAGES, is_mailbox
+from shared.domain.mailbox import GONE_AFTER_S, HOLE_MS, MAILBOX_MAX_MESSAGES, Message, is_mailbox
 from shared.domain.principal import Principal
 from shared.errors import (
     ConnectionGoneError,
     ForbiddenError,
     RateLimitedError,
     SessionUnknownError,
-    ThrottledError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -280,22 +279,14 @@ def test_a_superseded_reader_is_not_told_what_the_next_one_has_to_be() -> None:
     assert not second.ended
 
 
-def test_whoever_finds_a_hole_is_told() -> None:
-    stack = MemoryStack()
-    session = opened(stack, ROOM)
-    publish(stack, "one", "two", "three")
-    del stack.mailbox_store.messages[session["connection_id"]][2]
-    frames = read(stack, begin(stack, session))
-    assert (said(frames), lagged(frames)) == (["one", "three"], {ROOM: 3})
-
-
 def test_a_mailbox_that_nobody_reads_is_bounded_and_its_session_told_where_its_channels_are() -> None:
     stack = MemoryStack()
     session = opened(stack, ROOM, "room:b")
     for number in range(MAILBOX_MAX_MESSAGES):
         stack.sinks.push(session["connection_id"], f'{{"type":"x","number":{number}}}'.encode())
     publish(stack, "one", "two", "three")
-    assert len(stack.mailbox_store.messages[session["connection_id"]]) == MAILBOX_MAX_MESSAGES + 1
+    kept = [message.text for message in stack.mailbox_store.messages[session["connection_id"]].values()]
+    assert kept[MAILBOX_MAX_MESSAGES:] == [None, None, None]
     frames = read(stack, begin(stack, session))
     assert [frame["number"] for frame in frames if frame["type"] == "x"] == list(range(MAILBOX_MAX_MESSAGES))
     assert (said(frames), lagged(frames)) == ([], {ROOM: 3, "room:b": 0})
@@ -308,19 +299,47 @@ def test_what_is_pushed_after_the_reader_is_told_finds_room_again() -> None:
     for number in range(MAILBOX_MAX_MESSAGES - 1):
         stack.sinks.push(session["connection_id"], f'{{"type":"x","number":{number}}}'.encode())
     publish(stack, "one", "two")
-    frames = read(stack, begin(stack, session))
+    frames = read(stack, reading := begin(stack, session))
     assert said(frames) == ["zero"]
     assert lagged(frames) == {ROOM: 2, "room:b": 1}
     publish(stack, "three")
-    assert said(read(stack, begin(stack, session))) == ["zero", "three"]
+    assert said(read(stack, reading)) == ["three"]
+    frames = read(stack, begin(stack, session))
+    assert (said(frames), lagged(frames)) == (["zero"], {ROOM: 3, "room:b": 1}), "who may not have been told is again"
 
 
-def test_a_busy_mailbox_is_tried_again_later() -> None:
+def test_nobody_reads_past_a_message_that_is_on_its_way() -> None:
     stack = MemoryStack()
-    session = opened(stack)
-    stack.mailbox_store.put = lambda *_args, **_more: False  # type: ignore[method-assign]
-    with pytest.raises(ThrottledError):
-        stack.sinks.push(session["connection_id"], b"{}")
+    session = opened(stack, ROOM)
+    put, on_its_way = stack.mailbox_store.put, list[Any]()
+
+    def slow(mailbox_id: str, message: Message, *, expires_at_s: int) -> None:
+        on_its_way.append(message)
+
+    stack.mailbox_store.put = slow  # type: ignore[method-assign]
+    publish(stack, "one")
+    stack.mailbox_store.put = put  # type: ignore[method-assign]
+    reading = begin(stack, session)
+    assert (read(stack, reading), reading.hole) == ([], False)
+    publish(stack, "two")
+    assert (read(stack, reading), reading.hole) == ([], True)
+    stack.mailbox_store.put(reading.mailbox_id, *on_its_way, expires_at_s=2**31)
+    assert (said(read(stack, reading)), reading.hole) == (["one", "two"], False)
+
+
+def test_a_message_that_never_came_is_told_of() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM)
+    put = stack.mailbox_store.put
+    stack.mailbox_store.put = lambda *_arguments, **_more: None  # type: ignore[method-assign]
+    publish(stack, "one")
+    stack.mailbox_store.put = put  # type: ignore[method-assign]
+    publish(stack, "two")
+    stack.clock.pass_s(HOLE_MS // 1000)
+    frames = read(stack, reading := begin(stack, session))
+    assert (said(frames), lagged(frames)) == ([], {ROOM: 2}), "both are to be had from the log"
+    publish(stack, "three")
+    assert said(read(stack, reading)) == ["three"]
 
 
 def test_a_mailbox_that_never_was_is_gone() -> None:
@@ -435,10 +454,10 @@ def test_mailboxes_that_fail_suspend_no_websocket() -> None:
     stack.connect("ws", "cho")
     stack.ask("ws", {"type": "subscribe", "channel": ROOM})
 
-    def failing(_mailbox_id: str) -> Any:
+    def failing(mailbox_id: str, *, now_s: int) -> Any:
         raise UnavailableError
 
-    stack.mailbox_store.end = failing  # type: ignore[method-assign, assignment]
+    stack.mailbox_store.number = failing  # type: ignore[method-assign]
     publish(stack, "one", channel="room:b")
     assert len(stack.deliveries.sent[0][0].connection_ids or ()) == len(sessions)
     publish(stack, "two")
