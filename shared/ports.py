@@ -175,14 +175,11 @@ class ConnectionStore(Protocol):
         ...
 
     def put_session(self, session: Session) -> None:
-        """Write the session."""
+        """Write a new session."""
         ...
 
-    def move_session(self, session: Session, *, connection_id: str, expires_at_s: int) -> bool:
-        """Have another connection have the session until then, if it lives and the one that it names still has it.
-
-        Return whether that was so.
-        """
+    def move_session(self, before: Session, after: Session) -> bool:
+        """Write a session as it is after, if it lives and the connection before still has it; return whether so."""
         ...
 
     def end_session(self, session_id: str, *, connection_id: str, expires_at_s: int) -> None:

@@ -79,7 +79,9 @@ def send_frames(
     replies = services.dispatcher.handle(
         connection.connection_id, body, max_bytes=HTTP_FRAME_MAX_BYTES, received_at_ms=received_at_ms
     )
-    services.http_sessions.follow(connection, session_id, user_id)  # if it has moved while they were handled
+    services.http_sessions.follow(
+        connection.connection_id, session_id, user_id
+    )  # if it has moved while they were handled
     return JSONResponse(replies)
 
 

@@ -50,7 +50,7 @@ class DynamoDbConnectionStore:
         pk DUE#<minute>           sk <connection id>         expires_at_s N
         pk JANITOR                sk META                    minute N
         pk JANITOR                sk PART                    minute N, connection_id S
-        pk SESSION#<id>           sk META                    user_id S, connection_id S, expires_at_s N
+        pk SESSION#<id>           sk META                    connection_id S, principal, expires_at_s N
     """
 
     def __init__(self, client: "DynamoDBClient", table: str, now_ms: Callable[[], int]) -> None:
@@ -174,26 +174,18 @@ class DynamoDbConnectionStore:
             self._client.put_item(TableName=self._table, Item=_key(_JANITOR, _META) | {"minute": {"N": str(minute)}})
 
     def put_session(self, session: Session) -> None:
-        item = _key(f"SESSION#{session.session_id}", _META) | {
-            "user_id": {"S": session.user_id},
-            "connection_id": {"S": session.connection_id},
-            TTL_ATTRIBUTE: {"N": str(session.expires_at_s)},
-        }
         with translated():
-            self._client.put_item(TableName=self._table, Item=item)
+            self._client.put_item(TableName=self._table, Item=_session_item(session))
 
-    def move_session(self, session: Session, *, connection_id: str, expires_at_s: int) -> bool:
+    def move_session(self, before: Session, after: Session) -> bool:
         try:
             with translated():
-                self._client.update_item(
+                self._client.put_item(
                     TableName=self._table,
-                    Key=_key(f"SESSION#{session.session_id}", _META),
-                    UpdateExpression=f"SET connection_id = :after, {TTL_ATTRIBUTE} = :expires",
+                    Item=_session_item(after),
                     ConditionExpression=f"connection_id = :before AND {TTL_ATTRIBUTE} > :now",
                     ExpressionAttributeValues={
-                        ":before": {"S": session.connection_id},
-                        ":after": {"S": connection_id},
-                        ":expires": {"N": str(expires_at_s)},
+                        ":before": {"S": before.connection_id},
                         ":now": {"N": str(self._now_ms() // 1000)},
                     },
                 )
@@ -222,7 +214,7 @@ class DynamoDbConnectionStore:
         if item is None:
             return None
         expires_at_s = int(item[TTL_ATTRIBUTE]["N"])
-        return Session(session_id, item["user_id"]["S"], item["connection_id"]["S"], expires_at_s)
+        return Session(session_id, to_principal(item), item["connection_id"]["S"], expires_at_s)
 
     def _shard(self, connection_id: str, channel: str, *, kept: bool) -> int:
         """Return the shard for a subscription: the one where it is already, if its channel has several."""
@@ -380,6 +372,14 @@ def to_principal(item: Item) -> Principal:
         issued_at_s=int(item["token_issued_at_s"]["N"]),
         expires_at_s=int(expires_at_s["N"]) if expires_at_s else None,
         public_claims=json.loads(public["S"]) if public else {},
+    )
+
+
+def _session_item(session: Session) -> Item:
+    return (
+        _key(f"SESSION#{session.session_id}", _META)
+        | principal_attributes(session.principal)
+        | {"connection_id": {"S": session.connection_id}, TTL_ATTRIBUTE: {"N": str(session.expires_at_s)}}
     )
 
 

@@ -145,12 +145,11 @@ class MemoryConnectionStore:
     def put_session(self, session: Session) -> None:
         self.sessions[session.session_id] = session
 
-    def move_session(self, session: Session, *, connection_id: str, expires_at_s: int) -> bool:
-        current = self.session(session.session_id)
-        if current is None or current.connection_id != session.connection_id:
+    def move_session(self, before: Session, after: Session) -> bool:
+        current = self.session(before.session_id)
+        if current is None or current.connection_id != before.connection_id:
             return False
-        moved = replace(current, connection_id=connection_id, expires_at_s=expires_at_s)
-        self.sessions[session.session_id] = moved
+        self.sessions[before.session_id] = after
         return True
 
     def end_session(self, session_id: str, *, connection_id: str, expires_at_s: int) -> None:

@@ -38,10 +38,16 @@ class Session:
     """What survives a change of connection.
 
     Attributes:
+        principal: Who said hello last.
         connection_id: The connection that had it last; its subscriptions are the session's.
     """
 
     session_id: str
-    user_id: str
+    principal: Principal
     connection_id: str
     expires_at_s: int
+
+    @property
+    def user_id(self) -> str:
+        """Whose it is."""
+        return self.principal.user_id

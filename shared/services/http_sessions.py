@@ -11,10 +11,9 @@ from shared.domain.principal import Principal
 from shared.errors import SessionUnknownError, UnauthenticatedError
 from shared.ports import ConnectionStore, Metrics, Signer
 from shared.services.mailboxes import Mailboxes
-from shared.services.sessions import EXPIRY_MARGIN_S, HelloRequest, Sessions
+from shared.services.sessions import EXPIRY_MARGIN_S, SESSION_TRIES, HelloRequest, Sessions
 
 SESSION_TOKEN: Final = "session"
-_TRIES: Final = 5  # each time another was faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +53,13 @@ class HttpSessions:
         return str(fields[1])
 
     def connection(self, session_id: str, user_id: str) -> Connection:
-        """Return the connection that has the session.
+        """Return the connection that has the session; where a WebSocket had it that has gone, a mailbox.
 
         Raises:
             SessionUnknownError: It has ended, or is another user's.
         """
         connection = self.connections.get(self._session(session_id, user_id).connection_id)
-        if connection is None:
-            raise SessionUnknownError("the session has ended")
-        return connection
+        return connection or self.with_mailbox(session_id, user_id)
 
     def with_mailbox(self, session_id: str, user_id: str) -> Connection:
         """As :meth:`connection`; a session that a WebSocket has moves to a mailbox.
@@ -70,31 +67,32 @@ class HttpSessions:
         Raises:
             SessionUnknownError: It has ended, or is another user's.
         """
-        for _ in range(_TRIES):
+        for _ in range(SESSION_TRIES):
             session = self._session(session_id, user_id)
-            connection = self.connections.get(session.connection_id)
-            if connection is None or connection.principal is None:
-                break
-            if is_mailbox(connection.connection_id):
+            before, principal = session.connection_id, session.principal
+            if is_mailbox(before):
+                connection = self.connections.get(before)
+                if connection is None:
+                    break
                 return connection
             # Until now pushes went elsewhere: whether they came, nobody knows.
-            moved = self._mailbox(connection.principal, session_id=session_id, lagging=True)
-            self.sessions.join(moved, connection.principal, self.connections.subscriptions(connection.connection_id))
+            moved = self._mailbox(principal, session_id=session_id, lagging=True)
+            self.sessions.join(moved, principal, self.connections.subscriptions(before))
             until_s = moved.expires_at_s + SESSION_GRACE_S
-            if self.connections.move_session(session, connection_id=moved.connection_id, expires_at_s=until_s):
-                self.follow(connection, session_id, user_id)  # what was subscribed to meanwhile
+            after = Session(session_id, principal, moved.connection_id, until_s)
+            if self.connections.move_session(session, after):
+                self.follow(before, session_id, user_id)  # what was subscribed to meanwhile
                 return moved
             # Somebody else was faster.
             self.mailboxes.close(moved.connection_id)
             self.connections.close(moved.connection_id)
         raise SessionUnknownError("the session has ended")
 
-    def follow(self, before: Connection, session_id: str, user_id: str) -> None:
+    def follow(self, before: str, session_id: str, user_id: str) -> None:
         """Give the session's connection the channels of the one before, if it has moved since that was looked up."""
         connection = self.connection(session_id, user_id)
-        if connection.connection_id != before.connection_id and connection.principal is not None:
-            channels = self.connections.subscriptions(before.connection_id)
-            self.sessions.join(connection, connection.principal, channels)
+        if connection.connection_id != before and connection.principal is not None:
+            self.sessions.join(connection, connection.principal, self.connections.subscriptions(before))
 
     def _connection(self, principal: Principal, session_id: str | None) -> Connection:
         """Return the connection that has the session, with this token; where none has, a new mailbox."""

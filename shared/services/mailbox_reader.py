@@ -103,10 +103,7 @@ class MailboxReader:
                 reading.hole = True
                 break
             if not next_one or message.text is None:
-                reads += self._lagged(reading, message)
-                if message.opening and not reading.ended:
-                    continue
-                break
+                return reads + self._lagged(reading, message)
             reading.after = message.number
             reads.append(Read(message.text, self.cursor(reading)))
         return reads

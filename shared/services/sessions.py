@@ -45,6 +45,7 @@ from shared.services.mailboxes import Mailboxes
 from shared.services.subscribe import MAX_SUBSCRIPTIONS, SubscribeRequest, Subscriptions
 
 TICKET_TTL_S: Final = 30
+SESSION_TRIES: Final = 5  # each time somebody else was faster
 # A record outlives the longest connection by this, since clocks differ.
 EXPIRY_MARGIN_S: Final = 60
 # Clients are asked to move over at different times, so that a deploy's reconnects are not repeated every 2 hours.
@@ -120,24 +121,18 @@ class Sessions:
 
         Raises:
             UnauthenticatedError: No ticket before, and no good token now.
-            ForbiddenError: The connection is another user's already.
+            ForbiddenError: The connection is another user's already, or has another session.
             SessionUnknownError: The session has ended, or is another user's.
         """
         principal = self._principal(connection, request.token)
-        session_id, before, channels = self._session(connection, principal, request.session_id)
-        connection = replace(connection, principal=principal, session_id=session_id)
-        if not self.connections.authenticate(connection):
-            raise SessionUnknownError("the connection has ended")
-        self.connections.put_session(
-            Session(session_id, principal.user_id, connection.connection_id, connection.expires_at_s + SESSION_GRACE_S)
-        )
-        self.join(connection, principal, channels)
+        connection, before = self._take(connection, principal, request.session_id)
+        self.join(connection, principal, self.connections.subscriptions(before))
         if before != connection.connection_id and is_mailbox(before):
             # No network ends it, as it does a WebSocket.
             self.mailboxes.close(before)
             self.connections.close(before)
         return connection, {
-            "session_id": session_id,
+            "session_id": connection.session_id,
             "connection_id": connection.connection_id,
             "user_id": principal.user_id,
             "server_time_ms": self.now_ms(),
@@ -172,17 +167,35 @@ class Sessions:
             raise ForbiddenError("this connection is another user's")
         return principal
 
-    def _session(
-        self, connection: Connection, principal: Principal, session_id: str | None
-    ) -> tuple[str, str, frozenset[str]]:
-        """Return the session's id, the connection that it had until now, and the channels it is subscribed to."""
+    def _take(self, connection: Connection, principal: Principal, session_id: str | None) -> tuple[Connection, str]:
+        """Have the connection have its session; return it as it is then, and which one had the session until now."""
+        until_s = connection.expires_at_s + SESSION_GRACE_S
+        for _ in range(SESSION_TRIES):
+            before = self._session(connection, principal.user_id, session_id)
+            taken = before.session_id if before else secrets.token_urlsafe(16)
+            connection = replace(connection, principal=principal, session_id=taken)
+            if not self.connections.authenticate(connection):
+                raise SessionUnknownError("the connection has ended")
+            session = Session(taken, principal, connection.connection_id, until_s)
+            if before is None:
+                self.connections.put_session(session)
+                return connection, connection.connection_id
+            if self.connections.move_session(before, session):
+                return connection, before.connection_id
+        raise SessionUnknownError("the session goes from one connection to another all the time")
+
+    def _session(self, connection: Connection, user_id: str, session_id: str | None) -> Session | None:
+        """Return the session that the connection has or wants, or ``None`` if it is to have a new one."""
+        if session_id is not None and connection.session_id not in (None, session_id):
+            raise ForbiddenError("this connection has a session already")
         wanted = session_id or connection.session_id
         if wanted is None:
-            return secrets.token_urlsafe(16), connection.connection_id, frozenset()
+            return None
         session = self.connections.session(wanted)
-        if session is None or session.user_id != principal.user_id:
+        if session is None or session.user_id != user_id:
             raise SessionUnknownError("the session has ended, or is another user's")
-        return wanted, session.connection_id, self.connections.subscriptions(session.connection_id)
+        # One that another connection has by now is taken back only by name.
+        return session if session_id or session.connection_id == connection.connection_id else None
 
     def _subscribe_all(self, connection: Connection, requests: Sequence[SubscribeRequest]) -> list[dict[str, Any]]:
         """Subscribe one by one; one that fails has its error in its place. All of it fits one frame."""

@@ -44,6 +44,7 @@ from shared.ports import (
 from tests.unit.stack import Clock, connection, publication
 
 NOW_S = 1_800_000_000
+ANN = Principal("ann", {"room:*": ["publish"]}, issued_at_s=5, expires_at_s=NOW_S + 60)
 
 
 @dataclass
@@ -319,7 +320,7 @@ class TestConnectionStore:
         item = connection("c", expires_at_s=NOW_S + 5)
         stores.connections.open(item)
         stores.connections.subscribe(item, ["room:a"], expires_at_s=NOW_S + 5)
-        stores.connections.put_session(Session("s", "ann", "c", NOW_S + 5))
+        stores.connections.put_session(Session("s", ANN, "c", NOW_S + 5))
         stores.clock.pass_s(5)
         assert stores.connections.get("c") is None
         assert list(stores.connections.subscribers("room:a").connection_ids) == []
@@ -376,12 +377,24 @@ class TestConnectionStore:
         assert sorted(stores.connections.subscribers("room:a").connection_ids) == ids
 
     def test_a_session_comes_back_as_it_was(self, stores: Stores) -> None:
-        session = Session("s", "ann", "c", NOW_S + 60)
+        session = Session("s", ANN, "c", NOW_S + 60)
         stores.connections.put_session(session)
         assert stores.connections.session("s") == session
 
+    def test_a_session_moves_only_from_the_connection_that_has_it(self, stores: Stores) -> None:
+        before = Session("s", ANN, "c", NOW_S + 60)
+        after = Session("s", Principal("ann", expires_at_s=NOW_S + 7), "c2", NOW_S + 600)
+        assert not stores.connections.move_session(before, after), "there is none"
+        stores.connections.put_session(before)
+        assert stores.connections.move_session(before, after)
+        assert stores.connections.session("s") == after
+        assert not stores.connections.move_session(before, before), "somebody was faster"
+        assert stores.connections.session("s") == after
+        stores.clock.pass_s(600)
+        assert not stores.connections.move_session(after, replace(after, expires_at_s=NOW_S + 900)), "it has ended"
+
     def test_a_session_is_ended_only_by_the_connection_that_has_it_and_only_sooner(self, stores: Stores) -> None:
-        session = Session("s", "ann", "c2", NOW_S + 600)
+        session = Session("s", ANN, "c2", NOW_S + 600)
         stores.connections.put_session(session)
         stores.connections.end_session("s", connection_id="c1", expires_at_s=NOW_S + 120)
         stores.connections.end_session("s", connection_id="c2", expires_at_s=NOW_S + 900)
@@ -389,7 +402,7 @@ class TestConnectionStore:
         assert stores.connections.session("s") == session
         assert stores.connections.session("nobody") is None
         stores.connections.end_session("s", connection_id="c2", expires_at_s=NOW_S + 120)
-        assert stores.connections.session("s") == Session("s", "ann", "c2", NOW_S + 120)
+        assert stores.connections.session("s") == Session("s", ANN, "c2", NOW_S + 120)
 
 
 class TestShards:
@@ -466,7 +479,7 @@ def test_a_bucket_gives_what_it_has(stores: Stores) -> None:
 
 
 PRINCIPALS = [
-    Principal("ann", {"room:*": ["publish"]}, issued_at_s=5, expires_at_s=NOW_S + 60),
+    ANN,
     Principal("ünï\n", {}, server=True),
 ]
 

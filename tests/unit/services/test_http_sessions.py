@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain.connection import Connection
 from shared.domain.mailbox import GONE_AFTER_S, HOLE_MS, MAILBOX_MAX_MESSAGES, Message, is_mailbox
 from shared.domain.principal import Principal
 from shared.errors import (
@@ -395,6 +396,63 @@ def test_a_session_whose_websocket_has_gone_is_taken_up_with_its_channels() -> N
     assert (lagged(frames), said(frames)) == ({ROOM: 2}, ["two"])
 
 
+@pytest.mark.parametrize("first", ["read", "post"])
+def test_a_session_whose_websocket_goes_before_it_is_read_goes_on(first: str) -> None:
+    """A client falls back since its socket failed: the gateway may find out between its hello and its first read."""
+    stack = MemoryStack()
+    stack.connect("ws", "ann")
+    hello = stack.ask("ws", {"type": "hello", "protocol": 1, "token": stack.token("ann")})["result"]
+    stack.ask("ws", {"type": "subscribe", "channel": ROOM})
+    session = opened(stack, session_id=hello["session_id"])
+    stack.sessions.disconnect("ws")
+    publish(stack, "one")
+    if first == "post":
+        assert is_mailbox(stack.http_sessions.connection(session["session_id"], "ann").connection_id)
+    frames = read(stack, reading := begin(stack, session))
+    assert lagged(frames) == {ROOM: 1}
+    publish(stack, "two")
+    assert said(read(stack, reading)) == ["two"]
+
+
+def test_a_connection_that_lost_its_session_takes_it_back_only_by_name() -> None:
+    stack = MemoryStack()
+    stack.connect("ws", "ann")
+    hello = {"type": "hello", "protocol": 1, "token": stack.token("ann")}
+    first = stack.ask("ws", hello)["result"]
+    reading = begin(stack, first)
+    second = stack.ask("ws", hello)["result"]
+    assert second["session_id"] != first["session_id"]
+    assert stack.mailbox_reader.stay(reading)
+    stack.connect("ws2")
+    assert stack.ask("ws2", hello | {"session_id": first["session_id"]})["result"]["session_id"] == first["session_id"]
+    assert not stack.mailbox_reader.stay(reading)
+
+
+def test_a_connection_has_one_session() -> None:
+    stack = MemoryStack()
+    one, two = opened(stack, ROOM), opened(stack, ROOM)
+    hello = {"type": "hello", "protocol": 1, "token": stack.token("ann"), "session_id": two["session_id"]}
+    assert stack.ask(one["connection_id"], hello)["error"]["name"] == "forbidden"
+    assert "result" in stack.ask(two["connection_id"], hello)
+
+
+def test_a_session_that_is_read_for_the_first_time_while_it_says_hello_has_one_mailbox() -> None:
+    stack = MemoryStack()
+    stack.connect("ws", "ann")
+    hello = stack.ask("ws", {"type": "hello", "protocol": 1, "token": stack.token("ann")})["result"]
+    authenticate, readings = stack.connections.authenticate, list[Reading]()
+
+    def meanwhile(connection: Connection) -> bool:
+        if not readings:
+            readings.append(begin(stack, hello))
+        return authenticate(connection)
+
+    stack.connections.authenticate = meanwhile  # type: ignore[method-assign]
+    opened(stack, ROOM, session_id=hello["session_id"])
+    begin(stack, hello)
+    assert len([one for one in stack.mailbox_store.mailboxes if stack.mailbox_store.get(one)]) == 1
+
+
 def test_a_session_is_taken_up_again_in_the_same_mailbox() -> None:
     stack = MemoryStack()
     session = opened(stack, ROOM)
@@ -421,7 +479,7 @@ def test_what_is_subscribed_to_while_a_session_moves_comes_with_it() -> None:
     publish(stack, "one")
     assert said(read(stack, reading)) == ["one"]
     stack.ask("ws", {"type": "subscribe", "channel": "room:late"})  # it was on its way when the session had moved
-    stack.http_sessions.follow(before, hello["session_id"], "ann")
+    stack.http_sessions.follow(before.connection_id, hello["session_id"], "ann")
     publish(stack, "two", channel="room:late")
     assert said(read(stack, reading)) == ["two"]
 
