@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -77,13 +77,22 @@ class Outgoing:
 class Publisher:
     """One user, one connection at a time, several batches under way."""
 
-    def __init__(self, user: str, token: str, channels: Sequence[str], scene: Scene) -> None:
+    def __init__(
+        self,
+        user: str,
+        token: str,
+        channels: Sequence[str],
+        scene: Scene,
+        *,
+        weights: Mapping[Priority, int] = _WEIGHTS,
+    ) -> None:
         self.user = user
         self.retries = 0
         self.late_repeats = 0
         self._token, self._channels = token, channels
         self._url, self._journal, self._watch = scene.url, scene.journal, scene.watch
         self._dice = random.Random(f"{scene.seed} {user}")
+        self._priorities, self._weights = list(weights), list(weights.values())
         self._wire: Wire | None = None
         self._ready = asyncio.Event()
 
@@ -130,7 +139,7 @@ class Publisher:
         """Make publications of one channel and priority, as an application does that has more than one thing to say."""
         # One channel has much more in it than the others.
         channel = self._channels[0] if self._dice.random() < _BUSIEST_SHARE else self._dice.choice(self._channels)
-        [priority] = self._dice.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()))
+        [priority] = self._dice.choices(self._priorities, self._weights)
         return [
             Outgoing(channel, f"{number + index}", priority, {"text": self._text()}, number, index)
             for index in range(size)

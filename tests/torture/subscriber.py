@@ -36,6 +36,7 @@ class Subscriber:
     Attributes:
         reconnects: How often it came anew.
         subscribed: It has subscribed to every channel, for the first time.
+        connected: It has said hello, and its connection stands.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Subscriber:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.subscribed = asyncio.Event()
+        self.connected = asyncio.Event()
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
@@ -76,7 +78,9 @@ class Subscriber:
                         self._wire.cut()
                 else:
                     failures = 0
+                    self.connected.set()
                     await self._stay(wire)
+                    self.connected.clear()
                 self._wire = None
                 self.reconnects += 1
                 ceiling_s = min(_BACKOFF_S[1], _BACKOFF_S[0] * 2**failures)
