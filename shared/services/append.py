@@ -9,9 +9,13 @@ from shared.domain.publication import Entry, Publication, StreamPosition, finger
 from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS, Ring
 from shared.errors import ContentionError
 from shared.ports import Stream, StreamConflictError
+from shared.protocol.encode import to_json
 from shared.services.streams import StreamEnd, Streams, conflict_end
 
 IDEMPOTENCY_WINDOW_S: Final = 300
+# An event on the bus may take 256 KB (docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html): the
+# publications of one segment, which are one event, stay below that with the fields around them.
+SEGMENT_MAX_BYTES: Final = 200_000
 # How long a writer trusts the end that it remembers: far below the 10 minutes that every segment is kept.
 _END_TRUST_MS: Final = 60_000
 _ENDS_REMEMBERED: Final = 1_000
@@ -58,6 +62,12 @@ class Appended:
     offsets: tuple[int, ...]
     entries: tuple[Entry, ...]
     repeats: int = 0
+
+    @property
+    def ordered(self) -> list[Entry]:
+        """What stands there, each once, in the stream's order."""
+        entries = {entry.offset: entry for entry in self.entries}
+        return [entries[offset] for offset in sorted(entries)]
 
     def position(self, index: int) -> StreamPosition:
         """Return the place of one submission."""
@@ -276,6 +286,11 @@ class Append:
         self._ends[channel] = _Remembered(end, now_ms, others_per_s)
         if len(self._ends) > _ENDS_REMEMBERED:
             self._ends.popitem(last=False)
+
+
+def size_of(publication: Publication) -> int:
+    """Return how much of ``SEGMENT_MAX_BYTES`` it takes."""
+    return len(to_json(publication.to_record()))
 
 
 def _mark(publication: Publication) -> bytes:

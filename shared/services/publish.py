@@ -174,7 +174,8 @@ class Publishing:
                 raise outcome
             return outcome
         if not admitted.ephemeral:
-            return self._express(admitted.channel, admitted.publication, retry=admitted.retry)
+            [published] = self.express(admitted.channel, [admitted])
+            return published
         event = admitted.publication.to_event(admitted.channel) | {"ephemeral": True}
         self.bus.put([Broadcast(admitted.channel, [event], connection_id=admitted.only)])
         return Published(admitted.publication.message_id)
@@ -192,6 +193,22 @@ class Publishing:
             else Published(one.publication.message_id)
             for place, one in enumerate(admitted)
         ]
+
+    def express(self, channel: str, admitted: Sequence[Admitted]) -> list[Published]:
+        """Append at most 10 to their channel together, and push them to its subscribers if they are few.
+
+        Raises:
+            TidewireError: None is known to be in the log; all may be.
+        """
+        appended = self.append.execute(channel, [Submission(one.publication, uncertain=one.retry) for one in admitted])
+        self.metrics.count("PublicationsAppended", len(admitted) - appended.repeats)
+        if appended.repeats:
+            self.metrics.count("DuplicatesDropped", appended.repeats)
+        events = [entry.to_event(channel, appended.epoch) for entry in appended.ordered]
+        fanned_out = self.fan_out.deliver_to_few(channel, events, at_most=EXPRESS_MAX_SUBSCRIBERS)
+        told = self.receipts.stored(channel, appended.epoch, appended.ordered)
+        self.bus.put([Broadcast(channel, events, fanned_out=fanned_out), *told])
+        return [Published(one.publication.message_id, appended.position(i)) for i, one in enumerate(admitted)]
 
     def _admit(
         self, principal: Principal, request: PublishRequest, connection_id: str | None, *, only: str | None = None
@@ -232,15 +249,6 @@ class Publishing:
         servers_only = self.namespaces.of(channel).publishers == "servers"
         if servers_only and not principal.server and not principal.may("admin", "*"):
             raise ForbiddenError("only servers publish in this channel")
-
-    def _express(self, channel: str, publication: Publication, *, retry: bool) -> Published:
-        appended = self.append.execute(channel, [Submission(publication, uncertain=retry)])
-        self.metrics.count("DuplicatesDropped" if appended.repeats else "PublicationsAppended")
-        events = [entry.to_event(channel, appended.epoch) for entry in appended.entries]
-        fanned_out = self.fan_out.deliver_to_few(channel, events, at_most=EXPRESS_MAX_SUBSCRIBERS)
-        told = self.receipts.stored(channel, appended.epoch, appended.entries)
-        self.bus.put([Broadcast(channel, events, fanned_out=fanned_out), *told])
-        return Published(publication.message_id, appended.position(0))
 
 
 def _in_channel(channel: str, request: SendRequest) -> PublishRequest:

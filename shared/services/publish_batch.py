@@ -1,24 +1,28 @@
-"""Publish what comes together: in order, and with a tenth of the calls to a lane."""
+"""Publish what comes together: in order, and with a tenth of the calls to a lane or to the log."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from shared.errors import InternalError, TidewireError, UnavailableError
+from shared.errors import InternalError, TidewireError
 from shared.ports import LANE_BATCH_MAX, Lane
+from shared.services.append import SEGMENT_MAX_BYTES, size_of
 from shared.services.publish import Admitted, Published, Publishing
+
+Way = tuple[Lane | None, str]  # a lane, or past the lanes into a channel
 
 
 @dataclass(slots=True)
 class PublishBatch:
-    """The publications of one batch of frames. Those for one lane that follow each other go there up to ten at a time.
+    """The publications of one batch of frames. Those that go the same way and follow each other go up to ten at a time.
 
     Once one of a channel fails that may succeed later, the later ones of that channel fail with it: they would overtake
     it if they were tried.
     """
 
     publishing: Publishing
-    _lane: Lane | None = None  # of those that wait
+    _way: Way | None = None  # of those that wait
     _waiting: list[tuple[int, Admitted]] = field(default_factory=list)
+    _waiting_bytes: int = 0
     _held: dict[str, TidewireError] = field(default_factory=dict)
     _outcomes: dict[int, Published | Exception] = field(default_factory=dict)
 
@@ -33,14 +37,10 @@ class PublishBatch:
         try:
             self._check(channel)
             admitted = admit()
-            if channel is not None and admitted.lane != self._lane:
-                self.send()
-                self._check(channel)
-            if admitted.lane is None:
+            if channel is None:
                 self._outcomes[place] = self.publishing.deliver(admitted)
             else:
-                self._lane = admitted.lane
-                self._waiting.append((place, admitted))
+                self._wait(place, admitted)
         except Exception as error:  # among the outcomes
             self._fail(place, channel, error)
         if len(self._waiting) == LANE_BATCH_MAX:
@@ -53,13 +53,15 @@ class PublishBatch:
 
     def send(self) -> None:
         """Let go what waits."""
-        if self._lane is None:
+        if self._way is None:
             return
-        lane, self._lane = self._lane, None
-        waiting, self._waiting = self._waiting, []
+        (lane, channel), self._way = self._way, None
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        together = [one for _, one in waiting]
+        outcomes: Sequence[Published | Exception]
         try:
-            outcomes: Sequence[Published | Exception] = self.publishing.enqueue(lane, [one for _, one in waiting])
-        except UnavailableError as error:  # among the outcomes, as the next
+            outcomes = self.publishing.enqueue(lane, together) if lane else self.publishing.express(channel, together)
+        except TidewireError as error:  # among the outcomes, as the next
             outcomes = [error] * len(waiting)
         except Exception as error:
             outcomes = [error, *[InternalError()] * (len(waiting) - 1)]  # a fault is to be logged once
@@ -68,6 +70,16 @@ class PublishBatch:
                 self._fail(place, one.channel, outcome)
             else:
                 self._outcomes[place] = outcome
+
+    def _wait(self, place: int, admitted: Admitted) -> None:
+        way = (admitted.lane, "" if admitted.lane else admitted.channel)
+        size = 0 if admitted.lane else size_of(admitted.publication)  # lanes know their own limit
+        if way != self._way or self._waiting_bytes + size > SEGMENT_MAX_BYTES:
+            self.send()
+            self._check(admitted.channel)
+        self._way = way
+        self._waiting.append((place, admitted))
+        self._waiting_bytes += size
 
     def _check(self, channel: str | None) -> None:
         if channel in self._held:

@@ -5,20 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from shared.domain.conflate import conflate
 from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS
 from shared.errors import DependencyError, InternalError, TidewireError
 from shared.namespaces import Namespaces
 from shared.ports import Broadcast, EventBus, LaneRecord, LaneRecords, Metrics
-from shared.protocol.encode import to_json
-from shared.services.append import Append, Submission
+from shared.services.append import SEGMENT_MAX_BYTES, Append, Submission, size_of
 from shared.services.receipts import Receipts
 
-# An event on the bus may take 256 KB (docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html): the
-# publications of one segment, which are one event, stay below that with the fields around them.
-SEGMENT_MAX_BYTES: Final = 200_000
 # A record that fails by itself, not for a busy store, is buried after this many tries: it blocks its channel meanwhile.
 # Waits for the store are tries as well, so at the last it has to fail by itself twice, one after the other.
 TRIES: Final = 3
@@ -94,13 +90,11 @@ class PublishWorker:
     def _store(self, channel: str, records: Sequence[LaneRecord]) -> None:
         submissions = [Submission(r.publication, r.uncertain) for r in records if r.publication is not None]
         appended = self.append.execute(channel, submissions)
-        entries = {entry.offset: entry for entry in appended.entries}
-        ordered = [entries[offset] for offset in sorted(entries)]
-        events = [entry.to_event(channel, appended.epoch) for entry in ordered]
+        events = [entry.to_event(channel, appended.epoch) for entry in appended.ordered]
         if self.namespaces.of(channel).conflation == "latest":
             events = conflate(events)
         # Repeats are told again: whoever stored them first may have died before telling.
-        self.bus.put([Broadcast(channel, events), *self.receipts.stored(channel, appended.epoch, ordered)])
+        self.bus.put([Broadcast(channel, events), *self.receipts.stored(channel, appended.epoch, appended.ordered)])
         self.metrics.count("PublicationsAppended", len(records) - appended.repeats)
         if appended.repeats:
             self.metrics.count("DuplicatesDropped", appended.repeats)
@@ -159,15 +153,10 @@ def _segments(records: Sequence[LaneRecord]) -> list[list[LaneRecord]]:
     segments: list[list[LaneRecord]] = [[]]
     size = 0
     for record in records:
-        record_bytes = _size(record)
+        record_bytes = size_of(record.publication) if record.publication else 0
         if segments[-1] and size + record_bytes > SEGMENT_MAX_BYTES:
             segments.append([])
             size = 0
         segments[-1].append(record)
         size += record_bytes
     return segments
-
-
-def _size(record: LaneRecord) -> int:
-    body: Any = record.publication.to_record() if record.publication else None
-    return len(to_json(body))

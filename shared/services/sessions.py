@@ -186,14 +186,14 @@ class Sessions:
 
     def _session(self, connection: Connection, user_id: str, session_id: str | None) -> Session | None:
         """Return the session that the connection has or wants, or ``None`` if it is to have a new one."""
-        if session_id is not None and connection.session_id not in (None, session_id):
-            raise ForbiddenError("this connection has a session already")
         wanted = session_id or connection.session_id
         if wanted is None:
             return None
         session = self.connections.session(wanted)
         if session is None or session.user_id != user_id:
             raise SessionUnknownError("the session has ended, or is another user's")
+        if session_id is not None and connection.session_id not in (None, session_id):
+            raise ForbiddenError("this connection has a session already")
         # One that another connection has by now is taken back only by name.
         return session if session_id or session.connection_id == connection.connection_id else None
 

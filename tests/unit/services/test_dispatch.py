@@ -311,6 +311,52 @@ def test_express_is_in_the_stream_when_it_is_answered(stack: MemoryStack) -> Non
     assert [b.fanned_out for b in stack.bus.broadcasts] == [True]
 
 
+def batch(stack: MemoryStack, frames: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    numbered = [{"id": number, **frame} for number, frame in enumerate(frames)]
+    return stack.dispatcher.handle("c", json.dumps(numbered), max_bytes=2**20, received_at_ms=stack.clock())
+
+
+def test_express_publications_that_follow_each_other_in_a_channel_go_into_the_log_ten_at_a_time(
+    stack: MemoryStack,
+) -> None:
+    stack.connect("c", "ann")
+    for channel in (ROOM, "room:b"):
+        stack.ask("c", {"type": "subscribe", "channel": channel})
+    here = {"type": "publish", "channel": ROOM, "name": "n", "data": 1, "priority": "express"}
+    frames = [here | {"message_id": f"m{number}"} for number in range(12)]
+    frames += [
+        here | {"channel": "room:b"},
+        here | {"message_id": "m3", "retry": True},
+        here,
+        here | {"priority": "low"},
+    ]
+    replies = batch(stack, frames)
+    offsets = [reply["result"].get("position", {}).get("offset") for reply in replies]
+    assert offsets == [*range(1, 13), 1, 4, 13, None]
+    assert [len(broadcast.frames) for broadcast in stack.bus.broadcasts] == [10, 2, 1, 2], "a repeat is told again"
+    assert [event["offset"] for event in stack.events("c") if event["channel"] == ROOM] == [*range(1, 13), 4, 13]
+
+
+def test_large_express_publications_go_into_the_log_in_parts_that_fit_the_bus(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    frame = {"type": "publish", "channel": ROOM, "name": "n", "data": "x" * 23_000, "priority": "express"}
+    replies = batch(stack, [frame] * 10)
+    assert [reply["result"]["position"]["offset"] for reply in replies] == [*range(1, 11)]
+    assert [len(broadcast.frames) for broadcast in stack.bus.broadcasts] == [8, 2]
+
+
+def test_an_express_publication_that_fails_fails_with_those_beside_it(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    here = {"type": "publish", "channel": ROOM, "name": "n", "data": 1, "priority": "express"}
+
+    def failing(*_arguments: Any, **_more: Any) -> Any:
+        raise UnavailableError
+
+    stack.store.append = failing  # type: ignore[method-assign]
+    replies = batch(stack, [*[here] * 3, {"type": "ping"}, here | {"priority": "low"}])
+    assert [reply.get("error", {}).get("name") for reply in replies] == ["unavailable"] * 3 + [None, "unavailable"]
+
+
 def test_express_counts_what_it_appends_and_what_it_knew(stack: MemoryStack) -> None:
     stack.connect("c", "ann")
     for retry in (False, True):
