@@ -14,7 +14,7 @@ READY := $(STAMPS)/tools $(STAMPS)/python $(STAMPS)/emulator $(STAMPS)/node
 # Some containers set it. Without bytecode, Python compiles aws-cdk-lib anew each time: 5 s a synthesis.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check bench torture moves deploy destroy format generate build clean
+.PHONY: run test check bench torture deploy destroy format generate build clean
 .DEFAULT_GOAL := run
 
 run: $(READY) web/dist/index.html
@@ -25,7 +25,7 @@ run: $(READY) web/dist/index.html
 SHORT_RUN := tests/torture/test_run.py
 test: $(READY) build
 	$(BIN)/pytest -q -n 2 tests/unit tests/contract tests/infra tests/edge tests/perf tests/torture --ignore $(SHORT_RUN)
-	$(BIN)/pytest -q -m "not moves" tests/integration tests/e2e
+	$(BIN)/pytest -q tests/integration tests/e2e
 	$(BIN)/pytest -q $(SHORT_RUN)
 	npm test --silent
 
@@ -51,10 +51,6 @@ bench: $(READY) web/dist/index.html
 # Some 40 minutes. TORTURE="--seed 7" has the faults of an earlier run again; --help tells what else there is.
 torture: $(READY)
 	$(BIN)/python -m tests.torture $(TORTURE)
-
-# Sessions move between all transports under load: long, as torture is.
-moves: $(READY)
-	$(BIN)/pytest -q -m moves tests/integration/test_transports.py
 
 deploy: $(READY)
 	node_modules/.bin/cdk deploy -c stage=$(STAGE) --require-approval never

@@ -7,6 +7,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from shared.adapters.telemetry import failure
 from shared.errors import InternalError, TidewireError
@@ -25,8 +26,12 @@ class Route(APIRoute):
         handle = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
+            try:
+                body = await request.body()
+            except ClientDisconnect:
+                return Response(status_code=400)  # which nobody gets
             if self.body_field is not None:
-                parse(await request.body(), max_bytes=HTTP_FRAME_MAX_BYTES)
+                parse(body, max_bytes=HTTP_FRAME_MAX_BYTES)
             try:
                 return await handle(request)
             except (TidewireError, RequestValidationError, HTTPException):

@@ -234,7 +234,6 @@ WEIGHTS: Final[dict[Priority, int]] = {"express": 5, "high": 30, "normal": 30, "
 AHEAD_MAX: Final = RECOVERY_LIMIT // 2
 
 
-@pytest.mark.moves
 @pytest.mark.timeout(600)
 async def test_a_session_moves_between_all_of_them_and_loses_and_repeats_nothing(
     stack: LocalStack, tmp_path: Path

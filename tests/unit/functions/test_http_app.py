@@ -179,6 +179,20 @@ class TestPublish:
         problem_of(await http.post("/v1/publish", json=body, headers=ann), 403, "forbidden")
 
 
+async def test_a_client_that_goes_away_while_it_posts_is_no_failure(services: Services, log: Log) -> None:
+    scope = {"type": "http", "method": "POST", "path": "/v1/publish", "headers": [], "query_string": b""}
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await create_app(services)(scope, receive, send)
+    assert log.lines() == []
+
+
 BAD_BODIES: list[tuple[str, bytes, int, str]] = [
     (name, text.encode("utf-8", "surrogatepass"), 400, "bad_frame")
     for name, text in ((bad["name"], bad["text"]) for bad in BAD_FRAMES if bad["error"] == "bad_frame")
