@@ -18,6 +18,10 @@ _SHORT_POLL_EVERY_S: Final = 0.2
 _AGAIN_S: Final = 0.2
 
 
+class _LeftError(Exception):
+    """The client has gone away meanwhile."""
+
+
 class HttpWire:
     """One session, or a part of its life. As :class:`~tests.torture.wire.Wire`."""
 
@@ -26,6 +30,7 @@ class HttpWire:
         self._on_push, self._transport = on_push, transport
         self._ids = itertools.count(1)
         self._reader: asyncio.Task[None] | None = None
+        self._posting: set[asyncio.Task[httpx.Response]] = set()
         self._session: Frame = {}
         self._cursor: str | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -45,8 +50,8 @@ class HttpWire:
             if hello:
                 return [await self._hello(frames[0])]
             numbered = [{"id": next(self._ids), **frame} for frame in frames]
-            answer = await self._http.post(f"{self._path}/frames", json=numbered, headers=self._headers)
-        except httpx.TransportError:
+            answer = await self._post(f"{self._path}/frames", json=numbered, headers=self._headers)
+        except (httpx.TransportError, _LeftError):
             return [None for _ in frames]
         if answer.status_code != 200:
             self._ended(answer)
@@ -69,10 +74,21 @@ class HttpWire:
     async def close(self) -> None:
         """Go away, and return when nothing is open any more."""
         self.closed.set()
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.wait([self._reader])
-        await self._http.aclose()
+        tasks = [*self._posting, *([self._reader] if self._reader else [])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        await self._http.aclose()  # it would not close what is being opened
+
+    async def _post(self, path: str, **request: Any) -> httpx.Response:
+        posting = asyncio.create_task(self._http.post(path, **request))
+        self._posting.add(posting)
+        posting.add_done_callback(self._posting.discard)
+        await asyncio.wait([posting])
+        if posting.cancelled():
+            raise _LeftError
+        return posting.result()
 
     @property
     def _path(self) -> str:
@@ -84,7 +100,7 @@ class HttpWire:
 
     async def _hello(self, frame: Mapping[str, Any]) -> Reply:
         body = {name: value for name, value in frame.items() if name != "type"}
-        answer = await self._http.post("/v1/sessions", json=body)
+        answer = await self._post("/v1/sessions", json=body)
         if answer.status_code != 200:
             problem = answer.json()
             if "code" not in problem:
