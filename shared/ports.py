@@ -179,7 +179,10 @@ class ConnectionStore(Protocol):
         ...
 
     def move_session(self, before: Session, after: Session) -> bool:
-        """Write a session as it is after, if it lives and the connection before still has it; return whether so."""
+        """Write a session as it is after, if it lives and its version is the one before; return whether it was written.
+
+        Where that is unknown and it is tried again, it counts as written once.
+        """
         ...
 
     def end_session(self, session_id: str, *, connection_id: str, expires_at_s: int) -> None:
@@ -195,7 +198,11 @@ class MailboxStore(Protocol):
     """What waits for HTTP sessions. Reads are strongly consistent, but for :meth:`arrived`."""
 
     def open(self, mailbox_id: str, mailbox: Mailbox) -> None:
-        """Write a mailbox's record, also over the one that it has."""
+        """Write a new mailbox's record."""
+        ...
+
+    def renew(self, mailbox_id: str, *, expires_at_s: int, now_s: int) -> bool:
+        """Have a mailbox end later, and its client have been heard of now; return whether it is there to be."""
         ...
 
     def get(self, mailbox_id: str) -> Mailbox | None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, FastAPI, Header, Path, Query, Request
@@ -14,7 +15,7 @@ from functions.http_api.caller import ServicesDep, bearer
 from functions.http_api.held import hold, release
 from functions.http_api.waiting import Watcher
 from shared.bootstrap import now_ms
-from shared.errors import UnauthenticatedError
+from shared.errors import SessionUnknownError, UnauthenticatedError
 from shared.protocol.limits import HTTP_FRAME_MAX_BYTES, POLL_MAX_WAIT_S
 from shared.protocol.rest import FramesAnswer, SessionAnswer, SessionBody
 from shared.services.mailbox_reader import MailboxReader, Read, Reading
@@ -79,9 +80,9 @@ def send_frames(
     replies = services.dispatcher.handle(
         connection.connection_id, body, max_bytes=HTTP_FRAME_MAX_BYTES, received_at_ms=received_at_ms
     )
-    services.http_sessions.follow(
-        connection.connection_id, session_id, user_id
-    )  # if it has moved while they were handled
+    with suppress(SessionUnknownError):  # where it has ended meanwhile, nobody needs its channels
+        # If it has moved while they were handled.
+        services.http_sessions.follow(connection.connection_id, session_id, user_id)
     return JSONResponse(replies)
 
 

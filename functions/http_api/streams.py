@@ -145,7 +145,8 @@ async def _session_chunks(
                 yield style.ping
                 pinged_s = loop.time()
         if loop.time() >= stayed_s + _STAY_S or reading.after - stayed_at >= _STAY_MESSAGES:
-            await run_in_threadpool(reader.stay, reading)
+            if not await run_in_threadpool(reader.stay, reading) and not reading.ended:
+                return  # its token has ended
             stayed_s, stayed_at = loop.time(), reading.after
         if reading.ended:
             # Said aloud, so that two that read one session do not take it from one another for ever.

@@ -50,7 +50,7 @@ class DynamoDbConnectionStore:
         pk DUE#<minute>           sk <connection id>         expires_at_s N
         pk JANITOR                sk META                    minute N
         pk JANITOR                sk PART                    minute N, connection_id S
-        pk SESSION#<id>           sk META                    connection_id S, principal, expires_at_s N
+        pk SESSION#<id>           sk META                    connection_id S, version S, principal, expires_at_s N
     """
 
     def __init__(self, client: "DynamoDBClient", table: str, now_ms: Callable[[], int]) -> None:
@@ -183,9 +183,11 @@ class DynamoDbConnectionStore:
                 self._client.put_item(
                     TableName=self._table,
                     Item=_session_item(after),
-                    ConditionExpression=f"connection_id = :before AND {TTL_ATTRIBUTE} > :now",
+                    # The SDK repeats a call whose answer got lost: then it is written already.
+                    ConditionExpression=f"version IN (:before, :after) AND {TTL_ATTRIBUTE} > :now",
                     ExpressionAttributeValues={
-                        ":before": {"S": before.connection_id},
+                        ":before": {"S": before.version},
+                        ":after": {"S": after.version},
                         ":now": {"N": str(self._now_ms() // 1000)},
                     },
                 )
@@ -214,7 +216,7 @@ class DynamoDbConnectionStore:
         if item is None:
             return None
         expires_at_s = int(item[TTL_ATTRIBUTE]["N"])
-        return Session(session_id, to_principal(item), item["connection_id"]["S"], expires_at_s)
+        return Session(session_id, to_principal(item), item["connection_id"]["S"], expires_at_s, item["version"]["S"])
 
     def _shard(self, connection_id: str, channel: str, *, kept: bool) -> int:
         """Return the shard for a subscription: the one where it is already, if its channel has several."""
@@ -379,7 +381,11 @@ def _session_item(session: Session) -> Item:
     return (
         _key(f"SESSION#{session.session_id}", _META)
         | principal_attributes(session.principal)
-        | {"connection_id": {"S": session.connection_id}, TTL_ATTRIBUTE: {"N": str(session.expires_at_s)}}
+        | {
+            "connection_id": {"S": session.connection_id},
+            "version": {"S": session.version},
+            TTL_ATTRIBUTE: {"N": str(session.expires_at_s)},
+        }
     )
 
 

@@ -43,23 +43,11 @@ class DynamoDbMailboxStore:
 
     def open(self, mailbox_id: str, mailbox: Mailbox) -> None:
         with translated():
-            self._client.update_item(
-                TableName=self._table,
-                Key=_key(mailbox_id, _META),
-                UpdateExpression=(
-                    f"SET {TTL_ATTRIBUTE} = :expires, seen_at_s = :seen, "
-                    "last_number = if_not_exists(last_number, :last), fetched = if_not_exists(fetched, :fetched), "
-                    "confirmed = if_not_exists(confirmed, :confirmed), reader = if_not_exists(reader, :reader)"
-                ),
-                ExpressionAttributeValues={
-                    ":expires": {"N": str(mailbox.expires_at_s)},
-                    ":seen": {"N": str(mailbox.seen_at_s)},
-                    ":last": {"N": str(mailbox.last)},
-                    ":fetched": {"N": str(mailbox.fetched)},
-                    ":confirmed": {"N": str(mailbox.confirmed)},
-                    ":reader": {"S": mailbox.reader},
-                },
-            )
+            self._client.put_item(TableName=self._table, Item=_key(mailbox_id, _META) | _from_mailbox(mailbox))
+
+    def renew(self, mailbox_id: str, *, expires_at_s: int, now_s: int) -> bool:
+        update, values = f"SET {TTL_ATTRIBUTE} = :expires, seen_at_s = :now", {":expires": {"N": str(expires_at_s)}}
+        return self._updated(mailbox_id, update, _HEARD_OF, _heard_of(now_s) | values) is not None
 
     def get(self, mailbox_id: str) -> Mailbox | None:
         with translated():
@@ -237,6 +225,17 @@ def _values(reader: str, seen_at_s: int) -> Item:
 
 def _refused(error: ClientError) -> bool:
     return error.response["Error"]["Code"] == "ConditionalCheckFailedException"
+
+
+def _from_mailbox(mailbox: Mailbox) -> Item:
+    return {
+        TTL_ATTRIBUTE: {"N": str(mailbox.expires_at_s)},
+        "seen_at_s": {"N": str(mailbox.seen_at_s)},
+        "last_number": {"N": str(mailbox.last)},
+        "fetched": {"N": str(mailbox.fetched)},
+        "confirmed": {"N": str(mailbox.confirmed)},
+        "reader": {"S": mailbox.reader},
+    }
 
 
 def _to_mailbox(item: Item) -> Mailbox:

@@ -147,7 +147,7 @@ class MemoryConnectionStore:
 
     def move_session(self, before: Session, after: Session) -> bool:
         current = self.session(before.session_id)
-        if current is None or current.connection_id != before.connection_id:
+        if current is None or current.version not in (before.version, after.version):
             return False
         self.sessions[before.session_id] = after
         return True
@@ -171,8 +171,14 @@ class MemoryMailboxStore:
         self._lock = threading.Lock()
 
     def open(self, mailbox_id: str, mailbox: Mailbox) -> None:
-        before = self.mailboxes.get(mailbox_id, mailbox)
-        self.mailboxes[mailbox_id] = replace(before, expires_at_s=mailbox.expires_at_s, seen_at_s=mailbox.seen_at_s)
+        self.mailboxes[mailbox_id] = mailbox
+
+    def renew(self, mailbox_id: str, *, expires_at_s: int, now_s: int) -> bool:
+        mailbox = self.mailboxes.get(mailbox_id)
+        if mailbox is None or mailbox.gone(now_s):
+            return False
+        self.mailboxes[mailbox_id] = replace(mailbox, expires_at_s=expires_at_s, seen_at_s=now_s)
+        return True
 
     def get(self, mailbox_id: str) -> Mailbox | None:
         return self.mailboxes.get(mailbox_id)

@@ -40,12 +40,14 @@ class Session:
     Attributes:
         principal: Who said hello last.
         connection_id: The connection that had it last; its subscriptions are the session's.
+        version: Another one with each move.
     """
 
     session_id: str
     principal: Principal
     connection_id: str
     expires_at_s: int
+    version: str
 
     @property
     def user_id(self) -> str:

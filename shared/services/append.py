@@ -178,7 +178,7 @@ class Append:
                 continue
             since_s = oldest_s if submission.uncertain else taken_s
             if not end.tail.ring.reaches(since_s) and end.tail.ring.start > before.up_to:
-                unsure[mark] = since_s
+                unsure[mark] = min(since_s, unsure.get(mark, since_s))
         if unsure:
             known |= self._search(channel, end, unsure, before.up_to)
         return _Known(end.stream.epoch, end.tail.end, known)

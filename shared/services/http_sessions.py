@@ -8,10 +8,10 @@ from typing import Any, Final
 from shared.domain.connection import CHECK_AFTER_S, CONNECTION_MAX_AGE_S, SESSION_GRACE_S, Connection, Session
 from shared.domain.mailbox import is_mailbox, mailbox_id
 from shared.domain.principal import Principal
-from shared.errors import SessionUnknownError, UnauthenticatedError
+from shared.errors import ContentionError, SessionUnknownError, UnauthenticatedError
 from shared.ports import ConnectionStore, Metrics, Signer
 from shared.services.mailboxes import Mailboxes
-from shared.services.sessions import EXPIRY_MARGIN_S, SESSION_TRIES, HelloRequest, Sessions
+from shared.services.sessions import EXPIRY_MARGIN_S, SESSION_TRIES, HelloRequest, Sessions, version_of_session
 
 SESSION_TOKEN: Final = "session"
 
@@ -66,6 +66,8 @@ class HttpSessions:
 
         Raises:
             SessionUnknownError: It has ended, or is another user's.
+            UnauthenticatedError: The token of whoever said hello last has expired.
+            ContentionError: Others take it at the same time.
         """
         for _ in range(SESSION_TRIES):
             session = self._session(session_id, user_id)
@@ -73,20 +75,22 @@ class HttpSessions:
             if is_mailbox(before):
                 connection = self.connections.get(before)
                 if connection is None:
-                    break
+                    raise SessionUnknownError("the session has ended")
                 return connection
+            if principal.expired(self._now_s()):
+                raise UnauthenticatedError("the token has expired")
             # Until now pushes went elsewhere: whether they came, nobody knows.
             moved = self._mailbox(principal, session_id=session_id, lagging=True)
             self.sessions.join(moved, principal, self.connections.subscriptions(before))
             until_s = moved.expires_at_s + SESSION_GRACE_S
-            after = Session(session_id, principal, moved.connection_id, until_s)
+            after = Session(session_id, principal, moved.connection_id, until_s, version_of_session())
             if self.connections.move_session(session, after):
                 self.follow(before, session_id, user_id)  # what was subscribed to meanwhile
                 return moved
             # Somebody else was faster.
             self.mailboxes.close(moved.connection_id)
             self.connections.close(moved.connection_id)
-        raise SessionUnknownError("the session has ended")
+        raise ContentionError("the session is being taken up elsewhere", retry_after_ms=200)
 
     def follow(self, before: str, session_id: str, user_id: str) -> None:
         """Give the session's connection the channels of the one before, if it has moved since that was looked up."""
@@ -103,11 +107,10 @@ class HttpSessions:
             return self._mailbox(principal, lagging=True)
         if not is_mailbox(connection.connection_id):
             return replace(connection, principal=principal)
-        if self.mailboxes.last_active_ms(connection.connection_id) is None:
-            return self._mailbox(principal, lagging=True)
         # It has all its time again.
         connection = replace(connection, principal=principal, expires_at_s=self._expires_at_s())
-        self.mailboxes.open(connection.connection_id, expires_at_s=connection.expires_at_s)
+        if not self.mailboxes.renew(connection.connection_id, expires_at_s=connection.expires_at_s):
+            return self._mailbox(principal, lagging=True)
         return connection
 
     def _session(self, session_id: str, user_id: str) -> Session:

@@ -78,11 +78,13 @@ class MailboxReader:
             ForbiddenError: The cursor is not this session's.
             RateLimitedError: It reads too often.
         """
+        number = None if cursor is None else self._number(cursor, session_id, user_id)
         connection = self.sessions.with_mailbox(session_id, user_id)
         if connection.principal is None or connection.principal.expired(self._now_s()):
             raise UnauthenticatedError("the token has expired")
         self.limits.request(connection.connection_id)
-        confirmed = None if cursor is None else self._number(cursor, session_id, user_id, connection.connection_id)
+        # A cursor of a mailbox that it had before says nothing here.
+        confirmed = number[1] if number and number[0] == connection.connection_id else None
         reader = secrets.token_urlsafe(9)
         mailbox = self.store.claim(connection.connection_id, reader, confirmed=confirmed, seen_at_s=self._now_s())
         if mailbox is None:
@@ -126,11 +128,12 @@ class MailboxReader:
         reading.ended = not there
         return there
 
-    def _number(self, cursor: str, session_id: str, user_id: str, mailbox_id: str) -> int | None:
+    def _number(self, cursor: str, session_id: str, user_id: str) -> tuple[str, int]:
+        """Return which mailbox it is of, and the number of the message."""
         fields = self.signer.open(CURSOR, cursor)
         if fields is None or list(fields[:2]) != [session_id, user_id]:
             raise ForbiddenError("the cursor is not this session's")
-        return int(fields[3]) if fields[2] == mailbox_id else None  # of a mailbox that it had before
+        return str(fields[2]), int(fields[3])
 
     def _lagged(self, reading: Reading, message: Message) -> list[Read]:
         """Go to the end, or past the opening; return what stands for all before: where each of the channels is.

@@ -46,7 +46,7 @@ class Mailboxes:
         self.store.remove(mailbox_id)
 
     def open(self, mailbox_id: str, *, expires_at_s: int, lagging: bool = False) -> None:
-        """Make one, or have the one that there is live on.
+        """Make one.
 
         Args:
             lagging: It begins with the place of all that its session may have missed.
@@ -54,6 +54,10 @@ class Mailboxes:
         if lagging:
             self.store.put(mailbox_id, Message(1, None, self.now_ms()), expires_at_s=expires_at_s)
         self.store.open(mailbox_id, Mailbox(expires_at_s, seen_at_s=self._now_s(), last=1 if lagging else 0))
+
+    def renew(self, mailbox_id: str, *, expires_at_s: int) -> bool:
+        """Have one live on, if it is there and its client has not been silent for too long; return whether so."""
+        return self.store.renew(mailbox_id, expires_at_s=expires_at_s, now_s=self._now_s())
 
     def _remove(self, mailbox_id: str, mailbox: Mailbox) -> bool:
         return self.store.remove(mailbox_id, seen_at_s=mailbox.seen_at_s)

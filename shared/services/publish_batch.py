@@ -38,6 +38,8 @@ class PublishBatch:
             self._check(channel)
             admitted = admit()
             if channel is None:
+                if self._way and not self._way[0]:
+                    self.send()  # no lane is between them: so that it does not overtake what stands before it
                 self._outcomes[place] = self.publishing.deliver(admitted)
             else:
                 self._wait(place, admitted)

@@ -18,6 +18,7 @@ from shared.domain.connection import (
 from shared.domain.mailbox import is_mailbox
 from shared.domain.principal import Principal
 from shared.errors import (
+    ContentionError,
     ForbiddenError,
     SessionUnknownError,
     TidewireError,
@@ -50,6 +51,11 @@ SESSION_TRIES: Final = 5  # each time somebody else was faster
 EXPIRY_MARGIN_S: Final = 60
 # Clients are asked to move over at different times, so that a deploy's reconnects are not repeated every 2 hours.
 _MAX_AGE_SPREAD_S: Final = 600
+
+
+def version_of_session() -> str:
+    """Return a new one."""
+    return secrets.token_urlsafe(9)
 
 
 def check_protocol(version: int) -> None:
@@ -123,10 +129,10 @@ class Sessions:
             UnauthenticatedError: No ticket before, and no good token now.
             ForbiddenError: The connection is another user's already, or has another session.
             SessionUnknownError: The session has ended, or is another user's.
+            ContentionError: Others take it at the same time.
         """
         principal = self._principal(connection, request.token)
         connection, before = self._take(connection, principal, request.session_id)
-        self.join(connection, principal, self.connections.subscriptions(before))
         if before != connection.connection_id and is_mailbox(before):
             # No network ends it, as it does a WebSocket.
             self.mailboxes.close(before)
@@ -169,33 +175,42 @@ class Sessions:
 
     def _take(self, connection: Connection, principal: Principal, session_id: str | None) -> tuple[Connection, str]:
         """Have the connection have its session; return it as it is then, and which one had the session until now."""
-        until_s = connection.expires_at_s + SESSION_GRACE_S
+        until_s, left = connection.expires_at_s + SESSION_GRACE_S, connection.session_id is not None
         for _ in range(SESSION_TRIES):
             before = self._session(connection, principal.user_id, session_id)
+            here, there = connection.connection_id, before.connection_id if before else connection.connection_id
+            if left and here != there and is_mailbox(here):
+                break  # its session has just gone elsewhere, and whoever took it is about to close it
             taken = before.session_id if before else secrets.token_urlsafe(16)
             connection = replace(connection, principal=principal, session_id=taken)
             if not self.connections.authenticate(connection):
                 raise SessionUnknownError("the connection has ended")
-            session = Session(taken, principal, connection.connection_id, until_s)
+            # Before the session comes: who takes it from here, or reads it, finds all of its channels.
+            channels = self.connections.subscriptions(there)
+            self.join(connection, principal, channels)
+            session = Session(taken, principal, here, until_s, version_of_session())
             if before is None:
                 self.connections.put_session(session)
-                return connection, connection.connection_id
+                return connection, there
             if self.connections.move_session(before, session):
-                return connection, before.connection_id
-        raise SessionUnknownError("the session goes from one connection to another all the time")
+                if late := self.connections.subscriptions(there) - channels:
+                    self.join(connection, principal, late)
+                return connection, there
+        raise ContentionError("the session is being taken up elsewhere", retry_after_ms=200)
 
     def _session(self, connection: Connection, user_id: str, session_id: str | None) -> Session | None:
         """Return the session that the connection has or wants, or ``None`` if it is to have a new one."""
-        wanted = session_id or connection.session_id
-        if wanted is None:
-            return None
-        session = self.connections.session(wanted)
+        own = self.connections.session(connection.session_id) if connection.session_id else None
+        if own is not None and own.connection_id != connection.connection_id:
+            own = None  # it has gone elsewhere: only by name is it taken back
+        if session_id is None:
+            return own
+        session = self.connections.session(session_id)
         if session is None or session.user_id != user_id:
             raise SessionUnknownError("the session has ended, or is another user's")
-        if session_id is not None and connection.session_id not in (None, session_id):
+        if own is not None and own.session_id != session_id:
             raise ForbiddenError("this connection has a session already")
-        # One that another connection has by now is taken back only by name.
-        return session if session_id or session.connection_id == connection.connection_id else None
+        return session
 
     def _subscribe_all(self, connection: Connection, requests: Sequence[SubscribeRequest]) -> list[dict[str, Any]]:
         """Subscribe one by one; one that fails has its error in its place. All of it fits one frame."""

@@ -229,12 +229,15 @@ class TestMailboxStore:
         assert stores.mailboxes.read("m", 29, limit=5) == [Message(30, "30", 12345), Message(31, None, 12345)]
         assert stores.mailboxes.read("m", 31, limit=5) == []
 
-    def test_a_mailbox_that_is_opened_again_lives_on(self, stores: Stores) -> None:
+    def test_a_mailbox_that_is_there_is_renewed(self, stores: Stores) -> None:
+        assert not stores.mailboxes.renew("m", expires_at_s=NOW_S + 9000, now_s=NOW_S)
+        assert stores.mailboxes.get("m") is None
         stores.mailboxes.open("m", self.BOX)
         claimed = stores.mailboxes.claim("m", "ann", confirmed=3, seen_at_s=NOW_S + 1)
-        stores.mailboxes.open("m", Mailbox(expires_at_s=NOW_S + 9000, seen_at_s=NOW_S + 5))
         assert claimed == replace(self.BOX, seen_at_s=NOW_S + 1, fetched=3, confirmed=3, reader="ann")
+        assert stores.mailboxes.renew("m", expires_at_s=NOW_S + 9000, now_s=NOW_S + 5)
         assert stores.mailboxes.get("m") == replace(claimed, expires_at_s=NOW_S + 9000, seen_at_s=NOW_S + 5)
+        assert not stores.mailboxes.renew("m", expires_at_s=NOW_S + 9000, now_s=NOW_S + 5 + GONE_AFTER_S)
 
     def test_the_newest_reader_is_the_reader(self, stores: Stores) -> None:
         assert stores.mailboxes.claim("m", "first", confirmed=None, seen_at_s=NOW_S) is None
@@ -320,7 +323,7 @@ class TestConnectionStore:
         item = connection("c", expires_at_s=NOW_S + 5)
         stores.connections.open(item)
         stores.connections.subscribe(item, ["room:a"], expires_at_s=NOW_S + 5)
-        stores.connections.put_session(Session("s", ANN, "c", NOW_S + 5))
+        stores.connections.put_session(Session("s", ANN, "c", NOW_S + 5, "v"))
         stores.clock.pass_s(5)
         assert stores.connections.get("c") is None
         assert list(stores.connections.subscribers("room:a").connection_ids) == []
@@ -377,24 +380,25 @@ class TestConnectionStore:
         assert sorted(stores.connections.subscribers("room:a").connection_ids) == ids
 
     def test_a_session_comes_back_as_it_was(self, stores: Stores) -> None:
-        session = Session("s", ANN, "c", NOW_S + 60)
+        session = Session("s", ANN, "c", NOW_S + 60, "v")
         stores.connections.put_session(session)
         assert stores.connections.session("s") == session
 
-    def test_a_session_moves_only_from_the_connection_that_has_it(self, stores: Stores) -> None:
-        before = Session("s", ANN, "c", NOW_S + 60)
-        after = Session("s", Principal("ann", expires_at_s=NOW_S + 7), "c2", NOW_S + 600)
+    def test_a_session_moves_only_in_the_version_that_is_known(self, stores: Stores) -> None:
+        before = Session("s", ANN, "c", NOW_S + 60, "v")
+        after = Session("s", Principal("ann", expires_at_s=NOW_S + 7), "c2", NOW_S + 600, "v2")
         assert not stores.connections.move_session(before, after), "there is none"
         stores.connections.put_session(before)
         assert stores.connections.move_session(before, after)
         assert stores.connections.session("s") == after
-        assert not stores.connections.move_session(before, before), "somebody was faster"
+        assert stores.connections.move_session(before, after), "the answer to the first try got lost"
+        assert not stores.connections.move_session(before, replace(before, version="v3")), "somebody was faster"
         assert stores.connections.session("s") == after
         stores.clock.pass_s(600)
         assert not stores.connections.move_session(after, replace(after, expires_at_s=NOW_S + 900)), "it has ended"
 
     def test_a_session_is_ended_only_by_the_connection_that_has_it_and_only_sooner(self, stores: Stores) -> None:
-        session = Session("s", ANN, "c2", NOW_S + 600)
+        session = Session("s", ANN, "c2", NOW_S + 600, "v")
         stores.connections.put_session(session)
         stores.connections.end_session("s", connection_id="c1", expires_at_s=NOW_S + 120)
         stores.connections.end_session("s", connection_id="c2", expires_at_s=NOW_S + 900)
@@ -402,7 +406,7 @@ class TestConnectionStore:
         assert stores.connections.session("s") == session
         assert stores.connections.session("nobody") is None
         stores.connections.end_session("s", connection_id="c2", expires_at_s=NOW_S + 120)
-        assert stores.connections.session("s") == Session("s", ANN, "c2", NOW_S + 120)
+        assert stores.connections.session("s") == Session("s", ANN, "c2", NOW_S + 120, "v")
 
 
 class TestShards:

@@ -337,6 +337,24 @@ def test_express_publications_that_follow_each_other_in_a_channel_go_into_the_lo
     assert [event["offset"] for event in stack.events("c") if event["channel"] == ROOM] == [*range(1, 13), 4, 13]
 
 
+def test_an_ephemeral_publication_does_not_overtake_an_express_one(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    here = {"type": "publish", "channel": ROOM, "data": 1}
+    batch(stack, [here | {"name": "said", "priority": "express"}, here | {"name": "silent", "ephemeral": True}])
+    assert [broadcast.frames[0]["name"] for broadcast in stack.bus.broadcasts] == ["said", "silent"]
+
+
+def test_of_two_with_one_id_in_a_batch_the_one_that_is_less_sure_is_believed(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    here = {"type": "publish", "channel": ROOM, "name": "n", "data": 1, "priority": "express"}
+    batch(stack, [here | {"message_id": "x"}])
+    stack.clock.pass_s(30)
+    for _ in range(7):
+        batch(stack, [here] * 10)  # more than one ring has
+    replies = batch(stack, [here | {"message_id": "x", "retry": True}, here | {"message_id": "x"}])
+    assert [reply["result"]["position"]["offset"] for reply in replies] == [1, 1]
+
+
 def test_large_express_publications_go_into_the_log_in_parts_that_fit_the_bus(stack: MemoryStack) -> None:
     stack.connect("c", "ann")
     frame = {"type": "publish", "channel": ROOM, "name": "n", "data": "x" * 23_000, "priority": "express"}

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from shared.domain.connection import Connection
+from shared.domain.connection import Connection, Session
 from shared.domain.mailbox import GONE_AFTER_S, HOLE_MS, MAILBOX_MAX_MESSAGES, Message, is_mailbox
 from shared.domain.principal import Principal
 from shared.errors import (
     ConnectionGoneError,
+    ContentionError,
     ForbiddenError,
     RateLimitedError,
     SessionUnknownError,
@@ -451,6 +452,92 @@ def test_a_session_that_is_read_for_the_first_time_while_it_says_hello_has_one_m
     opened(stack, ROOM, session_id=hello["session_id"])
     begin(stack, hello)
     assert len([one for one in stack.mailbox_store.mailboxes if stack.mailbox_store.get(one)]) == 1
+
+
+def test_of_two_hellos_at_once_both_have_the_sessions_channels() -> None:
+    stack = MemoryStack()
+    hello = {"type": "hello", "protocol": 1, "token": stack.token("ann")}
+    stack.connect("w0", "ann")
+    first = stack.ask("w0", hello)["result"]
+    stack.ask("w0", {"type": "subscribe", "channel": ROOM})
+    move, faster = stack.connections.move_session, list[Any]()
+
+    def overtaken(before: Session, after: Session) -> bool:
+        if not faster:
+            faster.append(None)
+            stack.connect("w2")
+            faster[0] = stack.ask("w2", hello | {"session_id": first["session_id"]})
+        return move(before, after)
+
+    stack.connections.move_session = overtaken  # type: ignore[method-assign]
+    stack.connect("w1")
+    assert "result" in stack.ask("w1", hello | {"session_id": first["session_id"]})
+    assert stack.http_sessions.connection(first["session_id"], "ann").connection_id == "w1"
+    assert stack.connections.subscriptions("w1") == {ROOM}
+
+
+def test_who_reads_a_session_that_is_on_its_way_finds_its_channels() -> None:
+    stack = MemoryStack()
+    hello = {"type": "hello", "protocol": 1, "token": stack.token("ann")}
+    stack.connect("w0", "ann")
+    first = stack.ask("w0", hello)["result"]
+    stack.ask("w0", {"type": "subscribe", "channel": ROOM})
+    publish(stack, "missed")
+    move, readings = stack.connections.move_session, list[Reading]()
+
+    def read_at_once(before: Session, after: Session) -> bool:
+        stack.connections.move_session = move  # type: ignore[method-assign]
+        moved = move(before, after)
+        readings.append(begin(stack, first))
+        return moved
+
+    stack.connections.move_session = read_at_once  # type: ignore[method-assign]
+    stack.connect("w1")
+    stack.ask("w1", hello | {"session_id": first["session_id"]})
+    assert lagged(read(stack, readings[0])) == {ROOM: 1}
+
+
+def test_a_mailbox_whose_session_a_websocket_takes_meanwhile_does_not_take_it_back() -> None:
+    stack = MemoryStack()
+    session = opened(stack, ROOM)
+    renew = stack.mailbox_store.renew
+    stack.connect("ws")
+    hello = {"type": "hello", "protocol": 1, "token": stack.token("ann"), "session_id": session["session_id"]}
+
+    def overtaken(mailbox_id: str, *, expires_at_s: int, now_s: int) -> bool:
+        renewed = renew(mailbox_id, expires_at_s=expires_at_s, now_s=now_s)
+        stack.ask("ws", hello)
+        return renewed
+
+    stack.mailbox_store.renew = overtaken  # type: ignore[method-assign]
+    connection = stack.connections.get(session["connection_id"])
+    assert connection is not None
+    close, closed = stack.connections.close, list[str]()
+    stack.connections.close = lambda one, **more: closed.append(one)  # type: ignore[method-assign]
+    with pytest.raises(ContentionError):
+        opened(stack, session_id=session["session_id"])
+    for one in closed:
+        close(one)
+    assert stack.http_sessions.connection(session["session_id"], "ann").connection_id == "ws"
+
+
+def test_a_read_that_is_refused_moves_nothing() -> None:
+    stack = MemoryStack()
+    stack.connect("ws", "ann")
+    hello = stack.ask("ws", {"type": "hello", "protocol": 1, "token": stack.token("ann")})["result"]
+    with pytest.raises(ForbiddenError):
+        begin(stack, hello, "no cursor")
+    assert stack.http_sessions.connection(hello["session_id"], "ann").connection_id == "ws"
+
+
+def test_a_connection_whose_session_has_ended_begins_another() -> None:
+    stack = MemoryStack()
+    stack.connect("ws", "ann")
+    hello = {"type": "hello", "protocol": 1, "token": stack.token("ann")}
+    first = stack.ask("ws", hello)["result"]
+    begin(stack, first)
+    stack.session_end.end(first["session_id"], "ann")
+    assert stack.ask("ws", hello)["result"]["session_id"] != first["session_id"]
 
 
 def test_a_session_is_taken_up_again_in_the_same_mailbox() -> None:
