@@ -267,9 +267,9 @@ async def test_a_session_moves_between_all_of_them_and_loses_and_repeats_nothing
                 await mover.subscribed.wait()
             publishing = [group.create_task(publisher.run(PUBLICATIONS // CHANNELS, pace)) for publisher in publishers]
             moves = len(ways[0]) - 1
-            for _ in range(moves):
-                # Each move in the midst of publications: as many of them between two moves as there are.
-                await scene.watch.settled_more(PUBLICATIONS // (moves + 2))
+            for move in range(1, moves + 1):
+                # Each in the midst of publications: as many of them between two moves as there are.
+                await scene.watch.settled_in_all(move * PUBLICATIONS // (moves + 2))
                 for mover in movers:
                     await mover.connected.wait()
                     mover.cut(half_open=False)

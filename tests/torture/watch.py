@@ -45,9 +45,14 @@ class Watch:
 
     async def settled_more(self, count: int) -> None:
         """Return when so many more are settled: what goes wrong keeps pace with what goes on, however slow that is."""
-        future = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (self.settled + count, next(self._numbers), future))
-        await future
+        await self.settled_in_all(self.settled + count)
+
+    async def settled_in_all(self, count: int) -> None:
+        """Return when so many are settled, which may be now."""
+        if self.settled < count:
+            future = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._waiting, (count, next(self._numbers), future))
+            await future
 
     def was_settled(self, channel: str, user: str, message_id: str, *, acknowledged: bool) -> None:
         """A publisher has got its answer, or has given up."""
