@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from bench.results import NotMeasuredError, Report, Row
 from functions.http_api.held import HELD_PER_USER
 from localstack.deploy import ROOT
 from localstack.stack import LocalStack
-from shared.contract import OUTPUT_HTTP_FUNCTION, OUTPUT_STREAM_FUNCTION
+from shared.contract import ENV_STREAM_MAX_AGE_S, OUTPUT_HTTP_FUNCTION, OUTPUT_STREAM_FUNCTION
 from tests.integration.client import dev_token
 
 SESSIONS: Final = 1_000
@@ -27,6 +27,8 @@ SETTLE_S: Final = 45  # from then on each is looked for every 2 s
 MEASURED_S: Final = 20
 BAR_READS: Final = 0.1  # per session and second
 _AT_A_TIME: Final = 20
+_GROUP: Final = 100
+_MAX_AGE_S: Final = "900"  # it takes minutes to open them all, and none is to end meanwhile
 
 # The app as the local stack hosts it, in a process of its own, with a count of what it asks DynamoDB.
 _PROGRAM: Final = """
@@ -58,15 +60,18 @@ def run(stack: LocalStack) -> Report:
     """Open them, let them fall silent, and count."""
     with _process(stack) as (origin, pid), ExitStack() as opened:
         tokens = [dev_token(stack.url, f"idle-{number}") for number in range(-(-SESSIONS // HELD_PER_USER))]
-        streams = asyncio.run(_sessions(origin, tokens))
-        before_kb = _resident_kb(pid)
-        for path, token in streams:
-            opened.enter_context(_stream(origin, path, token))
+        channel, before_kb, held = f"room:idle-{secrets.token_hex(4)}", 0, list[socket.socket]()
+        for start in range(0, SESSIONS, _GROUP):  # a session that nobody reads for 130 s has gone
+            streams = asyncio.run(_sessions(origin, tokens, channel, range(start, start + _GROUP)))
+            before_kb = before_kb or _resident_kb(pid)
+            held += [opened.enter_context(_stream(origin, path, token)) for path, token in streams]
         time.sleep(SETTLE_S)
         first = httpx.get(f"{origin}/calls").json()
         time.sleep(MEASURED_S)
         last = httpx.get(f"{origin}/calls").json()
         after_kb = _resident_kb(pid)
+        if ended := sum(map(_ended, held)):
+            raise NotMeasuredError(f"{ended} streams have ended meanwhile")
     requests, keys = ((last[name] - first[name]) / MEASURED_S for name in ("requests", "keys"))
     values = {
         "KB each": (after_kb - before_kb) / SESSIONS,
@@ -90,7 +95,9 @@ def _process(stack: LocalStack) -> Iterator[tuple[str, int]]:
         port = sock.getsockname()[1]
     origin = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-c", _PROGRAM]
-    running = subprocess.Popen(command, cwd=ROOT, env=environment | {"PORT": str(port)})
+    running = subprocess.Popen(
+        command, cwd=ROOT, env=environment | {"PORT": str(port), ENV_STREAM_MAX_AGE_S: _MAX_AGE_S}
+    )
     try:
         while not _ready(origin):
             if running.poll() is not None:
@@ -108,10 +115,9 @@ def _ready(origin: str) -> bool:
         return False
 
 
-async def _sessions(origin: str, tokens: list[str]) -> list[tuple[str, str]]:
+async def _sessions(origin: str, tokens: list[str], channel: str, numbers: range) -> list[tuple[str, str]]:
     """Begin the sessions; return the path and token of each one's stream."""
     turns = asyncio.Semaphore(_AT_A_TIME)
-    channel = f"room:idle-{secrets.token_hex(4)}"
 
     async with httpx.AsyncClient(base_url=origin, timeout=60) as http:
 
@@ -122,19 +128,29 @@ async def _sessions(origin: str, tokens: list[str]) -> list[tuple[str, str]]:
                 answer = (await http.post("/v1/sessions", json=body, headers=bearer)).raise_for_status().json()
             return f"/v1/stream/sessions/{answer['session_id']}", answer["session_token"]
 
-        return await asyncio.gather(*(begin(number) for number in range(SESSIONS)))
+        return await asyncio.gather(*(begin(number) for number in numbers))
 
 
 @contextmanager
-def _stream(origin: str, path: str, token: str) -> Iterator[None]:
+def _stream(origin: str, path: str, token: str) -> Iterator[socket.socket]:
     """Hold a stream by a bare socket: a client's own weight is not to be measured."""
     host, _, port = origin.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=60) as sock:
         request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n"
         sock.sendall(request.encode())
-        if b" 200 " not in sock.recv(64):
-            raise NotMeasuredError("a stream was refused")
-        yield
+        status, *_ = sock.recv(64).split(b"\r\n")
+        if b" 200 " not in status:
+            raise NotMeasuredError(f"a stream was refused: {status.decode()}")
+        yield sock
+
+
+def _ended(stream: socket.socket) -> bool:
+    with suppress(BlockingIOError):
+        while some := stream.recv(65_536, socket.MSG_DONTWAIT):
+            if some.endswith(b"0\r\n\r\n"):  # the last chunk
+                return True
+        return True
+    return False
 
 
 def _resident_kb(pid: int) -> int:
