@@ -145,8 +145,9 @@ def _stream(origin: str, path: str, token: str) -> Iterator[socket.socket]:
 
 
 def _ended(stream: socket.socket) -> bool:
+    stream.setblocking(False)
     with suppress(BlockingIOError):
-        while some := stream.recv(65_536, socket.MSG_DONTWAIT):
+        while some := stream.recv(65_536):
             if some.endswith(b"0\r\n\r\n"):  # the last chunk
                 return True
         return True
