@@ -127,18 +127,19 @@ async def _session_chunks(
     reader, loop = services.mailbox_reader, asyncio.get_running_loop()
     silent_since_s = stayed_s = pinged_s = loop.time()
     ends_s = silent_since_s + services.settings.stream_max_age_s
-    stayed_at = reading.after
+    stayed_at, arrived = reading.after, True
     yield style.opening or style.ping
     while (now_s := loop.time()) < ends_s and not watcher.closed:
-        reads = await run_in_threadpool(reader.read, reading)
+        reads = await run_in_threadpool(reader.read, reading) if arrived else []
         if reads:
             yield style.encode(reader, reading, reads)
             silent_since_s = pinged_s = loop.time()
         else:
-            if reading.hole:
+            if arrived and reading.hole:
                 silent_since_s = now_s  # it is on its way
             until_s = min(ends_s, pinged_s + _PING_S, stayed_s + _STAY_S)
             outcome = await watcher.wait(reading, silent_since_s=silent_since_s, timeout_s=until_s - now_s)
+            arrived = outcome == "arrived"
             if outcome == "another reader":
                 stayed_s = -math.inf
             if loop.time() >= pinged_s + _PING_S:

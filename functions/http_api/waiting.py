@@ -25,8 +25,8 @@ def look_again_s(silence_s: float) -> float:
 
 @dataclass(eq=False, slots=True)
 class _Waiter:
+    reading: Reading
     awaited: tuple[str, int]
-    reader: str
     silent_since_s: float
     pace_s: float
     due_at_s: float
@@ -70,11 +70,12 @@ class Watcher:
             return "timeout"
         loop = asyncio.get_running_loop()
         waiter = _Waiter(
+            reading=reading,
             awaited=(reading.mailbox_id, reading.after + 1),
-            reader=reading.reader,
             silent_since_s=silent_since_s,
             pace_s=(pace_s := look_again_s(loop.time() - silent_since_s)),
-            due_at_s=loop.time() + pace_s,
+            # Not from now on: who waits often and never long would not be looked for at all.
+            due_at_s=max(silent_since_s, reading.looked_at_s) + pace_s,
             outcome=loop.create_future(),
         )
         self._waiters.add(waiter)
@@ -116,8 +117,9 @@ class Watcher:
             due = [waiter for waiter in self._waiters if waiter.due_at_s - now_s <= _TOGETHER_SHARE * waiter.pace_s]
             await self._look_for(due)
             for waiter in due:
-                waiter.pace_s = look_again_s(loop.time() - waiter.silent_since_s)
-                waiter.due_at_s = loop.time() + waiter.pace_s
+                waiter.reading.looked_at_s = looked_at_s = loop.time()
+                waiter.pace_s = look_again_s(looked_at_s - waiter.silent_since_s)
+                waiter.due_at_s = looked_at_s + waiter.pace_s
 
     async def _look_for(self, due: list[_Waiter]) -> None:
         try:
@@ -129,7 +131,7 @@ class Watcher:
             reader, arrived = seen.get(waiter.awaited, ("", False))
             if waiter.outcome.done():
                 continue
-            if reader is not None and reader != waiter.reader:
+            if reader is not None and reader != waiter.reading.reader:
                 waiter.outcome.set_result("another reader")
             elif arrived:
                 waiter.outcome.set_result("arrived")

@@ -26,6 +26,7 @@ class Reading:
         after: Number of the last message that it was given.
         ended: Another reader has taken its place, or its mailbox is gone.
         hole: What comes next is not there yet, but what comes after it is.
+        looked_at_s: When the store was last asked whether something has come, by the clock of the loop that waits.
     """
 
     connection: Connection
@@ -35,6 +36,7 @@ class Reading:
     after: int
     ended: bool = False
     hole: bool = False
+    looked_at_s: float = 0.0
 
     @property
     def mailbox_id(self) -> str:

@@ -47,7 +47,8 @@ async def test_an_event_source_survives_the_ends_of_its_streams(
                 await page.wait_for_function("sent => window.heard.length >= sent - 5", arg=sent)
         await page.wait_for_function("sent => window.heard.length >= sent", arg=sent)
         heard: list[Any] = await page.evaluate("window.heard")
-        assert list(dict.fromkeys(heard)) == list(range(sent))
+        # No order: a push may overtake another (a second worker that starts), and clients put them in order.
+        assert sorted(set(heard)) == list(range(sent))
         assert await page.evaluate("window.source.readyState") != 2, "it has not given up"
     finally:
         await page.close()

@@ -426,6 +426,29 @@ async def test_a_stream_whose_store_fails_ends(url: str, http: Any, stack: Memor
         assert names(json.loads((await lines.sse())["data"])) == ["one"]
 
 
+async def test_an_idle_stream_reads_nothing_until_something_has_come(
+    url: str, http: Any, stack: MemoryStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_PING_S", 0.2)  # longer than until the next look
+    session = await opened(http, stack)
+    read, asked = stack.mailbox_store.read, list[int]()
+
+    def counting(mailbox_id: str, after: int, *, limit: int) -> Any:
+        asked.append(after)
+        return read(mailbox_id, after, limit=limit)
+
+    stack.mailbox_store.read = counting  # type: ignore[method-assign]
+    async with streaming(url + session.stream, headers=session.headers | NDJSON) as lines:
+        raw = lines.response.aiter_lines()
+        for _ in range(8):
+            assert await anext(raw) == ""
+        assert asked == [0], "a ping is no reason to read"
+        publish(stack, "one")
+        while not (line := await anext(raw)):
+            pass
+        assert names(json.loads(line)["frames"]) == ["one"]
+
+
 async def test_a_process_that_ends_lets_everybody_go(url: str, http: Any, stack: MemoryStack, app: Any) -> None:
     session = await opened(http, stack)
     watcher = app[0].state.watcher

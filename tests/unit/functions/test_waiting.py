@@ -41,3 +41,14 @@ async def test_it_ends_when_the_last_one_leaves_as_another_comes() -> None:
     second.cancel()
     await asyncio.wait([looking], timeout=5)
     assert looking.cancelled()
+
+
+async def test_who_waits_often_and_never_long_is_looked_for() -> None:
+    def there(awaited: Sequence[Awaited]) -> Mapping[Awaited, tuple[str | None, bool]]:
+        return dict.fromkeys(awaited, ("reader", True))
+
+    watcher, waiting = Watcher(there, lambda error: None), reading()
+    now_s = asyncio.get_running_loop().time()
+    async with asyncio.timeout(5):
+        while await watcher.wait(waiting, silent_since_s=now_s, timeout_s=0.02) != "arrived":
+            pass
