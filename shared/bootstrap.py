@@ -16,12 +16,13 @@ from shared.adapters.apigateway import ApiGatewayTransport
 from shared.adapters.aws import CLIENT_CONFIG, guarded, translated
 from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
 from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
+from shared.adapters.dynamodb_documents import DynamoDbDocumentStore
 from shared.adapters.dynamodb_mailboxes import DynamoDbHeldStreams, DynamoDbMailboxStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.eventbridge import EventBridgeBus
 from shared.adapters.sqs import SqsDeadLetters, SqsDeadlineQueue, SqsDeliveryQueue, SqsLaneQueue, SqsLaneRecords
-from shared.contract import PROCESSORS_MODULE
+from shared.contract import DOCUMENTS_MODULE, PROCESSORS_MODULE
 from shared.domain.breaker import CircuitBreaker, State
 from shared.domain.rate import Pacer
 from shared.ports import (
@@ -37,6 +38,7 @@ from shared.ports import (
     TokenVerifier,
 )
 from shared.services.append import Append
+from shared.services.document_reader import DocumentReader
 from shared.services.fan_out import FanOut
 from shared.services.history import History
 from shared.services.janitor import Deadlines, Janitor
@@ -54,6 +56,7 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from shared.services.channel_tail import ChannelTail
     from shared.services.dispatch import Dispatcher
+    from shared.services.documents import Documents
     from shared.services.event_publish import EventPublishing
     from shared.services.http_sessions import HttpSessions
     from shared.services.mailbox_reader import MailboxReader
@@ -245,6 +248,30 @@ class Services:
         return Processing(processors, self.metrics, telemetry.channel_failure)
 
     @cached_property
+    def document_reader(self) -> DocumentReader:
+        """Reads state documents."""
+        return DocumentReader(DynamoDbDocumentStore(self._dynamodb, self.settings.state_table))
+
+    @cached_property
+    def documents(self) -> "Documents":
+        """Changes state documents."""
+        from shared.services.documents import Documents
+
+        rules = importlib.import_module(DOCUMENTS_MODULE)  # the user's, as processors are
+        return Documents(
+            store=self.document_reader.store,
+            namespaces=self.namespaces,
+            rules=rules.SCHEMAS,
+            resolvers=rules.RESOLVERS,
+            bus=self.bus,
+            fan_out=self.fan_out,
+            limits=self.limits,
+            metrics=self.metrics,
+            now_ms=now_ms,
+            on_failure=telemetry.channel_failure,
+        )
+
+    @cached_property
     def limits(self) -> RateLimits:
         """Who may send how much."""
         buckets = DynamoDbBucketStore(self._dynamodb, self.settings.limits_table)
@@ -296,7 +323,7 @@ class Services:
     @cached_property
     def subscriptions(self) -> Subscriptions:
         """Who is subscribed to what."""
-        return Subscriptions(self.connections, self.history, self.metrics)
+        return Subscriptions(self.connections, self.history, self.document_reader, self.metrics)
 
     @cached_property
     def sessions(self) -> Sessions:
@@ -333,6 +360,8 @@ class Services:
             subscriptions=self.subscriptions,
             publishing=self.publishing,
             history=self.history,
+            document_reader=self.document_reader,
+            documents=self.documents,
             reading=self.reading,
             limits=self.limits,
             metrics=self.metrics,

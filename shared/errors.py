@@ -85,6 +85,12 @@ class ForbiddenError(TidewireError):
     code, name, http_status = 1005, "forbidden", 403
 
 
+class VersionConflictError(TidewireError):
+    """The document has changed since the version that the writer knows; ``details`` says how it is."""
+
+    code, name, http_status = 1007, "version_conflict", 412
+
+
 class NoSuchPeerError(TidewireError):
     """The connection that was named is not there."""
 
@@ -115,6 +121,12 @@ class RefusedError(TidewireError):
     code, name, http_status = 1014, "refused", 422
 
 
+class NotFoundError(TidewireError):
+    """There is no such document."""
+
+    code, name, http_status = 1015, "not_found", 404
+
+
 class InternalError(TidewireError):
     """Our fault, and nothing that the client could mend."""
 
@@ -141,6 +153,10 @@ class RateLimitedError(TidewireError):
     """More than one may send in this time."""
 
     code, name, http_status = 2004, "rate_limited", 429
+
+
+class ConfigError(ValueError):
+    """What the user has put into functions/ can't work; the message names the place and what is wrong there."""
 
 
 class DependencyError(Exception):

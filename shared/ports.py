@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
-from shared.domain.connection import Connection, Session
+from shared.domain.connection import Connection, Interest, Interests, Session
+from shared.domain.document import Change, Chunk, DocumentLog
 from shared.domain.mailbox import Mailbox, Message
 from shared.domain.principal import Principal
 from shared.domain.publication import Publication, StreamPosition
@@ -130,9 +131,14 @@ class ConnectionStore(Protocol):
         ...
 
     def subscribe(
-        self, connection: Connection, channels: Sequence[str], *, expires_at_s: int, kept: bool = True
+        self,
+        connection: Connection,
+        channels: Mapping[str, Interests],
+        *,
+        expires_at_s: int,
+        kept: bool = True,
     ) -> None:
-        """Add the connection to the channels' subscribers; a repeat changes nothing.
+        """Add the connection to the channels' subscribers, with what it wants of each; a repeat changes nothing else.
 
         ``kept=False`` for the channels that every connection has: their subscription is not listed.
         """
@@ -142,12 +148,17 @@ class ConnectionStore(Protocol):
         """Take the connection out of the channels; a repeat changes nothing."""
         ...
 
-    def subscriptions(self, connection_id: str) -> frozenset[str]:
-        """Return the channels of a connection, also of one closed not long ago."""
+    def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
+        """Return the channels of a connection and what it wants of each, also of one closed not long ago."""
         ...
 
-    def subscribers(self, channel: str, shard: int = 0, *, at_most: int | None = None) -> Shard:
-        """Return the connections in one shard of the channel's subscribers, or the first so many of them."""
+    def subscribers(
+        self, channel: str, shard: int = 0, *, at_most: int | None = None, interest: Interest | None = None
+    ) -> Shard:
+        """Return the connections in one shard of the channel's subscribers, or the first so many of them.
+
+        With ``interest``, only those that have it.
+        """
         ...
 
     def grow(self, channel: str, shards: int) -> None:
@@ -191,6 +202,34 @@ class ConnectionStore(Protocol):
 
     def session(self, session_id: str) -> Session | None:
         """Return the session, or ``None`` if it has ended."""
+        ...
+
+
+class DocumentStore(Protocol):
+    """State documents of channels. Reads are strongly consistent."""
+
+    def log(self, channel: str, key: str) -> DocumentLog:
+        """Return all that is kept of a document; of one that never was, an empty log."""
+        ...
+
+    def logs(self, channel: str, *, after: str = "") -> Iterator[DocumentLog]:
+        """Yield the logs of a channel's documents, deleted ones too, in the order of their keys, behind ``after``."""
+        ...
+
+    def append(self, channel: str, key: str, change: Change, *, to: Chunk | None, full: bool) -> bool:
+        """Put a change behind a chunk as it was read, or with ``None`` into a new one; return whether it was put.
+
+        Whole or not at all, and durable when this returns. It was not put if any other change stands there; where it
+        can't be told whether one did, it counts as one.
+        """
+        ...
+
+    def compact(self, channel: str, log: DocumentLog) -> None:
+        """Write the log's snapshot, unless there is a newer one, and delete what it covers."""
+        ...
+
+    def count(self, channel: str, *, at_most: int) -> int:
+        """Return how many documents a channel has, deleted ones too, or ``at_most`` if there are so many."""
         ...
 
 
@@ -414,12 +453,16 @@ class Broadcast:
         frames: In order.
         fanned_out: They have been delivered; the event is for other targets.
         connection_id: To this one alone.
+        interest: To those subscribers alone that have it.
+        but: To all but this connection: the one that has caused them.
     """
 
     channel: str
     frames: Sequence[Mapping[str, Any]]
     fanned_out: bool = False
     connection_id: str | None = None
+    interest: Interest | None = None
+    but: str | None = None
 
 
 class EventBus(Protocol):
@@ -437,6 +480,7 @@ class Delivery:
     Attributes:
         connection_ids: To whom; ``None`` for everybody in ``shard``.
         attempt: How often it has been tried.
+        interest: As in a :class:`Broadcast`, and so is ``but``.
     """
 
     channel: str
@@ -444,6 +488,8 @@ class Delivery:
     connection_ids: Sequence[str] | None
     attempt: int
     shard: int = 0
+    interest: Interest | None = None
+    but: str | None = None
 
 
 class DeliveryQueue(Protocol):

@@ -22,6 +22,7 @@ class Settings:
     generation: int
     connections_table: str
     streams_table: str
+    state_table: str
     presence_table: str
     limits_table: str
     lane_urls: Mapping[Lane, str]
@@ -49,6 +50,7 @@ class Settings:
             generation=int(env.get(contract.ENV_GENERATION, "1")),
             connections_table=env.get(contract.ENV_CONNECTIONS_TABLE, ""),
             streams_table=env.get(contract.ENV_STREAMS_TABLE, ""),
+            state_table=env.get(contract.ENV_STATE_TABLE, ""),
             presence_table=env.get(contract.ENV_PRESENCE_TABLE, ""),
             limits_table=env.get(contract.ENV_LIMITS_TABLE, ""),
             lane_urls={lane: env.get(contract.ENV_LANE_URLS[lane], "") for lane in lanes},

@@ -6,10 +6,12 @@ what they call blocks.
 
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query
+from fastapi import FastAPI, Query
 from fastapi.responses import JSONResponse, Response
 
 from functions.http_api.caller import Bearer, Caller, ServicesDep
+from functions.http_api.channel import ChannelPath
+from functions.http_api.documents import add_documents
 from functions.http_api.problems import PROBLEM, add_handlers
 from functions.http_api.route import Route
 from functions.http_api.sessions import add_sessions
@@ -17,7 +19,7 @@ from functions.http_api.streams import add_streams
 from functions.http_api.waiting import Watcher
 from shared.adapters.telemetry import failure
 from shared.bootstrap import Services, now_ms
-from shared.domain.channel import is_channel, is_user_id
+from shared.domain.channel import is_user_id
 from shared.domain.publication import StreamPosition
 from shared.errors import ForbiddenError, InvalidFieldError, TidewireError
 from shared.protocol.decode import check_data
@@ -75,6 +77,7 @@ def create_app(services: Services, *, calls: bool = True, streams: bool = True) 
 
 def _add_calls(app: FastAPI, stage: str) -> None:
     add_sessions(app)
+    add_documents(app)
     app.post("/v1/tickets")(issue_ticket)
     app.post("/v1/publish")(publish)
     app.get("/v1/channels/{channel}/history")(history)
@@ -126,16 +129,10 @@ def publish(services: ServicesDep, principal: Caller, body: PublishBody) -> Resp
     return JSONResponse({"results": results})
 
 
-def _channel(channel: str) -> str:
-    if not is_channel(channel):
-        raise InvalidFieldError("channel: a channel is namespace:name", details={"fields": [{"field": "channel"}]})
-    return channel
-
-
 def history(
     services: ServicesDep,
     principal: Caller,
-    channel: Annotated[str, Depends(_channel)],
+    channel: ChannelPath,
     since_epoch: Annotated[str | None, Query(max_length=64)] = None,
     since_offset: Annotated[int | None, Query(ge=0, le=2**53 - 1)] = None,
     limit: Annotated[int, Query(ge=1, le=HISTORY_MAX_LIMIT)] = HISTORY_DEFAULT_LIMIT,
@@ -151,7 +148,7 @@ def history(
     return JSONResponse({"publications": page.publications, "position": position.to_wire(), "more": page.more})
 
 
-def purge(services: ServicesDep, principal: Caller, channel: Annotated[str, Depends(_channel)]) -> None:
+def purge(services: ServicesDep, principal: Caller, channel: ChannelPath) -> None:
     """End a channel's stream: what was in it is gone, and a new epoch begins. For admins."""
     services.purge.purge(principal, channel)
 

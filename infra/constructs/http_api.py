@@ -36,6 +36,7 @@ class HttpApi(Construct):
                     store,
                     contract.ENV_CONNECTIONS_TABLE,
                     contract.ENV_STREAMS_TABLE,
+                    contract.ENV_STATE_TABLE,
                     contract.ENV_PRESENCE_TABLE,
                     contract.ENV_LIMITS_TABLE,
                 ),
@@ -46,6 +47,7 @@ class HttpApi(Construct):
         )
         store.connections.grant_read_write_data(self.function)
         store.streams.grant_read_write_data(self.function)
+        store.state.grant_read_write_data(self.function)
         store.presence.grant_read_write_data(self.function)
         store.limits.grant_read_write_data(self.function)
         functions.token_secret.grant_read(self.function)

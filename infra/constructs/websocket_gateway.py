@@ -62,6 +62,7 @@ class WebsocketGateway(Construct):
                     store,
                     contract.ENV_CONNECTIONS_TABLE,
                     contract.ENV_STREAMS_TABLE,
+                    contract.ENV_STATE_TABLE,
                     contract.ENV_PRESENCE_TABLE,
                     contract.ENV_LIMITS_TABLE,
                 ),
@@ -71,6 +72,7 @@ class WebsocketGateway(Construct):
         for function in (self.connect, self.disconnect, self.message):
             store.connections.grant_read_write_data(function)
         store.streams.grant_read_write_data(self.message)
+        store.state.grant_read_write_data(self.message)
         store.presence.grant_read_write_data(self.message)
         store.limits.grant_read_write_data(self.message)
         functions.token_secret.grant_read(self.message)

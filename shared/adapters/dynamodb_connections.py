@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from shared.adapters.aws import translated
 from shared.contract import PK, SK, TTL_ATTRIBUTE
 from shared.domain.channel import BROADCAST_CHANNEL, personal_channel
-from shared.domain.connection import Connection, Session
+from shared.domain.connection import INTERESTS, Connection, Interest, Interests, Session
 from shared.domain.principal import Principal
 from shared.errors import UnavailableError
 from shared.ports import Shard
@@ -44,8 +44,8 @@ class DynamoDbConnectionStore:
     Items::
 
         pk CONNECTION#<id>        sk META                    connected_at_ms N, session_id S, principal, expires_at_s N
-        pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  shard N, expires_at_s N
-        pk CHANNEL#<channel>#<shard>  sk <connection id>     expires_at_s N
+        pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  shard N, wants S, expires_at_s N
+        pk CHANNEL#<channel>#<shard>  sk <connection id>     wants S, expires_at_s N
         pk CHANNEL#<channel>#0    sk !SHARDS                 shards N: how many there are, if more than one
         pk DUE#<minute>           sk <connection id>         expires_at_s N
         pk JANITOR                sk META                    minute N
@@ -96,15 +96,22 @@ class DynamoDbConnectionStore:
         self._write([_delete(f"CONNECTION#{connection_id}", _META)])
 
     def subscribe(
-        self, connection: Connection, channels: Sequence[str], *, expires_at_s: int, kept: bool = True
+        self,
+        connection: Connection,
+        channels: Mapping[str, Interests],
+        *,
+        expires_at_s: int,
+        kept: bool = True,
     ) -> None:
         requests = []
-        for channel in channels:
+        for channel, interests in channels.items():
             shard = self._shard(connection.connection_id, channel, kept=kept)
-            requests.append(_put(_channel_pk(channel, shard), connection.connection_id, expires_at_s))
+            wants: Item = {"wants": {"S": " ".join(sorted(interests))}} if interests else {}
+            requests.append(_put(_channel_pk(channel, shard), connection.connection_id, expires_at_s, **wants))
             if kept:
+                listed = wants | {"shard": {"N": str(shard)}}
                 pk = f"CONNECTION#{connection.connection_id}"
-                requests.append(_put(pk, _SUBSCRIPTION + channel, connection.expires_at_s, shard={"N": str(shard)}))
+                requests.append(_put(pk, _SUBSCRIPTION + channel, connection.expires_at_s, **listed))
         self._write(requests)
 
     def unsubscribe(self, connection_id: str, channels: Sequence[str]) -> None:
@@ -119,18 +126,21 @@ class DynamoDbConnectionStore:
                 shard = int(answer["Attributes"]["shard"]["N"])
                 self._write([_delete(_channel_pk(channel, shard), connection_id)])
 
-    def subscriptions(self, connection_id: str) -> frozenset[str]:
+    def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
         items = self._query(f"CONNECTION#{connection_id}", prefix=_SUBSCRIPTION)
-        return frozenset(item[SK]["S"].removeprefix(_SUBSCRIPTION) for item in items if self._alive(item))
+        return {item[SK]["S"].removeprefix(_SUBSCRIPTION): _wants(item) for item in items if self._alive(item)}
 
-    def subscribers(self, channel: str, shard: int = 0, *, at_most: int | None = None) -> Shard:
+    def subscribers(
+        self, channel: str, shard: int = 0, *, at_most: int | None = None, interest: Interest | None = None
+    ) -> Shard:
         count = 1
         connection_ids: list[str] = []
-        limit = None if at_most is None else at_most + 1
+        # Whoever is left out has been read all the same: a page of so many would be too short.
+        limit = None if at_most is None or interest is not None else at_most + 1
         for item in self._query(_channel_pk(channel, shard), limit=limit):
             if item[SK]["S"] == _SHARDS_SK:
                 count = int(item["shards"]["N"])
-            elif self._alive(item):
+            elif self._alive(item) and (interest is None or interest in _wants(item)):
                 connection_ids.append(item[SK]["S"])
                 if len(connection_ids) == at_most:
                     break
@@ -421,6 +431,11 @@ def _hash_of(connection_id: str) -> int:
 
 def _key(pk: str, sk: str) -> Item:
     return {PK: {"S": pk}, SK: {"S": sk}}
+
+
+def _wants(item: Item) -> Interests:
+    wanted = item["wants"]["S"].split() if "wants" in item else []
+    return frozenset(interest for interest in INTERESTS if interest in wanted)
 
 
 def _put(pk: str, sk: str, expires_at_s: int, **attributes: Item) -> Item:

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from shared.domain.connection import Connection, Session
+from shared.domain.connection import Connection, Interest, Interests, Session
+from shared.domain.document import Change, Chunk, Document, DocumentLog, log_of
 from shared.domain.mailbox import Mailbox, Message
 from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
@@ -72,12 +73,12 @@ class MemoryConnectionStore:
         self._now_ms = now_ms
         self.connections: dict[str, Connection] = {}
         self.sessions: dict[str, Session] = {}
-        self.channels: dict[str, dict[str, int]] = defaultdict(dict)
+        self.channels: dict[str, dict[str, tuple[int, Interests]]] = defaultdict(dict)
         self.reminders: dict[int, set[str]] = defaultdict(set)
         self.swept = 0
         self.looked_at = (0, "")
         self.shards: dict[str, int] = defaultdict(lambda: 1)
-        self.listed: dict[str, dict[str, int]] = defaultdict(dict)
+        self.listed: dict[str, dict[str, tuple[int, Interests]]] = defaultdict(dict)
 
     def _alive(self, expires_at_s: int) -> bool:
         return expires_at_s > self._now_ms() // 1000
@@ -102,25 +103,36 @@ class MemoryConnectionStore:
             subscribers.pop(connection_id, None)
 
     def subscribe(
-        self, connection: Connection, channels: Sequence[str], *, expires_at_s: int, kept: bool = True
+        self,
+        connection: Connection,
+        channels: Mapping[str, Interests],
+        *,
+        expires_at_s: int,
+        kept: bool = True,
     ) -> None:
-        for channel in channels:
-            self.channels[channel][connection.connection_id] = expires_at_s
+        for channel, interests in channels.items():
+            self.channels[channel][connection.connection_id] = expires_at_s, interests
             if kept:
-                self.listed[connection.connection_id][channel] = connection.expires_at_s
+                self.listed[connection.connection_id][channel] = connection.expires_at_s, interests
 
     def unsubscribe(self, connection_id: str, channels: Sequence[str]) -> None:
         for channel in channels:
             self.channels[channel].pop(connection_id, None)
             self.listed[connection_id].pop(channel, None)
 
-    def subscriptions(self, connection_id: str) -> frozenset[str]:
+    def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
         listed = self.listed.get(connection_id, {})
-        return frozenset(channel for channel, expires_at_s in listed.items() if self._alive(expires_at_s))
+        return {channel: wants for channel, (expires_at_s, wants) in listed.items() if self._alive(expires_at_s)}
 
-    def subscribers(self, channel: str, shard: int = 0, *, at_most: int | None = None) -> Shard:
+    def subscribers(
+        self, channel: str, shard: int = 0, *, at_most: int | None = None, interest: Interest | None = None
+    ) -> Shard:
         count = self.shards[channel]
-        everybody = [c for c, expires_at_s in sorted(self.channels[channel].items()) if self._alive(expires_at_s)]
+        everybody = [
+            c
+            for c, (expires_at_s, wants) in sorted(self.channels[channel].items())
+            if self._alive(expires_at_s) and (interest is None or interest in wants)
+        ]
         here = [c for c in everybody if zlib.crc32(c.encode()) % count == shard]
         return Shard(here[:at_most], count if shard == 0 else 1)
 
@@ -160,6 +172,52 @@ class MemoryConnectionStore:
     def session(self, session_id: str) -> Session | None:
         session = self.sessions.get(session_id)
         return session if session and self._alive(session.expires_at_s) else None
+
+
+class MemoryDocumentStore:
+    """Documents in dictionaries; one lock makes each call atomic."""
+
+    def __init__(self) -> None:
+        self.snapshots: dict[tuple[str, str], Document] = {}
+        self.chunks: dict[tuple[str, str], dict[int, Chunk]] = defaultdict(dict)
+        self._lock = threading.Lock()
+
+    def log(self, channel: str, key: str) -> DocumentLog:
+        with self._lock:
+            chunks = self.chunks.get((channel, key), {})
+            log = log_of(key, self.snapshots.get((channel, key), Document()), [chunks[n] for n in sorted(chunks)])
+        assert log is not None
+        return log
+
+    def logs(self, channel: str, *, after: str = "") -> Iterator[DocumentLog]:
+        for key in self._keys(channel):
+            if key > after:
+                yield self.log(channel, key)
+
+    def append(self, channel: str, key: str, change: Change, *, to: Chunk | None, full: bool) -> bool:
+        with self._lock:
+            chunks = self.chunks[channel, key]
+            first = change.version if to is None else to.first
+            stands = chunks.get(first)
+            snapshot = self.snapshots.get((channel, key), Document())
+            if (stands and stands.last) != (to and to.last) or snapshot.version >= change.version:
+                return False
+            chunks[first] = Chunk((*(to.changes if to else ()), change), full)
+            return True
+
+    def compact(self, channel: str, log: DocumentLog) -> None:
+        with self._lock:
+            if self.snapshots.get((channel, log.key), Document()).version < log.snapshot.version:
+                self.snapshots[channel, log.key] = log.snapshot
+                for chunk in log.stale:
+                    self.chunks[channel, log.key].pop(chunk.first, None)
+
+    def count(self, channel: str, *, at_most: int) -> int:
+        return len(self._keys(channel)[:at_most])
+
+    def _keys(self, channel: str) -> list[str]:
+        found = [key for (where, key), chunks in self.chunks.items() if where == channel and chunks]
+        return sorted({*found, *(key for where, key in self.snapshots if where == channel)})
 
 
 class MemoryMailboxStore:

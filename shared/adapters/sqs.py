@@ -102,7 +102,7 @@ class SqsLaneRecords:
 
 
 class SqsDeliveryQueue:
-    """A standard queue: ``{"channel", "frames", "attempt", "connection_ids" or "shard"}``."""
+    """A standard queue: ``{"channel", "frames", "attempt", "connection_ids" or "shard", "interest"?, "but"?}``."""
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
@@ -136,7 +136,8 @@ def _delivery_body(delivery: Delivery) -> dict[str, Any]:
         "attempt": delivery.attempt,
     }
     if delivery.connection_ids is None:
-        return body | {"shard": delivery.shard}
+        wanted = {"interest": delivery.interest, "but": delivery.but}
+        return body | {"shard": delivery.shard} | {name: value for name, value in wanted.items() if value is not None}
     return body | {"connection_ids": list(delivery.connection_ids)}
 
 
@@ -144,7 +145,13 @@ def delivery(record: Mapping[str, Any]) -> Delivery:
     """Read one record of the delivery queue's Lambda event."""
     body = json.loads(record["body"])
     return Delivery(
-        body["channel"], body["frames"], body.get("connection_ids"), body["attempt"], shard=body.get("shard", 0)
+        body["channel"],
+        body["frames"],
+        body.get("connection_ids"),
+        body["attempt"],
+        shard=body.get("shard", 0),
+        interest=body.get("interest"),
+        but=body.get("but"),
     )
 
 

@@ -15,9 +15,11 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from shared.domain.channel import CHANNEL_MAX_LENGTH, is_channel, is_user_id
+from shared.domain.document import KEY_MAX_LENGTH, is_key
 from shared.domain.publication import Priority
 from shared.protocol.limits import (
     BATCH_MAX_FRAMES,
+    DOCUMENTS_MAX,
     EVENT_NAME_MAX_LENGTH,
     HELLO_MAX_SUBSCRIPTIONS,
     HISTORY_DEFAULT_LIMIT,
@@ -51,6 +53,21 @@ Channel = Annotated[
 ]
 
 
+def _checked_key(value: Any) -> Any:
+    if isinstance(value, str) and not is_key(value):
+        raise PydanticCustomError(
+            "key", "a key has 1 to {limit} characters of A-Z a-z 0-9 _ . : ~ % -", {"limit": KEY_MAX_LENGTH}
+        )
+    return value
+
+
+Key = Annotated[
+    str,
+    BeforeValidator(_checked_key),
+    Field(json_schema_extra={"pattern": "^[A-Za-z0-9_.:~%-]+$", "minLength": 1, "maxLength": KEY_MAX_LENGTH}),
+]
+
+
 def _checked_user_id(value: str) -> str:
     if not is_user_id(value):
         raise PydanticCustomError("user_id", "a user id has 1 to 128 characters, and fits a channel percent-encoded")
@@ -63,6 +80,7 @@ RequestId = (
     | Annotated[str, StringConstraints(max_length=64)]
 )
 Offset = Annotated[int, Field(ge=0, le=_MAX_SAFE_INTEGER)]
+Version = Offset
 EventName = Annotated[str, StringConstraints(min_length=1, max_length=EVENT_NAME_MAX_LENGTH)]
 MessageId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
@@ -86,6 +104,7 @@ class SubscribeFields(Model):
     channel: Channel
     since: Position | None = None
     history: Annotated[int, Field(ge=0, le=HISTORY_MAX_LIMIT)] | None = None
+    state: bool | Annotated[dict[Key, Version], Field(max_length=DOCUMENTS_MAX)] | None = None
 
 
 class ClientInfo(Model):
@@ -201,6 +220,63 @@ class Sync(Model):
     positions: Annotated[dict[Channel, Position], Field(max_length=BATCH_MAX_FRAMES)]
 
 
+class StateGet(Model):
+    """Read a channel's documents, or one of them, or what has changed in it since a version."""
+
+    type: Literal["state.get"]
+    id: RequestId
+    channel: Channel
+    key: Key | None = None
+    since_version: Version | None = None
+    after: Key | None = None
+
+    @model_validator(mode="after")
+    def _of_one_or_of_all(self) -> Self:
+        if self.since_version is not None and self.key is None:
+            raise PydanticCustomError("since_version", "since_version goes with key")
+        if self.after is not None and self.key is not None:
+            raise PydanticCustomError("after", "after goes without key")
+        return self
+
+
+def _checked_value(value: Any) -> Any:
+    if value is None:
+        raise PydanticCustomError("value", "a document is anything but null: delete it with state.delete")
+    return value
+
+
+class StateSet(Model):
+    """Set a document."""
+
+    type: Literal["state.set"]
+    id: RequestId
+    channel: Channel
+    key: Key
+    value: Annotated[Any, AfterValidator(_checked_value)]
+    base_version: Version | None = None
+
+
+class StatePatch(Model):
+    """Change a document by a merge patch (RFC 7396)."""
+
+    type: Literal["state.patch"]
+    id: RequestId
+    channel: Channel
+    key: Key
+    patch: dict[str, Any]
+    base_version: Version | None = None
+
+
+class StateDelete(Model):
+    """Delete a document."""
+
+    type: Literal["state.delete"]
+    id: RequestId
+    channel: Channel
+    key: Key
+    base_version: Version | None = None
+
+
 class Ping(Model):
     """Ask for a ``pong``."""
 
@@ -209,10 +285,36 @@ class Ping(Model):
 
 
 Request = Annotated[
-    Hello | Subscribe | Unsubscribe | Publish | Send | Ack | History | Sync | Ping,
+    Hello
+    | Subscribe
+    | Unsubscribe
+    | Publish
+    | Send
+    | Ack
+    | History
+    | Sync
+    | StateGet
+    | StateSet
+    | StatePatch
+    | StateDelete
+    | Ping,
     Field(discriminator="type"),
 ]
 REQUEST_TYPES: Final = frozenset(
-    {"hello", "subscribe", "unsubscribe", "publish", "send", "ack", "history", "sync", "ping"}
+    {
+        "hello",
+        "subscribe",
+        "unsubscribe",
+        "publish",
+        "send",
+        "ack",
+        "history",
+        "sync",
+        "state.get",
+        "state.set",
+        "state.patch",
+        "state.delete",
+        "ping",
+    }
 )
 REQUEST_ADAPTER: Final[TypeAdapter[Any]] = TypeAdapter(Request)

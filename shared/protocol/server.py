@@ -83,6 +83,53 @@ class Pong(Model):
     id: RequestId | None = None
 
 
+class StateChange(Model):
+    """One version of a document: a merge patch to the one before, the whole, or its end."""
+
+    version: int
+    value: Any = None
+    patch: dict[str, Any] | None = None
+    deleted: Literal[True] | None = None
+    updated_by: str
+    updated_at_ms: int
+
+
+class StatePush(StateChange):
+    """A change of a document, pushed. With none of the three it is too large for a frame: read it by HTTP."""
+
+    type: Literal["state"]
+    channel: str
+    key: str
+
+
+class DocumentResult(Model):
+    """A document, or what has changed in it since the version that was named."""
+
+    version: int
+    value: Any = None
+    deleted: Literal[True] | None = None
+    updated_by: str | None = None
+    updated_at_ms: int | None = None
+    changes: list[StateChange] | None = None
+
+
+class StateGetResult(Model):
+    """The answer to ``state.get``, and the documents in that to ``subscribe``. With ``more``: go on after the last."""
+
+    documents: dict[str, DocumentResult] | None = None
+    changes: list[StateChange] | None = None
+    more: Literal[True] | None = None
+
+
+class StateWriteResult(Model):
+    """The answer to ``state.set``, ``state.patch`` and ``state.delete``: the document as it is settled."""
+
+    version: int
+    value: Any = None
+    deleted: Literal[True] | None = None
+    resolution: Literal["applied", "merged"]
+
+
 class SubscribeResult(Model):
     """The answer to ``subscribe``."""
 
@@ -91,6 +138,7 @@ class SubscribeResult(Model):
     recovered: bool
     publications: list[Publication]
     more: Literal[True] | None = None
+    state: StateGetResult | None = None
 
 
 class SubscribeFailed(Model):
@@ -150,7 +198,16 @@ class Nothing(Model):
     """The answer to ``unsubscribe``."""
 
 
-Result = HelloResult | SubscribeResult | PublishResult | HistoryResult | SyncResult | Nothing
+Result = (
+    HelloResult
+    | SubscribeResult
+    | PublishResult
+    | HistoryResult
+    | SyncResult
+    | StateWriteResult
+    | StateGetResult
+    | Nothing
+)
 
 
 class Reply(Model):
@@ -162,4 +219,4 @@ class Reply(Model):
     error: ErrorObject | None = None
 
 
-Push = Annotated[Event | Receipt | System | Pong, Field(discriminator="type")]
+Push = Annotated[Event | Receipt | StatePush | System | Pong, Field(discriminator="type")]

@@ -20,6 +20,8 @@ from shared.errors import (
 from shared.ports import ConnectionStore, Metrics
 from shared.protocol import requests
 from shared.protocol.decode import parse, request_id, validate
+from shared.services.document_reader import DocumentReader
+from shared.services.documents import Documents, Write
 from shared.services.history import History
 from shared.services.limits import RateLimits
 from shared.services.publish import Published, Publishing, PublishRequest, SendRequest
@@ -78,6 +80,8 @@ class Dispatcher:
     subscriptions: Subscriptions
     publishing: Publishing
     history: History
+    document_reader: DocumentReader
+    documents: Documents
     reading: Reading
     limits: RateLimits
     metrics: Metrics
@@ -196,6 +200,18 @@ class Dispatcher:
                 return self._history(caller, request)
             case requests.Sync():
                 return self._sync(caller, request)
+            case requests.StateGet():
+                return self._state(principal, request)
+            case requests.StateSet() | requests.StatePatch() | requests.StateDelete():
+                write = Write(
+                    channel=request.channel,
+                    key=request.key,
+                    value=getattr(request, "value", None),
+                    patch=getattr(request, "patch", None),
+                    base_version=request.base_version,
+                    connection_id=caller.connection.connection_id,
+                )
+                return self.documents.write(principal, write).to_wire()
             case _:
                 raise AssertionError(f"{type(request).__name__} has no handler")
 
@@ -250,6 +266,11 @@ class Dispatcher:
             self.metrics.count("GapsFilled")
         position, page = self.history.read(request.channel, since, limit=request.limit, reverse=request.reverse)
         return {"publications": page.publications, "position": position.to_wire(), "more": page.more}
+
+    def _state(self, principal: Principal, request: requests.StateGet) -> dict[str, Any]:
+        if request.key is not None:
+            return self.document_reader.one(principal, request.channel, request.key, request.since_version)
+        return self.document_reader.page(principal, request.channel, after=request.after or "")
 
     def _sync(self, caller: _Caller, request: requests.Sync) -> dict[str, Any]:
         behind = {}

@@ -205,9 +205,10 @@ class Publishing:
         if appended.repeats:
             self.metrics.count("DuplicatesDropped", appended.repeats)
         events = [entry.to_event(channel, appended.epoch) for entry in appended.ordered]
-        fanned_out = self.fan_out.deliver_to_few(channel, events, at_most=EXPRESS_MAX_SUBSCRIBERS)
+        broadcast = Broadcast(channel, events)
+        fanned_out = self.fan_out.deliver_to_few(broadcast, at_most=EXPRESS_MAX_SUBSCRIBERS)
         told = self.receipts.stored(channel, appended.epoch, appended.ordered)
-        self.bus.put([Broadcast(channel, events, fanned_out=fanned_out), *told])
+        self.bus.put([replace(broadcast, fanned_out=fanned_out), *told])
         return [Published(one.publication.message_id, appended.position(i)) for i, one in enumerate(admitted)]
 
     def _admit(

@@ -1,7 +1,7 @@
 """Connections from the first byte to the last: connect, say who one is, come back, leave."""
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from shared.domain.connection import (
     HEARTBEAT_S,
     SESSION_GRACE_S,
     Connection,
+    Interests,
     Session,
 )
 from shared.domain.mailbox import is_mailbox
@@ -51,6 +52,7 @@ SESSION_TRIES: Final = 5  # each time somebody else was faster
 EXPIRY_MARGIN_S: Final = 60
 # Clients are asked to move over at different times, so that a deploy's reconnects are not repeated every 2 hours.
 _MAX_AGE_SPREAD_S: Final = 600
+_EVENTS_ALONE: Final[Interests] = frozenset()
 
 
 def version_of_session() -> str:
@@ -148,13 +150,13 @@ class Sessions:
             "subscriptions": self._subscribe_all(connection, request.subscribe),
         }
 
-    def join(self, connection: Connection, principal: Principal, channels: Iterable[str]) -> None:
+    def join(self, connection: Connection, principal: Principal, channels: Mapping[str, Interests]) -> None:
         """Subscribe to a session's channels, as far as its token still allows, and to those that everybody has."""
-        everybodys = [personal_channel(principal.user_id), BROADCAST_CHANNEL]
+        everybodys = dict.fromkeys([personal_channel(principal.user_id), BROADCAST_CHANNEL], _EVENTS_ALONE)
         self.subscriptions.connect(connection, everybodys, kept=False)
-        allowed = [channel for channel in channels if principal.may_receive("subscribe", channel)]
+        allowed = {channel: channels[channel] for channel in channels if principal.may_receive("subscribe", channel)}
         self.subscriptions.connect(connection, allowed)
-        self.connections.unsubscribe(connection.connection_id, sorted(set(channels) - set(allowed)))
+        self.connections.unsubscribe(connection.connection_id, sorted(channels.keys() - allowed.keys()))
 
     def disconnect(self, connection_id: str) -> None:
         """Take a connection out; its session has 2 minutes to come back."""
@@ -193,7 +195,8 @@ class Sessions:
                 self.connections.put_session(session)
                 return connection, there
             if self.connections.move_session(before, session):
-                if late := self.connections.subscriptions(there) - channels:
+                late = self.connections.subscriptions(there)
+                if late.keys() - channels.keys():
                     self.join(connection, principal, late)
                 return connection, there
         raise ContentionError("the session is being taken up elsewhere", retry_after_ms=200)
@@ -222,7 +225,7 @@ class Sessions:
             except TidewireError as error:
                 result = {"channel": request.channel, "error": error.to_wire()}
             else:
-                left -= len(to_json(result["publications"])) - 2
+                left -= len(to_json([result["publications"], result.get("state")])) - 9
             results.append(result)
         return results
 

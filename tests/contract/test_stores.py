@@ -23,7 +23,7 @@ from shared.adapters.memory import (
     MemoryStreamStore,
     MemoryTicketStore,
 )
-from shared.domain.connection import Session
+from shared.domain.connection import Interest, Session
 from shared.domain.mailbox import GONE_AFTER_S, Mailbox, Message
 from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
@@ -41,7 +41,7 @@ from shared.ports import (
     StreamStore,
     TicketStore,
 )
-from tests.unit.stack import Clock, connection, publication
+from tests.unit.stack import Clock, connection, events_of, publication
 
 NOW_S = 1_800_000_000
 ANN = Principal("ann", {"room:*": ["publish"]}, issued_at_s=5, expires_at_s=NOW_S + 60)
@@ -322,53 +322,71 @@ class TestConnectionStore:
     def test_what_expired_is_not_there(self, stores: Stores) -> None:
         item = connection("c", expires_at_s=NOW_S + 5)
         stores.connections.open(item)
-        stores.connections.subscribe(item, ["room:a"], expires_at_s=NOW_S + 5)
+        stores.connections.subscribe(item, events_of("room:a"), expires_at_s=NOW_S + 5)
         stores.connections.put_session(Session("s", ANN, "c", NOW_S + 5, "v"))
         stores.clock.pass_s(5)
         assert stores.connections.get("c") is None
         assert list(stores.connections.subscribers("room:a").connection_ids) == []
-        assert stores.connections.subscriptions("c") == frozenset()
+        assert stores.connections.subscriptions("c") == {}
         assert stores.connections.session("s") is None
 
     def test_subscribe_and_unsubscribe_may_be_repeated(self, stores: Stores) -> None:
         item = connection("c")
         stores.connections.open(item)
         for _ in range(2):
-            stores.connections.subscribe(item, ["room:a", "room:b"], expires_at_s=NOW_S + 60)
-        assert stores.connections.subscriptions("c") == {"room:a", "room:b"}
+            stores.connections.subscribe(item, events_of("room:a", "room:b"), expires_at_s=NOW_S + 60)
+        assert stores.connections.subscriptions("c") == events_of("room:a", "room:b")
         for _ in range(2):
             stores.connections.unsubscribe("c", ["room:a"])
         assert list(stores.connections.subscribers("room:a").connection_ids) == []
         assert list(stores.connections.subscribers("room:b").connection_ids) == ["c"]
 
+    def test_subscribers_that_want_more_than_events(self, stores: Stores) -> None:
+        wants: list[frozenset[Interest]] = [frozenset(), frozenset({"state"}), frozenset({"state", "presence"})]
+        for n, interests in enumerate(wants):
+            item = connection(f"c{n}")
+            stores.connections.open(item)
+            stores.connections.subscribe(item, {"room:a": interests}, expires_at_s=NOW_S + 60)
+            assert stores.connections.subscriptions(f"c{n}") == {"room:a": interests}
+
+        def wanting(interest: Interest | None, at_most: int | None = None) -> list[str]:
+            return list(stores.connections.subscribers("room:a", interest=interest, at_most=at_most).connection_ids)
+
+        assert wanting(None) == ["c0", "c1", "c2"]
+        assert wanting("state") == ["c1", "c2"]
+        assert wanting("state", 1) == ["c1"]
+        assert wanting("presence", 2) == ["c2"]
+        stores.connections.subscribe(connection("c2"), events_of("room:a"), expires_at_s=NOW_S + 60)
+        assert wanting("presence") == []
+
     def test_closing_takes_it_out_of_every_channel_but_leaves_the_list(self, stores: Stores) -> None:
         item = connection("c")
         stores.connections.open(item)
         channels = [f"room:{n}" for n in range(60)]
-        stores.connections.subscribe(item, channels, expires_at_s=NOW_S + 60)
-        stores.connections.subscribe(item, ["user:ann", "broadcast:all"], expires_at_s=NOW_S + 60, kept=False)
+        stores.connections.subscribe(item, events_of(*channels), expires_at_s=NOW_S + 60)
+        stores.connections.subscribe(item, events_of("user:ann", "broadcast:all"), expires_at_s=NOW_S + 60, kept=False)
         stores.connections.close("c")
         stores.connections.close("c")
         assert stores.connections.get("c") is None
         for channel in [*channels, "user:ann", "broadcast:all"]:
             assert list(stores.connections.subscribers(channel).connection_ids) == []
-        assert stores.connections.subscriptions("c") == frozenset(channels)
+        assert stores.connections.subscriptions("c") == events_of(*channels)
 
     def test_a_subscription_that_came_after_the_close_is_taken_out_by_the_next(self, stores: Stores) -> None:
         item = connection("c")
         stores.connections.open(item)
         stores.connections.close("c")
-        stores.connections.subscribe(item, ["room:a", "room:b"], expires_at_s=NOW_S + 60)
-        stores.connections.subscribe(item, ["user:ann"], expires_at_s=NOW_S + 60, kept=False)
+        stores.connections.subscribe(item, events_of("room:a", "room:b"), expires_at_s=NOW_S + 60)
+        stores.connections.subscribe(item, events_of("user:ann"), expires_at_s=NOW_S + 60, kept=False)
         stores.connections.close("c", found_in="user:ann")
         for channel in ("room:a", "room:b", "user:ann"):
             assert list(stores.connections.subscribers(channel).connection_ids) == []
-        assert stores.connections.subscriptions("c") == {"room:a", "room:b"}
+        assert stores.connections.subscriptions("c") == events_of("room:a", "room:b")
 
     def test_a_channel_that_is_listed_and_known_besides_is_left_once(self, stores: Stores) -> None:
         item = connection("c")
         for _ in range(2):
-            stores.connections.subscribe(item, ["user:ann", "broadcast:all"], expires_at_s=NOW_S + 60)
+            stores.connections.subscribe(item, events_of("user:ann", "broadcast:all"), expires_at_s=NOW_S + 60)
             stores.connections.close("c", found_in="broadcast:all")
             assert list(stores.connections.subscribers("broadcast:all").connection_ids) == []
             stores.connections.open(item)
@@ -376,7 +394,7 @@ class TestConnectionStore:
     def test_many_subscribers_are_all_found(self, stores: Stores) -> None:
         ids = [f"c{n:03}" for n in range(120)]
         for connection_id in ids:
-            stores.connections.subscribe(connection(connection_id), ["room:a"], expires_at_s=NOW_S + 60)
+            stores.connections.subscribe(connection(connection_id), events_of("room:a"), expires_at_s=NOW_S + 60)
         assert sorted(stores.connections.subscribers("room:a").connection_ids) == ids
 
     def test_a_session_comes_back_as_it_was(self, stores: Stores) -> None:
@@ -413,12 +431,12 @@ class TestShards:
     def test_subscribers_are_spread_and_each_is_found_once(self, stores: Stores) -> None:
         ids = [f"c{n:03}" for n in range(60)]
         for connection_id in ids[:30]:
-            stores.connections.subscribe(connection(connection_id), ["room:a"], expires_at_s=NOW_S + 600)
+            stores.connections.subscribe(connection(connection_id), events_of("room:a"), expires_at_s=NOW_S + 600)
         stores.connections.grow("room:a", 4)
         stores.connections.grow("room:a", 2)
         stores.clock.pass_s(61)  # writers trust what they knew for a minute
         for connection_id in ids:
-            stores.connections.subscribe(connection(connection_id), ["room:a"], expires_at_s=NOW_S + 600)
+            stores.connections.subscribe(connection(connection_id), events_of("room:a"), expires_at_s=NOW_S + 600)
         assert stores.connections.subscribers("room:a").count == 4
         shards = [stores.connections.subscribers("room:a", shard).connection_ids for shard in range(4)]
         assert sorted(connection_id for shard in shards for connection_id in shard) == ids
@@ -428,8 +446,8 @@ class TestShards:
         items = [connection(f"c{n}") for n in range(20)]
         for item in items:
             stores.connections.open(item)
-            stores.connections.subscribe(item, ["room:a"], expires_at_s=NOW_S + 600)
-            stores.connections.subscribe(item, ["broadcast:all"], expires_at_s=NOW_S + 600, kept=False)
+            stores.connections.subscribe(item, events_of("room:a"), expires_at_s=NOW_S + 600)
+            stores.connections.subscribe(item, events_of("broadcast:all"), expires_at_s=NOW_S + 600, kept=False)
         for channel in ("room:a", "broadcast:all"):
             stores.connections.grow(channel, 8)
         for item in items[:10]:
@@ -441,7 +459,7 @@ class TestShards:
 
     def test_a_few_are_read_without_the_rest(self, stores: Stores) -> None:
         for n in range(9):
-            stores.connections.subscribe(connection(f"c{n}"), ["room:a"], expires_at_s=NOW_S + 600)
+            stores.connections.subscribe(connection(f"c{n}"), events_of("room:a"), expires_at_s=NOW_S + 600)
         assert len(stores.connections.subscribers("room:a", at_most=4).connection_ids) == 4
         stores.connections.grow("room:a", 2)
         assert stores.connections.subscribers("room:a", at_most=4).count == 2

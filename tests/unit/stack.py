@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import Executor, Future
+from pathlib import Path
 from typing import Any
 
 from shared import namespaces
@@ -10,6 +11,7 @@ from shared.adapters.memory import (
     MemoryConnectionStore,
     MemoryDeadlineQueue,
     MemoryDeliveryQueue,
+    MemoryDocumentStore,
     MemoryEventBus,
     MemoryLaneQueue,
     MemoryLaneRecords,
@@ -20,18 +22,22 @@ from shared.adapters.memory import (
     MemoryTicketStore,
     MemoryTransport,
 )
+from shared.adapters.schemas import Schemas
 from shared.adapters.signatures import HmacSigner
 from shared.adapters.tokens import Hs256Tokens
 from shared.domain.breaker import CircuitBreaker
-from shared.domain.connection import Connection
+from shared.domain.connection import Connection, Interests
 from shared.domain.principal import Principal
 from shared.domain.processing import Processor
 from shared.domain.publication import Priority, Publication
 from shared.domain.rate import Pacer
+from shared.domain.resolving import Resolver
 from shared.ports import Lane, LaneRecord
 from shared.services.append import Append
 from shared.services.channel_tail import ChannelTail
 from shared.services.dispatch import Dispatcher
+from shared.services.document_reader import DocumentReader
+from shared.services.documents import Documents
 from shared.services.fan_out import FanOut
 from shared.services.history import History
 from shared.services.http_sessions import HttpSessions
@@ -50,7 +56,7 @@ from shared.services.streams import Streams
 from shared.services.subscribe import Subscriptions
 
 SECRET = "a-secret-that-is-long-enough-for-hs256-and-only-for-tests"
-ALL = {"*": ["subscribe", "publish", "history", "send", "presence"]}
+ALL = {"*": ["subscribe", "publish", "history", "send", "presence", "state.read", "state.write"]}
 
 
 class InlineExecutor(Executor):
@@ -148,7 +154,23 @@ class MemoryStack:
             lambda _channel, error: self.failures.append(error),
         )
         self.purge = Purge(self.streams, self.bus)
-        self.subscriptions = Subscriptions(self.connections, self.history, self.metrics)
+        self.document_store = MemoryDocumentStore()
+        self.document_reader = DocumentReader(self.document_store)
+        self.resolvers: dict[str, Resolver] = {}
+        self.documents = Documents(
+            self.document_store,
+            self.namespaces,
+            Schemas({}, Path()),
+            self.resolvers,
+            self.bus,
+            self.fan_out,
+            self.limits,
+            self.metrics,
+            self.clock,
+            lambda _channel, error: self.failures.append(error),
+            self.slept_s.append,
+        )
+        self.subscriptions = Subscriptions(self.connections, self.history, self.document_reader, self.metrics)
         self.sessions = Sessions(
             self.connections,
             self.tickets,
@@ -184,6 +206,8 @@ class MemoryStack:
             self.subscriptions,
             self.publishing,
             self.history,
+            self.document_reader,
+            self.documents,
             self.reading,
             self.limits,
             self.metrics,
@@ -234,6 +258,11 @@ class MemoryStack:
             value = json.loads(message)
             frames.extend(value if isinstance(value, list) else [value])
         return frames
+
+
+def events_of(*channels: str) -> dict[str, Interests]:
+    """Return subscriptions that want nothing but events."""
+    return dict.fromkeys(channels, frozenset())
 
 
 def publication(
