@@ -208,8 +208,12 @@ class ConnectionStore(Protocol):
 class DocumentStore(Protocol):
     """State documents of channels. Reads are strongly consistent."""
 
-    def log(self, channel: str, key: str) -> DocumentLog:
-        """Return all that is kept of a document; of one that never was, an empty log."""
+    def log(self, channel: str, key: str, *, known: DocumentLog | None = None) -> DocumentLog:
+        """Return all that is kept of a document; of one that never was, an empty log.
+
+        With ``known``, as it was read or left before, no more than the end of it is read again where that will do: what
+        is returned then reaches as far back as that does.
+        """
         ...
 
     def logs(self, channel: str, *, after: str = "") -> Iterator[DocumentLog]:

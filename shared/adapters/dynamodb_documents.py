@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # "#" is in no key, and sorts before all that is; "$" comes next.
 _SEPARATOR: Final = "#"
 _BEHIND_SEPARATOR: Final = "$"
+_MARK: Final = "!"  # how far chunks may be gone
 _SNAPSHOT: Final = 0  # versions begin at 1
 _READ_TRIES: Final = 5
 _BATCH_WRITE_MAX: Final = 25  # docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
@@ -31,6 +32,7 @@ class DynamoDbDocumentStore:
 
     Items::
 
+        pk <channel>  sk <key>#!                version N
         pk <channel>  sk <key>#000000000000     version N, value S (JSON; missing: deleted), user_id S, at_ms N
         pk <channel>  sk <key>#<first version>  last_version N, changes L of S (JSON), full BOOL
     """
@@ -39,7 +41,12 @@ class DynamoDbDocumentStore:
         self._client = client
         self._table = table
 
-    def log(self, channel: str, key: str) -> DocumentLog:
+    def log(self, channel: str, key: str, *, known: DocumentLog | None = None) -> DocumentLog:
+        if known is not None and known.chunks:
+            behind = list(self._query(channel, "sk BETWEEN :sk AND :end", _sk(key, known.chunks[-1].first), end=key))
+            extended = known.extended([_to_chunk(item) for item in behind])
+            if extended is not None:
+                return extended
         for _ in range(_READ_TRIES):
             log = _to_log(key, list(self._query(channel, "begins_with(sk, :sk)", key + _SEPARATOR)))
             if log is not None:
@@ -69,33 +76,23 @@ class DynamoDbDocumentStore:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
             return False
-        # A place looks free, too, when what stood there was compacted while this writer was held up. The snapshot was
-        # written before anything was deleted.
-        snapshot = self._get(channel, key, _SNAPSHOT)
-        return snapshot is None or int(snapshot["version"]["N"]) < change.version
+        # A place looks free, too, when what stood there was compacted while this writer was held up. The mark was set
+        # before anything was deleted.
+        with translated():
+            mark = self._client.get_item(TableName=self._table, Key=_key(channel, key, _MARK), ConsistentRead=True)
+        return "Item" not in mark or int(mark["Item"]["version"]["N"]) < change.version
 
     def compact(self, channel: str, log: DocumentLog) -> None:
         snapshot = log.snapshot
-        item = _key(channel, log.key, _SNAPSHOT) | {
-            "version": {"N": str(snapshot.version)},
-            "user_id": {"S": snapshot.user_id},
-            "at_ms": {"N": str(snapshot.at_ms)},
-        }
+        version = {"version": {"N": str(snapshot.version)}}
+        item: Item = version | {"user_id": {"S": snapshot.user_id}, "at_ms": {"N": str(snapshot.at_ms)}}
         if snapshot.value is not None:
             item["value"] = {"S": to_json(snapshot.value).decode()}
-        try:
-            with translated():
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=item,
-                    ConditionExpression="attribute_not_exists(pk) OR version < :version",
-                    ExpressionAttributeValues={":version": item["version"]},
-                )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
-            return  # whoever was faster deletes
-        self._delete(channel, log.key, log.stale)
+        # Whoever was faster does all of it.
+        if self._advance(_key(channel, log.key, _MARK) | version, "version <= :version") and self._advance(
+            _key(channel, log.key, _SNAPSHOT) | item, "version < :version"
+        ):
+            self._delete(channel, log.key, log.stale)
 
     def count(self, channel: str, *, at_most: int) -> int:
         keys = groupby(self._query(channel, "sk > :sk", _BEHIND_SEPARATOR, ProjectionExpression=SK), key=_key_of)
@@ -124,13 +121,24 @@ class DynamoDbDocumentStore:
                 # What is handed back stays until the next time.
                 self._client.batch_write_item(RequestItems={self._table: requests})
 
-    def _get(self, channel: str, key: str, place: int) -> Item | None:
-        with translated():
-            return self._client.get_item(TableName=self._table, Key=_key(channel, key, place), ConsistentRead=True).get(
-                "Item"
-            )
+    def _advance(self, item: Item, condition: str) -> bool:
+        try:
+            with translated():
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=item,
+                    ConditionExpression=f"attribute_not_exists(pk) OR {condition}",
+                    ExpressionAttributeValues={":version": item["version"]},
+                )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            return False
+        return True
 
-    def _query(self, channel: str, condition: str, sk: str, **options: Any) -> Iterator[Item]:
+    def _query(
+        self, channel: str, condition: str, sk: str, *, end: str | None = None, **options: Any
+    ) -> Iterator[Item]:
         request: Item = {
             "TableName": self._table,
             "KeyConditionExpression": f"pk = :pk AND {condition}",
@@ -138,6 +146,8 @@ class DynamoDbDocumentStore:
             "ConsistentRead": True,
             **options,
         }
+        if end is not None:
+            request["ExpressionAttributeValues"][":end"] = {"S": end + _BEHIND_SEPARATOR}
         while True:
             with translated():
                 answer = self._client.query(**request)
@@ -147,21 +157,29 @@ class DynamoDbDocumentStore:
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
-def _key(channel: str, key: str, place: int) -> Item:
-    return {PK: {"S": channel}, SK: {"S": f"{key}{_SEPARATOR}{place:012}"}}
+def _key(channel: str, key: str, place: int | str) -> Item:
+    return {PK: {"S": channel}, SK: {"S": _sk(key, place)}}
+
+
+def _sk(key: str, place: int | str) -> str:
+    return f"{key}{_SEPARATOR}{place:012}" if isinstance(place, int) else f"{key}{_SEPARATOR}{place}"
 
 
 def _key_of(item: Item) -> str:
     return str(item[SK]["S"].partition(_SEPARATOR)[0])
 
 
+def _to_chunk(item: Item) -> Chunk:
+    changes = tuple(Change.from_record(record["S"]) for record in item["changes"]["L"])
+    return Chunk(changes, item["full"]["BOOL"])
+
+
 def _to_log(key: str, items: Sequence[Item]) -> DocumentLog | None:
     snapshot, chunks = Document(), []
     for item in items:
         if "changes" in item:
-            changes = tuple(Change.from_record(record["S"]) for record in item["changes"]["L"])
-            chunks.append(Chunk(changes, item["full"]["BOOL"]))
-        else:
+            chunks.append(_to_chunk(item))
+        elif "user_id" in item:
             value = json.loads(item["value"]["S"]) if "value" in item else None
             snapshot = Document(int(item["version"]["N"]), value, item["user_id"]["S"], int(item["at_ms"]["N"]))
     return log_of(key, snapshot, chunks)

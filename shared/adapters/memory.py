@@ -182,9 +182,13 @@ class MemoryDocumentStore:
         self.chunks: dict[tuple[str, str], dict[int, Chunk]] = defaultdict(dict)
         self._lock = threading.Lock()
 
-    def log(self, channel: str, key: str) -> DocumentLog:
+    def log(self, channel: str, key: str, *, known: DocumentLog | None = None) -> DocumentLog:
         with self._lock:
             chunks = self.chunks.get((channel, key), {})
+            if known is not None and known.chunks:
+                behind = [chunks[first] for first in sorted(chunks) if first >= known.chunks[-1].first]
+                if (extended := known.extended(behind)) is not None:
+                    return extended
             log = log_of(key, self.snapshots.get((channel, key), Document()), [chunks[n] for n in sorted(chunks)])
         assert log is not None
         return log

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 from shared.domain.merge import patched
@@ -121,7 +122,7 @@ class Chunk:
         return self.changes[-1].version
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DocumentLog:
     """All that is kept of a document: ``chunks`` go on from ``snapshot`` without a hole.
 
@@ -136,7 +137,7 @@ class DocumentLog:
     chunks: tuple[Chunk, ...] = ()
     stale: tuple[Chunk, ...] = ()
 
-    @property
+    @cached_property
     def current(self) -> Document:
         """The document as it is."""
         document = self.snapshot
@@ -187,11 +188,21 @@ class DocumentLog:
         chunk = Chunk((*(to.changes if to is not None else ()), change), full)
         return replace(self, chunks=(*before, chunk))
 
+    def extended(self, chunks: Sequence[Chunk]) -> "DocumentLog | None":
+        """Return the log with its last chunk, and those behind it, as they were read again.
+
+        Returns:
+            ``None`` if they do not go on from what is known: that is gone meanwhile.
+        """
+        if not self.chunks or not chunks or chunks[0].first != self.chunks[-1].first:
+            return None
+        return log_of(self.key, self.snapshot, (*self.stale, *self.chunks[:-1], *chunks))
+
     def compaction(self) -> "DocumentLog | None":
         """Return what is left when all that is due is in the snapshot, or ``None`` while nothing is."""
         current = self.current
         if current.value is None:
-            return self._from(self.version) if self.chunks else None
+            return self.from_version(self.version) if self.chunks else None
         keep = max(_LOG_MIN_UNITS, 2 * _units(len(json.dumps(current.value, ensure_ascii=False).encode())))
         left, units = list(self.chunks), self._units()
         if units < 2 * keep:
@@ -200,9 +211,10 @@ class DocumentLog:
         while units - (oldest := _chunk_units(left[0])) >= keep:
             units -= oldest
             left.pop(0)
-        return self._from(left[0].first - 1) if len(left) < len(self.chunks) else None
+        return self.from_version(left[0].first - 1) if len(left) < len(self.chunks) else None
 
-    def _from(self, version: int) -> "DocumentLog":
+    def from_version(self, version: int) -> "DocumentLog":
+        """Return the log whose snapshot is this version, which has to be kept."""
         snapshot = self.at(version)
         assert snapshot is not None
         covered = tuple(chunk for chunk in self.chunks if chunk.last <= version)

@@ -4,8 +4,9 @@ import json
 import random
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol
 
 from shared.domain.channel import namespace_of
@@ -33,6 +34,7 @@ from shared.services.limits import RateLimits
 
 # A channel with more subscribers than that is told by the function made for it: here it would take too long.
 _TOLD_AT_ONCE: Final = 100
+_LOGS_REMEMBERED: Final = 32  # up to 1 MB each, mostly a few KB
 _TRIES: Final = 30  # each time another writer was faster
 _BACKOFF_S: Final = 0.005
 _BACKOFF_MAX_S: Final = 0.2
@@ -120,6 +122,7 @@ class Documents:
     now_ms: Callable[[], int]
     on_failure: Callable[[str, Exception], None]
     sleep: Callable[[float], None] = time.sleep
+    _logs: OrderedDict[tuple[str, str], DocumentLog] = field(default_factory=OrderedDict)
 
     def write(self, principal: Principal, write: Write) -> Written:
         """Change a document; return it as it is settled: it is durable then, and subscribers have been told.
@@ -135,9 +138,10 @@ class Documents:
         if not principal.may("state.write", write.channel):
             raise ForbiddenError("the token does not allow to change this channel's documents")
         self.limits.publish(principal, write.channel)
-        change_id, resolution = secrets.token_urlsafe(6), "applied"
+        change_id = secrets.token_urlsafe(6)
+        resolution: Resolution = "applied"
         for attempt in range(_TRIES):
-            log = self.store.log(write.channel, write.key)
+            log = self._log(write)
             current = log.current
             if log.has(change_id):  # it was put, and the answer got lost
                 return self._written(write, log, resolution)
@@ -154,6 +158,16 @@ class Documents:
                 return self._written(write, log.with_change(change, to, full=full), resolution)
             self.sleep(random.uniform(0, min(_BACKOFF_S * 2**attempt, _BACKOFF_MAX_S)))
         raise ContentionError("too many write this document", retry_after_ms=500)
+
+    def _log(self, write: Write) -> DocumentLog:
+        return self.store.log(write.channel, write.key, known=self._logs.get((write.channel, write.key)))
+
+    def _remember(self, write: Write, log: DocumentLog) -> None:
+        place = write.channel, write.key
+        self._logs.pop(place, None)  # it goes to the end in one step, since threads share it
+        self._logs[place] = log
+        if len(self._logs) > _LOGS_REMEMBERED:
+            self._logs.popitem(last=False)
 
     def _settled(self, write: Write, log: DocumentLog) -> tuple[Any, Resolution]:
         """Return what the document shall be."""
@@ -236,13 +250,22 @@ class Documents:
         document, last = log.current, log.since(log.version - 1)
         if last and not told:
             self._tell(write, last[-1])
-        compacted = log.compaction()
-        if compacted is not None:
-            try:
-                self.store.compact(write.channel, compacted)
-            except Exception as error:  # the change is kept, and the next one tries again
-                self.on_failure(write.channel, error)
+        try:
+            log = self._compacted(write, log)
+        except Exception as error:  # the change is kept, and the next one tries again
+            self.on_failure(write.channel, error)
+        self._remember(write, log)
         return Written(document, resolution)
+
+    def _compacted(self, write: Write, log: DocumentLog) -> DocumentLog:
+        if log.compaction() is None:
+            return log
+        log = self.store.log(write.channel, write.key)  # what is remembered may reach back further
+        compacted = log.compaction()
+        if compacted is None:
+            return log
+        self.store.compact(write.channel, compacted)
+        return replace(compacted, stale=())
 
     def _tell(self, write: Write, change: Change) -> None:
         push = {"type": "state", "channel": write.channel, "key": write.key, **change.to_wire()}

@@ -47,6 +47,8 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     services.sessions = stack.sessions
     services.limits = stack.limits
     services.reading = stack.reading
+    services.document_reader = stack.document_reader
+    services.documents = stack.documents
     services.receipts = stack.receipts
     services.publish_worker = replace(stack.worker, on_failure=telemetry.channel_failure)
     return services

@@ -33,6 +33,16 @@ export interface SubscribeFields {
   channel: string;
   since?: Position | null;
   history?: number | null;
+  state?:
+    | boolean
+    | {
+        /**
+         * This interface was referenced by `undefined`'s JSON-Schema definition
+         * via the `patternProperty` "^[A-Za-z0-9_.:~%-]+$".
+         */
+        [k: string]: number;
+      }
+    | null;
 }
 /**
  * A place in a stream.
@@ -51,6 +61,16 @@ export interface Subscribe {
   channel: string;
   since?: Position | null;
   history?: number | null;
+  state?:
+    | boolean
+    | {
+        /**
+         * This interface was referenced by `undefined`'s JSON-Schema definition
+         * via the `patternProperty` "^[A-Za-z0-9_.:~%-]+$".
+         */
+        [k: string]: number;
+      }
+    | null;
   type: "subscribe";
   id: number | string;
 }
@@ -140,7 +160,16 @@ export interface Ping {
 export interface Reply {
   type: "reply";
   id: number | string | null;
-  result?: HelloResult | SubscribeResult | PublishResult | HistoryResult | SyncResult | Nothing | null;
+  result?:
+    | HelloResult
+    | SubscribeResult
+    | PublishResult
+    | HistoryResult
+    | SyncResult
+    | StateWriteResult
+    | StateGetResult
+    | Nothing
+    | null;
   error?: ErrorObject | null;
 }
 /**
@@ -176,6 +205,7 @@ export interface SubscribeResult {
   recovered: boolean;
   publications: Publication[];
   more?: true | null;
+  state?: StateGetResult | null;
 }
 /**
  * A publication in a channel's stream.
@@ -201,6 +231,44 @@ export interface Sender {
   claims?: {
     [k: string]: unknown;
   } | null;
+}
+/**
+ * The answer to ``state.get``, and the documents in that to ``subscribe``. With ``more``: go on after the last.
+ */
+export interface StateGetResult {
+  documents?: {
+    [k: string]: DocumentResult;
+  } | null;
+  changes?: StateChange[] | null;
+  more?: true | null;
+}
+/**
+ * A document, or what has changed in it since the version that was named.
+ */
+export interface DocumentResult {
+  version: number;
+  value?: {
+    [k: string]: unknown;
+  };
+  deleted?: true | null;
+  updated_by?: string | null;
+  updated_at_ms?: number | null;
+  changes?: StateChange[] | null;
+}
+/**
+ * One version of a document: a merge patch to the one before, the whole, or its end.
+ */
+export interface StateChange {
+  version: number;
+  value?: {
+    [k: string]: unknown;
+  };
+  patch?: {
+    [k: string]: unknown;
+  } | null;
+  deleted?: true | null;
+  updated_by: string;
+  updated_at_ms: number;
 }
 /**
  * A subscription of ``hello`` that was refused.
@@ -245,6 +313,17 @@ export interface SyncResult {
   behind: {
     [k: string]: Position;
   };
+}
+/**
+ * The answer to ``state.set``, ``state.patch`` and ``state.delete``: the document as it is settled.
+ */
+export interface StateWriteResult {
+  version: number;
+  value?: {
+    [k: string]: unknown;
+  };
+  deleted?: true | null;
+  resolution: "applied" | "merged";
 }
 /**
  * The answer to ``unsubscribe``.
