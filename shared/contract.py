@@ -73,6 +73,7 @@ TTL_ATTRIBUTE: Final = "expires_at_s"
 # Where the user's own code is: modules in functions/, which nothing in shared/ may import. shared/bootstrap.py loads
 # them by these names, in the functions that they are packaged with (infra/packaging.py).
 PROCESSORS_MODULE: Final = "functions.processors"  # has PROCESSORS
+COMMANDS_MODULE: Final = "functions.commands"  # has COMMANDS
 
 # How often a queue that is no lane hands a message out before it buries it itself.
 QUEUE_TRIES: Final = 5

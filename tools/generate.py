@@ -25,6 +25,8 @@ _MODELS: Final[tuple[type[Model], ...]] = (
     requests.Unsubscribe,
     requests.Publish,
     requests.Send,
+    requests.Command,
+    requests.Result,
     requests.Ack,
     requests.History,
     requests.Sync,
@@ -32,16 +34,18 @@ _MODELS: Final[tuple[type[Model], ...]] = (
     server.Reply,
     server.Event,
     server.Receipt,
+    server.CommandPush,
     server.System,
     server.Pong,
     server.HelloResult,
     server.SubscribeResult,
     server.PublishResult,
+    server.CommandResult,
     server.HistoryResult,
     server.SyncResult,
 )
-_REQUESTS: Final = tuple(model.__name__ for model in _MODELS[:9])
-_PUSHES: Final = ("Event", "Receipt", "System", "Pong")
+_REQUESTS: Final = tuple(model.__name__ for model in _MODELS[:11])
+_PUSHES: Final = ("Event", "Receipt", "CommandPush", "System", "Pong")
 _REF: Final = "#/$defs/{model}"
 
 

@@ -15,3 +15,4 @@ HTTP_FRAME_MAX_BYTES: Final = 256_000
 SERVER_FRAME_MAX_BYTES: Final = 32_000
 DATA_MAX_BYTES: Final = 24_000
 EVENT_NAME_MAX_LENGTH: Final = 100
+COMMAND_ERROR_MAX_BYTES: Final = 8_000  # what a handler or a peer says of its failure: replies have their limit too

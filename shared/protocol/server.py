@@ -76,6 +76,17 @@ class Receipt(Model):
     error: ErrorObject | None = None
 
 
+class CommandPush(Model):
+    """A peer asks for something, and waits for a ``result`` until then."""
+
+    type: Literal["command"]
+    command_id: str
+    name: str
+    data: Any
+    sender: Sender
+    expires_at_ms: int
+
+
 class Pong(Model):
     """The answer to ``ping``."""
 
@@ -146,11 +157,17 @@ class SyncResult(Model):
     behind: dict[str, Position]
 
 
+class CommandResult(Model):
+    """The answer to ``command``: the handler's or the peer's."""
+
+    data: Any
+
+
 class Nothing(Model):
     """The answer to ``unsubscribe``."""
 
 
-Result = HelloResult | SubscribeResult | PublishResult | HistoryResult | SyncResult | Nothing
+Result = HelloResult | SubscribeResult | PublishResult | CommandResult | HistoryResult | SyncResult | Nothing
 
 
 class Reply(Model):
@@ -162,4 +179,4 @@ class Reply(Model):
     error: ErrorObject | None = None
 
 
-Push = Annotated[Event | Receipt | System | Pong, Field(discriminator="type")]
+Push = Annotated[Event | Receipt | CommandPush | System | Pong, Field(discriminator="type")]

@@ -15,6 +15,7 @@ from shared.adapters.memory import (
     MemoryLaneRecords,
     MemoryMailboxStore,
     MemoryMetrics,
+    MemoryPendingCommandStore,
     MemoryReadMarkers,
     MemoryStreamStore,
     MemoryTicketStore,
@@ -23,6 +24,7 @@ from shared.adapters.memory import (
 from shared.adapters.signatures import HmacSigner
 from shared.adapters.tokens import Hs256Tokens
 from shared.domain.breaker import CircuitBreaker
+from shared.domain.commands import Command
 from shared.domain.connection import Connection
 from shared.domain.principal import Principal
 from shared.domain.processing import Processor
@@ -31,6 +33,7 @@ from shared.domain.rate import Pacer
 from shared.ports import Lane, LaneRecord
 from shared.services.append import Append
 from shared.services.channel_tail import ChannelTail
+from shared.services.commands import Commands
 from shared.services.dispatch import Dispatcher
 from shared.services.fan_out import FanOut
 from shared.services.history import History
@@ -39,6 +42,7 @@ from shared.services.janitor import Deadlines, Janitor
 from shared.services.limits import RateLimits
 from shared.services.mailbox_reader import MailboxReader
 from shared.services.mailboxes import Mailboxes, Sinks
+from shared.services.peer_commands import PeerAnswers, PeerCommands
 from shared.services.processing import Processing
 from shared.services.publish import Publishing
 from shared.services.publish_worker import PublishWorker
@@ -50,7 +54,7 @@ from shared.services.streams import Streams
 from shared.services.subscribe import Subscriptions
 
 SECRET = "a-secret-that-is-long-enough-for-hs256-and-only-for-tests"
-ALL = {"*": ["subscribe", "publish", "history", "send", "presence"]}
+ALL = {"*": ["subscribe", "publish", "history", "send", "presence", "command"]}
 
 
 class InlineExecutor(Executor):
@@ -178,6 +182,21 @@ class MemoryStack:
         self.janitor = Janitor(
             self.connections, self.sessions, self.sinks, self.metrics, self.clock, self.failures.append
         )
+        self.catalogue: dict[str, Command] = {}
+        self.commands = Commands(
+            self.catalogue, self.publishing, self.history, self.metrics, self.clock, self.failures.append
+        )
+        self.pending_commands = MemoryPendingCommandStore()
+        self.peer_commands = PeerCommands(
+            self.pending_commands,
+            self.connections,
+            self.deadlines_queue,
+            self.bus,
+            self.limits,
+            self.metrics,
+            self.clock,
+        )
+        self.peer_answers = PeerAnswers(self.pending_commands, self.connections, self.bus, self.metrics, self.clock)
         self.dispatcher = Dispatcher(
             self.connections,
             self.sessions,
@@ -185,6 +204,9 @@ class MemoryStack:
             self.publishing,
             self.history,
             self.reading,
+            self.commands,
+            self.peer_commands,
+            self.peer_answers,
             self.limits,
             self.metrics,
             self.clock,

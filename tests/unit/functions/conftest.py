@@ -47,6 +47,8 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     services.sessions = stack.sessions
     services.limits = stack.limits
     services.reading = stack.reading
+    services.deadline_queue = stack.deadlines_queue
+    services.pending_commands = stack.pending_commands
     services.receipts = stack.receipts
     services.publish_worker = replace(stack.worker, on_failure=telemetry.channel_failure)
     return services
