@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from shared.adapters.aws import translated
 from shared.contract import PK, SK, TTL_ATTRIBUTE
 from shared.domain.pending_command import PendingCommand
+from shared.protocol.encode import to_json
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -47,7 +48,7 @@ def _item(pending: PendingCommand) -> dict[str, Any]:
     item = _key(pending.command_id) | {
         "asker_user_id": {"S": pending.asker_user_id},
         "asker_connection_id": {"S": pending.asker_connection_id},
-        "request_id": {"S": json.dumps(pending.request_id)},
+        "request_id": {"S": to_json(pending.request_id).decode()},
         "peer_user_id": {"S": pending.peer_user_id},
         "expires_at_ms": {"N": str(pending.expires_at_ms)},
         TTL_ATTRIBUTE: {"N": str(pending.expires_at_ms // 1000 + _KEPT_S)},
