@@ -17,7 +17,7 @@ from shared.protocol.command_data import described
 from shared.protocol.requests import Model
 from tests.unit.stack import MemoryStack
 
-ASK = {"type": "command", "name": "test", "data": {"n": 1}}
+ASK: dict[str, Any] = {"type": "command", "name": "test", "data": {"n": 1}}
 
 
 class Inner(Model):
@@ -81,7 +81,7 @@ def test_a_batch_is_handled_in_order_publications_too() -> None:
         return Output(n=0)
 
     stack = stack_with(look)
-    publish = {"type": "publish", "channel": "room:a", "name": "n", "data": 1}
+    publish: dict[str, Any] = {"type": "publish", "channel": "room:a", "name": "n", "data": 1}
     frames = [frame | {"id": number} for number, frame in enumerate((publish, ASK, publish, ASK))]
     replies = stack.dispatcher.handle("a", json.dumps(frames), max_bytes=32_000, received_at_ms=stack.clock())
     assert [reply["id"] for reply in replies] == [0, 1, 2, 3]
@@ -253,7 +253,7 @@ FAULTS = [
     lambda _context: None,
     lambda _context: {"m": "hush"},
     lambda _context: Input(n=1, tags={}).tags,
-    lambda _context: Output.model_construct(n="hush"),
+    lambda _context: Output.model_construct(n=cast(int, "hush")),
 ]
 
 
@@ -360,7 +360,12 @@ def test_a_late_handler_does_nothing_more() -> None:
 def test_what_came_in_too_long_ago_is_not_begun() -> None:
     """A batch's commands have the time of one frame together: the function ends, and with it every reply."""
     ran: list[int] = []
-    stack = doing(lambda context: ran.append(context.deadline_at_ms) or Output(n=0))
+
+    def work(context: CommandContext) -> Output:
+        ran.append(context.deadline_at_ms)
+        return Output(n=0)
+
+    stack = doing(work)
     received_at_ms = stack.clock()
     stack.clock.pass_s(20)
     text = json.dumps(ASK | {"id": 1})
@@ -437,23 +442,33 @@ def test_what_a_handler_asks_wrongly_is_its_fault(call: Callable[[CommandContext
     assert stack.lanes.sent == []
 
 
+def read_by_a_handler(stack: MemoryStack, channel: str, limit: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+
+    def work(_request: Input, context: CommandContext) -> Output:
+        found.extend(context.history(channel, limit))
+        return Output(n=len(found))
+
+    stack.catalogue["test"] = command("test")(work)
+    assert stack.ask("a", ASK)["result"] == {"data": {"n": len(found)}}
+    return found
+
+
 def test_a_handler_reads_further_back_than_one_page() -> None:
-    found: list[Any] = []
-    stack = doing(lambda context: found.extend(context.history("room:a", 5)) or Output(n=0))
+    stack = stack_with()
     for number in range(7):
         data = {"n": number, "pad": "x" * 20_000}
         frame = {"type": "publish", "channel": "room:a", "name": "n", "data": data, "priority": "express"}
         assert "result" in stack.ask("a", frame)
-    stack.ask("a", ASK)
+    found = read_by_a_handler(stack, "room:a", 5)
     assert [publication["data"]["n"] for publication in found] == [6, 5, 4, 3, 2]
     assert "type" not in found[0]
+    assert len(read_by_a_handler(stack, "room:a", 300)) == 7
 
 
 def test_of_a_channel_that_never_was_there_is_no_history() -> None:
-    found: list[Any] = []
-    stack = doing(lambda context: found.append(context.history("room:never", 300)) or Output(n=0))
-    stack.ask("a", ASK)
-    assert found == [[]]
+    stack = stack_with()
+    assert read_by_a_handler(stack, "room:never", 300) == []
     assert stack.store.streams == {}
 
 
