@@ -17,6 +17,7 @@ LayerName = Literal["functions", "publish", "http", "stream"]  # dependency grou
 _USERS_FOLDERS: Final = {
     "processors": ("ws_message", "http_api", "event_publish"),
     "documents": ("ws_message", "http_api"),
+    "commands": ("ws_message", "http_api"),
 }
 
 

@@ -39,6 +39,7 @@ class RealtimeStack(Stack):
         http = HttpApi(self, "Http", stage=stage, store=store, functions=functions, stream_url=stream.url)
         pipeline.grant_publish(http.function)
         fan_out.grant_deliver_later(http.function)
+        fan_out.grant_set_deadlines(http.function)
         http.function.add_environment(contract.ENV_WEBSOCKET_URL, websocket.url)
         sources = EventSources(
             self, "EventSources", store=store, functions=functions, pipeline=pipeline, fan_out=fan_out

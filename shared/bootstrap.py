@@ -15,6 +15,7 @@ from shared.adapters import telemetry
 from shared.adapters.apigateway import ApiGatewayTransport
 from shared.adapters.aws import CLIENT_CONFIG, guarded, translated
 from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
+from shared.adapters.dynamodb_commands import DynamoDbPendingCommandStore
 from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
 from shared.adapters.dynamodb_documents import DynamoDbDocumentStore
 from shared.adapters.dynamodb_mailboxes import DynamoDbHeldStreams, DynamoDbMailboxStore
@@ -22,17 +23,19 @@ from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.eventbridge import EventBridgeBus
 from shared.adapters.sqs import SqsDeadLetters, SqsDeadlineQueue, SqsDeliveryQueue, SqsLaneQueue, SqsLaneRecords
-from shared.contract import DOCUMENTS_MODULE, PROCESSORS_MODULE
+from shared.contract import COMMANDS_MODULE, DOCUMENTS_MODULE, PROCESSORS_MODULE
 from shared.domain.breaker import CircuitBreaker, State
 from shared.domain.rate import Pacer
 from shared.ports import (
     ApiKeyStore,
     ConnectionStore,
     ConnectionTransport,
+    DeadlineQueue,
     EventBus,
     HeldStreams,
     MailboxStore,
     Metrics,
+    PendingCommandStore,
     Signer,
     TicketStore,
     TokenVerifier,
@@ -44,6 +47,7 @@ from shared.services.history import History
 from shared.services.janitor import Deadlines, Janitor
 from shared.services.limits import RateLimits
 from shared.services.mailboxes import Mailboxes, Sinks
+from shared.services.peer_commands import PeerAnswers, PeerCommands
 from shared.services.publish import Publishing
 from shared.services.publish_worker import PublishWorker
 from shared.services.purge import Purge
@@ -55,6 +59,7 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.services.channel_tail import ChannelTail
+    from shared.services.commands import Commands
     from shared.services.dispatch import Dispatcher
     from shared.services.documents import Documents
     from shared.services.event_publish import EventPublishing
@@ -332,12 +337,50 @@ class Services:
             connections=self.connections,
             tickets=self.tickets,
             tokens=self.tokens,
-            deadlines=SqsDeadlineQueue(self._sqs, self.settings.deadline_queue_url),
+            deadlines=self.deadline_queue,
             subscriptions=self.subscriptions,
             mailboxes=self.mailboxes,
             metrics=self.metrics,
             now_ms=now_ms,
         )
+
+    @cached_property
+    def deadline_queue(self) -> DeadlineQueue:
+        """Reminders."""
+        return SqsDeadlineQueue(self._sqs, self.settings.deadline_queue_url)
+
+    @cached_property
+    def commands(self) -> "Commands":
+        """What clients may have the server do."""
+        from shared.domain.commands import catalogue
+        from shared.services.commands import Commands  # brings pydantic: only where frames come in
+
+        # By its name, as with processors.
+        commands = catalogue(importlib.import_module(COMMANDS_MODULE).COMMANDS)
+        return Commands(commands, self.publishing, self.history, self.metrics, now_ms, telemetry.failure)
+
+    @cached_property
+    def pending_commands(self) -> PendingCommandStore:
+        """Commands that wait for a peer's answer."""
+        return DynamoDbPendingCommandStore(self._dynamodb, self.settings.connections_table)
+
+    @cached_property
+    def peer_commands(self) -> PeerCommands:
+        """Passes commands on to peers."""
+        return PeerCommands(
+            pending=self.pending_commands,
+            connections=self.connections,
+            deadlines=self.deadline_queue,
+            bus=self.bus,
+            limits=self.limits,
+            metrics=self.metrics,
+            now_ms=now_ms,
+        )
+
+    @cached_property
+    def peer_answers(self) -> PeerAnswers:
+        """Passes peers' answers back."""
+        return PeerAnswers(self.pending_commands, self.connections, self.bus, self.metrics, now_ms)
 
     @cached_property
     def deadlines(self) -> Deadlines:
@@ -363,6 +406,9 @@ class Services:
             document_reader=self.document_reader,
             documents=self.documents,
             reading=self.reading,
+            commands=self.commands,
+            peer_commands=self.peer_commands,
+            peer_answers=self.peer_answers,
             limits=self.limits,
             metrics=self.metrics,
             now_ms=now_ms,

@@ -74,6 +74,7 @@ TTL_ATTRIBUTE: Final = "expires_at_s"
 # them by these names, in the functions that they are packaged with (infra/packaging.py).
 PROCESSORS_MODULE: Final = "functions.processors"  # has PROCESSORS
 DOCUMENTS_MODULE: Final = "functions.documents"  # has RESOLVERS and SCHEMAS
+COMMANDS_MODULE: Final = "functions.commands"  # has COMMANDS
 
 # How often a queue that is no lane hands a message out before it buries it itself.
 QUEUE_TRIES: Final = 5

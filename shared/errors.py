@@ -91,8 +91,14 @@ class VersionConflictError(TidewireError):
     code, name, http_status = 1007, "version_conflict", 412
 
 
+class UnknownCommandError(TidewireError):
+    """There is no such command; or none waits for this answer (any more)."""
+
+    code, name, http_status = 1008, "unknown_command", 404
+
+
 class NoSuchPeerError(TidewireError):
-    """The connection that was named is not there."""
+    """The connection that was named is not there, or nobody who could answer."""
 
     code, name, http_status = 1009, "no_such_peer", 404
 
@@ -113,6 +119,12 @@ class UnsupportedProtocolError(TidewireError):
     """A protocol version that this server does not speak."""
 
     code, name, http_status = 1012, "unsupported_protocol", 400
+
+
+class CommandFailedError(TidewireError):
+    """The command was run and failed; ``details`` has the handler's or the peer's ``message`` and ``details``."""
+
+    code, name, http_status = 1013, "command_failed", 422
 
 
 class RefusedError(TidewireError):
@@ -141,6 +153,12 @@ class UnavailableError(TidewireError):
 
 class ThrottledError(UnavailableError):
     """The service works, and refuses this call because there are too many."""
+
+
+class CommandTimeoutError(TidewireError):
+    """A command was not answered in time; whether it was done is unknown."""
+
+    code, name, http_status = 2002, "timeout", 504
 
 
 class ContentionError(TidewireError):

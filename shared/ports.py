@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Protocol
 from shared.domain.connection import Connection, Interest, Interests, Session
 from shared.domain.document import Change, Chunk, DocumentLog
 from shared.domain.mailbox import Mailbox, Message
+from shared.domain.pending_command import PendingCommand
 from shared.domain.principal import Principal
 from shared.domain.publication import Publication, StreamPosition
 from shared.domain.rate import Rate
@@ -517,10 +518,30 @@ class ReadMarkers(Protocol):
 
 
 class DeadlineQueue(Protocol):
-    """Reminders to look at a connection."""
+    """Reminders to look at a connection, or at a command that waits for its answer."""
 
     def send(self, connection_id: str, *, delay_s: int) -> None:
         """Return when it is durable."""
+        ...
+
+    def send_command(self, command_id: str, *, delay_s: int) -> None:
+        """As :meth:`send`, for a command."""
+        ...
+
+
+class PendingCommandStore(Protocol):
+    """Commands that wait for a peer's answer. Reads are strongly consistent; expiry is the caller's to look at."""
+
+    def put(self, pending: PendingCommand) -> None:
+        """Keep a command, or put one back."""
+        ...
+
+    def get(self, command_id: str) -> PendingCommand | None:
+        """Return the command, or ``None`` if none waits (any more)."""
+        ...
+
+    def take(self, command_id: str) -> PendingCommand | None:
+        """As :meth:`get`, and have it wait no longer: of several callers one at most is handed it."""
         ...
 
 

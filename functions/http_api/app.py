@@ -25,6 +25,8 @@ from shared.errors import ForbiddenError, InvalidFieldError, TidewireError
 from shared.protocol.decode import check_data
 from shared.protocol.limits import HISTORY_DEFAULT_LIMIT, HISTORY_MAX_LIMIT
 from shared.protocol.rest import (
+    CommandDescription,
+    CommandsAnswer,
     ConfigAnswer,
     DevTokenAnswer,
     DevTokenBody,
@@ -82,6 +84,7 @@ def _add_calls(app: FastAPI, stage: str) -> None:
     app.post("/v1/publish")(publish)
     app.get("/v1/channels/{channel}/history")(history)
     app.delete("/v1/channels/{channel}", status_code=204)(purge)
+    app.get("/v1/commands")(commands)
     app.get("/v1/config")(config)
     app.get("/readyz", responses={503: {"model": Health}})(readyz)
     if stage == LOCAL_STAGE:
@@ -151,6 +154,11 @@ def history(
 def purge(services: ServicesDep, principal: Caller, channel: ChannelPath) -> None:
     """End a channel's stream: what was in it is gone, and a new epoch begins. For admins."""
     services.purge.purge(principal, channel)
+
+
+def commands(services: ServicesDep, principal: Caller) -> CommandsAnswer:
+    """List the commands that the caller may use, with the JSON Schemas of what goes in and what comes out."""
+    return CommandsAnswer(commands=[CommandDescription(**one) for one in services.commands.offered(principal)])
 
 
 def config(services: ServicesDep) -> ConfigAnswer:

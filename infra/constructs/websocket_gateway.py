@@ -76,7 +76,8 @@ class WebsocketGateway(Construct):
         store.presence.grant_read_write_data(self.message)
         store.limits.grant_read_write_data(self.message)
         functions.token_secret.grant_read(self.message)
-        fan_out.grant_set_deadlines(self.connect)
+        for function in (self.connect, self.message):
+            fan_out.grant_set_deadlines(function)
         fan_out.grant_deliver_later(self.message)
         pipeline.grant_publish(self.message)
         self.api = apigw.WebSocketApi(

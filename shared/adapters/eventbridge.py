@@ -67,7 +67,8 @@ class EventBridgeBus:
 
 def broadcast(detail: Mapping[str, Any]) -> Broadcast:
     """Read an event's detail."""
-    return Broadcast(detail["channel"], detail["frames"], **{name: detail.get(name) for name in _NARROWING})
+    narrowing: dict[str, Any] = {name: detail.get(name) for name in _NARROWING}
+    return Broadcast(detail["channel"], detail["frames"], **narrowing)
 
 
 def _in_stream(broadcast: Broadcast) -> bool:

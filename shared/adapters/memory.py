@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from shared.domain.connection import Connection, Interest, Interests, Session
 from shared.domain.document import Change, Chunk, Document, DocumentLog, log_of
 from shared.domain.mailbox import Mailbox, Message
+from shared.domain.pending_command import PendingCommand
 from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
 from shared.domain.rate import Rate
@@ -428,12 +429,32 @@ class MemoryDeliveryQueue:
 
 @dataclass
 class MemoryDeadlineQueue:
-    """Reminders as a list."""
+    """Reminders as lists, of connections and of commands."""
 
     sent: list[tuple[str, int]] = field(default_factory=list)
+    commands: list[tuple[str, int]] = field(default_factory=list)
 
     def send(self, connection_id: str, *, delay_s: int) -> None:
         self.sent.append((connection_id, delay_s))
+
+    def send_command(self, command_id: str, *, delay_s: int) -> None:
+        self.commands.append((command_id, delay_s))
+
+
+class MemoryPendingCommandStore:
+    """Commands in a dictionary."""
+
+    def __init__(self) -> None:
+        self.commands: dict[str, PendingCommand] = {}
+
+    def put(self, pending: PendingCommand) -> None:
+        self.commands[pending.command_id] = pending
+
+    def get(self, command_id: str) -> PendingCommand | None:
+        return self.commands.get(command_id)
+
+    def take(self, command_id: str) -> PendingCommand | None:
+        return self.commands.pop(command_id, None)
 
 
 class MemoryDeadLetters:

@@ -156,17 +156,21 @@ def delivery(record: Mapping[str, Any]) -> Delivery:
 
 
 class SqsDeadlineQueue:
-    """A standard queue: ``{"connection_id"}``."""
+    """A standard queue: ``{"connection_id"}`` or ``{"command_id"}``."""
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
         self._url = url
 
     def send(self, connection_id: str, *, delay_s: int) -> None:
+        self._send({"connection_id": connection_id}, delay_s)
+
+    def send_command(self, command_id: str, *, delay_s: int) -> None:
+        self._send({"command_id": command_id}, delay_s)
+
+    def _send(self, body: Mapping[str, str], delay_s: int) -> None:
         with translated():
-            self._client.send_message(
-                QueueUrl=self._url, MessageBody=sqs_text({"connection_id": connection_id}), DelaySeconds=delay_s
-            )
+            self._client.send_message(QueueUrl=self._url, MessageBody=sqs_text(body), DelaySeconds=delay_s)
 
 
 class SqsDeadLetters:

@@ -18,3 +18,4 @@ DATA_MAX_BYTES: Final = 24_000
 DOCUMENT_MAX_BYTES: Final = 200_000
 DOCUMENTS_MAX: Final = 500  # in a channel, deleted ones too
 EVENT_NAME_MAX_LENGTH: Final = 100
+COMMAND_ERROR_MAX_BYTES: Final = 8_000  # what a handler or a peer says of its failure: replies have their limit too

@@ -1,6 +1,6 @@
 """What clients send. Validated once, here; unknown fields are ignored, as the protocol says."""
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +15,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from shared.domain.channel import CHANNEL_MAX_LENGTH, is_channel, is_user_id
+from shared.domain.commands import (
+    COMMAND_DEFAULT_TIMEOUT_MS,
+    COMMAND_MAX_TIMEOUT_MS,
+    COMMAND_MIN_TIMEOUT_MS,
+    COMMAND_NAME_PATTERN,
+)
 from shared.domain.document import KEY_MAX_LENGTH, is_key
 from shared.domain.publication import Priority
 from shared.protocol.limits import (
@@ -192,6 +198,40 @@ class Send(Model):
     receipt: bool = False
 
 
+class Command(Model):
+    """Have the server do something, or a peer."""
+
+    type: Literal["command"]
+    id: RequestId
+    name: Annotated[str, StringConstraints(pattern=COMMAND_NAME_PATTERN)]
+    data: Any
+    to: Peer | None = None
+    timeout_ms: Annotated[int, Field(ge=COMMAND_MIN_TIMEOUT_MS, le=COMMAND_MAX_TIMEOUT_MS)] = COMMAND_DEFAULT_TIMEOUT_MS
+
+
+class PeerError(Model):
+    """Why a peer has not done what it was asked."""
+
+    message: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    details: dict[str, Any] | None = None
+
+
+class Result(Model):
+    """Answer a ``command`` push: with data, or with why there are none."""
+
+    type: Literal["result"]
+    id: RequestId
+    command_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    data: Any = None
+    error: PeerError | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if ("data" in self.model_fields_set) == (self.error is not None):
+            raise ValueError("give data or error")
+        return self
+
+
 class Ack(Model):
     """Say that everything in a channel up to an offset was read."""
 
@@ -290,6 +330,8 @@ Request = Annotated[
     | Unsubscribe
     | Publish
     | Send
+    | Command
+    | Result
     | Ack
     | History
     | Sync
@@ -300,21 +342,6 @@ Request = Annotated[
     | Ping,
     Field(discriminator="type"),
 ]
-REQUEST_TYPES: Final = frozenset(
-    {
-        "hello",
-        "subscribe",
-        "unsubscribe",
-        "publish",
-        "send",
-        "ack",
-        "history",
-        "sync",
-        "state.get",
-        "state.set",
-        "state.patch",
-        "state.delete",
-        "ping",
-    }
-)
+REQUESTS: Final[tuple[type[Model], ...]] = get_args(get_args(Request)[0])
+REQUEST_TYPES: Final = frozenset(get_args(model.model_fields["type"].annotation)[0] for model in REQUESTS)
 REQUEST_ADAPTER: Final[TypeAdapter[Any]] = TypeAdapter(Request)

@@ -2,7 +2,7 @@
 services build plain dictionaries, and the tests hold them against these.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field
 
@@ -74,6 +74,17 @@ class Receipt(Model):
     position: Position | None = None
     user_id: str | None = None
     error: ErrorObject | None = None
+
+
+class CommandPush(Model):
+    """A peer asks for something, and waits for a ``result`` until then."""
+
+    type: Literal["command"]
+    command_id: str
+    name: str
+    data: Any
+    sender: Sender
+    expires_at_ms: int
 
 
 class Pong(Model):
@@ -194,6 +205,12 @@ class SyncResult(Model):
     behind: dict[str, Position]
 
 
+class CommandResult(Model):
+    """The answer to ``command``: the handler's or the peer's."""
+
+    data: Any
+
+
 class Nothing(Model):
     """The answer to ``unsubscribe``."""
 
@@ -202,6 +219,7 @@ Result = (
     HelloResult
     | SubscribeResult
     | PublishResult
+    | CommandResult
     | HistoryResult
     | SyncResult
     | StateWriteResult
@@ -219,4 +237,5 @@ class Reply(Model):
     error: ErrorObject | None = None
 
 
-Push = Annotated[Event | Receipt | StatePush | System | Pong, Field(discriminator="type")]
+Push = Annotated[Event | Receipt | CommandPush | StatePush | System | Pong, Field(discriminator="type")]
+PUSHES: Final[tuple[type[Model], ...]] = get_args(get_args(Push)[0])

@@ -20,10 +20,12 @@ from shared.errors import (
 from shared.ports import ConnectionStore, Metrics
 from shared.protocol import requests
 from shared.protocol.decode import parse, request_id, validate
+from shared.services.commands import CommandRequest, Commands
 from shared.services.document_reader import DocumentReader
 from shared.services.documents import Documents, Write
 from shared.services.history import History
 from shared.services.limits import RateLimits
+from shared.services.peer_commands import PeerAnswers, PeerCommandRequest, PeerCommands
 from shared.services.publish import Published, Publishing, PublishRequest, SendRequest
 from shared.services.publish_batch import PublishBatch
 from shared.services.receipts import Reading
@@ -83,6 +85,9 @@ class Dispatcher:
     document_reader: DocumentReader
     documents: Documents
     reading: Reading
+    commands: Commands
+    peer_commands: PeerCommands
+    peer_answers: PeerAnswers
     limits: RateLimits
     metrics: Metrics
     now_ms: Callable[[], int]
@@ -92,6 +97,8 @@ class Dispatcher:
         self, connection_id: str, body: str | bytes, *, max_bytes: int, received_at_ms: int
     ) -> list[dict[str, Any]]:
         """Handle one frame or a batch in order; return the replies in the same order. Raises nothing.
+
+        A frame whose reply comes later, on the receiving side, has none among them.
 
         Args:
             connection_id: Whose.
@@ -117,7 +124,7 @@ class Dispatcher:
         ]
         for place, outcome in caller.publications.finish().items():
             replies[place] = self._reply(frames[place], partial(self._published, frames[place], outcome))
-        return replies
+        return [reply for reply in replies if reply is not None]
 
     def _caller(self, connection_id: str, received_at_ms: int) -> _Caller:
         connection = self.connections.get(connection_id)
@@ -125,7 +132,7 @@ class Dispatcher:
             raise _ConnectionUnknownError("the server does not know this connection any more: open a new one")
         return _Caller(connection, received_at_ms, PublishBatch(self.publishing))
 
-    def _reply(self, frame: Any, answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _reply(self, frame: Any, answer: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
         try:
             return answer()
         except TidewireError as error:
@@ -134,8 +141,8 @@ class Dispatcher:
             self.on_failure(error)
             return self._error(request_id(frame), InternalError())
 
-    def _answer(self, caller: _Caller, place: int, frame: Any) -> dict[str, Any]:
-        """Return the reply; nothing for a publication, whose outcome is not known yet."""
+    def _answer(self, caller: _Caller, place: int, frame: Any) -> dict[str, Any] | None:
+        """Return the reply; ``None`` for a publication, whose outcome is not known yet, and where none is to be now."""
         self._count(caller)
         request = validate(frame)
         if not isinstance(request, (requests.Publish, requests.Send)):
@@ -147,10 +154,13 @@ class Dispatcher:
                 result = self._hello(caller, request)
             case requests.Publish():
                 self._publish(caller, place, request)
-                return {}
+                return None
             case requests.Send():
                 self._send(caller, place, request)
-                return {}
+                return None
+            case requests.Command(to=requests.Peer()):
+                self._ask_peer(caller, request)
+                return None
             case _:
                 result = self._result(caller, request)
         return {"type": "reply", "id": request.id, "result": result}
@@ -193,6 +203,10 @@ class Dispatcher:
             case requests.Unsubscribe():
                 self.subscriptions.unsubscribe(caller.connection, request.channel)
                 return {}
+            case requests.Command():
+                return self._command(caller, request)
+            case requests.Result():
+                return self._answer_peer(caller, request)
             case requests.Ack():
                 self.reading.ack(principal, request.channel, request.offset)
                 return {}
@@ -257,6 +271,33 @@ class Dispatcher:
         admit = partial(self.publishing.admit_send, self._principal(caller), wanted, connection_id=connection_id)
         channel = personal_channel(request.to.user_id) if request.to.user_id else None
         caller.publications.add(place, channel, admit)
+
+    def _command(self, caller: _Caller, request: requests.Command) -> dict[str, Any]:
+        wanted = CommandRequest(request.name, request.data, request.timeout_ms, caller.received_at_ms)
+        connection_id = caller.connection.connection_id
+        return {"data": self.commands.run(caller.principal, wanted, connection_id=connection_id)}
+
+    def _ask_peer(self, caller: _Caller, request: requests.Command) -> None:
+        assert request.to is not None
+        wanted = PeerCommandRequest(
+            id=request.id,
+            name=request.name,
+            data=request.data,
+            user_id=request.to.user_id,
+            connection_id=request.to.connection_id,
+            timeout_ms=request.timeout_ms,
+        )
+        self.peer_commands.ask(caller.connection, self._principal(caller), wanted)
+
+    def _answer_peer(self, caller: _Caller, request: requests.Result) -> dict[str, Any]:
+        self.peer_answers.answer(
+            caller.principal,
+            caller.connection.connection_id,
+            request.command_id,
+            data=request.data,
+            error=None if request.error is None else request.error.model_dump(exclude_none=True),
+        )
+        return {}
 
     def _history(self, caller: _Caller, request: requests.History) -> dict[str, Any]:
         if not caller.principal.may_receive("history", request.channel):

@@ -1,6 +1,7 @@
 """One suite for two implementations: the memory stores, and those on DynamoDB (moto)."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from moto import mock_aws
 
 from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
+from shared.adapters.dynamodb_commands import DynamoDbPendingCommandStore
 from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
 from shared.adapters.dynamodb_mailboxes import DynamoDbHeldStreams, DynamoDbMailboxStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
@@ -19,12 +21,14 @@ from shared.adapters.memory import (
     MemoryConnectionStore,
     MemoryHeldStreams,
     MemoryMailboxStore,
+    MemoryPendingCommandStore,
     MemoryReadMarkers,
     MemoryStreamStore,
     MemoryTicketStore,
 )
 from shared.domain.connection import Interest, Session
 from shared.domain.mailbox import GONE_AFTER_S, Mailbox, Message
+from shared.domain.pending_command import PendingCommand
 from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
 from shared.domain.rate import Rate
@@ -35,6 +39,7 @@ from shared.ports import (
     ConnectionStore,
     HeldStreams,
     MailboxStore,
+    PendingCommandStore,
     ReadMarkers,
     Stream,
     StreamConflictError,
@@ -57,6 +62,7 @@ class Stores:
     markers: ReadMarkers
     mailboxes: MailboxStore
     held_streams: HeldStreams
+    pending_commands: PendingCommandStore
     clock: Clock
 
 
@@ -71,6 +77,7 @@ def memory() -> Iterator[Stores]:
         MemoryReadMarkers(),
         MemoryMailboxStore(),
         MemoryHeldStreams(),
+        MemoryPendingCommandStore(),
         clock,
     )
 
@@ -98,6 +105,7 @@ def dynamodb() -> Iterator[Stores]:
             DynamoDbReadMarkers(client, "presence"),
             DynamoDbMailboxStore(client, "connections"),
             DynamoDbHeldStreams(client, "connections"),
+            DynamoDbPendingCommandStore(client, "connections"),
             clock,
         )
 
@@ -498,6 +506,41 @@ def test_a_bucket_gives_what_it_has(stores: Stores) -> None:
     assert take("a", 1, 0) == pytest.approx(100)
     assert take("a", 2, 150) == pytest.approx(50)
     assert [take("a", 1, 150), take("a", 5, 5_000), take("a", 5, 90_000_000)] == [0, 0, 0]
+
+
+PENDING = PendingCommand("k", "ann", "a", "s", 7, "bob", "b", NOW_S * 1000 + 1)
+PENDING_COMMANDS = [
+    PENDING,
+    replace(PENDING, asker_session_id=None, peer_connection_id=None),
+    replace(PENDING, request_id="7", asker_user_id="ünï", peer_user_id="\n"),
+    replace(PENDING, request_id="", expires_at_ms=1),
+]
+
+
+@pytest.mark.parametrize("pending", PENDING_COMMANDS)
+class TestPendingCommandStore:
+    def test_a_command_comes_back_as_it_was_until_it_is_taken(self, stores: Stores, pending: PendingCommand) -> None:
+        other = replace(pending, command_id="other")
+        for command in (pending, other):
+            stores.pending_commands.put(command)
+        assert [stores.pending_commands.get("k") for _ in range(2)] == [pending, pending]
+        assert stores.pending_commands.take("k") == pending
+        assert stores.pending_commands.get("k") is None
+        assert stores.pending_commands.take("k") is None
+        assert stores.pending_commands.get("other") == other
+
+    def test_a_command_can_be_put_back(self, stores: Stores, pending: PendingCommand) -> None:
+        stores.pending_commands.put(pending)
+        assert stores.pending_commands.take("k") == pending
+        stores.pending_commands.put(pending)
+        assert stores.pending_commands.take("k") == pending
+
+
+def test_of_many_who_take_a_command_one_gets_it(stores: Stores) -> None:
+    stores.pending_commands.put(PENDING)
+    with ThreadPoolExecutor(8) as threads:
+        taken = list(threads.map(lambda _: stores.pending_commands.take("k"), range(8)))
+    assert [one for one in taken if one is not None] == [PENDING]
 
 
 PRINCIPALS = [

@@ -50,6 +50,8 @@ EXAMPLES: Final = {
 }
 # Functions that publish: they have the user's processors, and what these import.
 PUBLISHERS: Final = ("event_publish", "http_api", "ws_message")
+# Functions that take frames: they have the user's commands.
+COMMANDERS: Final = ("http_api", "ws_message")
 TABLES: Final = ("connections", "streams", "state", "presence", "limits")
 LANES: Final = ("high", "normal", "low")
 

@@ -53,6 +53,7 @@ _EXPECTED: Final = {
             contract.ENV_WEBSOCKET_URL,
             contract.ENV_STREAM_URL,
             contract.ENV_HELD_STREAMS,
+            contract.ENV_DEADLINE_QUEUE_URL,
             *_PUBLISH,
             *_PUSH,
         },
@@ -75,7 +76,11 @@ _EXPECTED: Final = {
         memory_mb=256,
         layer="stream",
     ),
-    "janitor": _Expected(60, {contract.ENV_CONNECTIONS_TABLE, contract.ENV_CONNECTIONS_ENDPOINT}, memory_mb=512),
+    "janitor": _Expected(
+        60,
+        {contract.ENV_CONNECTIONS_TABLE, contract.ENV_CONNECTIONS_ENDPOINT, contract.ENV_EVENT_BUS_NAME},
+        memory_mb=512,
+    ),
     "publish_worker": _Expected(
         5,
         {
@@ -96,6 +101,7 @@ _EXPECTED: Final = {
             contract.ENV_STREAMS_TABLE,
             contract.ENV_PRESENCE_TABLE,
             contract.ENV_TOKEN_SECRET_ARN,
+            contract.ENV_DEADLINE_QUEUE_URL,
             *_PUBLISH,
             *_PUSH,
         },

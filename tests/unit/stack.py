@@ -17,6 +17,7 @@ from shared.adapters.memory import (
     MemoryLaneRecords,
     MemoryMailboxStore,
     MemoryMetrics,
+    MemoryPendingCommandStore,
     MemoryReadMarkers,
     MemoryStreamStore,
     MemoryTicketStore,
@@ -26,6 +27,7 @@ from shared.adapters.schemas import Schemas
 from shared.adapters.signatures import HmacSigner
 from shared.adapters.tokens import Hs256Tokens
 from shared.domain.breaker import CircuitBreaker
+from shared.domain.commands import Command
 from shared.domain.connection import Connection, Interests
 from shared.domain.principal import Principal
 from shared.domain.processing import Processor
@@ -35,6 +37,7 @@ from shared.domain.resolving import Resolver
 from shared.ports import Lane, LaneRecord
 from shared.services.append import Append
 from shared.services.channel_tail import ChannelTail
+from shared.services.commands import Commands
 from shared.services.dispatch import Dispatcher
 from shared.services.document_reader import DocumentReader
 from shared.services.documents import Documents
@@ -45,6 +48,7 @@ from shared.services.janitor import Deadlines, Janitor
 from shared.services.limits import RateLimits
 from shared.services.mailbox_reader import MailboxReader
 from shared.services.mailboxes import Mailboxes, Sinks
+from shared.services.peer_commands import PeerAnswers, PeerCommands
 from shared.services.processing import Processing
 from shared.services.publish import Publishing
 from shared.services.publish_worker import PublishWorker
@@ -56,7 +60,7 @@ from shared.services.streams import Streams
 from shared.services.subscribe import Subscriptions
 
 SECRET = "a-secret-that-is-long-enough-for-hs256-and-only-for-tests"
-ALL = {"*": ["subscribe", "publish", "history", "send", "presence", "state.read", "state.write"]}
+ALL = {"*": ["subscribe", "publish", "history", "send", "presence", "command", "state.read", "state.write"]}
 
 
 class InlineExecutor(Executor):
@@ -200,6 +204,21 @@ class MemoryStack:
         self.janitor = Janitor(
             self.connections, self.sessions, self.sinks, self.metrics, self.clock, self.failures.append
         )
+        self.catalogue: dict[str, Command] = {}
+        self.commands = Commands(
+            self.catalogue, self.publishing, self.history, self.metrics, self.clock, self.failures.append
+        )
+        self.pending_commands = MemoryPendingCommandStore()
+        self.peer_commands = PeerCommands(
+            self.pending_commands,
+            self.connections,
+            self.deadlines_queue,
+            self.bus,
+            self.limits,
+            self.metrics,
+            self.clock,
+        )
+        self.peer_answers = PeerAnswers(self.pending_commands, self.connections, self.bus, self.metrics, self.clock)
         self.dispatcher = Dispatcher(
             self.connections,
             self.sessions,
@@ -209,6 +228,9 @@ class MemoryStack:
             self.document_reader,
             self.documents,
             self.reading,
+            self.commands,
+            self.peer_commands,
+            self.peer_answers,
             self.limits,
             self.metrics,
             self.clock,

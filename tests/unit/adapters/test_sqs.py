@@ -202,6 +202,12 @@ def test_a_deadline_names_its_connection() -> None:
     assert client.sent == [expected]
 
 
+def test_or_its_command() -> None:
+    client: Any = RecordingSqs()
+    SqsDeadlineQueue(client, "http://sqs/deadlines").send_command("k1", delay_s=3)
+    assert [(one["MessageBody"], one["DelaySeconds"]) for one in client.sent] == [('{"command_id":"k1"}', 3)]
+
+
 @pytest.mark.parametrize(
     ("operation", "send"),
     [

@@ -49,6 +49,8 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     services.reading = stack.reading
     services.document_reader = stack.document_reader
     services.documents = stack.documents
+    services.deadline_queue = stack.deadlines_queue
+    services.pending_commands = stack.pending_commands
     services.receipts = stack.receipts
     services.publish_worker = replace(stack.worker, on_failure=telemetry.channel_failure)
     return services

@@ -93,6 +93,18 @@ def test_replies_over_32000_bytes_are_split_and_posted_to_who_asked(full: Memory
     assert full.transport.inboxes["other"] == []
 
 
+def test_where_every_reply_comes_later_nothing_is_said(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    command = {"type": "command", "name": "n", "data": 1, "to": {"user_id": "ann"}}
+    for frame in (command | {"id": 1}, [command | {"id": number} for number in range(2)]):
+        event = {
+            "requestContext": {"connectionId": "c", "requestTimeEpoch": RECEIVED_AT_MS},
+            "body": json.dumps(frame),
+        }
+        assert lambda_handler(event, Context()) == {"statusCode": 200}
+    assert send([command | {"id": 3}, {"type": "ping", "id": 4}]) == {"type": "pong", "id": 4}
+
+
 def test_who_has_gone_meanwhile_waits_for_no_answer(full: MemoryStack) -> None:
     del full.transport.inboxes["c"]
     assert send([HISTORY | {"id": number} for number in range(2)])["id"] == 0

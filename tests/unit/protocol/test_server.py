@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from functions.commands import COMMANDS
 from shared.adapters.memory import MemoryLaneQueue
+from shared.domain.commands import catalogue
 from shared.domain.principal import Principal
 from shared.errors import UnavailableError
 from shared.ports import Lane, LaneMessage
@@ -24,6 +26,8 @@ RESULTS: dict[str, type[Model]] = {
     "unsubscribe": server.Nothing,
     "publish": server.PublishResult,
     "send": server.PublishResult,
+    "command": server.CommandResult,
+    "result": server.Nothing,
     "ack": server.Nothing,
     "history": server.HistoryResult,
     "sync": server.SyncResult,
@@ -137,6 +141,33 @@ def test_what_is_sent_to_a_connection(stack: MemoryStack) -> None:
     ann.ask({"type": "send", "to": {"connection_id": "a"}, "name": "hi", "data": 1})
     stack.drain()
     assert [push["ephemeral"] for push in ann.pushed()] == [True]
+
+
+def test_a_command_that_the_server_runs(stack: MemoryStack) -> None:
+    stack.catalogue.update(catalogue(COMMANDS))
+    client = Checked(stack)
+    roll = {"type": "command", "name": "dice.roll", "data": {"channel": ROOM, "dice": 2}}
+    assert len(client.ask(roll)["data"]["rolls"]) == 2
+    assert client.refused(roll | {"data": {}})["details"]["fields"][0]["field"] == "data.channel"
+    assert client.refused(roll | {"name": "no.such"})["code"] == 1008
+
+
+@pytest.mark.parametrize("answer", [{"data": [1]}, {"error": {"message": "no", "details": {"why": 1}}}, None])
+def test_a_command_of_a_peer(stack: MemoryStack, answer: dict[str, Any] | None) -> None:
+    ann, bob = Checked(stack, "a", "ann"), Checked(stack, "b", "bob")
+    body = {"type": "command", "id": 7, "name": "n", "data": 1, "to": {"user_id": "bob"}}
+    assert stack.dispatcher.handle("a", json.dumps(body), max_bytes=32_000, received_at_ms=stack.clock()) == []
+    stack.drain()
+    (push,) = bob.pushed()
+    if answer is None:
+        stack.peer_answers.expire(push["command_id"])
+    else:
+        bob.ask({"type": "result", "command_id": push["command_id"], **answer})
+    stack.drain()
+    (reply,) = stack.events("a")
+    assert is_all_of(REPLY.validate_json(json.dumps(reply)), reply)
+    assert (reply["id"], "result" in reply) == (7, answer == {"data": [1]})
+    del ann
 
 
 def test_an_event_with_its_senders_claims(stack: MemoryStack) -> None:
