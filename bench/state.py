@@ -103,8 +103,8 @@ def _units(stack: LocalStack, size: int) -> tuple[float, float]:
     return told["written"] / PATCHES, told["read"] / PATCHES
 
 
-def _asking(params: dict[str, Any], **_event: Any) -> dict[str, Any]:
-    return params | {"ReturnConsumedCapacity": "TOTAL"}
+def _asking(params: dict[str, Any], **_event: Any) -> None:
+    params["ReturnConsumedCapacity"] = "TOTAL"
 
 
 def _adding(told: dict[str, float]) -> Callable[..., None]:
