@@ -124,12 +124,17 @@ class DocumentResult(Model):
     changes: list[StateChange] | None = None
 
 
-class StateGetResult(Model):
-    """The answer to ``state.get``, and the documents in that to ``subscribe``. With ``more``: go on after the last."""
+class DocumentsResult(Model):
+    """The answer to ``state.get``, and ``state`` in that to ``subscribe``. With ``more``: go on after the last."""
 
-    documents: dict[str, DocumentResult] | None = None
-    changes: list[StateChange] | None = None
+    documents: dict[str, DocumentResult]
     more: Literal[True] | None = None
+
+
+class ChangesResult(Model):
+    """The answer to ``state.get`` with ``since_version``, where all since then is kept."""
+
+    changes: list[StateChange]
 
 
 class StateWriteResult(Model):
@@ -149,7 +154,7 @@ class SubscribeResult(Model):
     recovered: bool
     publications: list[Publication]
     more: Literal[True] | None = None
-    state: StateGetResult | None = None
+    state: DocumentsResult | None = None
 
 
 class SubscribeFailed(Model):
@@ -223,7 +228,8 @@ Result = (
     | HistoryResult
     | SyncResult
     | StateWriteResult
-    | StateGetResult
+    | DocumentsResult
+    | ChangesResult
     | Nothing
 )
 

@@ -25,7 +25,11 @@ _AARCH64: Final = 183  # EM_AARCH64 in elf.h
 
 @pytest.mark.parametrize("name", HANDLERS)
 def test_a_functions_zip_has_its_folder_and_what_is_shared_and_nothing_else(stage: Synthesised, name: str) -> None:
-    folders = [name, *(["processors"] if name in PUBLISHERS else []), *(["commands"] if name in COMMANDERS else [])]
+    users = [
+        *(["processors"] if name in PUBLISHERS else []),
+        *(["commands", "documents"] if name in COMMANDERS else []),
+    ]
+    folders = [name, *users]
     parts = [ROOT / "shared", *(ROOT / "functions" / folder for folder in folders)]
     expected = {path.relative_to(ROOT) for part in parts for path in part.rglob("*.py")}
     expected |= {Path("channels.toml"), Path("functions/__init__.py")}

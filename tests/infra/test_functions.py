@@ -47,6 +47,7 @@ _EXPECTED: Final = {
         {
             contract.ENV_CONNECTIONS_TABLE,
             contract.ENV_STREAMS_TABLE,
+            contract.ENV_STATE_TABLE,
             contract.ENV_PRESENCE_TABLE,
             contract.ENV_TOKEN_SECRET_ARN,
             contract.ENV_HTTP_URL,
@@ -99,6 +100,7 @@ _EXPECTED: Final = {
         {
             contract.ENV_CONNECTIONS_TABLE,
             contract.ENV_STREAMS_TABLE,
+            contract.ENV_STATE_TABLE,
             contract.ENV_PRESENCE_TABLE,
             contract.ENV_TOKEN_SECRET_ARN,
             contract.ENV_DEADLINE_QUEUE_URL,
@@ -155,6 +157,7 @@ def test_names_lead_to_the_right_resources(stage: Synthesised, name: str) -> Non
     resources = {
         contract.ENV_CONNECTIONS_TABLE: "connections",
         contract.ENV_STREAMS_TABLE: "streams",
+        contract.ENV_STATE_TABLE: "state",
         contract.ENV_PRESENCE_TABLE: "presence",
         contract.ENV_LIMITS_TABLE: "limits",
         contract.ENV_EVENT_DEAD_LETTERS_URL: "event queue's dead letters",

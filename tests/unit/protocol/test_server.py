@@ -20,7 +20,7 @@ from tests.unit.stack import MemoryStack
 
 ROOM = "room:a"
 PUBLISH = {"type": "publish", "channel": ROOM, "name": "said", "data": {"text": "hi"}}
-RESULTS: dict[str, type[Model]] = {
+RESULTS: dict[str, Any] = {
     "hello": server.HelloResult,
     "subscribe": server.SubscribeResult,
     "unsubscribe": server.Nothing,
@@ -31,6 +31,10 @@ RESULTS: dict[str, type[Model]] = {
     "ack": server.Nothing,
     "history": server.HistoryResult,
     "sync": server.SyncResult,
+    "state.get": server.DocumentsResult | server.ChangesResult,
+    "state.set": server.StateWriteResult,
+    "state.patch": server.StateWriteResult,
+    "state.delete": server.StateWriteResult,
 }
 REPLY: TypeAdapter[server.Reply] = TypeAdapter(server.Reply)
 PUSH: TypeAdapter[Any] = TypeAdapter(server.Push)
@@ -53,7 +57,7 @@ class Checked:
         reply = self._stack.ask(self._id, request)
         text = json.dumps(reply)
         assert is_all_of(REPLY.validate_json(text), reply)
-        result = RESULTS[request["type"]].model_validate_json(json.dumps(reply["result"]))
+        result = TypeAdapter[Any](RESULTS[request["type"]]).validate_json(json.dumps(reply["result"]))
         assert is_all_of(result, reply["result"])
         return reply["result"]
 
@@ -93,6 +97,20 @@ def test_results_of_a_whole_conversation(stack: MemoryStack) -> None:
     assert client.ask({"type": "history", "channel": "room:nobody"})["publications"] == []
     assert client.ask({"type": "sync", "positions": {ROOM: since}})["behind"].keys() == {ROOM}
     assert client.ask({"type": "unsubscribe", "channel": ROOM}) == {}
+
+
+def test_documents_and_their_changes(stack: MemoryStack) -> None:
+    writer, reader = Checked(stack, "writer"), Checked(stack, "reader", "bob")
+    assert reader.ask({"type": "subscribe", "channel": ROOM, "state": True})["state"] == {"documents": {}}
+    document = {"channel": ROOM, "key": "board"}
+    writer.ask({"type": "state.set", **document, "value": {"text": "x" * 50, "null": None}})
+    writer.ask({"type": "state.patch", **document, "patch": {"a": 1}})
+    assert len(reader.ask({"type": "state.get", **document, "since_version": 1})["changes"]) == 1
+    known = reader.ask({"type": "subscribe", "channel": ROOM, "state": {"board": 1}})["state"]["documents"]
+    assert known["board"].keys() == {"version", "changes"}
+    writer.ask({"type": "state.delete", **document})
+    assert reader.ask({"type": "state.get", **document})["documents"]["board"]["deleted"] is True
+    assert [push["version"] for push in reader.pushed()] == [1, 2, 3]
 
 
 def test_a_recovery_in_pages(stack: MemoryStack) -> None:

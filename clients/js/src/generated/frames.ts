@@ -260,7 +260,8 @@ export interface Reply {
     | HistoryResult
     | SyncResult
     | StateWriteResult
-    | StateGetResult
+    | DocumentsResult
+    | ChangesResult
     | Nothing
     | null;
   error?: ErrorObject | null;
@@ -298,7 +299,7 @@ export interface SubscribeResult {
   recovered: boolean;
   publications: Publication[];
   more?: true | null;
-  state?: StateGetResult | null;
+  state?: DocumentsResult | null;
 }
 /**
  * A publication in a channel's stream.
@@ -326,13 +327,12 @@ export interface Sender {
   } | null;
 }
 /**
- * The answer to ``state.get``, and the documents in that to ``subscribe``. With ``more``: go on after the last.
+ * The answer to ``state.get``, and ``state`` in that to ``subscribe``. With ``more``: go on after the last.
  */
-export interface StateGetResult {
-  documents?: {
+export interface DocumentsResult {
+  documents: {
     [k: string]: DocumentResult;
-  } | null;
-  changes?: StateChange[] | null;
+  };
   more?: true | null;
 }
 /**
@@ -423,6 +423,12 @@ export interface StateWriteResult {
   };
   deleted?: true | null;
   resolution: "applied" | "merged";
+}
+/**
+ * The answer to ``state.get`` with ``since_version``, where all since then is kept.
+ */
+export interface ChangesResult {
+  changes: StateChange[];
 }
 /**
  * The answer to ``unsubscribe``.
