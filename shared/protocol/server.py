@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from shared.domain.presence import Status
 from shared.domain.publication import Priority
 from shared.protocol.requests import Model, Position, RequestId
 from shared.protocol.rest import ErrorObject
@@ -130,6 +131,50 @@ class StateWriteResult(Model):
     resolution: Literal["applied", "merged"]
 
 
+class Member(Model):
+    """A user who is in a channel: ``connections`` as of now, ``read_offset`` if it has read something."""
+
+    user_id: str
+    status: Status
+    active: bool
+    data: Any
+    connections: int
+    last_active_at_ms: int
+    read_offset: int | None = None
+
+
+class PresencePush(Model):
+    """Somebody has come, gone, or changed something; or how many there are, where numbers alone are told.
+
+    What has a higher ``version`` was seen later. ``count`` is how many there are when all of that version is told.
+    """
+
+    type: Literal["presence"]
+    channel: str
+    event: Literal["join", "leave", "update", "count"]
+    member: Member | None = None
+    count: int
+    version: int
+
+
+class TypingPush(Model):
+    """Somebody types, or types no more."""
+
+    type: Literal["typing"]
+    channel: str
+    user_id: str
+    active: bool
+
+
+class PresenceResult(Model):
+    """The answer to ``presence.get``, and what ``subscribe`` tells of presence. With ``more``: go on after the last."""
+
+    members: list[Member]
+    count: int
+    version: int
+    more: Literal[True] | None = None
+
+
 class SubscribeResult(Model):
     """The answer to ``subscribe``."""
 
@@ -139,6 +184,7 @@ class SubscribeResult(Model):
     publications: list[Publication]
     more: Literal[True] | None = None
     state: StateGetResult | None = None
+    presence: PresenceResult | None = None
 
 
 class SubscribeFailed(Model):
@@ -195,7 +241,7 @@ class SyncResult(Model):
 
 
 class Nothing(Model):
-    """The answer to ``unsubscribe``."""
+    """The answer to ``unsubscribe``, ``ack``, ``presence.update`` and ``typing``."""
 
 
 Result = (
@@ -206,6 +252,7 @@ Result = (
     | SyncResult
     | StateWriteResult
     | StateGetResult
+    | PresenceResult
     | Nothing
 )
 
@@ -219,4 +266,4 @@ class Reply(Model):
     error: ErrorObject | None = None
 
 
-Push = Annotated[Event | Receipt | StatePush | System | Pong, Field(discriminator="type")]
+Push = Annotated[Event | Receipt | StatePush | PresencePush | TypingPush | System | Pong, Field(discriminator="type")]
