@@ -40,7 +40,8 @@ class Attendance:
 
     def look(self, channels: Iterable[str]) -> None:
         """Have somebody look at once."""
-        self.looks.send([Look(channel) for channel in channels])
+        if looks := [Look(channel) for channel in channels]:
+            self.looks.send(looks)
 
     @contextmanager
     def leaving(self, connection: Connection, channels: Sequence[str]) -> Iterator[None]:
@@ -63,6 +64,8 @@ class Attendance:
         To be called before its record is closed: that is where whoever comes later begins to look.
         """
         attended = self.connections.attended(connection_id)
+        if not attended:
+            return
         at_s = self.now_ms() // 1000 + PRESENCE_GRACE_S
         for channel, user_id in attended.items():
             self.store.leave(channel, user_id, connection_id, at_s=at_s)
