@@ -1,7 +1,7 @@
 """Whatever happens in whatever order: when it is quiet again, everybody knows who is there."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -47,9 +47,10 @@ class PresenceMachine(RuleBasedStateMachine):
         self.stack = MemoryStack()
         self.random = random.Random(seed)
         self.devices: list[Device] = []
-        self.status: dict[str, str] = {}
         self.made = 0
-        self.lost_ms: dict[str, int] = {}
+        for user in USERS:
+            self.connect(user)
+            self.subscribe(len(self.devices) - 1, 0)
 
     # what clients do
 
@@ -145,6 +146,48 @@ class PresenceMachine(RuleBasedStateMachine):
                 for look in taken:
                     self.stack.looks.sent.remove((look, 0))
         self.stack.failures.clear()
+
+    @precondition(lambda self: self.devices)
+    @rule(place=st.integers(0, 6), step=st.integers(1, 8), what=st.sampled_from(["leave", "subscribe", "both"]))
+    def look_meanwhile(self, place: int, step: int, what: str) -> None:
+        """While one looks, something changes and another one looks."""
+        ours = self.stack.looks.sent.copy()
+        self.stack.looks.sent.clear()
+
+        def meanwhile() -> None:
+            if what != "subscribe":
+                self.leave(place, 0, "unsubscribe")
+            if what != "leave":
+                self.subscribe(place, 0)
+            self.look(1.0, 0)
+
+        with self._stopping(step, meanwhile):
+            assert not self.stack.presence_watch.see_to([look for look, delay_s in ours if not delay_s])
+        self.stack.looks.sent += [(look, delay_s) for look, delay_s in ours if delay_s]
+
+    @precondition(lambda self: len(self.devices) > 1)
+    @rule(places=st.tuples(st.integers(0, 6), st.integers(0, 6)), step=st.integers(1, 6), leave=st.booleans())
+    def subscribe_meanwhile(self, places: tuple[int, int], step: int, leave: bool) -> None:
+        """While one comes, another one comes or goes and is told of."""
+        here, there = self._device(places[0]), self._device(places[1])
+        if here is there:
+            return
+
+        def meanwhile() -> None:
+            if leave:
+                self.leave(self.devices.index(there), 0, "unsubscribe")
+            else:
+                self.subscribe(self.devices.index(there), 0)
+            self.look(1.0, 0)
+            self.push(1.0)
+
+        here.members = here.members or Members()
+        here.members.asked()
+        with self._stopping(step, meanwhile):
+            result = self.stack.ask(here.connection_id, {"type": "subscribe", "channel": ROOM, "presence": True})[
+                "result"
+            ]
+        here.members.answered([result["presence"]], now_ms=self.stack.clock())
 
     @rule(share=st.floats(0, 1))
     def push(self, share: float) -> None:
@@ -247,8 +290,11 @@ class PresenceMachine(RuleBasedStateMachine):
         return reply if "result" in reply else self.stack.ask(connection_id, frame)
 
     @contextmanager
-    def _stopping(self, at_step: int) -> Iterator[None]:
-        """Have what runs within be stopped before or after that step, and do nothing more; 0 for not at all."""
+    def _stopping(self, at_step: int, meanwhile: Callable[[], None] | None = None) -> Iterator[None]:
+        """Have what runs within be stopped before or after that step, and do nothing more; 0 for not at all.
+
+        With ``meanwhile``, that happens there, and what runs goes on.
+        """
         calls = [0]
         before = self.random.random() < 0.5
         whole = {step: getattr(getattr(self.stack, step[0]), step[1]) for step in STEPS}
@@ -256,6 +302,10 @@ class PresenceMachine(RuleBasedStateMachine):
         def wrapped(step: tuple[str, str]) -> Any:
             def call(*arguments: Any, **more: Any) -> Any:
                 calls[0] += 1
+                if meanwhile is not None:
+                    if calls[0] == at_step:
+                        meanwhile()
+                    return whole[step](*arguments, **more)
                 if calls[0] > at_step or (calls[0] == at_step and before):
                     raise StoppedError
                 result = whole[step](*arguments, **more)
