@@ -28,10 +28,15 @@ _MODELS: Final[tuple[type[Model], ...]] = (
     requests.Ack,
     requests.History,
     requests.Sync,
+    requests.PresenceGet,
+    requests.PresenceUpdate,
+    requests.Typing,
     requests.Ping,
     server.Reply,
     server.Event,
     server.Receipt,
+    server.PresencePush,
+    server.TypingPush,
     server.System,
     server.Pong,
     server.HelloResult,
@@ -39,9 +44,10 @@ _MODELS: Final[tuple[type[Model], ...]] = (
     server.PublishResult,
     server.HistoryResult,
     server.SyncResult,
+    server.PresenceResult,
 )
-_REQUESTS: Final = tuple(model.__name__ for model in _MODELS[:9])
-_PUSHES: Final = ("Event", "Receipt", "System", "Pong")
+_REQUESTS: Final = tuple(model.__name__ for model in _MODELS[:12])
+_PUSHES: Final = ("Event", "Receipt", "PresencePush", "TypingPush", "System", "Pong")
 _REF: Final = "#/$defs/{model}"
 
 
