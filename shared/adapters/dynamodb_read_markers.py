@@ -43,8 +43,8 @@ class DynamoDbReadMarkers:
         items: list[Any] = []
         for _ in range(_BATCH_TRIES):
             with translated():
-                answer = self._client.batch_get_item(
-                    RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}},
+                answer: Any = self._client.batch_get_item(
+                    RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
                 )
             items += answer["Responses"].get(self._table, [])
             keys = list(answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", []))

@@ -27,8 +27,21 @@ class Members:
 
     def __init__(self) -> None:
         self._typing: dict[str, int] = {}
+        self._doubtful_since_ms: int | None = None
         self._begin(_NOBODY)
         self._kept: list[Frame] | None = []
+
+    def _begin(self, result: Frame) -> None:
+        self.members = {member["user_id"]: member for member in result["members"]}
+        self.count = result["count"]
+        self._incomplete = bool(result.get("more"))
+        self._numbers = bool(self.count) and not self.members and not self._incomplete
+        # Older than all that was told by then; each member's own version counts from there.
+        self._base: int = result["version"]
+        self._newest = self._complete = self._number_version = self._base
+        self._versions: dict[str, int] = {}  # of members told of since, also of those who have left
+        self._ahead: set[int] = set()  # versions that came before one below them
+        self._doubtful_since_ms = None
 
     def asked(self) -> None:
         """Note that ``presence.get`` is being sent, or ``subscribe`` again: what is pushed from now on may be newer."""
@@ -87,17 +100,6 @@ class Members:
     @property
     def _doubtful(self) -> bool:
         return bool(self._ahead) or (not self._numbers and self.count != len(self.members))
-
-    def _begin(self, result: Frame) -> None:
-        self.members = {member["user_id"]: member for member in result["members"]}
-        self.count = result["count"]
-        self._incomplete = bool(result.get("more"))
-        self._numbers = bool(self.count) and not self.members and not self._incomplete
-        # Older than all that was told by then; each member's own version counts from there.
-        self._base = self._newest = self._complete = self._number_version = result["version"]
-        self._versions: dict[str, int] = {}
-        self._ahead: set[int] = set()
-        self._doubtful_since_ms: int | None = None
 
     def _take_number(self, frame: Frame) -> None:
         if frame["version"] > self._number_version:
