@@ -22,7 +22,7 @@ COLD_START_CEILINGS: Final = {
     "publish_worker": 55,  # measured 45
     "event_publish": 112,  # measured 101, with pydantic: events of others come in as frames do
     "janitor": 67,  # measured 56, with PyJWT
-    "presence": 55,
+    "presence": 55,  # as fan_out
     "ws_connect": 67,  # measured 56, with PyJWT
     "ws_disconnect": 67,  # measured 56, with PyJWT
     "ws_message": 125,  # measured 112, with PyJWT and pydantic
