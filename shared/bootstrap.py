@@ -19,10 +19,18 @@ from shared.adapters.dynamodb_commands import DynamoDbPendingCommandStore
 from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
 from shared.adapters.dynamodb_documents import DynamoDbDocumentStore
 from shared.adapters.dynamodb_mailboxes import DynamoDbHeldStreams, DynamoDbMailboxStore
+from shared.adapters.dynamodb_presence import DynamoDbPresenceStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.eventbridge import EventBridgeBus
-from shared.adapters.sqs import SqsDeadLetters, SqsDeadlineQueue, SqsDeliveryQueue, SqsLaneQueue, SqsLaneRecords
+from shared.adapters.sqs import (
+    SqsDeadLetters,
+    SqsDeadlineQueue,
+    SqsDeliveryQueue,
+    SqsLaneQueue,
+    SqsLaneRecords,
+    SqsLookQueue,
+)
 from shared.contract import COMMANDS_MODULE, DOCUMENTS_MODULE, PROCESSORS_MODULE
 from shared.domain.breaker import CircuitBreaker, State
 from shared.domain.rate import Pacer
@@ -33,14 +41,18 @@ from shared.ports import (
     DeadlineQueue,
     EventBus,
     HeldStreams,
+    LookQueue,
     MailboxStore,
     Metrics,
     PendingCommandStore,
+    PresenceStore,
+    ReadMarkers,
     Signer,
     TicketStore,
     TokenVerifier,
 )
 from shared.services.append import Append
+from shared.services.attendance import Attendance
 from shared.services.document_reader import DocumentReader
 from shared.services.fan_out import FanOut
 from shared.services.history import History
@@ -48,6 +60,8 @@ from shared.services.janitor import Deadlines, Janitor
 from shared.services.limits import RateLimits
 from shared.services.mailboxes import Mailboxes, Sinks
 from shared.services.peer_commands import PeerAnswers, PeerCommands
+from shared.services.presence import Presence
+from shared.services.presence_reader import PresenceReader
 from shared.services.publish import Publishing
 from shared.services.publish_worker import PublishWorker
 from shared.services.purge import Purge
@@ -65,6 +79,7 @@ if TYPE_CHECKING:
     from shared.services.event_publish import EventPublishing
     from shared.services.http_sessions import HttpSessions
     from shared.services.mailbox_reader import MailboxReader
+    from shared.services.presence_watch import PresenceWatch
     from shared.services.processing import Processing
     from shared.services.session_end import SessionEnd
 
@@ -166,7 +181,7 @@ class Services:
         """Ends sessions."""
         from shared.services.session_end import SessionEnd
 
-        return SessionEnd(self.connections, self.transport, now_ms)
+        return SessionEnd(self.connections, self.transport, now_ms, self.attendance)
 
     @cached_property
     def mailbox_reader(self) -> "MailboxReader":
@@ -217,6 +232,41 @@ class Services:
             metrics=self.metrics,
             now_ms=now_ms,
             on_failure=telemetry.channel_failure,
+            attendance=self.attendance,
+        )
+
+    @cached_property
+    def presence_store(self) -> PresenceStore:
+        """Who is present."""
+        return DynamoDbPresenceStore(self._dynamodb, self.settings.presence_table, now_ms)
+
+    @cached_property
+    def looks(self) -> LookQueue:
+        """The way to the presence watch."""
+        return SqsLookQueue(self._sqs, self.settings.look_queue_url)
+
+    @cached_property
+    def attendance(self) -> Attendance:
+        """Takes connections into channels' members and out of them."""
+        return Attendance(self.presence_store, self.connections, self.looks, now_ms)
+
+    @cached_property
+    def presence_reader(self) -> PresenceReader:
+        """Reads who is present."""
+        return PresenceReader(self.presence_store, self.markers, self.streams.store, self.namespaces)
+
+    @cached_property
+    def presence(self) -> Presence:
+        """What clients ask of presence."""
+        return Presence(self.attendance, self.presence_reader, self.bus, now_ms)
+
+    @cached_property
+    def presence_watch(self) -> "PresenceWatch":
+        """Tells subscribers who is present."""
+        from shared.services.presence_watch import PresenceWatch
+
+        return PresenceWatch(
+            self.presence_reader, self.looks, self.bus, self.metrics, now_ms, telemetry.channel_failure
         )
 
     @cached_property
@@ -315,10 +365,14 @@ class Services:
         return Receipts(self.bus)
 
     @cached_property
-    def reading(self) -> Reading:
+    def markers(self) -> ReadMarkers:
         """How far users have read."""
-        markers = DynamoDbReadMarkers(self._dynamodb, self.settings.presence_table)
-        return Reading(markers, self.history, self.receipts)
+        return DynamoDbReadMarkers(self._dynamodb, self.settings.presence_table)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """Takes what users say that they have read."""
+        return Reading(self.markers, self.history, self.receipts)
 
     @cached_property
     def purge(self) -> Purge:
@@ -328,7 +382,7 @@ class Services:
     @cached_property
     def subscriptions(self) -> Subscriptions:
         """Who is subscribed to what."""
-        return Subscriptions(self.connections, self.history, self.document_reader, self.metrics)
+        return Subscriptions(self.connections, self.history, self.document_reader, self.metrics, self.presence)
 
     @cached_property
     def sessions(self) -> Sessions:
@@ -342,6 +396,7 @@ class Services:
             mailboxes=self.mailboxes,
             metrics=self.metrics,
             now_ms=now_ms,
+            attendance=self.attendance,
         )
 
     @cached_property
@@ -390,7 +445,15 @@ class Services:
     @cached_property
     def janitor(self) -> Janitor:
         """Finds connections that never said goodbye."""
-        return Janitor(self.connections, self.sessions, self.transport, self.metrics, now_ms, telemetry.failure)
+        return Janitor(
+            connections=self.connections,
+            sessions=self.sessions,
+            transport=self.transport,
+            metrics=self.metrics,
+            now_ms=now_ms,
+            on_failure=telemetry.failure,
+            attendance=self.attendance,
+        )
 
     @cached_property
     def dispatcher(self) -> "Dispatcher":
@@ -413,6 +476,7 @@ class Services:
             metrics=self.metrics,
             now_ms=now_ms,
             on_failure=telemetry.failure,
+            presence=self.presence,
         )
 
     def reach(self) -> dict[str, str]:

@@ -22,6 +22,7 @@ ENV_DEAD_LETTER_URLS: Final = {  # ... and of its dead-letter queue
 }
 ENV_DELIVERY_QUEUE_URL: Final = "DELIVERY_QUEUE_URL"  # fan-out's shard tasks and remaining connections
 ENV_DEADLINE_QUEUE_URL: Final = "DEADLINE_QUEUE_URL"  # delayed: connections that must have said who they are
+ENV_LOOK_QUEUE_URL: Final = "LOOK_QUEUE_URL"  # channels whose subscribers may not know who is present
 ENV_EVENT_DEAD_LETTERS_URL: Final = "EVENT_DEAD_LETTERS_URL"  # events that ask for what can't be published
 ENV_EVENT_BUS_NAME: Final = "EVENT_BUS_NAME"
 ENV_PUSH_RATE_PER_S: Final = "PUSH_RATE_PER_S"  # of one process

@@ -85,6 +85,12 @@ class ForbiddenError(TidewireError):
     code, name, http_status = 1005, "forbidden", 403
 
 
+class NotSubscribedError(TidewireError):
+    """The connection has to be subscribed to the channel, with presence, to say this there."""
+
+    code, name, http_status = 1006, "not_subscribed", 409
+
+
 class VersionConflictError(TidewireError):
     """The document has changed since the version that the writer knows; ``details`` says how it is."""
 

@@ -11,6 +11,7 @@ from shared.domain.connection import Connection, Interest, Interests, Session
 from shared.domain.document import Change, Chunk, DocumentLog
 from shared.domain.mailbox import Mailbox, Message
 from shared.domain.pending_command import PendingCommand
+from shared.domain.presence import Attendees, Look, Member, Told
 from shared.domain.principal import Principal
 from shared.domain.publication import Publication, StreamPosition
 from shared.domain.rate import Rate
@@ -153,6 +154,13 @@ class ConnectionStore(Protocol):
         """Return the channels of a connection and what it wants of each, also of one closed not long ago."""
         ...
 
+    def attended(self, connection_id: str) -> Mapping[str, str]:
+        """Return the channels where a connection is subscribed with presence, and its user, as long as that is kept.
+
+        Also of one that was closed or has expired: whoever takes it out of the channel's members asks here.
+        """
+        ...
+
     def subscribers(
         self, channel: str, shard: int = 0, *, at_most: int | None = None, interest: Interest | None = None
     ) -> Shard:
@@ -235,6 +243,66 @@ class DocumentStore(Protocol):
 
     def count(self, channel: str, *, at_most: int) -> int:
         """Return how many documents a channel has, deleted ones too, or ``at_most`` if there are so many."""
+        ...
+
+
+class PresenceStore(Protocol):
+    """Who is present in channels: a set of connections, and what users say of themselves.
+
+    Reads are strongly consistent and leave out connections that have expired.
+    """
+
+    def enter(
+        self, channels: Sequence[str], user_id: str, connection_id: str, *, at_ms: int, expires_at_s: int
+    ) -> None:
+        """Have a connection be there until then; a repeat has it be there anew."""
+        ...
+
+    def leave(self, channel: str, user_id: str, connection_id: str, *, at_s: int | None = None) -> bool:
+        """Have a connection be there no longer, or only until then; return whether that changes anything.
+
+        Nobody is there longer by this, or again.
+        """
+        ...
+
+    def update(
+        self, channel: str, user_id: str, fields: Mapping[str, Any], *, active_at_ms: int | None, at_ms: int
+    ) -> None:
+        """Set ``status``, ``active``, ``data``, whichever are given, and when the user was last active.
+
+        With any of the three the user has another stamp.
+        """
+        ...
+
+    def forget(self, channel: str, member: Member) -> None:
+        """Delete what a user has said, unless it has changed since."""
+        ...
+
+    def attendees(self, channel: str) -> Attendees:
+        """Return everybody. What was told is read first: the rest is no older."""
+        ...
+
+    def member(self, channel: str, user_id: str) -> Member:
+        """Return one user, with no connection if it is not there."""
+        ...
+
+    def told(self, channel: str) -> Told:
+        """Return what subscribers were last told."""
+        ...
+
+    def tell(self, channel: str, told: Told, *, before: int) -> bool:
+        """Write what subscribers are told, if that version stands there; return whether it was written.
+
+        Where that is unknown and it is tried again, it may count as not written.
+        """
+        ...
+
+
+class LookQueue(Protocol):
+    """The way to whoever tells subscribers who is present."""
+
+    def send(self, looks: Sequence[Look], *, delay_s: int = 0) -> None:
+        """Return when they are durable; each is seen to that much later, some of a channel together."""
         ...
 
 
@@ -510,6 +578,10 @@ class ReadMarkers(Protocol):
 
     def offset(self, channel: str, user_id: str, epoch: str) -> int:
         """Return the offset where the marker stands, 0 if it stands in another stream."""
+        ...
+
+    def offsets(self, channel: str, user_ids: Sequence[str], epoch: str) -> Mapping[str, int]:
+        """Return the offsets of those whose marker stands in this stream."""
         ...
 
     def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> None:

@@ -29,6 +29,7 @@ class Settings:
     dead_letter_urls: Mapping[Lane, str]
     delivery_queue_url: str
     deadline_queue_url: str
+    look_queue_url: str
     event_dead_letters_url: str
     event_bus_name: str
     push_rate_per_s: float
@@ -57,6 +58,7 @@ class Settings:
             dead_letter_urls={lane: env.get(contract.ENV_DEAD_LETTER_URLS[lane], "") for lane in lanes},
             delivery_queue_url=env.get(contract.ENV_DELIVERY_QUEUE_URL, ""),
             deadline_queue_url=env.get(contract.ENV_DEADLINE_QUEUE_URL, ""),
+            look_queue_url=env.get(contract.ENV_LOOK_QUEUE_URL, ""),
             event_dead_letters_url=env.get(contract.ENV_EVENT_DEAD_LETTERS_URL, ""),
             event_bus_name=env.get(contract.ENV_EVENT_BUS_NAME, ""),
             push_rate_per_s=float(env.get(contract.ENV_PUSH_RATE_PER_S, "1000")),

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from functions.http_api.caller import Bearer, Caller, ServicesDep
 from functions.http_api.channel import ChannelPath
 from functions.http_api.documents import add_documents
+from functions.http_api.presence import add_presence
 from functions.http_api.problems import PROBLEM, add_handlers
 from functions.http_api.route import Route
 from functions.http_api.sessions import add_sessions
@@ -80,6 +81,7 @@ def create_app(services: Services, *, calls: bool = True, streams: bool = True) 
 def _add_calls(app: FastAPI, stage: str) -> None:
     add_sessions(app)
     add_documents(app)
+    add_presence(app)
     app.post("/v1/tickets")(issue_ticket)
     app.post("/v1/publish")(publish)
     app.get("/v1/channels/{channel}/history")(history)

@@ -63,7 +63,6 @@ class WebsocketGateway(Construct):
                     contract.ENV_CONNECTIONS_TABLE,
                     contract.ENV_STREAMS_TABLE,
                     contract.ENV_STATE_TABLE,
-                    contract.ENV_PRESENCE_TABLE,
                     contract.ENV_LIMITS_TABLE,
                 ),
                 contract.ENV_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
@@ -73,7 +72,6 @@ class WebsocketGateway(Construct):
             store.connections.grant_read_write_data(function)
         store.streams.grant_read_write_data(self.message)
         store.state.grant_read_write_data(self.message)
-        store.presence.grant_read_write_data(self.message)
         store.limits.grant_read_write_data(self.message)
         functions.token_secret.grant_read(self.message)
         for function in (self.connect, self.message):

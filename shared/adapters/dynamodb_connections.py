@@ -44,7 +44,7 @@ class DynamoDbConnectionStore:
     Items::
 
         pk CONNECTION#<id>        sk META                    connected_at_ms N, session_id S, principal, expires_at_s N
-        pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  shard N, wants S, expires_at_s N
+        pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  shard N, wants S, user_id S, expires_at_s N
         pk CHANNEL#<channel>#<shard>  sk <connection id>     wants S, expires_at_s N
         pk CHANNEL#<channel>#0    sk !SHARDS                 shards N: how many there are, if more than one
         pk DUE#<minute>           sk <connection id>         expires_at_s N
@@ -110,6 +110,8 @@ class DynamoDbConnectionStore:
             requests.append(_put(_channel_pk(channel, shard), connection.connection_id, expires_at_s, **wants))
             if kept:
                 listed = wants | {"shard": {"N": str(shard)}}
+                if "presence" in interests and connection.principal is not None:
+                    listed["user_id"] = {"S": connection.principal.user_id}
                 pk = f"CONNECTION#{connection.connection_id}"
                 requests.append(_put(pk, _SUBSCRIPTION + channel, connection.expires_at_s, **listed))
         self._write(requests)
@@ -129,6 +131,10 @@ class DynamoDbConnectionStore:
     def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
         items = self._query(f"CONNECTION#{connection_id}", prefix=_SUBSCRIPTION)
         return {item[SK]["S"].removeprefix(_SUBSCRIPTION): _wants(item) for item in items if self._alive(item)}
+
+    def attended(self, connection_id: str) -> Mapping[str, str]:
+        items = self._query(f"CONNECTION#{connection_id}", prefix=_SUBSCRIPTION)
+        return {item[SK]["S"].removeprefix(_SUBSCRIPTION): item["user_id"]["S"] for item in items if "user_id" in item}
 
     def subscribers(
         self, channel: str, shard: int = 0, *, at_most: int | None = None, interest: Interest | None = None

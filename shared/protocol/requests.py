@@ -22,6 +22,7 @@ from shared.domain.commands import (
     COMMAND_NAME_PATTERN,
 )
 from shared.domain.document import KEY_MAX_LENGTH, is_key
+from shared.domain.presence import Status
 from shared.domain.publication import Priority
 from shared.protocol.limits import (
     BATCH_MAX_FRAMES,
@@ -111,6 +112,7 @@ class SubscribeFields(Model):
     since: Position | None = None
     history: Annotated[int, Field(ge=0, le=HISTORY_MAX_LIMIT)] | None = None
     state: bool | Annotated[dict[Key, Version], Field(max_length=DOCUMENTS_MAX)] | None = None
+    presence: bool = False
 
 
 class ClientInfo(Model):
@@ -317,6 +319,41 @@ class StateDelete(Model):
     base_version: Version | None = None
 
 
+class PresenceGet(Model):
+    """Ask who is in a channel: behind ``after`` (a user), where an answer had ``more``."""
+
+    type: Literal["presence.get"]
+    id: RequestId
+    channel: Channel
+    after: UserId | None = None
+
+
+class PresenceUpdate(Model):
+    """Say how the user is there: of all its connections."""
+
+    type: Literal["presence.update"]
+    id: RequestId
+    channel: Channel
+    status: Status | None = None
+    active: bool | None = None
+    data: Any = None
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What was given; ``data`` may be ``None``, which takes back what it was."""
+        given = {name: getattr(self, name) for name in ("status", "active") if getattr(self, name) is not None}
+        return given | ({"data": self.data} if "data" in self.model_fields_set else {})
+
+
+class Typing(Model):
+    """Say that the user types, or types no more. Without ``id`` there is no reply, whatever comes of it."""
+
+    type: Literal["typing"]
+    id: RequestId | None = None
+    channel: Channel
+    active: bool
+
+
 class Ping(Model):
     """Ask for a ``pong``."""
 
@@ -339,6 +376,9 @@ Request = Annotated[
     | StateSet
     | StatePatch
     | StateDelete
+    | PresenceGet
+    | PresenceUpdate
+    | Typing
     | Ping,
     Field(discriminator="type"),
 ]

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field
 
+from shared.domain.presence import Status
 from shared.domain.publication import Priority
 from shared.protocol.requests import Model, Position, RequestId
 from shared.protocol.rest import ErrorObject
@@ -146,6 +147,50 @@ class StateWriteResult(Model):
     resolution: Literal["applied", "merged"]
 
 
+class Member(Model):
+    """A user who is in a channel: ``connections`` as of now, ``read_offset`` if it has read something."""
+
+    user_id: str
+    status: Status
+    active: bool
+    data: Any
+    connections: int
+    last_active_at_ms: int
+    read_offset: int | None = None
+
+
+class PresencePush(Model):
+    """Somebody has come, gone, or changed something; or how many there are, where numbers alone are told.
+
+    What has a higher ``version`` was seen later. ``count`` is how many there are when all of that version is told.
+    """
+
+    type: Literal["presence"]
+    channel: str
+    event: Literal["join", "leave", "update", "count"]
+    member: Member | None = None
+    count: int
+    version: int
+
+
+class TypingPush(Model):
+    """Somebody types, or types no more."""
+
+    type: Literal["typing"]
+    channel: str
+    user_id: str
+    active: bool
+
+
+class PresenceResult(Model):
+    """The answer to ``presence.get``, and what ``subscribe`` tells of presence. With ``more``: go on after the last."""
+
+    members: list[Member]
+    count: int
+    version: int
+    more: Literal[True] | None = None
+
+
 class SubscribeResult(Model):
     """The answer to ``subscribe``."""
 
@@ -155,6 +200,7 @@ class SubscribeResult(Model):
     publications: list[Publication]
     more: Literal[True] | None = None
     state: DocumentsResult | None = None
+    presence: PresenceResult | None = None
 
 
 class SubscribeFailed(Model):
@@ -217,7 +263,7 @@ class CommandResult(Model):
 
 
 class Nothing(Model):
-    """The answer to ``unsubscribe``."""
+    """The answer to ``unsubscribe``, ``ack``, ``presence.update`` and ``typing``."""
 
 
 Result = (
@@ -230,6 +276,7 @@ Result = (
     | StateWriteResult
     | DocumentsResult
     | ChangesResult
+    | PresenceResult
     | Nothing
 )
 
@@ -243,5 +290,7 @@ class Reply(Model):
     error: ErrorObject | None = None
 
 
-Push = Annotated[Event | Receipt | CommandPush | StatePush | System | Pong, Field(discriminator="type")]
+Push = Annotated[
+    Event | Receipt | CommandPush | StatePush | PresencePush | TypingPush | System | Pong, Field(discriminator="type")
+]
 PUSHES: Final[tuple[type[Model], ...]] = get_args(get_args(Push)[0])

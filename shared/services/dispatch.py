@@ -1,6 +1,6 @@
 """Frames in, replies out: the one way in which every transport's requests are handled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -26,12 +26,15 @@ from shared.services.documents import Documents, Write
 from shared.services.history import History
 from shared.services.limits import RateLimits
 from shared.services.peer_commands import PeerAnswers, PeerCommandRequest, PeerCommands
+from shared.services.presence import Presence
 from shared.services.publish import Published, Publishing, PublishRequest, SendRequest
 from shared.services.publish_batch import PublishBatch
 from shared.services.receipts import Reading
 from shared.services.sessions import HelloRequest, Sessions, check_protocol
 from shared.services.subscribe import Subscriptions, subscription
 
+# What is sent often and worth little, so that an answer would cost more than it says.
+_MAY_LACK_ID: Final = ("typing",)
 # A live socket can lose its record: API Gateway answered a push with 410 by mistake, or the record expired. Nothing
 # reaches it then, so the client has to be told to come back: with its session, and what it asked for asked again.
 _CONNECTION_UNKNOWN: Final = {
@@ -92,13 +95,15 @@ class Dispatcher:
     metrics: Metrics
     now_ms: Callable[[], int]
     on_failure: Callable[[Exception], None]
+    presence: Presence
 
     def handle(
         self, connection_id: str, body: str | bytes, *, max_bytes: int, received_at_ms: int
     ) -> list[dict[str, Any]]:
         """Handle one frame or a batch in order; return the replies in the same order. Raises nothing.
 
-        A frame whose reply comes later, on the receiving side, has none among them.
+        A frame whose reply comes later, on the receiving side, has none among them; nor has one that wants none,
+        whatever comes of it.
 
         Args:
             connection_id: Whose.
@@ -113,12 +118,12 @@ class Dispatcher:
         try:
             caller = self._caller(connection_id, received_at_ms)
         except _ConnectionUnknownError as error:
-            return [*(self._error(request_id(frame), error) for frame in frames), _CONNECTION_UNKNOWN]
+            return [*self._refused(frames, error), _CONNECTION_UNKNOWN]
         except TidewireError as error:
-            return [self._error(request_id(frame), error) for frame in frames]
+            return self._refused(frames, error)
         except Exception as error:
             self.on_failure(error)
-            return [self._error(request_id(frame), InternalError()) for frame in frames]
+            return self._refused(frames, InternalError())
         replies = [
             self._reply(frame, partial(self._answer, caller, place, frame)) for place, frame in enumerate(frames)
         ]
@@ -136,10 +141,10 @@ class Dispatcher:
         try:
             return answer()
         except TidewireError as error:
-            return self._error(request_id(frame), error)
+            return self._refusal(frame, error)
         except Exception as error:
             self.on_failure(error)
-            return self._error(request_id(frame), InternalError())
+            return self._refusal(frame, InternalError())
 
     def _answer(self, caller: _Caller, place: int, frame: Any) -> dict[str, Any] | None:
         """Return the reply; ``None`` for a publication, whose outcome is not known yet, and where none is to be now."""
@@ -163,7 +168,7 @@ class Dispatcher:
                 return None
             case _:
                 result = self._result(caller, request)
-        return {"type": "reply", "id": request.id, "result": result}
+        return None if _wants_no_reply(frame) else {"type": "reply", "id": request.id, "result": result}
 
     def _published(self, frame: Any, outcome: Published | Exception) -> dict[str, Any]:
         if isinstance(outcome, Exception):
@@ -191,6 +196,14 @@ class Dispatcher:
             self.on_failure(failure)
         return self._error(None, error)
 
+    def _refused(self, frames: Sequence[Any], error: TidewireError) -> list[dict[str, Any]]:
+        refusals = [self._refusal(frame, error) for frame in frames]
+        return [refusal for refusal in refusals if refusal is not None]
+
+    def _refusal(self, frame: Any, error: TidewireError) -> dict[str, Any] | None:
+        reply = self._error(request_id(frame), error)
+        return None if _wants_no_reply(frame) else reply
+
     def _error(self, id_: int | str | None, error: TidewireError) -> dict[str, Any]:
         self.metrics.count("RequestErrors")
         return {"type": "reply", "id": id_, "error": error.to_wire()}
@@ -209,11 +222,20 @@ class Dispatcher:
                 return self._answer_peer(caller, request)
             case requests.Ack():
                 self.reading.ack(principal, request.channel, request.offset)
+                self.presence.acked(principal, request.channel)
                 return {}
             case requests.History():
                 return self._history(caller, request)
             case requests.Sync():
                 return self._sync(caller, request)
+            case requests.PresenceGet():
+                return self.presence.get(principal, request.channel, request.after or "")
+            case requests.PresenceUpdate():
+                self.presence.update(caller.connection, request.channel, request.said)
+                return {}
+            case requests.Typing():
+                self.presence.typing(caller.connection, request.channel, request.active)
+                return {}
             case requests.StateGet():
                 return self._state(principal, request)
             case requests.StateSet() | requests.StatePatch() | requests.StateDelete():
@@ -322,6 +344,11 @@ class Dispatcher:
             if end is not None:
                 behind[channel] = end.to_wire()
         return {"behind": behind}
+
+
+def _wants_no_reply(frame: Any) -> bool:
+    """Tell whether it is of a kind that may go without an ``id``, and does."""
+    return isinstance(frame, dict) and frame.get("type") in _MAY_LACK_ID and frame.get("id") is None
 
 
 def _position(position: requests.Position | None) -> StreamPosition | None:

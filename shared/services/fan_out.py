@@ -13,6 +13,7 @@ from shared.domain.rate import Pacer
 from shared.errors import ConnectionGoneError, ThrottledError, UnavailableError
 from shared.ports import Broadcast, ConnectionStore, ConnectionTransport, Delivery, DeliveryQueue, Metrics
 from shared.protocol.encode import encode_frames
+from shared.services.attendance import Attendance
 
 # After the last try the publication stays in the log, and the client finds the gap: prev_offset, sync, resubscribing.
 MAX_ATTEMPTS: Final = 6
@@ -47,6 +48,7 @@ class FanOut:
     metrics: Metrics
     now_ms: Callable[[], int]
     on_failure: Callable[[str, Exception], None]
+    attendance: Attendance
     uniform: Callable[[float, float], float] = random.uniform
 
     def deliver(self, broadcast: Broadcast) -> int:
@@ -120,6 +122,7 @@ class FanOut:
         errors = []
         for connection_id in connection_ids:
             try:
+                self.attendance.left(connection_id)
                 self.connections.close(connection_id, found_in=channel)
             except Exception as error:  # the next push to it is told 410 again
                 errors.append(error)
@@ -151,7 +154,7 @@ class FanOut:
 
     def _shed(self, frames: Sequence[Frame]) -> list[Frame]:
         """Leave out what is worth nothing later."""
-        kept = [frame for frame in frames if not frame.get("ephemeral")]
+        kept = [frame for frame in frames if not frame.get("ephemeral") and frame["type"] != "typing"]
         if len(kept) < len(frames):
             self.metrics.count("EphemeralShed", len(frames) - len(kept))
         return kept

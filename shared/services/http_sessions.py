@@ -88,6 +88,7 @@ class HttpSessions:
                 self.follow(before, session_id, user_id)  # what was subscribed to meanwhile
                 return moved
             # Somebody else was faster.
+            self.sessions.attendance.left(moved.connection_id)
             self.mailboxes.close(moved.connection_id)
             self.connections.close(moved.connection_id)
         raise ContentionError("the session is being taken up elsewhere", retry_after_ms=200)

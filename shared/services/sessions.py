@@ -42,6 +42,7 @@ from shared.protocol.limits import (
     PROTOCOL_VERSION,
     WEBSOCKET_FRAME_MAX_BYTES,
 )
+from shared.services.attendance import Attendance
 from shared.services.history import PAGE_MAX_BYTES
 from shared.services.mailboxes import Mailboxes
 from shared.services.subscribe import MAX_SUBSCRIPTIONS, SubscribeRequest, Subscriptions
@@ -91,6 +92,7 @@ class Sessions:
     mailboxes: Mailboxes
     metrics: Metrics
     now_ms: Callable[[], int]
+    attendance: Attendance
 
     def issue_ticket(self, principal: Principal) -> str:
         """Return a ticket that opens one connection, once, within 30 s."""
@@ -137,6 +139,7 @@ class Sessions:
         connection, before = self._take(connection, principal, request.session_id)
         if before != connection.connection_id and is_mailbox(before):
             # No network ends it, as it does a WebSocket.
+            self.attendance.left(before)
             self.mailboxes.close(before)
             self.connections.close(before)
         return connection, {
@@ -154,13 +157,23 @@ class Sessions:
         """Subscribe to a session's channels, as far as its token still allows, and to those that everybody has."""
         everybodys = dict.fromkeys([personal_channel(principal.user_id), BROADCAST_CHANNEL], _EVENTS_ALONE)
         self.subscriptions.connect(connection, everybodys, kept=False)
-        allowed = {channel: channels[channel] for channel in channels if principal.may_receive("subscribe", channel)}
-        self.subscriptions.connect(connection, allowed)
-        self.connections.unsubscribe(connection.connection_id, sorted(channels.keys() - allowed.keys()))
+        allowed = {
+            channel: _allowed(principal, channel, interests)
+            for channel, interests in channels.items()
+            if principal.may_receive("subscribe", channel)
+        }
+        seen = [channel for channel, interests in allowed.items() if "presence" in interests]
+        no_more = [channel for channel, wants in channels.items() if "presence" in wants and channel not in seen]
+        with self.attendance.leaving(connection, no_more):
+            self.subscriptions.connect(connection, allowed)
+            self.connections.unsubscribe(connection.connection_id, sorted(channels.keys() - allowed.keys()))
+        self.attendance.enter(connection, seen)
+        self.attendance.look(seen)
 
     def disconnect(self, connection_id: str) -> None:
         """Take a connection out; its session has 2 minutes to come back."""
         connection = self.connections.get(connection_id)
+        self.attendance.left(connection_id)
         self.connections.close(connection_id)
         self.metrics.count("Disconnects")
         if connection is not None and connection.session_id is not None:
@@ -225,12 +238,17 @@ class Sessions:
             except TidewireError as error:
                 result = {"channel": request.channel, "error": error.to_wire()}
             else:
-                left -= len(to_json([result["publications"], result.get("state")])) - 9
+                left -= len(to_json([result["publications"], result.get("state"), result.get("presence")])) - 14
             results.append(result)
         return results
 
     def _now_s(self) -> int:
         return self.now_ms() // 1000
+
+
+def _allowed(principal: Principal, channel: str, interests: Interests) -> Interests:
+    """Return what is left of a subscription's interests: who may not be seen any more does not see either."""
+    return interests if principal.may("presence", channel) else interests - {"presence"}
 
 
 LIMITS: Final = {

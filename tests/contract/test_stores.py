@@ -13,6 +13,7 @@ from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
 from shared.adapters.dynamodb_commands import DynamoDbPendingCommandStore
 from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
 from shared.adapters.dynamodb_mailboxes import DynamoDbHeldStreams, DynamoDbMailboxStore
+from shared.adapters.dynamodb_presence import DynamoDbPresenceStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.memory import (
@@ -22,6 +23,7 @@ from shared.adapters.memory import (
     MemoryHeldStreams,
     MemoryMailboxStore,
     MemoryPendingCommandStore,
+    MemoryPresenceStore,
     MemoryReadMarkers,
     MemoryStreamStore,
     MemoryTicketStore,
@@ -29,6 +31,7 @@ from shared.adapters.memory import (
 from shared.domain.connection import Interest, Session
 from shared.domain.mailbox import GONE_AFTER_S, Mailbox, Message
 from shared.domain.pending_command import PendingCommand
+from shared.domain.presence import Member, Told
 from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
 from shared.domain.rate import Rate
@@ -40,6 +43,7 @@ from shared.ports import (
     HeldStreams,
     MailboxStore,
     PendingCommandStore,
+    PresenceStore,
     ReadMarkers,
     Stream,
     StreamConflictError,
@@ -63,6 +67,7 @@ class Stores:
     mailboxes: MailboxStore
     held_streams: HeldStreams
     pending_commands: PendingCommandStore
+    presence: PresenceStore
     clock: Clock
 
 
@@ -78,6 +83,7 @@ def memory() -> Iterator[Stores]:
         MemoryMailboxStore(),
         MemoryHeldStreams(),
         MemoryPendingCommandStore(),
+        MemoryPresenceStore(clock),
         clock,
     )
 
@@ -106,6 +112,7 @@ def dynamodb() -> Iterator[Stores]:
             DynamoDbMailboxStore(client, "connections"),
             DynamoDbHeldStreams(client, "connections"),
             DynamoDbPendingCommandStore(client, "connections"),
+            DynamoDbPresenceStore(client, "presence", clock),
             clock,
         )
 
@@ -482,6 +489,121 @@ def test_what_is_due_is_due_in_its_minute(stores: Stores) -> None:
     assert [list(stores.connections.due(minute)) for minute in (5, 6)] == [["b"], ["c"]]
     stores.connections.mark_swept(5)
     assert stores.connections.swept_minute() == 5
+
+
+class TestPresenceStore:
+    """User ids are what they like: of one kind with the keys' own signs, and one that begins as another."""
+
+    USERS = ("ann", "ann#1", "ann%231", "an", "!TOLD", "ünï/ç ode")
+
+    def enter(self, stores: Stores, user_id: str, connection_id: str, *, seconds: int = 60) -> None:
+        at_ms = stores.clock()
+        ends_s = at_ms // 1000 + seconds
+        stores.presence.enter(["room:a"], user_id, connection_id, at_ms=at_ms, expires_at_s=ends_s)
+
+    def test_members_are_users_with_their_connections(self, stores: Stores) -> None:
+        for user_id in self.USERS:
+            for connection_id in ("c=", "mailbox.x#"):
+                self.enter(stores, user_id, connection_id)
+        attendees = stores.presence.attendees("room:a")
+        assert sorted(attendees.members) == sorted(self.USERS)
+        for user_id in self.USERS:
+            member = Member(user_id, ("c=", "mailbox.x#"), last_active_at_ms=stores.clock())
+            assert attendees.members[user_id] == stores.presence.member("room:a", user_id) == member
+        assert stores.presence.attendees("room:b").members == {}
+        assert stores.presence.member("room:a", "nobody") == Member("nobody")
+
+    def test_a_connection_enters_many_channels_at_once_and_may_do_so_again(self, stores: Stores) -> None:
+        channels = [f"room:{number}" for number in range(60)]
+        for _ in range(2):
+            stores.presence.enter(channels, "ann", "c", at_ms=1, expires_at_s=NOW_S + 60)
+        for channel in channels:
+            assert stores.presence.member(channel, "ann").connection_ids == ("c",)
+
+    def test_a_connection_is_there_until_it_expires_or_leaves(self, stores: Stores) -> None:
+        self.enter(stores, "ann", "c1", seconds=5)
+        self.enter(stores, "ann", "c2")
+        self.enter(stores, "bob", "c3")
+        assert stores.presence.leave("room:a", "bob", "c3") is True
+        assert stores.presence.leave("room:a", "bob", "c3") is False
+        stores.clock.pass_s(5)
+        attendees = stores.presence.attendees("room:a")
+        assert [(m.user_id, m.connection_ids) for m in attendees.members.values()] == [("ann", ("c2",))]
+
+    def test_a_grace_time_makes_no_stay_longer_and_nobody_come_back(self, stores: Stores) -> None:
+        self.enter(stores, "ann", "c1")
+        assert stores.presence.leave("room:a", "ann", "c1", at_s=NOW_S + 10) is True
+        assert stores.presence.leave("room:a", "ann", "c1", at_s=NOW_S + 20) is False
+        assert stores.presence.leave("room:a", "ann", "c2", at_s=NOW_S + 20) is False
+        stores.clock.pass_s(9)
+        assert stores.presence.member("room:a", "ann").connection_ids == ("c1",)
+        stores.clock.pass_s(1)
+        assert stores.presence.member("room:a", "ann").connection_ids == ()
+
+    def test_what_a_user_says_is_kept_and_has_another_stamp_each_time(self, stores: Stores) -> None:
+        self.enter(stores, "ann", "c1")
+        stamps = [stores.presence.member("room:a", "ann").stamp]
+        later_ms = stores.clock() + 5
+        said: list[dict[str, Any]] = [
+            {"status": "busy", "active": False, "data": {"x": [1, None]}},
+            {"data": None},
+            {"status": "away"},
+        ]
+        for fields in said:
+            stores.presence.update("room:a", "ann", fields, active_at_ms=None, at_ms=later_ms)
+            stamps.append(stores.presence.member("room:a", "ann").stamp)
+            for name, value in fields.items():
+                assert getattr(stores.presence.member("room:a", "ann"), name) == value
+        assert len(set(stamps)) == 4
+        stores.presence.update("room:a", "ann", {}, active_at_ms=later_ms, at_ms=later_ms)
+        member = stores.presence.member("room:a", "ann")
+        assert (member.stamp, member.last_active_at_ms, member.status) == (stamps[-1], later_ms, "away")
+
+    def test_what_was_said_is_forgotten_unless_it_has_changed(self, stores: Stores) -> None:
+        stores.presence.update("room:a", "ann", {"status": "busy"}, active_at_ms=None, at_ms=5)
+        before = stores.presence.attendees("room:a").gone["ann"]
+        stores.presence.update("room:a", "ann", {"status": "away"}, active_at_ms=None, at_ms=5)
+        stores.presence.forget("room:a", before)
+        assert stores.presence.member("room:a", "ann").status == "away"
+        stores.presence.forget("room:a", stores.presence.member("room:a", "ann"))
+        assert stores.presence.attendees("room:a").gone == {}
+        stores.presence.update("room:a", "ann", {}, active_at_ms=7, at_ms=7)
+        stores.presence.forget("room:a", stores.presence.member("room:a", "ann"))
+        assert stores.presence.attendees("room:a").gone == {}
+
+    def test_only_who_knows_what_was_told_last_tells_more(self, stores: Stores) -> None:
+        assert stores.presence.told("room:a") == Told()
+        first = Told(1, False, 2, 5, {"ann": ("0.0", 1), "ü": ("", 1)})
+        assert stores.presence.tell("room:a", first, before=0) is True
+        assert stores.presence.tell("room:a", Told(1), before=0) is False
+        assert stores.presence.told("room:a") == stores.presence.attendees("room:a").told == first
+        assert stores.presence.tell("room:a", Told(1, True, -1), before=1) is True
+        assert stores.presence.tell("room:a", Told(3), before=2) is False
+        assert stores.presence.told("room:a") == Told(1, True, -1)
+        assert stores.presence.attendees("room:a").members == {}
+
+
+def test_who_attends_is_known_after_the_close_and_after_the_end(stores: Stores) -> None:
+    item = connection("c", expires_at_s=NOW_S + 5)
+    stores.connections.open(item)
+    wants: dict[str, frozenset[Interest]] = {"room:a": frozenset({"presence"}), "room:b": frozenset({"state"})}
+    stores.connections.subscribe(item, wants, expires_at_s=NOW_S + 5)
+    assert stores.connections.attended("c") == {"room:a": "ann"}
+    stores.connections.close("c")
+    stores.clock.pass_s(5)
+    assert stores.connections.attended("c") == {"room:a": "ann"}
+    stores.connections.unsubscribe("c", ["room:a"])
+    assert stores.connections.attended("c") == {}
+
+
+def test_read_markers_of_many_are_read_together(stores: Stores) -> None:
+    users = [f"u{number}" for number in range(130)]
+    for number, user_id in enumerate(users[:120], 1):
+        stores.markers.advance("room:a", user_id, StreamPosition("e", number), expires_at_s=NOW_S + 60)
+    stores.markers.advance("room:a", "u0", StreamPosition("f", 7), expires_at_s=NOW_S + 60)
+    expected = {user_id: number for number, user_id in enumerate(users[:120], 1)}
+    assert stores.markers.offsets("room:a", users, "e") == {u: n for u, n in expected.items() if u != "u0"}
+    assert stores.markers.offsets("room:a", [], "e") == {}
 
 
 def test_read_markers_go_forward_within_a_stream(stores: Stores) -> None:

@@ -15,9 +15,11 @@ from shared.adapters.memory import (
     MemoryEventBus,
     MemoryLaneQueue,
     MemoryLaneRecords,
+    MemoryLookQueue,
     MemoryMailboxStore,
     MemoryMetrics,
     MemoryPendingCommandStore,
+    MemoryPresenceStore,
     MemoryReadMarkers,
     MemoryStreamStore,
     MemoryTicketStore,
@@ -36,6 +38,7 @@ from shared.domain.rate import Pacer
 from shared.domain.resolving import Resolver
 from shared.ports import Lane, LaneRecord
 from shared.services.append import Append
+from shared.services.attendance import Attendance
 from shared.services.channel_tail import ChannelTail
 from shared.services.commands import Commands
 from shared.services.dispatch import Dispatcher
@@ -49,6 +52,9 @@ from shared.services.limits import RateLimits
 from shared.services.mailbox_reader import MailboxReader
 from shared.services.mailboxes import Mailboxes, Sinks
 from shared.services.peer_commands import PeerAnswers, PeerCommands
+from shared.services.presence import Presence
+from shared.services.presence_reader import PresenceReader
+from shared.services.presence_watch import PresenceWatch
 from shared.services.processing import Processing
 from shared.services.publish import Publishing
 from shared.services.publish_worker import PublishWorker
@@ -117,6 +123,19 @@ class MemoryStack:
         self.receipts = Receipts(self.bus)
         self.markers = MemoryReadMarkers()
         self.reading = Reading(self.markers, self.history, self.receipts)
+        self.presence_store = MemoryPresenceStore(self.clock)
+        self.looks = MemoryLookQueue()
+        self.attendance = Attendance(self.presence_store, self.connections, self.looks, self.clock)
+        self.presence_reader = PresenceReader(self.presence_store, self.markers, self.store, self.namespaces)
+        self.presence = Presence(self.attendance, self.presence_reader, self.bus, self.clock)
+        self.presence_watch = PresenceWatch(
+            self.presence_reader,
+            self.looks,
+            self.bus,
+            self.metrics,
+            self.clock,
+            lambda _channel, error: self.failures.append(error),
+        )
         self.fan_out = FanOut(
             self.connections,
             self.sinks,
@@ -127,6 +146,7 @@ class MemoryStack:
             self.metrics,
             self.clock,
             lambda _channel, error: self.failures.append(error),
+            self.attendance,
             uniform=lambda _low, high: high,
         )
         self.buckets = MemoryBucketStore()
@@ -174,7 +194,9 @@ class MemoryStack:
             lambda _channel, error: self.failures.append(error),
             self.slept_s.append,
         )
-        self.subscriptions = Subscriptions(self.connections, self.history, self.document_reader, self.metrics)
+        self.subscriptions = Subscriptions(
+            self.connections, self.history, self.document_reader, self.metrics, self.presence
+        )
         self.sessions = Sessions(
             self.connections,
             self.tickets,
@@ -184,13 +206,14 @@ class MemoryStack:
             self.mailboxes,
             self.metrics,
             self.clock,
+            self.attendance,
         )
         self.signer = HmacSigner(lambda: SECRET)
         self.http_sessions = HttpSessions(
             self.sessions, self.connections, self.mailboxes, self.signer, self.metrics, self.clock
         )
         self.channel_tail = ChannelTail(self.history, self.signer, self.clock)
-        self.session_end = SessionEnd(self.connections, self.sinks, self.clock)
+        self.session_end = SessionEnd(self.connections, self.sinks, self.clock, self.attendance)
         self.mailbox_reader = MailboxReader(
             self.mailbox_store,
             self.connections,
@@ -202,7 +225,13 @@ class MemoryStack:
         )
         self.deadlines = Deadlines(self.connections, self.transport, self.metrics)
         self.janitor = Janitor(
-            self.connections, self.sessions, self.sinks, self.metrics, self.clock, self.failures.append
+            self.connections,
+            self.sessions,
+            self.sinks,
+            self.metrics,
+            self.clock,
+            self.failures.append,
+            self.attendance,
         )
         self.catalogue: dict[str, Command] = {}
         self.commands = Commands(
@@ -235,6 +264,7 @@ class MemoryStack:
             self.metrics,
             self.clock,
             self.failures.append,
+            self.presence,
         )
 
     def connect(self, connection_id: str, user_id: str | None = None, caps: Any = None) -> None:
@@ -260,7 +290,7 @@ class MemoryStack:
         return replies[0]
 
     def drain(self) -> None:
-        """Let the worker take what waits in the lanes, and fan-out what comes on the bus."""
+        """Let the worker take what waits in the lanes, the watch the looks of now, and fan-out what is on the bus."""
         records = [
             lane_record(message.publication, message.channel, record_id=str(index), lane=lane, uncertain=message.retry)
             for index, (lane, message) in enumerate(self.lanes.sent)
@@ -268,6 +298,9 @@ class MemoryStack:
         self.lanes.sent.clear()
         for start in range(0, len(records), 10):
             assert self.worker.work(records[start : start + 10]) == []
+        looks = [look for look, delay_s in self.looks.sent if not delay_s]
+        self.looks.sent = [(look, delay_s) for look, delay_s in self.looks.sent if delay_s]
+        assert self.presence_watch.see_to(looks) == set()
         broadcasts = [broadcast for broadcast in self.bus.broadcasts if not broadcast.fanned_out]
         self.bus.broadcasts.clear()
         for broadcast in broadcasts:

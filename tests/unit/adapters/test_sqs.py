@@ -17,10 +17,13 @@ from shared.adapters.sqs import (
     SqsDeliveryQueue,
     SqsLaneQueue,
     SqsLaneRecords,
+    SqsLookQueue,
     delivery,
     lane_record,
+    look,
     sqs_text,
 )
+from shared.domain.presence import Look
 from shared.domain.publication import Publication
 from shared.errors import UnavailableError
 from shared.ports import Delivery, Lane, LaneMessage
@@ -229,3 +232,15 @@ def test_a_throttle_is_told_as_unavailable(operation: str, send: Callable[[Any],
         stub.add_client_error(operation, "RequestThrottled", http_status_code=403)
         with pytest.raises(UnavailableError):
             send(client)
+
+
+def test_looks_read_back_and_go_ten_at_a_time() -> None:
+    sqs = RecordingSqs()
+    looks = [Look("room:a"), *(Look("room:b", (f"u{number}", "ü"), number) for number in range(11))]
+    SqsLookQueue(sqs, "http://sqs/looks").send(looks, delay_s=11)  # type: ignore[arg-type]
+    assert [len(request["Entries"]) for request in sqs.sent] == [10, 2]
+    entries = [entry for request in sqs.sent for entry in request["Entries"]]
+    assert {entry["DelaySeconds"] for entry in entries} == {11}
+    assert [look({"body": entry["MessageBody"]}) for entry in entries] == looks
+    SqsLookQueue(sqs, "http://sqs/looks").send([])  # type: ignore[arg-type]
+    assert len(sqs.sent) == 2

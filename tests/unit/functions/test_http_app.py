@@ -512,3 +512,21 @@ class TestErrors:
                 raise error
 
         object.__setattr__(stack.publishing, "lanes", BrokenLanes())
+
+
+class TestPresence:
+    async def test_who_is_there_is_told_by_http(
+        self, http: httpx.AsyncClient, stack: MemoryStack, ann: dict[str, str]
+    ) -> None:
+        for user_id in ("ann", "bob"):
+            stack.connect(user_id, user_id)
+            stack.ask(user_id, {"type": "subscribe", "channel": "room:a", "presence": True})
+        page = (await http.get("/v1/channels/room:a/presence", headers=ann)).json()
+        assert ([member["user_id"] for member in page["members"]], page["count"]) == (["ann", "bob"], 2)
+        page = (await http.get("/v1/channels/room:a/presence?after=ann", headers=ann)).json()
+        assert ([member["user_id"] for member in page["members"]], page["count"]) == (["bob"], 2)
+
+    async def test_who_may_not_see_is_refused(self, http: httpx.AsyncClient, stack: MemoryStack) -> None:
+        headers = bearer(stack, {"*": ["subscribe"]})
+        problem_of(await http.get("/v1/channels/room:a/presence", headers=headers), 403, "forbidden")
+        problem_of(await http.get("/v1/channels/room/presence", headers=headers), 422, "invalid_field")

@@ -47,6 +47,15 @@ def test_a_frame_is_answered_with_one_and_a_batch_with_a_batch(stack: MemoryStac
     ]
 
 
+def test_a_frame_that_wants_no_reply_has_no_body(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    event = {
+        "requestContext": {"connectionId": "c", "requestTimeEpoch": RECEIVED_AT_MS},
+        "body": json.dumps({"type": "typing", "channel": ROOM, "active": True}),
+    }
+    assert lambda_handler(event, Context()) == {"statusCode": 200}
+
+
 def test_a_publication_counts_from_when_api_gateway_received_it(stack: MemoryStack) -> None:
     stack.connect("c", "ann")
     send({"type": "publish", "id": 1, "channel": ROOM, "name": "n", "data": 1})

@@ -35,6 +35,9 @@ RESULTS: dict[str, Any] = {
     "state.set": server.StateWriteResult,
     "state.patch": server.StateWriteResult,
     "state.delete": server.StateWriteResult,
+    "presence.get": server.PresenceResult,
+    "presence.update": server.Nothing,
+    "typing": server.Nothing,
 }
 REPLY: TypeAdapter[server.Reply] = TypeAdapter(server.Reply)
 PUSH: TypeAdapter[Any] = TypeAdapter(server.Push)
@@ -152,6 +155,36 @@ def test_receipts_when_it_is_stored_and_when_it_is_read(stack: MemoryStack) -> N
     stack.drain()
     assert [push["status"] for push in ann.pushed()] == ["stored", "read"]
     assert [push["type"] for push in bob.pushed()] == ["event"]
+
+
+def test_who_is_there_and_who_types(stack: MemoryStack) -> None:
+    ann, bob = Checked(stack, "a", "ann"), Checked(stack, "b", "bob")
+    ann.ask({"type": "subscribe", "channel": ROOM, "presence": True})
+    assert bob.ask({"type": "subscribe", "channel": ROOM, "presence": True})["presence"]["count"] == 2
+    bob.ask({"type": "presence.update", "channel": ROOM, "status": "busy", "active": True, "data": [1]})
+    bob.ask({"type": "typing", "channel": ROOM, "active": True})
+    ann.ask(PUBLISH)
+    stack.drain()
+    bob.ask({"type": "ack", "channel": ROOM, "offset": 1})
+    assert ann.ask({"type": "presence.get", "channel": ROOM})["members"][1]["read_offset"] == 1
+    bob.ask({"type": "unsubscribe", "channel": ROOM})
+    stack.drain()
+    told = [(push["type"], push.get("event")) for push in ann.pushed() if push["type"] != "event"]
+    assert sorted(told, key=str) == [
+        *[("presence", "join")] * 2,
+        ("presence", "leave"),
+        ("typing", None),
+    ]
+
+
+def test_how_many_are_there(stack: MemoryStack) -> None:
+    stack.presence_reader.namespaces.named["crowd"] = replace(  # type: ignore[index]
+        stack.namespaces.defaults, presence="count"
+    )
+    ann = Checked(stack)
+    ann.ask({"type": "subscribe", "channel": "crowd:a", "presence": True})
+    stack.drain()
+    assert [push["count"] for push in ann.pushed()] == [1]
 
 
 def test_what_is_sent_to_a_connection(stack: MemoryStack) -> None:

@@ -16,8 +16,11 @@ export type Request =
   | StateSet
   | StatePatch
   | StateDelete
+  | PresenceGet
+  | PresenceUpdate
+  | Typing
   | Ping;
-export type Push = Event | Receipt | CommandPush | StatePush | System | Pong;
+export type Push = Event | Receipt | CommandPush | StatePush | PresencePush | TypingPush | System | Pong;
 
 /**
  * Say who this is; the first request of a connection.
@@ -58,6 +61,7 @@ export interface SubscribeFields {
         [k: string]: number;
       }
     | null;
+  presence?: boolean;
 }
 /**
  * A place in a stream.
@@ -86,6 +90,7 @@ export interface Subscribe {
         [k: string]: number;
       }
     | null;
+  presence?: boolean;
   type: "subscribe";
   id: number | string;
 }
@@ -240,6 +245,37 @@ export interface StateDelete {
   base_version?: number | null;
 }
 /**
+ * Ask who is in a channel: behind ``after`` (a user), where an answer had ``more``.
+ */
+export interface PresenceGet {
+  type: "presence.get";
+  id: number | string;
+  channel: string;
+  after?: string | null;
+}
+/**
+ * Say how the user is there: of all its connections.
+ */
+export interface PresenceUpdate {
+  type: "presence.update";
+  id: number | string;
+  channel: string;
+  status?: ("online" | "away" | "busy" | "offline") | null;
+  active?: boolean | null;
+  data?: {
+    [k: string]: unknown;
+  };
+}
+/**
+ * Say that the user types, or types no more. Without ``id`` there is no reply, whatever comes of it.
+ */
+export interface Typing {
+  type: "typing";
+  id?: number | string | null;
+  channel: string;
+  active: boolean;
+}
+/**
  * Ask for a ``pong``.
  */
 export interface Ping {
@@ -262,6 +298,7 @@ export interface Reply {
     | StateWriteResult
     | DocumentsResult
     | ChangesResult
+    | PresenceResult
     | Nothing
     | null;
   error?: ErrorObject | null;
@@ -300,6 +337,7 @@ export interface SubscribeResult {
   publications: Publication[];
   more?: true | null;
   state?: DocumentsResult | null;
+  presence?: PresenceResult | null;
 }
 /**
  * A publication in a channel's stream.
@@ -362,6 +400,27 @@ export interface StateChange {
   deleted?: true | null;
   updated_by: string;
   updated_at_ms: number;
+}
+/**
+ * The answer to ``presence.get``, and what ``subscribe`` tells of presence. With ``more``: go on after the last.
+ */
+export interface PresenceResult {
+  members: Member[];
+  count: number;
+  version: number;
+  more?: true | null;
+}
+/**
+ * A user who is in a channel: ``connections`` as of now, ``read_offset`` if it has read something.
+ */
+export interface Member {
+  user_id: string;
+  status: "online" | "away" | "busy" | "offline";
+  active: boolean;
+  data: unknown;
+  connections: number;
+  last_active_at_ms: number;
+  read_offset?: number | null;
 }
 /**
  * A subscription of ``hello`` that was refused.
@@ -431,7 +490,7 @@ export interface ChangesResult {
   changes: StateChange[];
 }
 /**
- * The answer to ``unsubscribe``.
+ * The answer to ``unsubscribe``, ``ack``, ``presence.update`` and ``typing``.
  */
 export interface Nothing {}
 /**
@@ -492,6 +551,28 @@ export interface StatePush {
   type: "state";
   channel: string;
   key: string;
+}
+/**
+ * Somebody has come, gone, or changed something; or how many there are, where numbers alone are told.
+ *
+ * What has a higher ``version`` was seen later. ``count`` is how many there are when all of that version is told.
+ */
+export interface PresencePush {
+  type: "presence";
+  channel: string;
+  event: "join" | "leave" | "update" | "count";
+  member?: Member | null;
+  count: number;
+  version: number;
+}
+/**
+ * Somebody types, or types no more.
+ */
+export interface TypingPush {
+  type: "typing";
+  channel: string;
+  user_id: string;
+  active: boolean;
 }
 /**
  * The connection's own affairs.
