@@ -82,7 +82,9 @@ def read_document(
     """Read a document: its value."""
     document = services.document_reader.whole(principal, channel, key)
     headers = {"ETag": f'"{document.version}"', "Cache-Control": "no-cache"}
-    if if_none_match == headers["ETag"]:
+    # Compared weakly (RFC 9110, section 13.1.2): a proxy that compresses makes weak ones of them.
+    known = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
+    if headers["ETag"] in known or "*" in known:
         return Response(status_code=304, headers=headers)
     return JSONResponse(document.value, headers=headers)
 
@@ -111,10 +113,9 @@ def delete_document(
 
 
 def _answer(written: Written) -> Response:
-    document = written.document
-    content: dict[str, Any] = {"deleted": True} if document.value is None else {"value": document.value}
-    answer = {"version": document.version, **content, "resolution": written.resolution}
-    return JSONResponse(answer, headers={"ETag": f'"{document.version}"'})
+    version = written.document.version
+    answer = {"version": version, **written.content, "resolution": written.resolution}
+    return JSONResponse(answer, headers={"ETag": f'"{version}"'})
 
 
 def _field(name: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """State documents in DynamoDB's ``state`` table (docs/data-model.md, "state")."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 # "#" is in no key, and sorts before all that is; "$" comes next.
 _SEPARATOR: Final = "#"
 _BEHIND_SEPARATOR: Final = "$"
-_MARK: Final = "!"  # how far chunks may be gone
 _SNAPSHOT: Final = 0  # versions begin at 1
+_GONE: Final = "~"  # sorts behind all of the document's items
 _READ_TRIES: Final = 5
 _BATCH_WRITE_MAX: Final = 25  # docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
 
@@ -32,9 +33,9 @@ class DynamoDbDocumentStore:
 
     Items::
 
-        pk <channel>  sk <key>#!                version N
         pk <channel>  sk <key>#000000000000     version N, value S (JSON; missing: deleted), user_id S, at_ms N
-        pk <channel>  sk <key>#<first version>  last_version N, changes L of S (JSON), full BOOL
+        pk <channel>  sk <key>#<first version>  last_version N, last_id S, changes L of S (JSON), full BOOL
+        pk <channel>  sk <key>#~                version N: chunks up to there may be gone; read last
     """
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
@@ -43,44 +44,55 @@ class DynamoDbDocumentStore:
 
     def log(self, channel: str, key: str, *, known: DocumentLog | None = None) -> DocumentLog:
         if known is not None and known.chunks:
-            behind = list(self._query(channel, "sk BETWEEN :sk AND :end", _sk(key, known.chunks[-1].first), end=key))
-            extended = known.extended([_to_chunk(item) for item in behind])
-            if extended is not None:
+            first = known.chunks[-1].first
+            end = _Read(self._query(channel, "sk BETWEEN :sk AND :end", _sk(key, first), end=key))
+            extended = known.extended(end.chunks)
+            if extended is not None and end.gone_up_to < first:
                 return extended
+        snapshot_before = -1
         for _ in range(_READ_TRIES):
-            log = _to_log(key, list(self._query(channel, "begins_with(sk, :sk)", key + _SEPARATOR)))
-            if log is not None:
+            read = _Read(self._query(channel, "begins_with(sk, :sk)", key + _SEPARATOR))
+            log = log_of(key, read.snapshot, read.chunks)
+            # Nothing is deleted before the snapshot is there: whoever compacts was stopped before that.
+            if log is not None and (read.whole or snapshot_before == log.snapshot.version):
                 return log
-            # Its snapshot was read before somebody wrote a newer one, and its changes after they were deleted.
+            snapshot_before = read.snapshot.version
         raise ContentionError("the document changes too quickly to be read", retry_after_ms=200)
 
     def logs(self, channel: str, *, after: str = "") -> Iterator[DocumentLog]:
         items = self._query(channel, "sk > :sk", after + _BEHIND_SEPARATOR)
         for key, group in groupby(items, key=_key_of):
-            yield _to_log(key, list(group)) or self.log(channel, key)
+            read = _Read(group)
+            log = log_of(key, read.snapshot, read.chunks) if read.whole else None
+            yield self.log(channel, key) if log is None else log
 
     def append(self, channel: str, key: str, change: Change, *, to: Chunk | None, full: bool) -> bool:
-        record = {"S": change.to_record()}
+        record: Item = {"S": change.to_record()}
         try:
             with translated():
                 if to is not None:
-                    self._grow(channel, key, to, record, change.version, full=full)
+                    self._grow(channel, key, to, change, full=full)
                     return True
                 self._client.put_item(
                     TableName=self._table,
                     Item=_key(channel, key, change.version)
-                    | {"last_version": {"N": str(change.version)}, "changes": {"L": [record]}, "full": {"BOOL": full}},
+                    | {
+                        "last_version": {"N": str(change.version)},
+                        "last_id": {"S": change.change_id},
+                        "changes": {"L": [record]},
+                        "full": {"BOOL": full},
+                    },
                     ConditionExpression="attribute_not_exists(pk)",
                 )
         except ClientError as error:
             if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
                 raise
             return False
-        # A place looks free, too, when what stood there was compacted while this writer was held up. The mark was set
-        # before anything was deleted.
+        # A place looks free, too, when what stood there was deleted while this writer was held up. How far that may go
+        # was written before.
         with translated():
-            mark = self._client.get_item(TableName=self._table, Key=_key(channel, key, _MARK), ConsistentRead=True)
-        return "Item" not in mark or int(mark["Item"]["version"]["N"]) < change.version
+            gone = self._client.get_item(TableName=self._table, Key=_key(channel, key, _GONE), ConsistentRead=True)
+        return "Item" not in gone or int(gone["Item"]["version"]["N"]) < change.version
 
     def compact(self, channel: str, log: DocumentLog) -> None:
         snapshot = log.snapshot
@@ -88,27 +100,30 @@ class DynamoDbDocumentStore:
         item: Item = version | {"user_id": {"S": snapshot.user_id}, "at_ms": {"N": str(snapshot.at_ms)}}
         if snapshot.value is not None:
             item["value"] = {"S": to_json(snapshot.value).decode()}
-        # Whoever was faster does all of it.
-        if self._advance(_key(channel, log.key, _MARK) | version, "version <= :version") and self._advance(
-            _key(channel, log.key, _SNAPSHOT) | item, "version < :version"
-        ):
+        if self._advance(_key(channel, log.key, _GONE) | version, "version <= :version"):
+            self._advance(_key(channel, log.key, _SNAPSHOT) | item, "version < :version")
+            # There is this snapshot now, or a newer one.
             self._delete(channel, log.key, log.stale)
 
     def count(self, channel: str, *, at_most: int) -> int:
         keys = groupby(self._query(channel, "sk > :sk", _BEHIND_SEPARATOR, ProjectionExpression=SK), key=_key_of)
         return sum(1 for _ in islice(keys, at_most))
 
-    def _grow(self, channel: str, key: str, to: Chunk, record: Item, version: int, *, full: bool) -> None:
+    def _grow(self, channel: str, key: str, to: Chunk, change: Change, *, full: bool) -> None:
+        changes = "#changes = list_append(#changes, :more), last_version = :version, last_id = :id, #full = :full"
         self._client.update_item(
             TableName=self._table,
             Key=_key(channel, key, to.first),
-            UpdateExpression="SET #changes = list_append(#changes, :more), last_version = :version, #full = :full",
-            ConditionExpression="last_version = :before",
+            UpdateExpression=f"SET {changes}",
+            # By its id as well: in the place of a chunk that was deleted there may be what a late writer left.
+            ConditionExpression="last_version = :before AND last_id = :id_before",
             ExpressionAttributeNames={"#changes": "changes", "#full": "full"},
             ExpressionAttributeValues={
-                ":more": {"L": [record]},
-                ":version": {"N": str(version)},
+                ":more": {"L": [{"S": change.to_record()}]},
+                ":version": {"N": str(change.version)},
+                ":id": {"S": change.change_id},
                 ":before": {"N": str(to.last)},
+                ":id_before": {"S": to.changes[-1].change_id},
                 ":full": {"BOOL": full},
             },
         )
@@ -169,17 +184,32 @@ def _key_of(item: Item) -> str:
     return str(item[SK]["S"].partition(_SEPARATOR)[0])
 
 
-def _to_chunk(item: Item) -> Chunk:
-    changes = tuple(Change.from_record(record["S"]) for record in item["changes"]["L"])
-    return Chunk(changes, item["full"]["BOOL"])
+@dataclass(slots=True)
+class _Read:
+    """A document's items, as they were read one after the other.
 
+    Attributes:
+        gone_up_to: Chunks up to this version may have been deleted before the end of reading.
+    """
 
-def _to_log(key: str, items: Sequence[Item]) -> DocumentLog | None:
-    snapshot, chunks = Document(), []
-    for item in items:
-        if "changes" in item:
-            chunks.append(_to_chunk(item))
-        elif "user_id" in item:
-            value = json.loads(item["value"]["S"]) if "value" in item else None
-            snapshot = Document(int(item["version"]["N"]), value, item["user_id"]["S"], int(item["at_ms"]["N"]))
-    return log_of(key, snapshot, chunks)
+    snapshot: Document
+    chunks: list[Chunk]
+    gone_up_to: int
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self.snapshot, self.chunks, self.gone_up_to = Document(), [], 0
+        for item in items:
+            if "changes" in item:
+                changes = tuple(Change.from_record(record["S"]) for record in item["changes"]["L"])
+                self.chunks.append(Chunk(changes, item["full"]["BOOL"]))
+            elif "user_id" in item:
+                value = json.loads(item["value"]["S"]) if "value" in item else None
+                version, at_ms = int(item["version"]["N"]), int(item["at_ms"]["N"])
+                self.snapshot = Document(version, value, item["user_id"]["S"], at_ms)
+            else:
+                self.gone_up_to = int(item["version"]["N"])
+
+    @property
+    def whole(self) -> bool:
+        """Whether the snapshot has all that may have been deleted."""
+        return self.gone_up_to <= self.snapshot.version

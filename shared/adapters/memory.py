@@ -189,16 +189,17 @@ class MemoryDocumentStore:
     def __init__(self) -> None:
         self.snapshots: dict[tuple[str, str], Document] = {}
         self.chunks: dict[tuple[str, str], dict[int, Chunk]] = defaultdict(dict)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def log(self, channel: str, key: str, *, known: DocumentLog | None = None) -> DocumentLog:
         with self._lock:
             chunks = self.chunks.get((channel, key), {})
-            if known is not None and known.chunks:
+            snapshot = self.snapshots.get((channel, key), Document())
+            if known is not None and known.chunks and snapshot.version < known.chunks[-1].first:
                 behind = [chunks[first] for first in sorted(chunks) if first >= known.chunks[-1].first]
                 if (extended := known.extended(behind)) is not None:
                     return extended
-            log = log_of(key, self.snapshots.get((channel, key), Document()), [chunks[n] for n in sorted(chunks)])
+            log = log_of(key, snapshot, [chunks[first] for first in sorted(chunks)])
         assert log is not None
         return log
 
@@ -210,17 +211,21 @@ class MemoryDocumentStore:
     def append(self, channel: str, key: str, change: Change, *, to: Chunk | None, full: bool) -> bool:
         with self._lock:
             chunks = self.chunks[channel, key]
-            first = change.version if to is None else to.first
-            stands = chunks.get(first)
-            snapshot = self.snapshots.get((channel, key), Document())
-            if (stands and stands.last) != (to and to.last) or snapshot.version >= change.version:
+            if to is None:
+                # As in DynamoDB, a late writer leaves behind what it was told was not put.
+                if chunks.setdefault(change.version, Chunk((change,), full)).changes != (change,):
+                    return False
+                return self.snapshots.get((channel, key), Document()).version < change.version
+            stands = chunks.get(to.first)
+            if stands is None or stands.changes[-1] != to.changes[-1]:
                 return False
-            chunks[first] = Chunk((*(to.changes if to else ()), change), full)
+            chunks[to.first] = Chunk((*stands.changes, change), full)
             return True
 
     def compact(self, channel: str, log: DocumentLog) -> None:
         with self._lock:
-            if self.snapshots.get((channel, log.key), Document()).version < log.snapshot.version:
+            snapshot = self.snapshots.get((channel, log.key), Document())
+            if snapshot.version <= log.snapshot.version:
                 self.snapshots[channel, log.key] = log.snapshot
                 for chunk in log.stale:
                     self.chunks[channel, log.key].pop(chunk.first, None)

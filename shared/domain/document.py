@@ -20,8 +20,8 @@ _CHUNK_FULL_BYTES: Final = 700
 
 
 def is_key(text: str) -> bool:
-    """Tell whether ``text`` may name a document."""
-    return len(text) <= KEY_MAX_LENGTH and _KEY.match(text) is not None
+    """Tell whether ``text`` may name a document. Two names stand for folders, wherever they are a step of a path."""
+    return len(text) <= KEY_MAX_LENGTH and _KEY.match(text) is not None and text not in (".", "..")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,8 @@ class Chunk:
     """Changes that lie together.
 
     Attributes:
-        full: The next change begins another one. This stands in the store, so that all writers agree.
+        full: The next change begins another one. This stands in the store, so that all writers agree. Only full chunks
+            are ever deleted: nobody grows one that is about to go.
     """
 
     changes: tuple[Change, ...]
@@ -146,6 +147,12 @@ class DocumentLog:
         return document
 
     @property
+    def size(self) -> int:
+        """How many bytes it takes, as JSON."""
+        snapshot = len(json.dumps(self.snapshot.value, ensure_ascii=False).encode())
+        return snapshot + sum(_size(change) for change in self.since(self.snapshot.version))
+
+    @property
     def version(self) -> int:
         """The current version."""
         return self.chunks[-1].last if self.chunks else self.snapshot.version
@@ -180,7 +187,8 @@ class DocumentLog:
         if last is not None and last.full:
             last = None
         before = sum(_size(one) for one in last.changes) if last else 0
-        return last, before + _size(change) >= _CHUNK_FULL_BYTES
+        # A deletion is the last of its chunk, which goes with it.
+        return last, change.deleted or before + _size(change) >= _CHUNK_FULL_BYTES
 
     def with_change(self, change: Change, to: Chunk | None, *, full: bool) -> "DocumentLog":
         """Return the log with one change more, in the chunk that :meth:`room` gave for it."""
@@ -194,7 +202,8 @@ class DocumentLog:
         Returns:
             ``None`` if they do not go on from what is known: that is gone meanwhile.
         """
-        if not self.chunks or not chunks or chunks[0].first != self.chunks[-1].first:
+        known = self.chunks[-1].changes if self.chunks else ()
+        if not known or not chunks or chunks[0].changes[: len(known)] != known:
             return None
         return log_of(self.key, self.snapshot, (*self.stale, *self.chunks[:-1], *chunks))
 
@@ -202,7 +211,7 @@ class DocumentLog:
         """Return what is left when all that is due is in the snapshot, or ``None`` while nothing is."""
         current = self.current
         if current.value is None:
-            return self.from_version(self.version) if self.chunks else None
+            return self.from_version(self.version) if self.chunks or self.stale else None
         keep = max(_LOG_MIN_UNITS, 2 * _units(len(json.dumps(current.value, ensure_ascii=False).encode())))
         left, units = list(self.chunks), self._units()
         if units < 2 * keep:
@@ -218,6 +227,7 @@ class DocumentLog:
         snapshot = self.at(version)
         assert snapshot is not None
         covered = tuple(chunk for chunk in self.chunks if chunk.last <= version)
+        assert all(chunk.full for chunk in covered)
         return DocumentLog(self.key, snapshot, self.chunks[len(covered) :], (*self.stale, *covered))
 
     def _units(self) -> int:

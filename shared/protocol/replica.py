@@ -24,13 +24,21 @@ class Replica:
     values: dict[str, Any] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
 
-    def read(self, result: Frame) -> None:
-        """Take documents: ``state`` in the result of ``subscribe``, or the result of ``state.get``."""
+    def read(self, result: Frame) -> dict[str, Any] | None:
+        """Take documents: ``state`` in the result of ``subscribe``, or the result of ``state.get``.
+
+        Returns:
+            What has to be asked next, if those were not all.
+        """
         for key, document in result["documents"].items():
             if "changes" in document:
                 self.changed(key, document["changes"])
             elif document["version"] >= self.versions.get(key, 0):
                 self._put(key, document["version"], document)
+        if "more" not in result:
+            return None
+        after = {"after": max(result["documents"])} if result["documents"] else {}
+        return {"type": "state.get", "channel": self.channel, "known": self.versions, **after}
 
     def changed(self, key: str, changes: list[Frame]) -> None:
         """Take ``changes`` of a document, in the result of ``state.get`` with ``since_version``."""
@@ -41,17 +49,22 @@ class Replica:
     def pushed(self, push: Frame) -> dict[str, Any] | None:
         """Take a ``state`` push; return what has to be asked where versions before it have not come."""
         key, known = push["key"], self.versions.get(push["key"], 0)
-        if push["version"] <= known:
-            return None
-        if push["version"] > known + 1:
-            return {"type": "state.get", "channel": self.channel, "key": key, "since_version": known}
-        self._apply(key, push)
+        return None if push["version"] <= known else self._next(key, push, known)
+
+    def wrote(self, key: str, result: Frame) -> dict[str, Any] | None:
+        """Take the result of a write: the document as it is settled, or its last change; return as :meth:`pushed`."""
+        known = self.versions.get(key, 0)
+        if "patch" in result:
+            return None if result["version"] <= known else self._next(key, result, known)
+        if result["version"] >= known:
+            self._put(key, result["version"], result)
         return None
 
-    def wrote(self, key: str, result: Frame) -> None:
-        """Take the result of a write: it has the document as it is settled, with others' changes before it."""
-        if result["version"] >= self.versions.get(key, 0):
-            self._put(key, result["version"], result)
+    def _next(self, key: str, change: Frame, known: int) -> dict[str, Any] | None:
+        if change["version"] > known + 1:
+            return {"type": "state.get", "channel": self.channel, "key": key, "since_version": known}
+        self._apply(key, change)
+        return None
 
     def _apply(self, key: str, change: Frame) -> None:
         if "patch" in change and key not in self.missing:

@@ -271,13 +271,14 @@ class StateGet(Model):
     key: Key | None = None
     since_version: Version | None = None
     after: Key | None = None
+    known: Annotated[dict[Key, Version], Field(max_length=DOCUMENTS_MAX)] | None = None
 
     @model_validator(mode="after")
     def _of_one_or_of_all(self) -> Self:
         if self.since_version is not None and self.key is None:
             raise PydanticCustomError("since_version", "since_version goes with key")
-        if self.after is not None and self.key is not None:
-            raise PydanticCustomError("after", "after goes without key")
+        if self.key is not None and (self.after is not None or self.known is not None):
+            raise PydanticCustomError("key", "after and known go without key")
         return self
 
 

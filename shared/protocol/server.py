@@ -143,6 +143,7 @@ class StateWriteResult(Model):
 
     version: int
     value: Any = None
+    patch: dict[str, Any] | None = None
     deleted: Literal[True] | None = None
     resolution: Literal["applied", "merged"]
 

@@ -333,7 +333,7 @@ class Dispatcher:
     def _state(self, principal: Principal, request: requests.StateGet) -> dict[str, Any]:
         if request.key is not None:
             return self.document_reader.one(principal, request.channel, request.key, request.since_version)
-        return self.document_reader.page(principal, request.channel, after=request.after or "")
+        return self.document_reader.page(principal, request.channel, known=request.known, after=request.after or "")
 
     def _sync(self, caller: _Caller, request: requests.Sync) -> dict[str, Any]:
         behind = {}

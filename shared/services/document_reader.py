@@ -41,7 +41,7 @@ class DocumentReader:
         _check(principal, channel)
         log = self.store.log(channel, key)
         changes = None if since_version is None else _changes(log, since_version)
-        if changes is not None and len(to_json(changes)) <= PAGE_MAX_BYTES:
+        if changes is not None and len(to_json(changes)) <= DATA_MAX_BYTES:
             return {"changes": changes}
         return {"documents": {key: sendable(log.current)} if log.version else {}}
 
@@ -81,9 +81,14 @@ class DocumentReader:
 def sendable(document: Document) -> dict[str, Any]:
     """Return a document as frames have it: without a value that is too large for one."""
     wire = document.to_wire()
-    if len(to_json(document.value)) > DATA_MAX_BYTES:
+    if too_large(document.value):
         del wire["value"]
     return wire
+
+
+def too_large(value: Any) -> bool:
+    """Tell whether a value, or a patch, is too large for a frame."""
+    return len(to_json(value)) > DATA_MAX_BYTES
 
 
 def _check(principal: Principal, channel: str) -> None:
@@ -96,10 +101,10 @@ def _entry(log: DocumentLog, known: int | None) -> dict[str, Any] | None:
     current = log.current
     if known == log.version or (known is None and current.value is None):
         return None
-    whole = sendable(current)
     changes = None if known is None else _changes(log, known)
-    if changes is None or len(to_json(changes)) >= len(to_json(whole)):
-        return whole
+    length = min(len(to_json(current.value)), DATA_MAX_BYTES)
+    if changes is None or len(to_json(changes)) >= length:
+        return sendable(current)
     return {"version": log.version, "changes": changes}
 
 

@@ -13,11 +13,12 @@ from shared.domain.connection import (
     HEARTBEAT_S,
     SESSION_GRACE_S,
     Connection,
+    Interest,
     Interests,
     Session,
 )
 from shared.domain.mailbox import is_mailbox
-from shared.domain.principal import Principal
+from shared.domain.principal import Capability, Principal
 from shared.errors import (
     ContentionError,
     ForbiddenError,
@@ -53,6 +54,7 @@ SESSION_TRIES: Final = 5  # each time somebody else was faster
 EXPIRY_MARGIN_S: Final = 60
 # Clients are asked to move over at different times, so that a deploy's reconnects are not repeated every 2 hours.
 _MAX_AGE_SPREAD_S: Final = 600
+_RIGHTS: Final[Mapping[Interest, Capability]] = {"state": "state.read", "presence": "presence"}
 _EVENTS_ALONE: Final[Interests] = frozenset()
 
 
@@ -248,7 +250,7 @@ class Sessions:
 
 def _allowed(principal: Principal, channel: str, interests: Interests) -> Interests:
     """Return what is left of a subscription's interests: who may not be seen any more does not see either."""
-    return interests if principal.may("presence", channel) else interests - {"presence"}
+    return frozenset(interest for interest in interests if principal.may(_RIGHTS[interest], channel))
 
 
 LIMITS: Final = {

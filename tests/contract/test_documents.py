@@ -43,7 +43,7 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 def put(store: DocumentStore, key: str, value: object, *, log: DocumentLog | None = None) -> bool:
     """Put the next version of a document, as whoever has read ``log`` would."""
     log = store.log(ROOM, key) if log is None else log
-    change = Change(log.version + 1, f"{key}-{log.version + 1}-{value}", "ann", 1, value=value)
+    change = Change(log.version + 1, f"{log.version + 1} {str(value)[:20]}", "ann", 1, value=value)
     to, full = log.room(change)
     return store.append(ROOM, key, change, to=to, full=full)
 
@@ -52,6 +52,23 @@ def filled(store: DocumentStore, count: int, key: str = "k") -> DocumentLog:
     for number in range(count):
         assert put(store, key, {"n": number, "text": "x" * 100})
     return store.log(ROOM, key)
+
+
+def emptied(log: DocumentLog) -> DocumentLog:
+    """Return what is left when all full chunks are covered."""
+    full = [chunk for chunk in log.chunks if chunk.full]
+    return log.from_version(full[-1].last)
+
+
+def deleted(store: DocumentStore, key: str = "k") -> DocumentLog:
+    """Delete a document; return what is left of it."""
+    log = store.log(ROOM, key)
+    change = Change(log.version + 1, "deletion", "bob", 9)
+    to, full = log.room(change)
+    assert store.append(ROOM, key, change, to=to, full=full)
+    compacted = store.log(ROOM, key).compaction()
+    assert compacted is not None
+    return compacted
 
 
 def test_what_never_was_has_an_empty_log(store: DocumentStore) -> None:
@@ -90,50 +107,83 @@ def test_a_snapshot_takes_the_place_of_what_it_covers(store: DocumentStore) -> N
     assert store.log(ROOM, "k") == read, "an older one changes nothing"
 
 
-def test_who_was_held_up_while_all_was_compacted_writes_nothing(store: DocumentStore) -> None:
-    for before in range(4):
-        key = f"k{before}"
-        slow = filled(store, before, key)
-        log = filled(store, 12, key)
-        store.compact(ROOM, log.from_version(log.version))
-        assert not put(store, key, "late", log=slow)
-        read = store.log(ROOM, key)
-        assert (read.current, read.chunks) == (log.current, ())
-        assert put(store, key, "next")
-        assert store.log(ROOM, key).current.version == log.version + 1
+@pytest.mark.parametrize("before", range(4))
+def test_who_was_held_up_while_all_was_compacted_writes_nothing(store: DocumentStore, before: int) -> None:
+    slow = filled(store, before)
+    filled(store, 12)
+    store.compact(ROOM, deleted(store))
+    assert not put(store, "k", "late", log=slow)
+    read = store.log(ROOM, "k")
+    assert (read.current, read.chunks) == (Document(before + 13, None, "bob", 9), ())
+    assert put(store, "k", "next")
+    assert store.log(ROOM, "k").current == Document(before + 14, "next", "ann", 1)
+
+
+def test_who_writes_while_a_deletion_is_compacted_is_not_lost(store: DocumentStore) -> None:
+    filled(store, 5)
+    compacted = deleted(store)
+    for value in ("meanwhile", "x" * 700, "again"):
+        assert put(store, "k", value)
+    store.compact(ROOM, compacted)
+    log = store.log(ROOM, "k")
+    assert (log.version, log.current.value, log.snapshot.version) == (9, "again", 6)
+
+
+def test_what_a_late_writer_left_is_not_grown(store: DocumentStore) -> None:
+    """Two are held up: one who begins a chunk, and one who has seen it begun by another, and grows it."""
+    begins = filled(store, 7)
+    while not begins.chunks[-1].full:
+        begins = filled(store, 1)
+    grows = filled(store, 1)
+    filled(store, 9)
+    store.compact(ROOM, emptied(store.log(ROOM, "k")))
+    before = store.log(ROOM, "k")
+    assert not put(store, "k", "late", log=begins)
+    assert not put(store, "k", "later", log=grows)
+    assert store.log(ROOM, "k", known=grows).current == before.current, "nor taken for what was there"
+    assert store.log(ROOM, "k").current == before.current
+
+
+def test_what_is_remembered_goes_on_from_where_it_was(store: DocumentStore) -> None:
+    known = filled(store, 4)
+    assert store.log(ROOM, "k", known=known) == known
+    for count in (1, 1, 5):
+        log = filled(store, count)
+        assert store.log(ROOM, "k", known=known).current == log.current
+    assert store.log(ROOM, "k", known=known).snapshot == known.snapshot
+    store.compact(ROOM, emptied(log))
+    assert store.log(ROOM, "k", known=known).snapshot == emptied(log).snapshot
 
 
 def test_what_a_late_writer_left_is_deleted_with_the_next_snapshot(store: DocumentStore) -> None:
     slow = DocumentLog("k")
-    log = filled(store, 12)
-    store.compact(ROOM, log.from_version(log.version))
+    filled(store, 12)
+    store.compact(ROOM, deleted(store))
     put(store, "k", "late", log=slow)
-    log = filled(store, 3)
-    store.compact(ROOM, log.from_version(log.version))
-    assert store.log(ROOM, "k") == DocumentLog("k", log.current)
+    left = store.log(ROOM, "k")
+    assert [chunk.first for chunk in left.stale] == [1]
+    compacted = left.compaction()
+    assert compacted is not None
+    store.compact(ROOM, compacted)
+    assert store.log(ROOM, "k") == DocumentLog("k", left.current)
 
 
 def test_a_deleted_document_has_a_snapshot_without_a_value(store: DocumentStore) -> None:
-    log = filled(store, 1)
-    change = Change(2, "id", "bob", 9)
-    to, full = log.room(change)
-    assert store.append(ROOM, "k", change, to=to, full=full)
-    compacted = store.log(ROOM, "k").compaction()
-    assert compacted is not None
-    store.compact(ROOM, compacted)
+    filled(store, 1)
+    store.compact(ROOM, deleted(store))
     assert store.log(ROOM, "k") == DocumentLog("k", Document(2, None, "bob", 9))
 
 
 def test_a_channel_s_documents_come_by_their_keys(store: DocumentStore) -> None:
     keys = ["a", "a-b", "a.b", "a:b", "ab", "b", "B", "a%20"]
     for key in keys:
-        filled(store, 4, key)
+        filled(store, 8, key)
     log = store.log(ROOM, "ab")
-    store.compact(ROOM, log.from_version(log.version))
+    store.compact(ROOM, emptied(log))
     assert [log.key for log in store.logs(ROOM)] == sorted(keys)
     for place, key in enumerate(sorted(keys)):
         assert [log.key for log in store.logs(ROOM, after=key)] == sorted(keys)[place + 1 :]
-    assert all(log.version == 4 for log in store.logs(ROOM))
+    assert all(log.version == 8 for log in store.logs(ROOM))
     assert list(store.logs("room:b")) == []
     assert [store.count(ROOM, at_most=n) for n in (1, 8, 100)] == [1, 8, 8]
 

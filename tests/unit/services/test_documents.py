@@ -14,6 +14,7 @@ from shared.domain.resolving import Reject, Resolver
 from shared.errors import UnavailableError
 from shared.protocol.encode import to_json
 from shared.protocol.limits import DATA_MAX_BYTES, DOCUMENT_MAX_BYTES, DOCUMENTS_MAX
+from shared.protocol.replica import Replica
 from shared.services.documents import Write
 from tests.unit.stack import MemoryStack
 
@@ -131,6 +132,15 @@ def test_a_write_that_changes_nothing_is_no_version(stack: MemoryStack) -> None:
     assert ann.set({"a": True})["version"] == 2
 
 
+def test_only_a_quick_repeat_is_told_again(stack: MemoryStack) -> None:
+    ann, bob = two(stack)
+    stack.ask("bob", {"type": "subscribe", "channel": ROOM, "state": True})
+    ann.set(5)
+    stack.clock.pass_s(61)
+    ann.set(5)
+    assert [push["version"] for push in bob.pushes()] == [1]
+
+
 def test_a_repeat_of_what_was_put_and_not_told_tells_it(stack: MemoryStack) -> None:
     ann, bob = two(stack)
     stack.ask("bob", {"type": "subscribe", "channel": ROOM, "state": True})
@@ -178,6 +188,15 @@ def test_a_stale_write_is_rejected_where_that_is_wanted(stack: MemoryStack) -> N
         assert error["details"] == {"version": 2, "value": {"a": 2}}
     assert bob.set({"a": 2}, base_version=1)["version"] == 2, "who wants what is there has no conflict"
     assert bob.set({"a": 3})["version"] == 3, "who names no base has none"
+
+
+def test_who_made_a_document_may_say_so_again_and_nobody_else(stack: MemoryStack) -> None:
+    """Who asks for a document that is not there yet knows from the answer that nobody else has made it."""
+    ann, bob = two(stack, "strict:a")
+    ann.set("mine", base_version=0)
+    assert ann.set("mine", base_version=0)["version"] == 1, "its answer got lost"
+    assert bob.error("set", value="mine", base_version=0)["name"] == "version_conflict"
+    assert bob.error("set", value="mine", base_version=7)["name"] == "version_conflict"
 
 
 @pytest.mark.parametrize("channel", ["room:a", "strict:a", "last:a", "own:a"])
@@ -289,6 +308,7 @@ def raising(error: Exception) -> Callable[..., Any]:
         lambda *_: Reject("x" * 9_000),
         lambda *_: Reject("no", {"why": object()}),
         lambda *_: "\ud800",
+        lambda *_: None,  # it has forgotten to return anything
     ],
 )
 def test_a_resolver_that_fails_harms_nothing(stack: MemoryStack, resolver: Resolver) -> None:
@@ -335,6 +355,27 @@ WRITES: list[tuple[str, dict[str, Any]]] = [
     ("state.patch", {"key": KEY, "patch": {}}),
     ("state.delete", {"key": KEY}),
 ]
+
+
+def test_who_may_only_write_reads_nothing(stack: MemoryStack) -> None:
+    stack.connect("writer", "bob", {"strict:*": ["state.write"]})
+    ann = Somebody(stack, "ann", "strict:a")
+    ann.set({"secret": 1})
+    writer = {"channel": "strict:a", "key": KEY}
+    patched = stack.ask("writer", {"type": "state.patch", **writer, "patch": {"mine": 1}})["result"]
+    assert patched == {"version": 2, "resolution": "applied"}
+    refused = stack.ask("writer", {"type": "state.set", **writer, "value": 1, "base_version": 0})["error"]
+    assert refused["details"] == {"version": 2}
+
+
+def test_who_may_read_no_more_is_not_told_either(stack: MemoryStack) -> None:
+    ann, bob = two(stack)
+    stack.ask("bob", {"type": "subscribe", "channel": ROOM, "state": True})
+    token = stack.token("bob", {"room:*": ["subscribe"]})
+    stack.ask("bob", {"type": "hello", "protocol": 1, "token": token})
+    ann.set({"secret": 1})
+    stack.drain()
+    assert bob.pushes() == []
 
 
 @pytest.mark.parametrize(
@@ -388,6 +429,17 @@ def test_a_change_that_is_too_large_for_a_frame_is_told_without_it(stack: Memory
     assert written.to_wire() == {"version": 1, "resolution": "applied"}
     [push] = bob.pushes()
     assert push.keys() == {"type", "channel", "key", "version", "updated_by", "updated_at_ms"}
+
+
+def test_a_small_change_of_a_large_document_goes_by_itself(stack: MemoryStack) -> None:
+    ann, bob = two(stack)
+    principal: Any = stack.connections.get("ann").principal  # type: ignore[union-attr]
+    stack.documents.write(principal, Write(ROOM, KEY, value={"text": "x" * DATA_MAX_BYTES}))
+    stack.ask("bob", {"type": "subscribe", "channel": ROOM, "state": {KEY: 1}})
+    assert ann.patch({"n": 1}) == {"version": 2, "patch": {"n": 1}, "resolution": "applied"}
+    assert [push["patch"] for push in bob.pushes()] == [{"n": 1}]
+    again = stack.ask("bob", {"type": "subscribe", "channel": ROOM, "state": {KEY: 1}})["result"]["state"]
+    assert [change["patch"] for change in again["documents"][KEY]["changes"]] == [{"n": 1}]
 
 
 def test_numbers_that_are_none_and_nesting_without_end(stack: MemoryStack) -> None:
@@ -484,6 +536,24 @@ def test_a_write_whose_answer_was_lost_is_not_written_twice(stack: MemoryStack) 
     assert [push["version"] for push in bob.pushes()] == [1]
 
 
+def test_a_store_that_fails_once_after_it_has_put_does_not_keep_it_from_being_told(stack: MemoryStack) -> None:
+    class Failing(MemoryDocumentStore):
+        times = 1
+
+        def append(self, channel: str, key: str, change: Change, *, to: Chunk | None, full: bool) -> bool:
+            put = super().append(channel, key, change, to=to, full=full)
+            if self.times:
+                self.times -= 1
+                raise UnavailableError("busy")
+            return put
+
+    over(stack, Failing())
+    ann, bob = two(stack)
+    stack.ask("bob", {"type": "subscribe", "channel": ROOM, "state": True})
+    assert ann.set(1) == {"version": 1, "value": 1, "resolution": "applied"}
+    assert [push["version"] for push in bob.pushes()] == [1]
+
+
 def test_a_snapshot_that_fails_fails_no_write(stack: MemoryStack) -> None:
     ann, _ = two(stack)
     compact = stack.document_store.compact
@@ -566,6 +636,25 @@ def test_documents_come_in_pages_that_fit(stack: MemoryStack) -> None:
             break
         after = {"after": max(page["documents"])}
     assert (sorted(seen), pages) == ([f"d{number:02}" for number in range(10)], 4)
+
+
+def test_what_is_known_has_its_changes_and_deletions_on_every_page(stack: MemoryStack) -> None:
+    two(stack)
+    keys = [f"d{number:02}" for number in range(10)]
+    filled(stack, dict.fromkeys(keys, "x" * 9_000))
+    replica = Replica(ROOM)
+    wanted: Any = {"type": "state.get", "channel": ROOM}
+    while wanted is not None:
+        wanted = replica.read(stack.ask("bob", wanted)["result"])
+    filled(stack, dict.fromkeys(keys, "y" * 9_000))
+    stack.ask("ann", {"type": "state.delete", "channel": ROOM, "key": "d09"})
+    wanted = replica.read(
+        stack.ask("bob", {"type": "subscribe", "channel": ROOM, "state": replica.versions})["result"]["state"]
+    )
+    assert wanted is not None
+    while wanted is not None:
+        wanted = replica.read(stack.ask("bob", wanted)["result"])
+    assert replica.values == dict.fromkeys(keys[:-1], "y" * 9_000)
 
 
 def test_hello_s_subscriptions_fit_one_frame_together(stack: MemoryStack) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from functions.documents.keep_larger import keep_larger
 from shared.adapters.memory import MemoryDocumentStore
-from shared.domain.document import Change, Chunk
+from shared.domain.document import Change, Chunk, DocumentLog
 from shared.protocol.replica import Replica
 from tests.unit.stack import MemoryStack
 
@@ -32,16 +33,26 @@ keys = st.sampled_from(KEYS)
 
 
 class Interrupted(MemoryDocumentStore):
-    """A store that lets somebody else in before a change is put."""
+    """A store that lets somebody else in before a change is put, and before a log is compacted."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.first: list[Callable[[], None]] = []
+        self.before_append: list[Callable[[], None]] = []
+        self.before_compact: list[Callable[[], None]] = []
+        self.deleted: Callable[[str], None] = lambda key: None
 
     def append(self, channel: str, key: str, change: Change, *, to: Chunk | None, full: bool) -> bool:
-        while self.first:
-            self.first.pop()()
-        return super().append(channel, key, change, to=to, full=full)
+        while self.before_append:
+            self.before_append.pop()()
+        put = super().append(channel, key, change, to=to, full=full)
+        if put and change.deleted:
+            self.deleted(key)
+        return put
+
+    def compact(self, channel: str, log: DocumentLog) -> None:
+        while self.before_compact:
+            self.before_compact.pop()()
+        super().compact(channel, log)
 
 
 class Client:
@@ -58,7 +69,9 @@ class Client:
     def come(self) -> None:
         known = self.replica.versions or True
         reply = self.ask({"type": "subscribe", "state": known})
-        self.replica.read(reply["result"]["state"])
+        wanted = self.replica.read(reply["result"]["state"])
+        while wanted is not None:
+            wanted = self.replica.read(self.ask(wanted)["result"])
         self.here = True
 
     def go(self) -> None:
@@ -86,6 +99,9 @@ class Client:
             assert reply["error"]["name"] == "version_conflict", reply
             details = reply["error"]["details"]
             self.replica.read({"documents": {key: details}})
+
+    def delete(self, key: str) -> None:
+        self.replica.wrote(key, self.ask({"type": "state.delete", "key": key})["result"])
 
     def receive(self, dice: random.Random, lose: bool) -> None:
         """Take what was pushed, in any order, some of it never."""
@@ -120,17 +136,30 @@ class Writers(RuleBasedStateMachine):
     def connect(self) -> None:
         self.clients = {name: Client(self.stack, name, self.channel) for name in CLIENTS}
 
+        def deleted(key: str) -> None:
+            for client in self.clients.values():
+                client.written[key] = 0
+
+        self.store.deleted = deleted
+
     @rule(name=clients, key=keys, whole=st.booleans(), others=st.lists(clients, max_size=3))
     def write(self, name: str, key: str, whole: bool, others: list[str]) -> None:
         """Write; ``others`` do as well, between this one's reading and its putting."""
         self.stack.clock.pass_s(1)
-        self.store.first = [
-            lambda other=other: self.clients[other].write(key, whole=False)  # type: ignore[misc]
-            for other in others
-            if other != name
-        ]
+        self.store.before_append = self._writing(key, others, but=name)
         self.clients[name].write(key, whole=whole)
-        self.store.first = []
+        self.store.before_append = []
+
+    @rule(name=clients, key=keys, others=st.lists(clients, max_size=3))
+    def delete(self, name: str, key: str, others: list[str]) -> None:
+        """Delete; ``others`` write, when that is put and not compacted yet."""
+        self.stack.clock.pass_s(1)
+        self.store.before_compact = self._writing(key, others, but=name)
+        self.clients[name].delete(key)
+        self.store.before_compact = []
+
+    def _writing(self, key: str, others: list[str], *, but: str) -> list[Callable[[], None]]:
+        return [partial(self.clients[other].write, key, whole=False) for other in others if other != but]
 
     @rule(name=clients, seed=st.integers(0, 9), lose=st.booleans())
     def receive(self, name: str, seed: int, lose: bool) -> None:
@@ -161,7 +190,8 @@ class Writers(RuleBasedStateMachine):
             client.come()
             for key in KEYS:
                 document = self.store.log(self.channel, key).current
-                assert client.replica.versions.get(key, 0) == document.version
+                # Of what is deleted, only those are told who knew it.
+                assert client.replica.versions.get(key, 0) in (document.version, 0 if document.value is None else -1)
                 assert client.replica.values.get(key) == document.value
                 if self.strategy != "last_write_wins":
                     # What was accepted of a field that nobody else writes is there.

@@ -209,6 +209,13 @@ export interface StateGet {
   key?: string | null;
   since_version?: number | null;
   after?: string | null;
+  known?: {
+    /**
+     * This interface was referenced by `undefined`'s JSON-Schema definition
+     * via the `patternProperty` "^[A-Za-z0-9_.:~%-]+$".
+     */
+    [k: string]: number;
+  } | null;
 }
 /**
  * Set a document.
@@ -480,6 +487,9 @@ export interface StateWriteResult {
   value?: {
     [k: string]: unknown;
   };
+  patch?: {
+    [k: string]: unknown;
+  } | null;
   deleted?: true | null;
   resolution: "applied" | "merged";
 }
