@@ -101,10 +101,12 @@ def _entry(log: DocumentLog, known: int | None) -> dict[str, Any] | None:
     current = log.current
     if known == log.version or (known is None and current.value is None):
         return None
+    whole = sendable(current)
     changes = None if known is None else _changes(log, known)
-    length = min(len(to_json(current.value)), DATA_MAX_BYTES)
+    # In place of one that is too large, its changes are worth as much as a frame holds.
+    length = DATA_MAX_BYTES if too_large(current.value) else len(to_json(whole))
     if changes is None or len(to_json(changes)) >= length:
-        return sendable(current)
+        return whole
     return {"version": log.version, "changes": changes}
 
 

@@ -95,6 +95,8 @@ class Client:
         if "result" in reply:
             self.written[key] = number
             self.replica.wrote(key, reply["result"])
+        elif reply["error"]["name"] == "refused":  # the resolver has nothing to settle it with: it was deleted
+            self.come()
         else:
             assert reply["error"]["name"] == "version_conflict", reply
             details = reply["error"]["details"]
@@ -193,9 +195,12 @@ class Writers(RuleBasedStateMachine):
                 # Of what is deleted, only those are told who knew it.
                 assert client.replica.versions.get(key, 0) in (document.version, 0 if document.value is None else -1)
                 assert client.replica.values.get(key) == document.value
-                if self.strategy != "last_write_wins":
-                    # What was accepted of a field that nobody else writes is there.
-                    assert (document.value or {}).get(client.name, 0) == client.written.get(key, 0)
+                # What was accepted of a field that nobody else writes is there.
+                there, accepted = (document.value or {}).get(client.name, 0), client.written.get(key, 0)
+                if self.strategy == "resolve":
+                    assert there >= accepted, "larger numbers of before it was deleted may have come back"
+                elif self.strategy != "last_write_wins":
+                    assert there == accepted
         assert self.stack.failures == []
 
 
