@@ -4,18 +4,16 @@ import hashlib
 import hmac
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
-
-from botocore.exceptions import ClientError
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Final
 
 from shared.adapters.aws import translated
+from shared.adapters.dynamodb import Item, if_so, pages, write_all
 from shared.contract import PK, SK, TTL_ATTRIBUTE
 from shared.domain.channel import BROADCAST_CHANNEL, personal_channel
 from shared.domain.connection import INTERESTS, Connection, Interest, Interests, Session
 from shared.domain.principal import Principal
-from shared.errors import UnavailableError
 from shared.ports import Shard
 from shared.protocol.encode import to_json
 
@@ -27,15 +25,11 @@ _SUBSCRIPTION: Final = "SUBSCRIPTION#"
 _JANITOR: Final = "JANITOR"
 _PART: Final = "PART"
 _DUE_KEPT_MINUTES: Final = 180  # longer than the janitor looks back
-_BATCH_WRITE_MAX: Final = 25  # docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
-_BATCH_TRIES: Final = 5
 # Sorts before every connection's id, so that the first page of shard 0 tells it.
 _SHARDS_SK: Final = "!SHARDS"
 # How long a writer remembers into how many shards it spreads: who knows fewer only spreads less.
 _SHARDS_TRUST_MS: Final = 60_000
 _SHARDS_REMEMBERED: Final = 1_000
-
-Item = dict[str, Any]
 
 
 class DynamoDbConnectionStore:
@@ -68,18 +62,12 @@ class DynamoDbConnectionStore:
         return _to_connection(connection_id, item) if item else None
 
     def authenticate(self, connection: Connection) -> bool:
-        try:
-            with translated():
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=_connection_item(connection),
-                    ConditionExpression="attribute_exists(pk)",
-                )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
-            return False
-        return True
+        return if_so(
+            self._client.put_item,
+            TableName=self._table,
+            Item=_connection_item(connection),
+            ConditionExpression="attribute_exists(pk)",
+        )
 
     def close(self, connection_id: str, *, found_in: str | None = None) -> None:
         # The list of its subscriptions stays behind for its session, until it expires.
@@ -91,9 +79,10 @@ class DynamoDbConnectionStore:
             elif "user_id" in item:
                 unlisted = [personal_channel(item["user_id"]["S"]), BROADCAST_CHANNEL]
         places.update(self._unlisted(connection_id, *unlisted))
-        self._write(_delete(_channel_pk(channel, shard), connection_id) for channel, shard in places)
+        deletes = [_delete(_channel_pk(channel, shard), connection_id) for channel, shard in places]
+        write_all(self._client, self._table, deletes)
         # Last, so that whoever fails on the way is found by the next.
-        self._write([_delete(f"CONNECTION#{connection_id}", _META)])
+        write_all(self._client, self._table, [_delete(f"CONNECTION#{connection_id}", _META)])
 
     def subscribe(
         self,
@@ -114,7 +103,7 @@ class DynamoDbConnectionStore:
                     listed["user_id"] = {"S": connection.principal.user_id}
                 pk = f"CONNECTION#{connection.connection_id}"
                 requests.append(_put(pk, _SUBSCRIPTION + channel, connection.expires_at_s, **listed))
-        self._write(requests)
+        write_all(self._client, self._table, requests)
 
     def unsubscribe(self, connection_id: str, channels: Sequence[str]) -> None:
         for channel in channels:
@@ -126,7 +115,7 @@ class DynamoDbConnectionStore:
                 )
             if "Attributes" in answer:
                 shard = int(answer["Attributes"]["shard"]["N"])
-                self._write([_delete(_channel_pk(channel, shard), connection_id)])
+                write_all(self._client, self._table, [_delete(_channel_pk(channel, shard), connection_id)])
 
     def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
         items = self._query(f"CONNECTION#{connection_id}", prefix=_SUBSCRIPTION)
@@ -153,17 +142,13 @@ class DynamoDbConnectionStore:
         return Shard(connection_ids, count)
 
     def grow(self, channel: str, shards: int) -> None:
-        try:
-            with translated():
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=_key(_channel_pk(channel, 0), _SHARDS_SK) | {"shards": {"N": str(shards)}},
-                    ConditionExpression="attribute_not_exists(pk) OR shards < :shards",
-                    ExpressionAttributeValues={":shards": {"N": str(shards)}},
-                )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
+        if_so(
+            self._client.put_item,
+            TableName=self._table,
+            Item=_key(_channel_pk(channel, 0), _SHARDS_SK) | {"shards": {"N": str(shards)}},
+            ConditionExpression="attribute_not_exists(pk) OR shards < :shards",
+            ExpressionAttributeValues={":shards": {"N": str(shards)}},
+        )
 
     def remind(self, connection_id: str, *, minute: int) -> None:
         expires_at_s = (minute + _DUE_KEPT_MINUTES) * 60
@@ -194,38 +179,28 @@ class DynamoDbConnectionStore:
             self._client.put_item(TableName=self._table, Item=_session_item(session))
 
     def move_session(self, before: Session, after: Session) -> bool:
-        try:
-            with translated():
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=_session_item(after),
-                    # The SDK repeats a call whose answer got lost: then it is written already.
-                    ConditionExpression=f"version IN (:before, :after) AND {TTL_ATTRIBUTE} > :now",
-                    ExpressionAttributeValues={
-                        ":before": {"S": before.version},
-                        ":after": {"S": after.version},
-                        ":now": {"N": str(self._now_ms() // 1000)},
-                    },
-                )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
-            return False
-        return True
+        return if_so(
+            self._client.put_item,
+            TableName=self._table,
+            Item=_session_item(after),
+            # The SDK repeats a call whose answer got lost: then it is written already.
+            ConditionExpression=f"version IN (:before, :after) AND {TTL_ATTRIBUTE} > :now",
+            ExpressionAttributeValues={
+                ":before": {"S": before.version},
+                ":after": {"S": after.version},
+                ":now": {"N": str(self._now_ms() // 1000)},
+            },
+        )
 
     def end_session(self, session_id: str, *, connection_id: str, expires_at_s: int) -> None:
-        try:
-            with translated():
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=_key(f"SESSION#{session_id}", _META),
-                    UpdateExpression=f"SET {TTL_ATTRIBUTE} = :end",
-                    ConditionExpression=f"connection_id = :connection AND {TTL_ATTRIBUTE} > :end",
-                    ExpressionAttributeValues={":connection": {"S": connection_id}, ":end": {"N": str(expires_at_s)}},
-                )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
+        if_so(
+            self._client.update_item,
+            TableName=self._table,
+            Key=_key(f"SESSION#{session_id}", _META),
+            UpdateExpression=f"SET {TTL_ATTRIBUTE} = :end",
+            ConditionExpression=f"connection_id = :connection AND {TTL_ATTRIBUTE} > :end",
+            ExpressionAttributeValues={":connection": {"S": connection_id}, ":end": {"N": str(expires_at_s)}},
+        )
 
     def session(self, session_id: str) -> Session | None:
         item = self._get(f"SESSION#{session_id}")
@@ -289,33 +264,7 @@ class DynamoDbConnectionStore:
         if prefix:
             request["KeyConditionExpression"] += " AND begins_with(sk, :prefix)"
             request["ExpressionAttributeValues"][":prefix"] = {"S": prefix}
-        while True:
-            with translated():
-                answer = self._client.query(**request)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-
-    def _write(self, requests: Iterable[Item]) -> None:
-        """Write all; what DynamoDB hands back unprocessed goes in again.
-
-        Raises:
-            UnavailableError: It hands something back every time.
-        """
-        waiting = iter(requests)
-        while True:
-            chunk: list[Any] = list(islice(waiting, _BATCH_WRITE_MAX))
-            if not chunk:
-                return
-            for _ in range(_BATCH_TRIES):
-                with translated():
-                    answer = self._client.batch_write_item(RequestItems={self._table: chunk})
-                chunk = list(answer.get("UnprocessedItems", {}).get(self._table, []))
-                if not chunk:
-                    break
-            else:
-                raise UnavailableError("the store is busy", retry_after_ms=1000)
+        return chain.from_iterable(pages(self._client, request))
 
 
 class DynamoDbTicketStore:

@@ -1,14 +1,13 @@
 """State documents in DynamoDB's ``state`` table (docs/data-model.md, "state")."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
 from shared.adapters.aws import translated
+from shared.adapters.dynamodb import Item, if_so, pages, write_all
 from shared.contract import PK, SK
 from shared.domain.document import Change, Chunk, Document, DocumentLog, log_of
 from shared.errors import ContentionError
@@ -23,9 +22,6 @@ _BEHIND_SEPARATOR: Final = "$"
 _SNAPSHOT: Final = 0  # versions begin at 1
 _GONE: Final = "~"  # sorts behind all of the document's items
 _READ_TRIES: Final = 5
-_BATCH_WRITE_MAX: Final = 25  # docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
-
-Item = dict[str, Any]
 
 
 class DynamoDbDocumentStore:
@@ -67,26 +63,16 @@ class DynamoDbDocumentStore:
             yield self.log(channel, key) if log is None else log
 
     def append(self, channel: str, key: str, change: Change, *, to: Chunk | None, full: bool) -> bool:
-        record: Item = {"S": change.to_record()}
-        try:
-            with translated():
-                if to is not None:
-                    self._grow(channel, key, to, change, full=full)
-                    return True
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=_key(channel, key, change.version)
-                    | {
-                        "last_version": {"N": str(change.version)},
-                        "last_id": {"S": change.change_id},
-                        "changes": {"L": [record]},
-                        "full": {"BOOL": full},
-                    },
-                    ConditionExpression="attribute_not_exists(pk)",
-                )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
+        if to is not None:
+            return self._grow(channel, key, to, change, full=full)
+        item = _key(channel, key, change.version) | {
+            "last_version": {"N": str(change.version)},
+            "last_id": {"S": change.change_id},
+            "changes": {"L": [{"S": change.to_record()}]},
+            "full": {"BOOL": full},
+        }
+        free = "attribute_not_exists(pk)"
+        if not if_so(self._client.put_item, TableName=self._table, Item=item, ConditionExpression=free):
             return False
         # A place looks free, too, when what stood there was deleted while this writer was held up. How far that may go
         # was written before.
@@ -103,15 +89,17 @@ class DynamoDbDocumentStore:
         if self._advance(_key(channel, log.key, _GONE) | version, "version <= :version"):
             self._advance(_key(channel, log.key, _SNAPSHOT) | item, "version < :version")
             # There is this snapshot now, or a newer one.
-            self._delete(channel, log.key, log.stale)
+            gone = [{"DeleteRequest": {"Key": _key(channel, log.key, chunk.first)}} for chunk in log.stale]
+            write_all(self._client, self._table, gone)
 
     def count(self, channel: str, *, at_most: int) -> int:
         keys = groupby(self._query(channel, "sk > :sk", _BEHIND_SEPARATOR, ProjectionExpression=SK), key=_key_of)
         return sum(1 for _ in islice(keys, at_most))
 
-    def _grow(self, channel: str, key: str, to: Chunk, change: Change, *, full: bool) -> None:
+    def _grow(self, channel: str, key: str, to: Chunk, change: Change, *, full: bool) -> bool:
         changes = "#changes = list_append(#changes, :more), last_version = :version, last_id = :id, #full = :full"
-        self._client.update_item(
+        return if_so(
+            self._client.update_item,
             TableName=self._table,
             Key=_key(channel, key, to.first),
             UpdateExpression=f"SET {changes}",
@@ -128,28 +116,14 @@ class DynamoDbDocumentStore:
             },
         )
 
-    def _delete(self, channel: str, key: str, chunks: Sequence[Chunk]) -> None:
-        waiting = iter(chunks)
-        while some := list(islice(waiting, _BATCH_WRITE_MAX)):
-            requests: list[Any] = [{"DeleteRequest": {"Key": _key(channel, key, chunk.first)}} for chunk in some]
-            with translated():
-                # What is handed back stays until the next time.
-                self._client.batch_write_item(RequestItems={self._table: requests})
-
     def _advance(self, item: Item, condition: str) -> bool:
-        try:
-            with translated():
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=item,
-                    ConditionExpression=f"attribute_not_exists(pk) OR {condition}",
-                    ExpressionAttributeValues={":version": item["version"]},
-                )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
-            return False
-        return True
+        return if_so(
+            self._client.put_item,
+            TableName=self._table,
+            Item=item,
+            ConditionExpression=f"attribute_not_exists(pk) OR {condition}",
+            ExpressionAttributeValues={":version": item["version"]},
+        )
 
     def _query(
         self, channel: str, condition: str, sk: str, *, end: str | None = None, **options: Any
@@ -163,13 +137,7 @@ class DynamoDbDocumentStore:
         }
         if end is not None:
             request["ExpressionAttributeValues"][":end"] = {"S": end + _BEHIND_SEPARATOR}
-        while True:
-            with translated():
-                answer = self._client.query(**request)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        return chain.from_iterable(pages(self._client, request))
 
 
 def _key(channel: str, key: str, place: int | str) -> Item:

@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
-from botocore.exceptions import ClientError
-
 from shared.adapters.aws import translated
+from shared.adapters.dynamodb import Item, if_so, pages, write_all
 from shared.contract import PK, SK, TTL_ATTRIBUTE
 from shared.domain.connection import CONNECTION_MAX_AGE_S
 from shared.domain.presence import Attendees, Member, Told
-from shared.errors import UnavailableError
 from shared.protocol.encode import to_json
 
 if TYPE_CHECKING:
@@ -24,10 +23,6 @@ _TOLD: Final = "!TOLD"
 _SAID_KEPT_S: Final = 12 * CONNECTION_MAX_AGE_S
 # Longer than any connection that might compare its version with that of a new beginning.
 _TOLD_KEPT_S: Final = 24 * CONNECTION_MAX_AGE_S
-_BATCH_WRITE_MAX: Final = 25  # docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
-_BATCH_TRIES: Final = 5
-
-Item = dict[str, Any]
 
 
 class DynamoDbPresenceStore:
@@ -56,8 +51,7 @@ class DynamoDbPresenceStore:
             {"PutRequest": {"Item": _key(channel, _connection_sk(user_id, connection_id)) | attributes}}
             for channel in channels
         ]
-        for start in range(0, len(puts), _BATCH_WRITE_MAX):
-            self._write(puts[start : start + _BATCH_WRITE_MAX])
+        write_all(self._client, self._table, puts)
 
     def leave(self, channel: str, user_id: str, connection_id: str, *, at_s: int | None = None) -> bool:
         key = _key(channel, _connection_sk(user_id, connection_id))
@@ -65,8 +59,9 @@ class DynamoDbPresenceStore:
             with translated():
                 answer = self._client.delete_item(TableName=self._table, Key=key, ReturnValues="ALL_OLD")
             return "Attributes" in answer
-        return self._if_so(
+        return if_so(
             self._client.update_item,
+            TableName=self._table,
             Key=key,
             UpdateExpression=f"SET {TTL_ATTRIBUTE} = :at",
             ConditionExpression=f"{TTL_ATTRIBUTE} > :at",  # false too where nothing is
@@ -107,8 +102,9 @@ class DynamoDbPresenceStore:
     def forget(self, channel: str, member: Member) -> None:
         values = {":revision": {"N": str(member.revision)}, ":changed": {"N": str(member.changed_at_ms)}}
         unchanged = "revision = :revision AND changed_at_ms = :changed"
-        self._if_so(
+        if_so(
             self._client.delete_item,
+            TableName=self._table,
             Key=_key(channel, _user_sk(member.user_id)),
             ConditionExpression=unchanged if member.revision else "attribute_not_exists(revision)",
             **({"ExpressionAttributeValues": values} if member.revision else {}),
@@ -148,7 +144,7 @@ class DynamoDbPresenceStore:
         if before:
             values = {":before": {"N": str(before)}}
             stands = {"ConditionExpression": "version = :before", "ExpressionAttributeValues": values}
-        return self._if_so(self._client.put_item, Item=item, **stands)
+        return if_so(self._client.put_item, TableName=self._table, Item=item, **stands)
 
     def _to_member(self, user_id: str, items: "Iterator[Item] | Sequence[Item]") -> Member:
         said: Item = {}
@@ -185,33 +181,7 @@ class DynamoDbPresenceStore:
         if prefix:
             request["KeyConditionExpression"] += " AND begins_with(sk, :prefix)"
             request["ExpressionAttributeValues"][":prefix"] = {"S": prefix}
-        while True:
-            with translated():
-                answer = self._client.query(**request)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-
-    def _write(self, requests: list[Any]) -> None:
-        for _ in range(_BATCH_TRIES):
-            with translated():
-                answer = self._client.batch_write_item(RequestItems={self._table: requests})
-            requests = list(answer.get("UnprocessedItems", {}).get(self._table, []))
-            if not requests:
-                return
-        raise UnavailableError("the store is busy", retry_after_ms=1000)
-
-    def _if_so(self, write: Callable[..., object], **request: Any) -> bool:
-        """Write on a condition; return whether it held."""
-        try:
-            with translated():
-                write(TableName=self._table, **request)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
-            return False
-        return True
+        return chain.from_iterable(pages(self._client, request))
 
 
 def _to_told(item: Item) -> Told:

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from botocore.exceptions import ClientError
-
 from shared.adapters.aws import translated
+from shared.adapters.dynamodb import if_so
 from shared.contract import PK, SK, TTL_ATTRIBUTE
 from shared.domain.publication import StreamPosition
 from shared.errors import UnavailableError
@@ -58,17 +57,13 @@ class DynamoDbReadMarkers:
             "last_offset": {"N": str(position.offset)},
             TTL_ATTRIBUTE: {"N": str(expires_at_s)},
         }
-        try:
-            with translated():
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=item,
-                    ConditionExpression="attribute_not_exists(pk) OR epoch <> :epoch OR last_offset < :offset",
-                    ExpressionAttributeValues={":epoch": item["epoch"], ":offset": item["last_offset"]},
-                )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
+        if_so(
+            self._client.put_item,
+            TableName=self._table,
+            Item=item,
+            ConditionExpression="attribute_not_exists(pk) OR epoch <> :epoch OR last_offset < :offset",
+            ExpressionAttributeValues={":epoch": item["epoch"], ":offset": item["last_offset"]},
+        )
 
 
 def _key(channel: str, user_id: str) -> dict[str, Any]:
