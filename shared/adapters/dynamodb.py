@@ -30,7 +30,7 @@ def pages(client: "DynamoDBClient", request: Item) -> Iterator[list[Item]]:
         request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
 
-def write_all(client: "DynamoDBClient", table: str, requests: Iterable[Item]) -> None:
+def write_all(client: "DynamoDBClient", table: str, requests: Iterable[Any]) -> None:
     """Put and delete all; what DynamoDB hands back unprocessed goes in again.
 
     Raises:
