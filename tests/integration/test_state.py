@@ -4,10 +4,13 @@ import asyncio
 import secrets
 from typing import Any
 
+import boto3
 import httpx
 import pytest
 
 from localstack.stack import LocalStack
+from shared.adapters.dynamodb_documents import DynamoDbDocumentStore
+from shared.contract import ENV_STATE_TABLE, OUTPUT_TABLE_NAMES
 from shared.protocol.replica import Replica
 from tests.integration.client import Client, RequestError, dev_token
 from tests.integration.conftest import Connect
@@ -75,6 +78,34 @@ async def test_two_who_were_away_agree(connect: Connect, namespace: str) -> None
     ends = [await one.ask("subscribe", channel=channel, state=True) for one in (ann, bob)]
     assert ends[0]["state"] == ends[1]["state"]
     assert ends[0]["state"]["documents"]["k"]["value"] == {"ann": 4, "bob": 4}
+
+
+async def test_a_stale_write_is_rejected_or_wins_where_that_is_wanted(connect: Connect) -> None:
+    ann = await connect("ann")
+    strict, last = room("vote"), room("ticker")
+    for channel in (strict, last):
+        await ann.ask("state.set", channel=channel, key="k", value={"a": 1})
+        await ann.ask("state.set", channel=channel, key="k", value={"a": 2}, base_version=1)
+    with pytest.raises(RequestError) as refused:
+        await ann.ask("state.set", channel=strict, key="k", value={"b": 1}, base_version=1)
+    assert refused.value.error["details"] == {"version": 2, "value": {"a": 2}}
+    won = await ann.ask("state.set", channel=last, key="k", value={"b": 1}, base_version=1)
+    assert won == {"version": 3, "value": {"b": 1}, "resolution": "applied"}
+
+
+async def test_a_long_history_is_kept_as_a_snapshot_and_what_came_since(connect: Connect, stack: LocalStack) -> None:
+    channel, ann = room(), await connect("ann")
+    patches = [{"type": "state.patch", "channel": channel, "key": "k", "patch": {f"f{n % 7}": n}} for n in range(90)]
+    replies = await ann.batch(patches)
+    assert [reply["result"]["version"] for reply in replies] == list(range(1, 91))
+    document = (await ann.ask("state.get", channel=channel, key="k", since_version=1))["documents"]["k"]
+    assert document["value"] == {f"f{n % 7}": n for n in range(83, 90)}
+    changes = (await ann.ask("state.get", channel=channel, key="k", since_version=60))["changes"]
+    assert [change["version"] for change in changes] == list(range(61, 91))
+    table = stack.outputs[OUTPUT_TABLE_NAMES[ENV_STATE_TABLE]]
+    log = DynamoDbDocumentStore(boto3.client("dynamodb"), table).log(channel, "k")
+    assert 1 < log.snapshot.version <= 58
+    assert log.stale == ()
 
 
 async def test_conflicts_and_bad_input_are_told(connect: Connect) -> None:
