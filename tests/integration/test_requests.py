@@ -137,7 +137,10 @@ async def test_every_request_works(stack: LocalStack, transport: str) -> None:
         # and the end
         assert await side.result(type="unsubscribe", channel=channel) == {}
         await peer.one(is_("presence", event="leave"))
-        pong = await side.wire.request(type="ping")
+        pinging = asyncio.create_task(side.wire.request(type="ping"))
+        # On WebSocket the gateway answers by itself, and can't echo an id.
+        pong = await side.one(is_("pong")) if transport == "websocket" else await pinging
+        pinging.cancel()
         assert pong is not None and pong["type"] == "pong"
         assert side.asked | peer.asked | {"ping"} == REQUEST_TYPES
     finally:
