@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from shared.services.session_end import SessionEnd
 
 _FAN_OUT_THREADS = 32
+_WATCH_THREADS = 16  # a channel takes some 50 ms, and a batch has up to 200
 _WORKER_THREADS = 10  # a FIFO batch has as many records, each perhaps of another channel
 # A call that fails has been tried three times, for 1.5 s and more: who makes one after the other never sees 20 in 10 s.
 _STORAGE_FAILURES = 3
@@ -266,7 +267,13 @@ class Services:
         from shared.services.presence_watch import PresenceWatch
 
         return PresenceWatch(
-            self.presence_reader, self.looks, self.bus, self.metrics, now_ms, telemetry.channel_failure
+            self.presence_reader,
+            self.looks,
+            self.bus,
+            self.metrics,
+            now_ms,
+            telemetry.channel_failure,
+            ThreadPoolExecutor(_WATCH_THREADS),
         )
 
     @cached_property
@@ -435,7 +442,7 @@ class Services:
     @cached_property
     def peer_answers(self) -> PeerAnswers:
         """Passes peers' answers back."""
-        return PeerAnswers(self.pending_commands, self.connections, self.bus, self.metrics, now_ms)
+        return PeerAnswers(self.pending_commands, self.connections, self.deadline_queue, self.bus, self.metrics, now_ms)
 
     @cached_property
     def deadlines(self) -> Deadlines:

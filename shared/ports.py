@@ -584,8 +584,11 @@ class ReadMarkers(Protocol):
         """Return the offsets of those whose marker stands in this stream."""
         ...
 
-    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> None:
-        """Move the marker forward, or to another stream; leave it where it stands there or further already."""
+    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> bool:
+        """Move the marker forward, or to another stream, and return whether it was moved.
+
+        It is left where it stands there or further already.
+        """
         ...
 
 

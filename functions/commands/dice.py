@@ -6,7 +6,6 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from shared.domain.commands import CommandContext, command
-from shared.errors import ForbiddenError
 from shared.protocol.requests import Channel, Model
 
 _EVENT: Final = "rolled"
@@ -33,8 +32,7 @@ def roll(request: RollInput, context: CommandContext) -> RollOutput:
 
     Its sender is the server, so everybody there can trust it: nobody else can publish in that name.
     """
-    if not context.principal.may("publish", request.channel):
-        raise ForbiddenError("the token does not allow to publish in this channel")
+    context.may_publish(request.channel)
     rolls = [secrets.randbelow(request.sides) + 1 for _ in range(request.dice)]
     rolled = RollOutput(rolls=rolls, total=sum(rolls))
     data = {"user_id": context.principal.user_id, "sides": request.sides, **rolled.model_dump()}

@@ -16,7 +16,8 @@ _TIMEOUT_S = 15
 # in a batch there has to be a window: docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html. The emulator
 # takes both settings, and gives at most 10 at once.
 _WINDOW_S = 1
-_BATCH_SIZE = 1_000
+_BATCH_SIZE = 200  # each perhaps of another channel: with 16 threads, a second
+_CONCURRENCY = 10  # 2,000 channels a second that have changed
 
 
 class Presence(Construct):
@@ -58,7 +59,7 @@ class Presence(Construct):
                 self.looks,
                 batch_size=_BATCH_SIZE,
                 max_batching_window=Duration.seconds(_WINDOW_S),
-                max_concurrency=2,  # the least that AWS allows
+                max_concurrency=_CONCURRENCY,
                 report_batch_item_failures=True,
             )
         )

@@ -21,8 +21,6 @@ _TOLD: Final = "!TOLD"
 # What users say of themselves outlives the change from one connection to the next, 2 hours at most; it is deleted when
 # they leave, so this is only the broom.
 _SAID_KEPT_S: Final = 12 * CONNECTION_MAX_AGE_S
-# Longer than any connection that might compare its version with that of a new beginning.
-_TOLD_KEPT_S: Final = 24 * CONNECTION_MAX_AGE_S
 
 
 class DynamoDbPresenceStore:
@@ -138,7 +136,6 @@ class DynamoDbPresenceStore:
             "people": {"N": str(told.count)},
             "count_at_ms": {"N": str(told.count_at_ms)},
             "users": {"S": to_json(dict(told.users)).decode()},
-            TTL_ATTRIBUTE: {"N": str(self._now_ms() // 1000 + _TOLD_KEPT_S)},
         }
         stands: Item = {"ConditionExpression": "attribute_not_exists(version)"}
         if before:

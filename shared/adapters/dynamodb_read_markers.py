@@ -51,13 +51,13 @@ class DynamoDbReadMarkers:
                 return items
         raise UnavailableError("the store is busy", retry_after_ms=1000)
 
-    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> None:
+    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> bool:
         item: dict[str, Any] = _key(channel, user_id) | {
             "epoch": {"S": position.epoch},
             "last_offset": {"N": str(position.offset)},
             TTL_ATTRIBUTE: {"N": str(expires_at_s)},
         }
-        if_so(
+        return if_so(
             self._client.put_item,
             TableName=self._table,
             Item=item,

@@ -494,9 +494,11 @@ class MemoryReadMarkers:
         found = {user_id: self.offset(channel, user_id, epoch) for user_id in user_ids}
         return {user_id: offset for user_id, offset in found.items() if offset}
 
-    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> None:
-        if self.offset(channel, user_id, position.epoch) < position.offset:
+    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> bool:
+        further = self.offset(channel, user_id, position.epoch) < position.offset
+        if further:
             self.markers[channel, user_id] = position
+        return further
 
 
 @dataclass

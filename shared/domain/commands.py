@@ -51,6 +51,14 @@ class CommandContext(Protocol):
         """When nobody waits any more, Unix milliseconds. From then on the methods below raise CommandTimeoutError."""
         ...
 
+    def may_publish(self, channel: str) -> None:
+        """Hold the caller to the rights and the rate of publishing in a channel: before a handler does it for them.
+
+        Raises:
+            ForbiddenError, RateLimitedError: As if the caller published there.
+        """
+        ...
+
     def history(self, channel: str, limit: int) -> list[dict[str, Any]]:
         """Return the last publications that are kept of a channel, newest first. Asks for no right of the caller's.
 

@@ -53,9 +53,9 @@ class Member:
             "active": self.active and here,
             "data": self.data if here else None,
             "connections": len(self.connection_ids),
-            "last_active_at_ms": self.last_active_at_ms,
         }
-        return member | {"read_offset": read_offset} if read_offset else member
+        told = {"last_active_at_ms": self.last_active_at_ms, "read_offset": read_offset}
+        return member | {name: value for name, value in told.items() if value}
 
 
 # Stands for the stamp of whoever is about to be told of: whether subscribers have been told, nobody knows.

@@ -156,7 +156,7 @@ class Member(Model):
     active: bool
     data: Any
     connections: int
-    last_active_at_ms: int
+    last_active_at_ms: int | None = None
     read_offset: int | None = None
 
 

@@ -56,6 +56,8 @@ class Attendance:
         yield
         # A subscription that was under way may have come in between; behind this it finds itself unlisted.
         late = [channel for channel in channels if self.store.leave(channel, user_id, connection_id)]
+        # ... unless it came after all of that: then it was its own that has just been taken.
+        self.enter(connection, [channel for channel in late if channel in self.connections.attended(connection_id)])
         self.look(late)
 
     def left(self, connection_id: str) -> None:

@@ -79,6 +79,7 @@ class Commands:
         Raises:
             ForbiddenError: The principal may not use it, whether or not it is there: so nobody learns what is.
             UnknownCommandError: It is not there.
+            RateLimitedError: There were too many.
             InvalidFieldError: The data does not fit its input.
             CommandTimeoutError: It took longer than its caller, it itself or the transport allows.
             CommandFailedError: The handler says so.
@@ -90,6 +91,8 @@ class Commands:
         command = self.catalogue.get(request.name)
         if command is None:
             raise UnknownCommandError("there is no such command")
+        # As often as the user may publish in a channel of the namespace "command".
+        self.publishing.limits.publish(principal, f"command:{request.name}")
         given = read_input(command.input, request.data)
         now_ms = self.now_ms()
         deadline_at_ms = min(
@@ -190,6 +193,11 @@ class _Context:
             if not page.more or not page.publications or len(found) == limit:
                 return found
             since = StreamPosition(position.epoch, found[-1]["offset"])
+
+    def may_publish(self, channel: str) -> None:
+        """As the protocol says."""
+        self.commands.publishing.authorise(self.principal, channel)
+        self.commands.publishing.limits.publish(self.principal, channel)
 
     def publish(self, channel: str, name: str, data: Any, message_id: str | None = None) -> Mapping[str, Any]:
         """As the protocol says."""

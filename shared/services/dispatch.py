@@ -221,8 +221,8 @@ class Dispatcher:
             case requests.Result():
                 return self._answer_peer(caller, request)
             case requests.Ack():
-                self.reading.ack(principal, request.channel, request.offset)
-                self.presence.acked(principal, request.channel)
+                if self.reading.ack(principal, request.channel, request.offset):
+                    self.presence.acked(principal, request.channel)
                 return {}
             case requests.History():
                 return self._history(caller, request)

@@ -119,14 +119,15 @@ class FanOut:
 
     def _take_out(self, channel: str, connection_ids: Sequence[str]) -> None:
         # $disconnect is best effort on API Gateway: a 410 is how one learns of the rest.
-        errors = []
-        for connection_id in connection_ids:
+        def take_out(connection_id: str) -> Exception | None:
             try:
                 self.attendance.left(connection_id)
                 self.connections.close(connection_id, found_in=channel)
             except Exception as error:  # the next push to it is told 410 again
-                errors.append(error)
-        self._tell(channel, errors)
+                return error
+            return None
+
+        self._tell(channel, [error for error in self.executor.map(take_out, connection_ids) if error])
 
     def _tell(self, channel: str, errors: Sequence[Exception]) -> None:
         """Report each kind of error once: a shard's thousand connections may all have the same."""

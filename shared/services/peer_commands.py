@@ -125,6 +125,7 @@ class PeerAnswers:
 
     pending: PendingCommandStore
     connections: ConnectionStore
+    deadlines: DeadlineQueue
     bus: EventBus
     metrics: Metrics
     now_ms: Callable[[], int]
@@ -158,7 +159,13 @@ class PeerAnswers:
         taken = self.pending.take(command_id)
         if taken is None:
             raise _nothing_waits()
-        self._reply(taken, outcome)
+        try:
+            self._reply(taken, outcome)
+        except Exception:
+            # Its deadline may have come while it was taken.
+            left_s = max(1, -(-(taken.expires_at_ms - self.now_ms()) // 1000))
+            self.deadlines.send_command(command_id, delay_s=left_s)
+            raise
 
     def expire(self, command_id: str) -> bool:
         """Tell who asked that nobody has answered; return whether nobody had."""

@@ -35,18 +35,19 @@ class TypingMemory:
     """Who typed just now, as far as this process knows: another one may pass on a repeat, which harms nobody."""
 
     def __init__(self) -> None:
-        self._said: OrderedDict[tuple[str, str], tuple[bool, int]] = OrderedDict()
+        self._said: OrderedDict[tuple[str, str], tuple[bool, int]] = OrderedDict()  # and when it was last active
         self._lock = threading.Lock()
 
     def repeats(self, channel: str, user_id: str, active: bool, *, now_ms: int) -> bool:
-        """Tell whether the user has just said the same."""
-        said, at_ms = self._said.get((channel, user_id), (False, 0))
-        return said == active and now_ms - at_ms < TYPING_AGAIN_MS
+        """Tell whether it need not be told: active so soon after it was before, or idle after idle."""
+        said, active_ms = self._said.get((channel, user_id), (False, 0))
+        return now_ms - active_ms < TYPING_AGAIN_MS if active else not said
 
     def note(self, channel: str, user_id: str, active: bool, *, now_ms: int) -> None:
         """Remember it."""
         with self._lock:
-            self._said[channel, user_id] = active, now_ms
+            _, active_ms = self._said.get((channel, user_id), (False, 0))
+            self._said[channel, user_id] = active, now_ms if active else active_ms
             self._said.move_to_end((channel, user_id))
             if len(self._said) > _TYPISTS_REMEMBERED:
                 self._said.popitem(last=False)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -46,29 +47,33 @@ class PresenceWatch:
     metrics: Metrics
     now_ms: Callable[[], int]
     on_failure: Callable[[str, Exception], None]
+    executor: Executor
 
     def see_to(self, looks: Sequence[Look]) -> set[str]:
         """Look at each channel once; return the channels that are to be looked at again by the same looks."""
         channels: dict[str, list[Look]] = {}
         for look in looks:
             channels.setdefault(look.channel, []).append(look)
-        failed = set()
-        for channel, some in channels.items():
+
+        def seen(channel: str) -> bool:
             try:
-                self._see_to(channel, some)
+                self._see_to(channel, channels[channel])
             except Exception as error:  # one channel's failure is not the others'
                 self.on_failure(channel, error)
-                failed.add(channel)
-        return failed
+                return False
+            return True
+
+        return {channel for channel, done in zip(channels, self.executor.map(seen, channels), strict=True) if not done}
 
     def _see_to(self, channel: str, looks: Sequence[Look]) -> None:
-        """Tell until there is nothing new.
+        """Tell what is new, and look once more.
 
-        Looking once more after telling is what makes two of these at a time safe: one that had read before somebody
-        left may tell after another has found nothing to tell.
+        That is what makes two of these at a time safe: one that had read before somebody left may tell after another
+        has found nothing to tell. What is new by then is told a second later, together with what else comes.
         """
         if self.reader.namespaces.of(channel).presence == "off":
             return
+        done = False
         for _ in range(_TRIES):
             told = self.reader.store.told(channel)
             if self._too_soon(channel, told):
@@ -80,12 +85,14 @@ class PresenceWatch:
             round_ = self._number(channel, attendees) if numbers else self._changes(channel, attendees, looks)
             if round_ is None:
                 return
+            if done:
+                break
             if self._tell(channel, round_, attendees.told.version):
-                looks = ()
+                looks, done = (), True
             if numbers:
                 self._look_later(channel, PRESENCE_COUNT_EVERY_MS)
                 return
-        # A channel in which something always changes: whoever looks next goes on.
+        # Where something always changes, or others were always faster, whoever looks next goes on.
         self.looks.send(looks or [Look(channel)], delay_s=1)
 
     def _tell(self, channel: str, round_: _Round, version: int) -> bool:

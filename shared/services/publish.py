@@ -141,7 +141,7 @@ class Publishing:
             RateLimitedError: There were too many.
             RefusedError: A processor says no.
         """
-        self._authorise(principal, request.channel)
+        self.authorise(principal, request.channel)
         return self._admit(principal, request, connection_id)
 
     def admit_send(self, principal: Principal, request: SendRequest, *, connection_id: str | None) -> Admitted:
@@ -236,7 +236,12 @@ class Publishing:
             claims=draft.claims,
         )
 
-    def _authorise(self, principal: Principal, channel: str) -> None:
+    def authorise(self, principal: Principal, channel: str) -> None:
+        """Check whether a principal may publish in a channel.
+
+        Raises:
+            ForbiddenError: It may not.
+        """
         if not principal.may("publish", channel):
             raise ForbiddenError("the token does not allow to publish in this channel")
         servers_only = self.namespaces.of(channel).publishers == "servers"

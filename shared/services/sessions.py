@@ -139,11 +139,11 @@ class Sessions:
         """
         principal = self._principal(connection, request.token)
         connection, before = self._take(connection, principal, request.session_id)
-        if before != connection.connection_id and is_mailbox(before):
-            # No network ends it, as it does a WebSocket.
-            self.attendance.left(before)
-            self.mailboxes.close(before)
-            self.connections.close(before)
+        if before != connection.connection_id:
+            self.attendance.left(before)  # its user is where the session is
+            if is_mailbox(before):  # no network ends it, as it does a WebSocket
+                self.mailboxes.close(before)
+                self.connections.close(before)
         return connection, {
             "session_id": connection.session_id,
             "connection_id": connection.connection_id,

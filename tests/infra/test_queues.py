@@ -89,12 +89,12 @@ def test_looks_of_a_second_come_together(stage: Synthesised) -> None:
         "VisibilityTimeout": 6 * stage.function("presence")["Timeout"] + window_s,
     }
     assert _sources(stage)["look queue"] == {
-        "BatchSize": 1_000,
+        "BatchSize": 200,
         "EventSourceArn": arn(STATEFUL["look queue"]),
         "FunctionName": ref(stage.function_ids["presence"]),
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
         "MaximumBatchingWindowInSeconds": window_s,
-        "ScalingConfig": {"MaximumConcurrency": 2},
+        "ScalingConfig": {"MaximumConcurrency": 10},
     }
 
 

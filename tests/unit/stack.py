@@ -135,6 +135,7 @@ class MemoryStack:
             self.metrics,
             self.clock,
             lambda _channel, error: self.failures.append(error),
+            InlineExecutor(),
         )
         self.fan_out = FanOut(
             self.connections,
@@ -247,7 +248,9 @@ class MemoryStack:
             self.metrics,
             self.clock,
         )
-        self.peer_answers = PeerAnswers(self.pending_commands, self.connections, self.bus, self.metrics, self.clock)
+        self.peer_answers = PeerAnswers(
+            self.pending_commands, self.connections, self.deadlines_queue, self.bus, self.metrics, self.clock
+        )
         self.dispatcher = Dispatcher(
             self.connections,
             self.sessions,

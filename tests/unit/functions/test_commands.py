@@ -101,3 +101,24 @@ def test_who_may_not_publish_does_not_roll(stack: MemoryStack) -> None:
     stack.connect("b", "bob", {"command:*": ["command"], ROOM: ["subscribe", "history"]})
     assert run(stack, "dice.roll", by="b")["error"]["name"] == "forbidden"
     assert stack.lanes.sent == []
+
+
+def test_dice_are_rolled_only_where_one_may_publish_and_as_often(stack: MemoryStack) -> None:
+    """The server's word is for all who may hear it, but not a way around who may speak."""
+    for channel in ("broadcast:all", "user:bob"):
+        assert run(stack, "dice.roll", channel=channel)["error"]["name"] == "forbidden"
+    errors = [run(stack, "dice.roll").get("error", {}).get("name") for _ in range(40)]
+    assert errors == [None] * 40
+    slow = MemoryStack("[namespaces.room]\npublish_rate_per_s = 1\npublish_burst = 5")
+    slow.catalogue.update(catalogue(COMMANDS))
+    slow.connect("a", "ann")
+    assert "rate_limited" in [run(slow, "dice.roll").get("error", {}).get("name") for _ in range(8)]
+
+
+def test_commands_have_a_rate_of_their_own() -> None:
+    stack = MemoryStack("[namespaces.command]\npublish_rate_per_s = 1\npublish_burst = 5")
+    stack.catalogue.update(catalogue(COMMANDS))
+    stack.connect("a", "ann")
+    asked = [run(stack, "history.search", text="x").get("error", {}).get("name") for _ in range(8)]
+    assert asked[0] is None
+    assert asked[-1] == "rate_limited"

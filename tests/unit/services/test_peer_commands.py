@@ -353,6 +353,8 @@ def test_an_answer_that_could_not_be_passed_on_may_be_given_again_or_runs_out_of
     bus = stack.peer_answers.bus
     object.__setattr__(stack.peer_answers, "bus", BusyBus(stack))
     assert answer(stack, push)["error"]["name"] == "unavailable"
+    # Its deadline may have passed while the record was taken: it comes again.
+    assert [command_id for command_id, _ in stack.deadlines_queue.commands] == [push["command_id"]] * 2
     with pytest.raises(UnavailableError):
         stack.peer_answers.expire(push["command_id"])
     object.__setattr__(stack.peer_answers, "bus", bus)

@@ -1,13 +1,15 @@
 """Who is present: seen to come, to change, to go; and what becomes of it when something fails on the way."""
 
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from shared.domain.presence import Look, Told
 from shared.errors import UnavailableError
+from shared.ports import Broadcast
 from shared.protocol.members import Members
 from shared.services.http_sessions import HttpSessions
 from shared.services.sessions import HelloRequest
@@ -113,10 +115,75 @@ def test_whoever_leaves_by_saying_so_is_gone_at_once(stack: MemoryStack, how: st
         "active": False,
         "data": None,
         "connections": 0,
-        "last_active_at_ms": leave["member"]["last_active_at_ms"],
     }
     later(stack)
     assert pushed(stack, "a") == pushed(stack, "b") == []
+
+
+def test_who_unsubscribes_and_subscribes_at_once_is_there(stack: MemoryStack) -> None:
+    """The gateway hands a connection's frames to functions that run at the same time."""
+    come(stack, "a", "ann")
+    come(stack, "b", "bob")
+    stack.drain()
+    unsubscribe, first = stack.connections.unsubscribe, [True]
+
+    def overtaken(connection_id: str, channels: Sequence[str]) -> None:
+        unsubscribe(connection_id, channels)
+        if first and first.pop():
+            assert subscribe(stack, "b")["presence"]["count"] == 2
+
+    stack.connections.unsubscribe = overtaken  # type: ignore[method-assign]
+    stack.ask("b", {"type": "unsubscribe", "channel": ROOM})
+    stack.drain()
+    assert update(stack, "b", status="busy") == {}
+    later(stack)
+    assert names(stack.presence.get(stack.tokens.verify(stack.token("eve")), ROOM)) == ["ann", "bob"]
+
+
+def test_a_session_that_has_moved_leaves_nobody_behind(stack: MemoryStack) -> None:
+    """The old WebSocket went without a word: nothing tells of its end but the janitor, much later."""
+    come(stack, "a", "ann")
+    stack.connect("old")
+    hello = {"type": "hello", "protocol": 1, "token": stack.token("bob")}
+    session_id = stack.ask("old", hello)["result"]["session_id"]
+    subscribe(stack, "old")
+    stack.connect("new")
+    stack.ask("new", hello | {"session_id": session_id})
+    stack.ask("new", {"type": "unsubscribe", "channel": ROOM})
+    later(stack)
+    assert names(stack.presence.get(stack.tokens.verify(stack.token("eve")), ROOM)) == ["ann"]
+
+
+def test_an_ack_that_moves_nothing_is_told_to_nobody(stack: MemoryStack) -> None:
+    come(stack, "a", "ann")
+    come(stack, "b", "bob")
+    stack.ask("a", {"type": "publish", "channel": ROOM, "name": "n", "data": 1, "priority": "express"})
+    stack.drain()
+    pushed(stack, "a")
+    for _ in range(3):
+        stack.ask("b", {"type": "ack", "channel": ROOM, "offset": 1})
+        stack.drain()
+    assert [frame["member"]["read_offset"] for frame in pushed(stack, "a")] == [1]
+
+
+def test_who_always_changes_is_told_of_once_a_second(stack: MemoryStack) -> None:
+    come(stack, "a", "ann")
+    come(stack, "b", "bob")
+    stack.drain()
+    pushed(stack, "a")
+    put, statuses = stack.bus.put, itertools.cycle(["busy", "away"])
+
+    def changing(broadcasts: Sequence[Broadcast]) -> None:
+        put(broadcasts)
+        stack.presence_store.update(ROOM, "bob", {"status": next(statuses)}, active_at_ms=None, at_ms=stack.clock())
+
+    stack.bus.put = changing  # type: ignore[method-assign]
+    update(stack, "b", status="busy")
+    looks = [look for look, _ in stack.looks.sent]
+    stack.looks.sent.clear()
+    stack.presence_watch.see_to(looks)
+    assert len(stack.bus.broadcasts) == 1
+    assert [delay_s for _, delay_s in stack.looks.sent] == [1]
 
 
 def test_a_user_is_there_as_long_as_one_of_its_connections_is(stack: MemoryStack) -> None:
@@ -498,7 +565,7 @@ def test_repeats_of_typing_are_dropped_for_two_seconds(stack: MemoryStack) -> No
     come(stack, "b", "bob")
     stack.drain()
     pushed(stack, "a")
-    for active, expected in ((True, [True]), (True, []), (False, [False]), (True, [True])):
+    for active, expected in ((True, [True]), (True, []), (False, [False]), (True, []), (False, [])):
         type_(stack, "b", active)
         stack.drain()
         assert [frame["active"] for frame in pushed(stack, "a", "typing")] == expected
@@ -775,7 +842,7 @@ def test_of_two_who_look_one_that_has_read_before_a_leave_does_not_have_the_last
     stack.presence_store.tell = slow  # type: ignore[method-assign]
     pushed(stack, "a")
     stack.presence_watch.see_to([Look(ROOM)])
-    stack.drain()
+    later(stack, 1)
     assert stack.presence_store.told(ROOM).users.keys() == {"ann"}
     assert told(stack, "a") == [("join", "bob", 2), ("leave", "bob", 1)]
 

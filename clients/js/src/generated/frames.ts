@@ -426,7 +426,7 @@ export interface Member {
   active: boolean;
   data: unknown;
   connections: number;
-  last_active_at_ms: number;
+  last_active_at_ms?: number | null;
   read_offset?: number | null;
 }
 /**
