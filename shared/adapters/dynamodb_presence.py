@@ -31,7 +31,7 @@ class DynamoDbPresenceStore:
         pk PRESENCE#<channel>  sk <user>#<connection id>  entered_at_ms N, expires_at_s N
         pk PRESENCE#<channel>  sk <user>#      status S, active BOOL, data S, last_active_at_ms N, revision N,
                                                changed_at_ms N, expires_at_s N
-        pk PRESENCE#<channel>  sk !TOLD        version N, counted BOOL, people N, count_at_ms N, users S, expires_at_s N
+        pk PRESENCE#<channel>  sk !TOLD        version N, counted BOOL, people N, told_at_ms N, users S, expires_at_s N
 
     ``<user>`` is percent-encoded, so that no ``#`` is in it. ``users`` is JSON: user id to stamp and version.
     """
@@ -134,7 +134,7 @@ class DynamoDbPresenceStore:
             "version": {"N": str(told.version)},
             "counted": {"BOOL": told.counted},
             "people": {"N": str(told.count)},
-            "count_at_ms": {"N": str(told.count_at_ms)},
+            "told_at_ms": {"N": str(told.told_at_ms)},
             "users": {"S": to_json(dict(told.users)).decode()},
         }
         stands: Item = {"ConditionExpression": "attribute_not_exists(version)"}
@@ -187,7 +187,7 @@ def _to_told(item: Item) -> Told:
         int(item["version"]["N"]),
         item["counted"]["BOOL"],
         int(item["people"]["N"]),
-        int(item["count_at_ms"]["N"]),
+        int(item["told_at_ms"]["N"]),
         {user_id: (stamp, version) for user_id, (stamp, version) in users.items()},
     )
 

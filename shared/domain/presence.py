@@ -12,6 +12,9 @@ PRESENCE_MEMBERS_AGAIN: Final = 80
 PRESENCE_GRACE_S: Final = 10
 PRESENCE_DATA_MAX_BYTES: Final = 1_000
 PRESENCE_COUNT_EVERY_MS: Final = 5_000  # a number is told at most this often
+# With so many members they are told what is new at once; with more, what has come in a second together.
+PRESENCE_AT_ONCE_MAX: Final = 10
+PRESENCE_NAMES_EVERY_MS: Final = 1_000
 ACTIVE_AGAIN_MS: Final = 10_000  # who goes on being active is noted this often
 TYPING_AGAIN_MS: Final = 2_000  # who goes on typing is told of this often
 TYPING_FORGOTTEN_MS: Final = 8_000  # ... and whoever is not heard of for this long types no more
@@ -70,14 +73,14 @@ class Told:
         version: Counts what is told, from 1: what has a higher one was seen later.
         counted: They are told numbers alone.
         count: The number they were told; -1 if it is about to be told.
-        count_at_ms: When a number was told, Unix milliseconds.
+        told_at_ms: When that was, Unix milliseconds.
         users: The members they know: the stamp they know, and the version that told it.
     """
 
     version: int = 0
     counted: bool = False
     count: int = 0
-    count_at_ms: int = 0
+    told_at_ms: int = 0
     users: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
 

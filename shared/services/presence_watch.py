@@ -6,7 +6,16 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from shared.domain.presence import PRESENCE_COUNT_EVERY_MS, UNSURE, Attendees, Look, Member, Told
+from shared.domain.presence import (
+    PRESENCE_AT_ONCE_MAX,
+    PRESENCE_COUNT_EVERY_MS,
+    PRESENCE_NAMES_EVERY_MS,
+    UNSURE,
+    Attendees,
+    Look,
+    Member,
+    Told,
+)
 from shared.ports import Broadcast, EventBus, LookQueue, Metrics
 from shared.protocol.encode import to_json
 from shared.services.presence_reader import PresenceReader
@@ -76,11 +85,11 @@ class PresenceWatch:
         done = False
         for _ in range(_TRIES):
             told = self.reader.store.told(channel)
-            if self._too_soon(channel, told):
+            if self._too_soon(told, looks):
                 return
             attendees = self.reader.store.attendees(channel)
             numbers = self.reader.numbers_alone(channel, attendees)
-            if numbers and self._too_soon(channel, attendees.told):
+            if numbers and self._too_soon(attendees.told, looks):
                 return
             round_ = self._number(channel, attendees) if numbers else self._changes(channel, attendees, looks)
             if round_ is None:
@@ -88,12 +97,12 @@ class PresenceWatch:
             if done:
                 break
             if self._tell(channel, round_, attendees.told.version):
-                looks, done = (), True
+                looks, done = [Look(channel)], True
             if numbers:
-                self._look_later(channel, PRESENCE_COUNT_EVERY_MS)
+                self._put_off([Look(channel)], PRESENCE_COUNT_EVERY_MS)
                 return
         # Where something always changes, or others were always faster, whoever looks next goes on.
-        self.looks.send(looks or [Look(channel)], delay_s=1)
+        self._put_off(looks or [Look(channel)], PRESENCE_NAMES_EVERY_MS)
 
     def _tell(self, channel: str, round_: _Round, version: int) -> bool:
         """Push, if nobody else has told something since that version; return whether so.
@@ -138,6 +147,7 @@ class PresenceWatch:
             version=version,
             counted=False,
             count=len(members),
+            told_at_ms=self.now_ms(),
             users=known | {user_id: (members[user_id].stamp, version) for user_id in news},
         )
         uncertain = dict(told.users) | dict.fromkeys([*gone, *news], (UNSURE, version))
@@ -153,16 +163,27 @@ class PresenceWatch:
         after = Told(version, True, count, self.now_ms())
         return _Round([frame], replace(after, count=-1), after)
 
-    def _too_soon(self, channel: str, told: Told) -> bool:
-        """Where numbers alone are told, tell whether one has been just now; then somebody looks when it is time."""
-        wait_ms = told.count_at_ms + PRESENCE_COUNT_EVERY_MS - self.now_ms()
-        if not told.counted or wait_ms <= 0:
+    def _too_soon(self, told: Told, looks: Sequence[Look]) -> bool:
+        """Tell whether something has been told just now, and more would be too much; then somebody looks later."""
+        if told.counted:
+            every_ms = PRESENCE_COUNT_EVERY_MS
+        elif told.count > PRESENCE_AT_ONCE_MAX:
+            every_ms = PRESENCE_NAMES_EVERY_MS
+        else:
             return False
-        self._look_later(channel, wait_ms)
+        wait_ms = told.told_at_ms + every_ms - self.now_ms()
+        if wait_ms <= 0:
+            return False
+        self._put_off(looks, wait_ms)
         return True
 
-    def _look_later(self, channel: str, wait_ms: int) -> None:
-        self.looks.send([Look(channel)], delay_s=math.ceil(wait_ms / 1000))
+    def _put_off(self, looks: Sequence[Look], wait_ms: int) -> None:
+        """Have a channel's looks come again, as few as they can be."""
+        users: dict[int | None, set[str]] = {}
+        for look in looks:
+            users.setdefault(look.after, set()).update(look.users)
+        again = [Look(looks[0].channel, tuple(sorted(some)), after) for after, some in users.items()]
+        self.looks.send(again, delay_s=math.ceil(wait_ms / 1000))
 
 
 def _to_be_told(told: Told, user_id: str, after: int | None) -> bool:
