@@ -16,7 +16,7 @@ from tests.integration.client import dev_token
 
 MEMBERS: Final = 500
 AT_A_TIME: Final = 6  # cold functions have to answer within 10 s, else the connection is closed
-QUIET_S: Final = 8  # longer than what is told least often waits
+QUIET_S: Final = 14  # longer than what is told least often waits
 BAR_MESSAGES: Final = 10
 _TRIES: Final = 5
 

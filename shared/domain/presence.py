@@ -11,10 +11,12 @@ PRESENCE_MEMBERS_AGAIN: Final = 80
 # Whoever is back within this time was never seen to go: a reload, a tunnel, a change of networks.
 PRESENCE_GRACE_S: Final = 10
 PRESENCE_DATA_MAX_BYTES: Final = 1_000
-PRESENCE_COUNT_EVERY_MS: Final = 5_000  # a number is told at most this often
-# With so many members they are told what is new at once; with more, what has come in a second together.
+# With so many members they are told what is new at once. With more, what has come together: so much later for each of
+# them, but no later than that.
 PRESENCE_AT_ONCE_MAX: Final = 10
-PRESENCE_NAMES_EVERY_MS: Final = 1_000
+PRESENCE_LATER_EACH_MS: Final = 100
+PRESENCE_LATER_MAX_MS: Final = 10_000
+PRESENCE_NUMBER_LATER_MIN_MS: Final = 5_000  # a number alone is no news that could not wait
 ACTIVE_AGAIN_MS: Final = 10_000  # who goes on being active is noted this often
 TYPING_AGAIN_MS: Final = 2_000  # who goes on typing is told of this often
 TYPING_FORGOTTEN_MS: Final = 8_000  # ... and whoever is not heard of for this long types no more

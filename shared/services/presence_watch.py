@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from shared.domain.presence import (
     PRESENCE_AT_ONCE_MAX,
-    PRESENCE_COUNT_EVERY_MS,
-    PRESENCE_NAMES_EVERY_MS,
+    PRESENCE_LATER_EACH_MS,
+    PRESENCE_LATER_MAX_MS,
+    PRESENCE_NUMBER_LATER_MIN_MS,
     UNSURE,
     Attendees,
     Look,
@@ -99,10 +100,10 @@ class PresenceWatch:
             if self._tell(channel, round_, attendees.told.version):
                 looks, done = [Look(channel)], True
             if numbers:
-                self._put_off([Look(channel)], PRESENCE_COUNT_EVERY_MS)
+                self._put_off([Look(channel)], _pace_ms(len(attendees.members), numbers=True))
                 return
         # Where something always changes, or others were always faster, whoever looks next goes on.
-        self._put_off(looks or [Look(channel)], PRESENCE_NAMES_EVERY_MS)
+        self._put_off(looks or [Look(channel)], _pace_ms(0))
 
     def _tell(self, channel: str, round_: _Round, version: int) -> bool:
         """Push, if nobody else has told something since that version; return whether so.
@@ -165,14 +166,8 @@ class PresenceWatch:
 
     def _too_soon(self, told: Told, looks: Sequence[Look]) -> bool:
         """Tell whether something has been told just now, and more would be too much; then somebody looks later."""
-        if told.counted:
-            every_ms = PRESENCE_COUNT_EVERY_MS
-        elif told.count > PRESENCE_AT_ONCE_MAX:
-            every_ms = PRESENCE_NAMES_EVERY_MS
-        else:
-            return False
-        wait_ms = told.told_at_ms + every_ms - self.now_ms()
-        if wait_ms <= 0:
+        wait_ms = told.told_at_ms + _pace_ms(told.count, numbers=told.counted) - self.now_ms()
+        if wait_ms <= 0 or (not told.counted and told.count <= PRESENCE_AT_ONCE_MAX):
             return False
         self._put_off(looks, wait_ms)
         return True
@@ -184,6 +179,12 @@ class PresenceWatch:
             users.setdefault(look.after, set()).update(look.users)
         again = [Look(looks[0].channel, tuple(sorted(some)), after) for after, some in users.items()]
         self.looks.send(again, delay_s=math.ceil(wait_ms / 1000))
+
+
+def _pace_ms(members: int, *, numbers: bool = False) -> int:
+    """Return how long after one time so many are told something again, at least."""
+    least_ms = PRESENCE_NUMBER_LATER_MIN_MS if numbers else PRESENCE_AT_ONCE_MAX * PRESENCE_LATER_EACH_MS
+    return min(max(least_ms, members * PRESENCE_LATER_EACH_MS), PRESENCE_LATER_MAX_MS)
 
 
 def _to_be_told(told: Told, user_id: str, after: int | None) -> bool:

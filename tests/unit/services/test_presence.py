@@ -648,10 +648,10 @@ def test_a_channel_that_shrinks_is_told_by_name_again(stack: MemoryStack) -> Non
     assert pushed(stack, "u000", "typing") == []  # too many to be told who types
     for number in range(81, 101):
         stack.ask(f"u{number:03}", {"type": "unsubscribe", "channel": ROOM})
-    later(stack, 5)
+    later(stack, 10)
     assert [frame["count"] for frame in pushed(stack, "u000")] == [81]
     stack.ask("u080", {"type": "unsubscribe", "channel": ROOM})
-    later(stack, 5)
+    later(stack, 10)
     frames = pushed(stack, "u000")
     assert {frame["event"] for frame in frames} == {"join"}
     assert len(frames) == 80
