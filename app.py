@@ -8,29 +8,47 @@ from infra.emulator import WithoutUnknownToEmulator
 from infra.realtime_stack import RealtimeStack
 from infra.stage import stage_config
 from shared import namespaces
-from shared.contract import PROCESSORS_MODULE, STACK_NAME_PREFIX
-from shared.domain.processing import ProcessorConfigError
+from shared.contract import COMMANDS_MODULE, DOCUMENTS_MODULE, PROCESSORS_MODULE, STACK_NAME_PREFIX
+from shared.domain.commands import catalogue
+from shared.errors import ConfigError
+from shared.protocol.command_data import described
 
 
 def add_stack(app: cdk.App) -> RealtimeStack:
     """Add the stack of the stage that the app's context names.
 
     Raises:
-        SystemExit: The context, channels.toml or a processor is wrong.
+        SystemExit: The context, channels.toml or what the user has in functions/ is wrong.
     """
     stage = stage_config(app.node.try_get_context("stage"), edge_url=app.node.try_get_context("edge_url"))
     try:
-        namespaces.load()  # a mistake in channels.toml is told here, not by a function that does not start
+        settings = namespaces.load()  # a mistake in channels.toml is told here, not by a function that does not start
     except namespaces.ChannelsFileError as error:
         raise SystemExit(str(error)) from error
-    try:
-        importlib.import_module(PROCESSORS_MODULE)
-    except ProcessorConfigError as error:
-        raise SystemExit(f"functions/processors: {error}") from error
+    _check_extensions(settings)
     stack = RealtimeStack(app, f"{STACK_NAME_PREFIX}{stage.name.capitalize()}", stage=stage)
     if stage.emulated:
         cdk.Aspects.of(stack).add(WithoutUnknownToEmulator(), priority=cdk.AspectPriority.MUTATING)
     return stack
+
+
+def _check_extensions(settings: namespaces.Namespaces) -> None:
+    """Load what the user has put into functions/, as a function does that starts.
+
+    Raises:
+        SystemExit: Something there is wrong.
+    """
+    try:
+        for module in (PROCESSORS_MODULE, DOCUMENTS_MODULE, COMMANDS_MODULE):
+            importlib.import_module(module)
+        for command in catalogue(importlib.import_module(COMMANDS_MODULE).COMMANDS).values():
+            described(command)
+    except ConfigError as error:
+        raise SystemExit(f"{module.replace('.', '/')}: {error}") from error
+    resolvers = importlib.import_module(DOCUMENTS_MODULE).RESOLVERS
+    for name in settings.resolved():
+        if name not in resolvers:
+            raise SystemExit(f"channels.toml: {name}: functions/documents has no resolver for it")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bench import flood, idle, latency, transports
+from bench import flood, idle, latency, presence, state, transports
 from bench.results import FOLDER, NotMeasuredError, Report, write
 from localstack.deploy import ROOT
 from localstack.errors import StartError
@@ -17,6 +17,9 @@ BENCHMARKS: Final[Mapping[str, Callable[[LocalStack], Report]]] = {
     "flood": flood.run,
     "transports": transports.run,
     "idle": idle.run,
+    "state": state.run,
+    "state_units": state.run_units,
+    "presence": presence.run,
 }
 
 

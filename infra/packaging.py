@@ -14,7 +14,11 @@ from aws_cdk import aws_lambda as lambda_
 ROOT: Final = Path(__file__).resolve().parent.parent
 LayerName = Literal["functions", "publish", "http", "stream"]  # dependency groups of pyproject.toml
 # Folders of functions/ that are the user's, and the functions that have them.
-_USERS_FOLDERS: Final = {"processors": ("ws_message", "http_api", "event_publish")}
+_USERS_FOLDERS: Final = {
+    "processors": ("ws_message", "http_api", "event_publish"),
+    "documents": ("ws_message", "http_api"),
+    "commands": ("ws_message", "http_api"),
+}
 
 
 def function_code(name: str, root: Path = ROOT) -> lambda_.Code:

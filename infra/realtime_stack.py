@@ -11,6 +11,7 @@ from infra.constructs.functions import Functions
 from infra.constructs.http_api import HttpApi
 from infra.constructs.http_stream import HttpStream
 from infra.constructs.message_store import MessageStore
+from infra.constructs.presence import Presence
 from infra.constructs.publish_pipeline import PublishPipeline
 from infra.constructs.websocket_gateway import WebsocketGateway
 from infra.stage import StageConfig
@@ -39,12 +40,18 @@ class RealtimeStack(Stack):
         http = HttpApi(self, "Http", stage=stage, store=store, functions=functions, stream_url=stream.url)
         pipeline.grant_publish(http.function)
         fan_out.grant_deliver_later(http.function)
+        fan_out.grant_set_deadlines(http.function)
         http.function.add_environment(contract.ENV_WEBSOCKET_URL, websocket.url)
         sources = EventSources(
             self, "EventSources", store=store, functions=functions, pipeline=pipeline, fan_out=fan_out
         )
         for function in (websocket.message, fan_out.fan_out, fan_out.janitor, http.function, sources.function):
             websocket.grant_push(function)
+        presence = Presence(self, "Presence", store=store, functions=functions, pipeline=pipeline)
+        for function in (websocket.message, http.function, stream.function):
+            presence.grant_attend(function)
+        for function in (websocket.disconnect, fan_out.fan_out, fan_out.janitor, sources.function):
+            presence.grant_end(function)
         self._outputs(store, functions, pipeline, websocket, http, stream)
         CfnOutput(self, contract.OUTPUT_EVENT_QUEUE_URL, value=sources.queue.queue_url)
         CfnOutput(self, contract.OUTPUT_EVENT_DEAD_LETTERS_URL, value=sources.dead_letters_url)

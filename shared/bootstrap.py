@@ -15,33 +15,53 @@ from shared.adapters import telemetry
 from shared.adapters.apigateway import ApiGatewayTransport
 from shared.adapters.aws import CLIENT_CONFIG, guarded, translated
 from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
+from shared.adapters.dynamodb_commands import DynamoDbPendingCommandStore
 from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
+from shared.adapters.dynamodb_documents import DynamoDbDocumentStore
 from shared.adapters.dynamodb_mailboxes import DynamoDbHeldStreams, DynamoDbMailboxStore
+from shared.adapters.dynamodb_presence import DynamoDbPresenceStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.eventbridge import EventBridgeBus
-from shared.adapters.sqs import SqsDeadLetters, SqsDeadlineQueue, SqsDeliveryQueue, SqsLaneQueue, SqsLaneRecords
-from shared.contract import PROCESSORS_MODULE
+from shared.adapters.sqs import (
+    SqsDeadLetters,
+    SqsDeadlineQueue,
+    SqsDeliveryQueue,
+    SqsLaneQueue,
+    SqsLaneRecords,
+    SqsLookQueue,
+)
+from shared.contract import COMMANDS_MODULE, DOCUMENTS_MODULE, PROCESSORS_MODULE
 from shared.domain.breaker import CircuitBreaker, State
 from shared.domain.rate import Pacer
 from shared.ports import (
     ApiKeyStore,
     ConnectionStore,
     ConnectionTransport,
+    DeadlineQueue,
     EventBus,
     HeldStreams,
+    LookQueue,
     MailboxStore,
     Metrics,
+    PendingCommandStore,
+    PresenceStore,
+    ReadMarkers,
     Signer,
     TicketStore,
     TokenVerifier,
 )
 from shared.services.append import Append
+from shared.services.attendance import Attendance
+from shared.services.document_reader import DocumentReader
 from shared.services.fan_out import FanOut
 from shared.services.history import History
 from shared.services.janitor import Deadlines, Janitor
 from shared.services.limits import RateLimits
 from shared.services.mailboxes import Mailboxes, Sinks
+from shared.services.peer_commands import PeerAnswers, PeerCommands
+from shared.services.presence import Presence
+from shared.services.presence_reader import PresenceReader
 from shared.services.publish import Publishing
 from shared.services.publish_worker import PublishWorker
 from shared.services.purge import Purge
@@ -53,14 +73,18 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.services.channel_tail import ChannelTail
+    from shared.services.commands import Commands
     from shared.services.dispatch import Dispatcher
+    from shared.services.documents import Documents
     from shared.services.event_publish import EventPublishing
     from shared.services.http_sessions import HttpSessions
     from shared.services.mailbox_reader import MailboxReader
+    from shared.services.presence_watch import PresenceWatch
     from shared.services.processing import Processing
     from shared.services.session_end import SessionEnd
 
 _FAN_OUT_THREADS = 32
+_WATCH_THREADS = 16  # a channel takes some 50 ms, and a batch has up to 200
 _WORKER_THREADS = 10  # a FIFO batch has as many records, each perhaps of another channel
 # A call that fails has been tried three times, for 1.5 s and more: who makes one after the other never sees 20 in 10 s.
 _STORAGE_FAILURES = 3
@@ -158,7 +182,7 @@ class Services:
         """Ends sessions."""
         from shared.services.session_end import SessionEnd
 
-        return SessionEnd(self.connections, self.transport, now_ms)
+        return SessionEnd(self.connections, self.transport, now_ms, self.attendance)
 
     @cached_property
     def mailbox_reader(self) -> "MailboxReader":
@@ -209,6 +233,47 @@ class Services:
             metrics=self.metrics,
             now_ms=now_ms,
             on_failure=telemetry.channel_failure,
+            attendance=self.attendance,
+        )
+
+    @cached_property
+    def presence_store(self) -> PresenceStore:
+        """Who is present."""
+        return DynamoDbPresenceStore(self._dynamodb, self.settings.presence_table, now_ms)
+
+    @cached_property
+    def looks(self) -> LookQueue:
+        """The way to the presence watch."""
+        return SqsLookQueue(self._sqs, self.settings.look_queue_url)
+
+    @cached_property
+    def attendance(self) -> Attendance:
+        """Takes connections into channels' members and out of them."""
+        return Attendance(self.presence_store, self.connections, self.looks, now_ms)
+
+    @cached_property
+    def presence_reader(self) -> PresenceReader:
+        """Reads who is present."""
+        return PresenceReader(self.presence_store, self.markers, self.streams.store, self.namespaces)
+
+    @cached_property
+    def presence(self) -> Presence:
+        """What clients ask of presence."""
+        return Presence(self.attendance, self.presence_reader, self.bus, now_ms)
+
+    @cached_property
+    def presence_watch(self) -> "PresenceWatch":
+        """Tells subscribers who is present."""
+        from shared.services.presence_watch import PresenceWatch
+
+        return PresenceWatch(
+            self.presence_reader,
+            self.looks,
+            self.bus,
+            self.metrics,
+            now_ms,
+            telemetry.channel_failure,
+            ThreadPoolExecutor(_WATCH_THREADS),
         )
 
     @cached_property
@@ -243,6 +308,30 @@ class Services:
         # By its name: the list is the user's and lies in functions/, above this module, and not every function has it.
         processors = importlib.import_module(PROCESSORS_MODULE).PROCESSORS
         return Processing(processors, self.metrics, telemetry.channel_failure)
+
+    @cached_property
+    def document_reader(self) -> DocumentReader:
+        """Reads state documents."""
+        return DocumentReader(DynamoDbDocumentStore(self._dynamodb, self.settings.state_table))
+
+    @cached_property
+    def documents(self) -> "Documents":
+        """Changes state documents."""
+        from shared.services.documents import Documents
+
+        rules = importlib.import_module(DOCUMENTS_MODULE)  # the user's, as processors are
+        return Documents(
+            store=self.document_reader.store,
+            namespaces=self.namespaces,
+            rules=rules.SCHEMAS,
+            resolvers=rules.RESOLVERS,
+            bus=self.bus,
+            fan_out=self.fan_out,
+            limits=self.limits,
+            metrics=self.metrics,
+            now_ms=now_ms,
+            on_failure=telemetry.channel_failure,
+        )
 
     @cached_property
     def limits(self) -> RateLimits:
@@ -283,10 +372,14 @@ class Services:
         return Receipts(self.bus)
 
     @cached_property
-    def reading(self) -> Reading:
+    def markers(self) -> ReadMarkers:
         """How far users have read."""
-        markers = DynamoDbReadMarkers(self._dynamodb, self.settings.presence_table)
-        return Reading(markers, self.history, self.receipts)
+        return DynamoDbReadMarkers(self._dynamodb, self.settings.presence_table)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """Takes what users say that they have read."""
+        return Reading(self.markers, self.history, self.receipts)
 
     @cached_property
     def purge(self) -> Purge:
@@ -296,7 +389,7 @@ class Services:
     @cached_property
     def subscriptions(self) -> Subscriptions:
         """Who is subscribed to what."""
-        return Subscriptions(self.connections, self.history, self.metrics)
+        return Subscriptions(self.connections, self.history, self.document_reader, self.metrics, self.presence)
 
     @cached_property
     def sessions(self) -> Sessions:
@@ -305,12 +398,51 @@ class Services:
             connections=self.connections,
             tickets=self.tickets,
             tokens=self.tokens,
-            deadlines=SqsDeadlineQueue(self._sqs, self.settings.deadline_queue_url),
+            deadlines=self.deadline_queue,
             subscriptions=self.subscriptions,
             mailboxes=self.mailboxes,
             metrics=self.metrics,
             now_ms=now_ms,
+            attendance=self.attendance,
         )
+
+    @cached_property
+    def deadline_queue(self) -> DeadlineQueue:
+        """Reminders."""
+        return SqsDeadlineQueue(self._sqs, self.settings.deadline_queue_url)
+
+    @cached_property
+    def commands(self) -> "Commands":
+        """What clients may have the server do."""
+        from shared.domain.commands import catalogue
+        from shared.services.commands import Commands  # brings pydantic: only where frames come in
+
+        # By its name, as with processors.
+        commands = catalogue(importlib.import_module(COMMANDS_MODULE).COMMANDS)
+        return Commands(commands, self.publishing, self.history, self.metrics, now_ms, telemetry.failure)
+
+    @cached_property
+    def pending_commands(self) -> PendingCommandStore:
+        """Commands that wait for a peer's answer."""
+        return DynamoDbPendingCommandStore(self._dynamodb, self.settings.connections_table)
+
+    @cached_property
+    def peer_commands(self) -> PeerCommands:
+        """Passes commands on to peers."""
+        return PeerCommands(
+            pending=self.pending_commands,
+            connections=self.connections,
+            deadlines=self.deadline_queue,
+            bus=self.bus,
+            limits=self.limits,
+            metrics=self.metrics,
+            now_ms=now_ms,
+        )
+
+    @cached_property
+    def peer_answers(self) -> PeerAnswers:
+        """Passes peers' answers back."""
+        return PeerAnswers(self.pending_commands, self.connections, self.deadline_queue, self.bus, self.metrics, now_ms)
 
     @cached_property
     def deadlines(self) -> Deadlines:
@@ -320,7 +452,15 @@ class Services:
     @cached_property
     def janitor(self) -> Janitor:
         """Finds connections that never said goodbye."""
-        return Janitor(self.connections, self.sessions, self.transport, self.metrics, now_ms, telemetry.failure)
+        return Janitor(
+            connections=self.connections,
+            sessions=self.sessions,
+            transport=self.transport,
+            metrics=self.metrics,
+            now_ms=now_ms,
+            on_failure=telemetry.failure,
+            attendance=self.attendance,
+        )
 
     @cached_property
     def dispatcher(self) -> "Dispatcher":
@@ -333,11 +473,17 @@ class Services:
             subscriptions=self.subscriptions,
             publishing=self.publishing,
             history=self.history,
+            document_reader=self.document_reader,
+            documents=self.documents,
             reading=self.reading,
+            commands=self.commands,
+            peer_commands=self.peer_commands,
+            peer_answers=self.peer_answers,
             limits=self.limits,
             metrics=self.metrics,
             now_ms=now_ms,
             on_failure=telemetry.failure,
+            presence=self.presence,
         )
 
     def reach(self) -> dict[str, str]:

@@ -22,6 +22,7 @@ ENV_DEAD_LETTER_URLS: Final = {  # ... and of its dead-letter queue
 }
 ENV_DELIVERY_QUEUE_URL: Final = "DELIVERY_QUEUE_URL"  # fan-out's shard tasks and remaining connections
 ENV_DEADLINE_QUEUE_URL: Final = "DEADLINE_QUEUE_URL"  # delayed: connections that must have said who they are
+ENV_LOOK_QUEUE_URL: Final = "LOOK_QUEUE_URL"  # channels whose subscribers may not know who is present
 ENV_EVENT_DEAD_LETTERS_URL: Final = "EVENT_DEAD_LETTERS_URL"  # events that ask for what can't be published
 ENV_EVENT_BUS_NAME: Final = "EVENT_BUS_NAME"
 ENV_PUSH_RATE_PER_S: Final = "PUSH_RATE_PER_S"  # of one process
@@ -73,6 +74,8 @@ TTL_ATTRIBUTE: Final = "expires_at_s"
 # Where the user's own code is: modules in functions/, which nothing in shared/ may import. shared/bootstrap.py loads
 # them by these names, in the functions that they are packaged with (infra/packaging.py).
 PROCESSORS_MODULE: Final = "functions.processors"  # has PROCESSORS
+DOCUMENTS_MODULE: Final = "functions.documents"  # has RESOLVERS and SCHEMAS
+COMMANDS_MODULE: Final = "functions.commands"  # has COMMANDS
 
 # How often a queue that is no lane hands a message out before it buries it itself.
 QUEUE_TRIES: Final = 5

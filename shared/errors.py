@@ -85,8 +85,26 @@ class ForbiddenError(TidewireError):
     code, name, http_status = 1005, "forbidden", 403
 
 
+class NotSubscribedError(TidewireError):
+    """The connection has to be subscribed to the channel, with presence, to say this there."""
+
+    code, name, http_status = 1006, "not_subscribed", 409
+
+
+class VersionConflictError(TidewireError):
+    """The document has changed since the version that the writer knows; ``details`` says how it is."""
+
+    code, name, http_status = 1007, "version_conflict", 412
+
+
+class UnknownCommandError(TidewireError):
+    """There is no such command; or none waits for this answer (any more)."""
+
+    code, name, http_status = 1008, "unknown_command", 404
+
+
 class NoSuchPeerError(TidewireError):
-    """The connection that was named is not there."""
+    """The connection that was named is not there, or nobody who could answer."""
 
     code, name, http_status = 1009, "no_such_peer", 404
 
@@ -109,10 +127,22 @@ class UnsupportedProtocolError(TidewireError):
     code, name, http_status = 1012, "unsupported_protocol", 400
 
 
+class CommandFailedError(TidewireError):
+    """The command was run and failed; ``details`` has the handler's or the peer's ``message`` and ``details``."""
+
+    code, name, http_status = 1013, "command_failed", 422
+
+
 class RefusedError(TidewireError):
     """A processor says no; ``details`` is the processor's."""
 
     code, name, http_status = 1014, "refused", 422
+
+
+class NotFoundError(TidewireError):
+    """There is no such document."""
+
+    code, name, http_status = 1015, "not_found", 404
 
 
 class InternalError(TidewireError):
@@ -131,6 +161,12 @@ class ThrottledError(UnavailableError):
     """The service works, and refuses this call because there are too many."""
 
 
+class CommandTimeoutError(TidewireError):
+    """A command was not answered in time; whether it was done is unknown."""
+
+    code, name, http_status = 2002, "timeout", 504
+
+
 class ContentionError(TidewireError):
     """Too many writers at one place; trying again will find it."""
 
@@ -141,6 +177,10 @@ class RateLimitedError(TidewireError):
     """More than one may send in this time."""
 
     code, name, http_status = 2004, "rate_limited", 429
+
+
+class ConfigError(ValueError):
+    """What the user has put into functions/ can't work; the message names the place and what is wrong there."""
 
 
 class DependencyError(Exception):

@@ -77,6 +77,11 @@ class Namespaces:
         """Return the settings of the channel's namespace."""
         return self.named.get(namespace_of(channel), self.defaults)
 
+    def resolved(self) -> list[str]:
+        """Return the namespaces whose documents need a resolver of their own; ``defaults`` can have none."""
+        every = {"defaults": self.defaults, **self.named}
+        return [name for name, settings in every.items() if settings.state_strategy == "resolve"]
+
 
 def load(path: Path = CHANNELS_FILE) -> Namespaces:
     """Read and check the file.

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
-from shared.domain.connection import Connection, Session
+from shared.domain.connection import Connection, Interest, Interests, Session
+from shared.domain.document import Change, Chunk, DocumentLog
 from shared.domain.mailbox import Mailbox, Message
+from shared.domain.pending_command import PendingCommand
+from shared.domain.presence import Attendees, Look, Member, Told
 from shared.domain.principal import Principal
 from shared.domain.publication import Publication, StreamPosition
 from shared.domain.rate import Rate
@@ -130,9 +133,14 @@ class ConnectionStore(Protocol):
         ...
 
     def subscribe(
-        self, connection: Connection, channels: Sequence[str], *, expires_at_s: int, kept: bool = True
+        self,
+        connection: Connection,
+        channels: Mapping[str, Interests],
+        *,
+        expires_at_s: int,
+        kept: bool = True,
     ) -> None:
-        """Add the connection to the channels' subscribers; a repeat changes nothing.
+        """Add the connection to the channels' subscribers, with what it wants of each; a repeat changes nothing else.
 
         ``kept=False`` for the channels that every connection has: their subscription is not listed.
         """
@@ -142,12 +150,24 @@ class ConnectionStore(Protocol):
         """Take the connection out of the channels; a repeat changes nothing."""
         ...
 
-    def subscriptions(self, connection_id: str) -> frozenset[str]:
-        """Return the channels of a connection, also of one closed not long ago."""
+    def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
+        """Return the channels of a connection and what it wants of each, also of one closed not long ago."""
         ...
 
-    def subscribers(self, channel: str, shard: int = 0, *, at_most: int | None = None) -> Shard:
-        """Return the connections in one shard of the channel's subscribers, or the first so many of them."""
+    def attended(self, connection_id: str) -> Mapping[str, str]:
+        """Return the channels where a connection is subscribed with presence, and its user, as long as that is kept.
+
+        Also of one that was closed or has expired: whoever takes it out of the channel's members asks here.
+        """
+        ...
+
+    def subscribers(
+        self, channel: str, shard: int = 0, *, at_most: int | None = None, interest: Interest | None = None
+    ) -> Shard:
+        """Return the connections in one shard of the channel's subscribers, or the first so many of them.
+
+        With ``interest``, only those that have it.
+        """
         ...
 
     def grow(self, channel: str, shards: int) -> None:
@@ -191,6 +211,98 @@ class ConnectionStore(Protocol):
 
     def session(self, session_id: str) -> Session | None:
         """Return the session, or ``None`` if it has ended."""
+        ...
+
+
+class DocumentStore(Protocol):
+    """State documents of channels. Reads are strongly consistent."""
+
+    def log(self, channel: str, key: str, *, known: DocumentLog | None = None) -> DocumentLog:
+        """Return all that is kept of a document; of one that never was, an empty log.
+
+        With ``known``, as it was read or left before, no more than the end of it is read again where that will do: what
+        is returned then reaches as far back as that does.
+        """
+        ...
+
+    def logs(self, channel: str, *, after: str = "") -> Iterator[DocumentLog]:
+        """Yield the logs of a channel's documents, deleted ones too, in the order of their keys, behind ``after``."""
+        ...
+
+    def append(self, channel: str, key: str, change: Change, *, to: Chunk | None, full: bool) -> bool:
+        """Put a change behind a chunk as it was read, or with ``None`` into a new one; return whether it was put.
+
+        Whole or not at all, and durable when this returns. It was not put if any other change stands there; where it
+        can't be told whether one did, it counts as one.
+        """
+        ...
+
+    def compact(self, channel: str, log: DocumentLog) -> None:
+        """Write the log's snapshot, unless there is a newer one, and delete what it covers."""
+        ...
+
+    def count(self, channel: str, *, at_most: int) -> int:
+        """Return how many documents a channel has, deleted ones too, or ``at_most`` if there are so many."""
+        ...
+
+
+class PresenceStore(Protocol):
+    """Who is present in channels: a set of connections, and what users say of themselves.
+
+    Reads are strongly consistent and leave out connections that have expired.
+    """
+
+    def enter(
+        self, channels: Sequence[str], user_id: str, connection_id: str, *, at_ms: int, expires_at_s: int
+    ) -> None:
+        """Have a connection be there until then; a repeat has it be there anew."""
+        ...
+
+    def leave(self, channel: str, user_id: str, connection_id: str, *, at_s: int | None = None) -> bool:
+        """Have a connection be there no longer, or only until then; return whether that changes anything.
+
+        Nobody is there longer by this, or again.
+        """
+        ...
+
+    def update(
+        self, channel: str, user_id: str, fields: Mapping[str, Any], *, active_at_ms: int | None, at_ms: int
+    ) -> None:
+        """Set ``status``, ``active``, ``data``, whichever are given, and when the user was last active.
+
+        With any of the three the user has another stamp.
+        """
+        ...
+
+    def forget(self, channel: str, member: Member) -> None:
+        """Delete what a user has said, unless it has changed since."""
+        ...
+
+    def attendees(self, channel: str) -> Attendees:
+        """Return everybody. What was told is read first: the rest is no older."""
+        ...
+
+    def member(self, channel: str, user_id: str) -> Member:
+        """Return one user, with no connection if it is not there."""
+        ...
+
+    def told(self, channel: str) -> Told:
+        """Return what subscribers were last told."""
+        ...
+
+    def tell(self, channel: str, told: Told, *, before: int) -> bool:
+        """Write what subscribers are told, if that version stands there; return whether it was written.
+
+        Where that is unknown and it is tried again, it may count as not written.
+        """
+        ...
+
+
+class LookQueue(Protocol):
+    """The way to whoever tells subscribers who is present."""
+
+    def send(self, looks: Sequence[Look], *, delay_s: int = 0) -> None:
+        """Return when they are durable; each is seen to that much later, some of a channel together."""
         ...
 
 
@@ -414,12 +526,16 @@ class Broadcast:
         frames: In order.
         fanned_out: They have been delivered; the event is for other targets.
         connection_id: To this one alone.
+        interest: To those subscribers alone that have it.
+        but: To all but this connection: the one that has caused them.
     """
 
     channel: str
     frames: Sequence[Mapping[str, Any]]
     fanned_out: bool = False
     connection_id: str | None = None
+    interest: Interest | None = None
+    but: str | None = None
 
 
 class EventBus(Protocol):
@@ -437,6 +553,7 @@ class Delivery:
     Attributes:
         connection_ids: To whom; ``None`` for everybody in ``shard``.
         attempt: How often it has been tried.
+        interest: As in a :class:`Broadcast`, and so is ``but``.
     """
 
     channel: str
@@ -444,6 +561,8 @@ class Delivery:
     connection_ids: Sequence[str] | None
     attempt: int
     shard: int = 0
+    interest: Interest | None = None
+    but: str | None = None
 
 
 class DeliveryQueue(Protocol):
@@ -461,16 +580,43 @@ class ReadMarkers(Protocol):
         """Return the offset where the marker stands, 0 if it stands in another stream."""
         ...
 
-    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> None:
-        """Move the marker forward, or to another stream; leave it where it stands there or further already."""
+    def offsets(self, channel: str, user_ids: Sequence[str], epoch: str) -> Mapping[str, int]:
+        """Return the offsets of those whose marker stands in this stream."""
+        ...
+
+    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> bool:
+        """Move the marker forward, or to another stream, and return whether it was moved.
+
+        It is left where it stands there or further already.
+        """
         ...
 
 
 class DeadlineQueue(Protocol):
-    """Reminders to look at a connection."""
+    """Reminders to look at a connection, or at a command that waits for its answer."""
 
     def send(self, connection_id: str, *, delay_s: int) -> None:
         """Return when it is durable."""
+        ...
+
+    def send_command(self, command_id: str, *, delay_s: int) -> None:
+        """As :meth:`send`, for a command."""
+        ...
+
+
+class PendingCommandStore(Protocol):
+    """Commands that wait for a peer's answer. Reads are strongly consistent; expiry is the caller's to look at."""
+
+    def put(self, pending: PendingCommand) -> None:
+        """Keep a command, or put one back."""
+        ...
+
+    def get(self, command_id: str) -> PendingCommand | None:
+        """Return the command, or ``None`` if none waits (any more)."""
+        ...
+
+    def take(self, command_id: str) -> PendingCommand | None:
+        """As :meth:`get`, and have it wait no longer: of several callers one at most is handed it."""
         ...
 
 

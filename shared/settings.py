@@ -22,12 +22,14 @@ class Settings:
     generation: int
     connections_table: str
     streams_table: str
+    state_table: str
     presence_table: str
     limits_table: str
     lane_urls: Mapping[Lane, str]
     dead_letter_urls: Mapping[Lane, str]
     delivery_queue_url: str
     deadline_queue_url: str
+    look_queue_url: str
     event_dead_letters_url: str
     event_bus_name: str
     push_rate_per_s: float
@@ -49,12 +51,14 @@ class Settings:
             generation=int(env.get(contract.ENV_GENERATION, "1")),
             connections_table=env.get(contract.ENV_CONNECTIONS_TABLE, ""),
             streams_table=env.get(contract.ENV_STREAMS_TABLE, ""),
+            state_table=env.get(contract.ENV_STATE_TABLE, ""),
             presence_table=env.get(contract.ENV_PRESENCE_TABLE, ""),
             limits_table=env.get(contract.ENV_LIMITS_TABLE, ""),
             lane_urls={lane: env.get(contract.ENV_LANE_URLS[lane], "") for lane in lanes},
             dead_letter_urls={lane: env.get(contract.ENV_DEAD_LETTER_URLS[lane], "") for lane in lanes},
             delivery_queue_url=env.get(contract.ENV_DELIVERY_QUEUE_URL, ""),
             deadline_queue_url=env.get(contract.ENV_DEADLINE_QUEUE_URL, ""),
+            look_queue_url=env.get(contract.ENV_LOOK_QUEUE_URL, ""),
             event_dead_letters_url=env.get(contract.ENV_EVENT_DEAD_LETTERS_URL, ""),
             event_bus_name=env.get(contract.ENV_EVENT_BUS_NAME, ""),
             push_rate_per_s=float(env.get(contract.ENV_PUSH_RATE_PER_S, "1000")),

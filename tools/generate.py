@@ -19,29 +19,9 @@ from shared.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SCHEMAS: Final = ROOT / "docs" / "schemas"
-_MODELS: Final[tuple[type[Model], ...]] = (
-    requests.Hello,
-    requests.Subscribe,
-    requests.Unsubscribe,
-    requests.Publish,
-    requests.Send,
-    requests.Ack,
-    requests.History,
-    requests.Sync,
-    requests.Ping,
-    server.Reply,
-    server.Event,
-    server.Receipt,
-    server.System,
-    server.Pong,
-    server.HelloResult,
-    server.SubscribeResult,
-    server.PublishResult,
-    server.HistoryResult,
-    server.SyncResult,
-)
-_REQUESTS: Final = tuple(model.__name__ for model in _MODELS[:9])
-_PUSHES: Final = ("Event", "Receipt", "System", "Pong")
+_MODELS: Final[tuple[type[Model], ...]] = (*requests.REQUESTS, server.Reply, *server.PUSHES)
+_REQUESTS: Final = tuple(model.__name__ for model in requests.REQUESTS)
+_PUSHES: Final = tuple(model.__name__ for model in server.PUSHES)
 _REF: Final = "#/$defs/{model}"
 
 

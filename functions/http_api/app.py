@@ -6,10 +6,13 @@ what they call blocks.
 
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query
+from fastapi import FastAPI, Query
 from fastapi.responses import JSONResponse, Response
 
 from functions.http_api.caller import Bearer, Caller, ServicesDep
+from functions.http_api.channel import ChannelPath
+from functions.http_api.documents import add_documents
+from functions.http_api.presence import add_presence
 from functions.http_api.problems import PROBLEM, add_handlers
 from functions.http_api.route import Route
 from functions.http_api.sessions import add_sessions
@@ -17,12 +20,14 @@ from functions.http_api.streams import add_streams
 from functions.http_api.waiting import Watcher
 from shared.adapters.telemetry import failure
 from shared.bootstrap import Services, now_ms
-from shared.domain.channel import is_channel, is_user_id
+from shared.domain.channel import is_user_id
 from shared.domain.publication import StreamPosition
 from shared.errors import ForbiddenError, InvalidFieldError, TidewireError
 from shared.protocol.decode import check_data
 from shared.protocol.limits import HISTORY_DEFAULT_LIMIT, HISTORY_MAX_LIMIT
 from shared.protocol.rest import (
+    CommandDescription,
+    CommandsAnswer,
     ConfigAnswer,
     DevTokenAnswer,
     DevTokenBody,
@@ -75,10 +80,13 @@ def create_app(services: Services, *, calls: bool = True, streams: bool = True) 
 
 def _add_calls(app: FastAPI, stage: str) -> None:
     add_sessions(app)
+    add_documents(app)
+    add_presence(app)
     app.post("/v1/tickets")(issue_ticket)
     app.post("/v1/publish")(publish)
     app.get("/v1/channels/{channel}/history")(history)
     app.delete("/v1/channels/{channel}", status_code=204)(purge)
+    app.get("/v1/commands")(commands)
     app.get("/v1/config")(config)
     app.get("/readyz", responses={503: {"model": Health}})(readyz)
     if stage == LOCAL_STAGE:
@@ -126,16 +134,10 @@ def publish(services: ServicesDep, principal: Caller, body: PublishBody) -> Resp
     return JSONResponse({"results": results})
 
 
-def _channel(channel: str) -> str:
-    if not is_channel(channel):
-        raise InvalidFieldError("channel: a channel is namespace:name", details={"fields": [{"field": "channel"}]})
-    return channel
-
-
 def history(
     services: ServicesDep,
     principal: Caller,
-    channel: Annotated[str, Depends(_channel)],
+    channel: ChannelPath,
     since_epoch: Annotated[str | None, Query(max_length=64)] = None,
     since_offset: Annotated[int | None, Query(ge=0, le=2**53 - 1)] = None,
     limit: Annotated[int, Query(ge=1, le=HISTORY_MAX_LIMIT)] = HISTORY_DEFAULT_LIMIT,
@@ -151,9 +153,14 @@ def history(
     return JSONResponse({"publications": page.publications, "position": position.to_wire(), "more": page.more})
 
 
-def purge(services: ServicesDep, principal: Caller, channel: Annotated[str, Depends(_channel)]) -> None:
+def purge(services: ServicesDep, principal: Caller, channel: ChannelPath) -> None:
     """End a channel's stream: what was in it is gone, and a new epoch begins. For admins."""
     services.purge.purge(principal, channel)
+
+
+def commands(services: ServicesDep, principal: Caller) -> CommandsAnswer:
+    """List the commands that the caller may use, with the JSON Schemas of what goes in and what comes out."""
+    return CommandsAnswer(commands=[CommandDescription(**one) for one in services.commands.offered(principal)])
 
 
 def config(services: ServicesDep) -> ConfigAnswer:

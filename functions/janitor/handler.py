@@ -1,4 +1,6 @@
-"""Two duties: the deadline queue, for connections that must have said who they are; and a sweep every minute."""
+"""Two duties: a sweep every minute; and the deadline queue, for connections that must have said who they are, and for
+commands that a peer must have answered.
+"""
 
 import json
 from typing import Any, Final
@@ -13,15 +15,22 @@ _TIME_TO_END_MS: Final = 15_000  # what one connection may still take
 
 @observed
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None:
-    """Check each connection whose deadline is up; without records, sweep."""
+    """Check each connection and command whose deadline is up; without records, sweep."""
     if "Records" not in event:
         bootstrap.services().janitor.sweep(lambda: context.get_remaining_time_in_millis() > _TIME_TO_END_MS)
         return None
     failed = []
     for record in event["Records"]:
         try:
-            bootstrap.services().deadlines.check(json.loads(record["body"])["connection_id"])
+            _check(json.loads(record["body"]))
         except Exception as error:  # one record's failure is not the others'
             failure(error)
             failed.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failed}
+
+
+def _check(due: dict[str, str]) -> None:
+    if "command_id" in due:
+        bootstrap.services().peer_answers.expire(due["command_id"])
+    else:
+        bootstrap.services().deadlines.check(due["connection_id"])

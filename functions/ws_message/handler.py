@@ -24,7 +24,10 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         max_bytes=WEBSOCKET_FRAME_MAX_BYTES,
         received_at_ms=context["requestTimeEpoch"],
     )
-    first, *rest = encode_frames(replies)
+    messages = encode_frames(replies)
+    if not messages:  # every reply comes later; without a body, API Gateway sends nothing
+        return {"statusCode": 200}
+    first, *rest = messages
     with suppress(ConnectionGoneError):  # then nobody waits for the answers
         for message in rest:
             services.transport.push(connection_id, message)

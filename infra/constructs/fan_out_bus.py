@@ -1,4 +1,6 @@
-"""The way out: from the bus, and from the delivery queue, to every subscriber; and the deadlines of connections."""
+"""The way out: from the bus, and from the delivery queue, to every subscriber; and the deadlines of
+connections and commands.
+"""
 
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
@@ -40,14 +42,18 @@ class FanOutBus(Construct):
             self,
             "Deadlines",
             visibility=Duration.seconds(6 * _JANITOR_TIMEOUT_S),
-            mend="Mend the cause, then purge the queue: these connections end by themselves within 2 hours.",
+            mend="Mend the cause, then purge the queue: what waited there has ended by itself within 2 hours.",
         )
         connections = table_environment(store, contract.ENV_CONNECTIONS_TABLE)
         push_rate = {contract.ENV_PUSH_RATE_PER_S: str(stage.push_rate_per_s // stage.push_concurrency)}
         self.fan_out = functions.make("fan_out", timeout_s=_FAN_OUT_TIMEOUT_S, environment=connections | push_rate)
-        self.janitor = functions.make("janitor", timeout_s=_JANITOR_TIMEOUT_S, environment=connections, memory_mb=512)
+        put_events = {contract.ENV_EVENT_BUS_NAME: bus.event_bus_name}
+        self.janitor = functions.make(
+            "janitor", timeout_s=_JANITOR_TIMEOUT_S, environment=connections | put_events, memory_mb=512
+        )
         store.connections.grant_read_write_data(self.fan_out)
         store.connections.grant_read_write_data(self.janitor)
+        bus.grant_put_events_to(self.janitor)
         self.grant_deliver_later(self.fan_out)
         self._listen(bus)
         self.fan_out.add_event_source(
@@ -78,7 +84,7 @@ class FanOutBus(Construct):
         function.add_environment(contract.ENV_DELIVERY_QUEUE_URL, self.deliveries.queue_url)
 
     def grant_set_deadlines(self, function: lambda_.Function) -> None:
-        """Let a function ask for a look at a connection later, and tell it where."""
+        """Let a function ask for a look at a connection or a command later, and tell it where."""
         self.deadlines.grant_send_messages(function)
         function.add_environment(contract.ENV_DEADLINE_QUEUE_URL, self.deadlines.queue_url)
 

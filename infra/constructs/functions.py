@@ -89,6 +89,7 @@ def table_environment(store: MessageStore, *names: str) -> dict[str, str]:
     tables = {
         contract.ENV_CONNECTIONS_TABLE: store.connections,
         contract.ENV_STREAMS_TABLE: store.streams,
+        contract.ENV_STATE_TABLE: store.state,
         contract.ENV_PRESENCE_TABLE: store.presence,
         contract.ENV_LIMITS_TABLE: store.limits,
     }

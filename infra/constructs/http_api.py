@@ -36,7 +36,7 @@ class HttpApi(Construct):
                     store,
                     contract.ENV_CONNECTIONS_TABLE,
                     contract.ENV_STREAMS_TABLE,
-                    contract.ENV_PRESENCE_TABLE,
+                    contract.ENV_STATE_TABLE,
                     contract.ENV_LIMITS_TABLE,
                 ),
                 contract.ENV_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
@@ -46,7 +46,7 @@ class HttpApi(Construct):
         )
         store.connections.grant_read_write_data(self.function)
         store.streams.grant_read_write_data(self.function)
-        store.presence.grant_read_write_data(self.function)
+        store.state.grant_read_write_data(self.function)
         store.limits.grant_read_write_data(self.function)
         functions.token_secret.grant_read(self.function)
         self.api = apigw.HttpApi(

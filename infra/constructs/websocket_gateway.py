@@ -62,7 +62,7 @@ class WebsocketGateway(Construct):
                     store,
                     contract.ENV_CONNECTIONS_TABLE,
                     contract.ENV_STREAMS_TABLE,
-                    contract.ENV_PRESENCE_TABLE,
+                    contract.ENV_STATE_TABLE,
                     contract.ENV_LIMITS_TABLE,
                 ),
                 contract.ENV_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
@@ -71,10 +71,11 @@ class WebsocketGateway(Construct):
         for function in (self.connect, self.disconnect, self.message):
             store.connections.grant_read_write_data(function)
         store.streams.grant_read_write_data(self.message)
-        store.presence.grant_read_write_data(self.message)
+        store.state.grant_read_write_data(self.message)
         store.limits.grant_read_write_data(self.message)
         functions.token_secret.grant_read(self.message)
-        fan_out.grant_set_deadlines(self.connect)
+        for function in (self.connect, self.message):
+            fan_out.grant_set_deadlines(function)
         fan_out.grant_deliver_later(self.message)
         pipeline.grant_publish(self.message)
         self.api = apigw.WebSocketApi(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from shared.adapters.aws import translated
+from shared.adapters.dynamodb import refused
 from shared.contract import PK, SK, TTL_ATTRIBUTE
 from shared.domain.rate import Rate
 from shared.errors import UnavailableError
@@ -69,7 +70,7 @@ class DynamoDbBucketStore:
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            if not refused(error):
                 raise
             found: dict[str, Any] = error.response.get("Item", {})  # type: ignore[assignment]  # only this error has it
             return float(found["full_at_ms"]["N"]) if found else 0.0

@@ -4,18 +4,16 @@ import hashlib
 import hmac
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
-
-from botocore.exceptions import ClientError
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Final
 
 from shared.adapters.aws import translated
+from shared.adapters.dynamodb import Item, if_so, pages, write_all
 from shared.contract import PK, SK, TTL_ATTRIBUTE
 from shared.domain.channel import BROADCAST_CHANNEL, personal_channel
-from shared.domain.connection import Connection, Session
+from shared.domain.connection import INTERESTS, Connection, Interest, Interests, Session
 from shared.domain.principal import Principal
-from shared.errors import UnavailableError
 from shared.ports import Shard
 from shared.protocol.encode import to_json
 
@@ -27,15 +25,11 @@ _SUBSCRIPTION: Final = "SUBSCRIPTION#"
 _JANITOR: Final = "JANITOR"
 _PART: Final = "PART"
 _DUE_KEPT_MINUTES: Final = 180  # longer than the janitor looks back
-_BATCH_WRITE_MAX: Final = 25  # docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
-_BATCH_TRIES: Final = 5
 # Sorts before every connection's id, so that the first page of shard 0 tells it.
 _SHARDS_SK: Final = "!SHARDS"
 # How long a writer remembers into how many shards it spreads: who knows fewer only spreads less.
 _SHARDS_TRUST_MS: Final = 60_000
 _SHARDS_REMEMBERED: Final = 1_000
-
-Item = dict[str, Any]
 
 
 class DynamoDbConnectionStore:
@@ -44,8 +38,8 @@ class DynamoDbConnectionStore:
     Items::
 
         pk CONNECTION#<id>        sk META                    connected_at_ms N, session_id S, principal, expires_at_s N
-        pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  shard N, expires_at_s N
-        pk CHANNEL#<channel>#<shard>  sk <connection id>     expires_at_s N
+        pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  shard N, wants S, user_id S, expires_at_s N
+        pk CHANNEL#<channel>#<shard>  sk <connection id>     wants S, expires_at_s N
         pk CHANNEL#<channel>#0    sk !SHARDS                 shards N: how many there are, if more than one
         pk DUE#<minute>           sk <connection id>         expires_at_s N
         pk JANITOR                sk META                    minute N
@@ -68,18 +62,12 @@ class DynamoDbConnectionStore:
         return _to_connection(connection_id, item) if item else None
 
     def authenticate(self, connection: Connection) -> bool:
-        try:
-            with translated():
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=_connection_item(connection),
-                    ConditionExpression="attribute_exists(pk)",
-                )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
-            return False
-        return True
+        return if_so(
+            self._client.put_item,
+            TableName=self._table,
+            Item=_connection_item(connection),
+            ConditionExpression="attribute_exists(pk)",
+        )
 
     def close(self, connection_id: str, *, found_in: str | None = None) -> None:
         # The list of its subscriptions stays behind for its session, until it expires.
@@ -91,21 +79,31 @@ class DynamoDbConnectionStore:
             elif "user_id" in item:
                 unlisted = [personal_channel(item["user_id"]["S"]), BROADCAST_CHANNEL]
         places.update(self._unlisted(connection_id, *unlisted))
-        self._write(_delete(_channel_pk(channel, shard), connection_id) for channel, shard in places)
+        deletes = [_delete(_channel_pk(channel, shard), connection_id) for channel, shard in places]
+        write_all(self._client, self._table, deletes)
         # Last, so that whoever fails on the way is found by the next.
-        self._write([_delete(f"CONNECTION#{connection_id}", _META)])
+        write_all(self._client, self._table, [_delete(f"CONNECTION#{connection_id}", _META)])
 
     def subscribe(
-        self, connection: Connection, channels: Sequence[str], *, expires_at_s: int, kept: bool = True
+        self,
+        connection: Connection,
+        channels: Mapping[str, Interests],
+        *,
+        expires_at_s: int,
+        kept: bool = True,
     ) -> None:
         requests = []
-        for channel in channels:
+        for channel, interests in channels.items():
             shard = self._shard(connection.connection_id, channel, kept=kept)
-            requests.append(_put(_channel_pk(channel, shard), connection.connection_id, expires_at_s))
+            wants: Item = {"wants": {"S": " ".join(sorted(interests))}} if interests else {}
+            requests.append(_put(_channel_pk(channel, shard), connection.connection_id, expires_at_s, **wants))
             if kept:
+                listed = wants | {"shard": {"N": str(shard)}}
+                if "presence" in interests and connection.principal is not None:
+                    listed["user_id"] = {"S": connection.principal.user_id}
                 pk = f"CONNECTION#{connection.connection_id}"
-                requests.append(_put(pk, _SUBSCRIPTION + channel, connection.expires_at_s, shard={"N": str(shard)}))
-        self._write(requests)
+                requests.append(_put(pk, _SUBSCRIPTION + channel, connection.expires_at_s, **listed))
+        write_all(self._client, self._table, requests)
 
     def unsubscribe(self, connection_id: str, channels: Sequence[str]) -> None:
         for channel in channels:
@@ -117,37 +115,40 @@ class DynamoDbConnectionStore:
                 )
             if "Attributes" in answer:
                 shard = int(answer["Attributes"]["shard"]["N"])
-                self._write([_delete(_channel_pk(channel, shard), connection_id)])
+                write_all(self._client, self._table, [_delete(_channel_pk(channel, shard), connection_id)])
 
-    def subscriptions(self, connection_id: str) -> frozenset[str]:
+    def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
         items = self._query(f"CONNECTION#{connection_id}", prefix=_SUBSCRIPTION)
-        return frozenset(item[SK]["S"].removeprefix(_SUBSCRIPTION) for item in items if self._alive(item))
+        return {item[SK]["S"].removeprefix(_SUBSCRIPTION): _wants(item) for item in items if self._alive(item)}
 
-    def subscribers(self, channel: str, shard: int = 0, *, at_most: int | None = None) -> Shard:
+    def attended(self, connection_id: str) -> Mapping[str, str]:
+        items = self._query(f"CONNECTION#{connection_id}", prefix=_SUBSCRIPTION)
+        return {item[SK]["S"].removeprefix(_SUBSCRIPTION): item["user_id"]["S"] for item in items if "user_id" in item}
+
+    def subscribers(
+        self, channel: str, shard: int = 0, *, at_most: int | None = None, interest: Interest | None = None
+    ) -> Shard:
         count = 1
         connection_ids: list[str] = []
-        limit = None if at_most is None else at_most + 1
+        # Whoever is left out has been read all the same: a page of so many would be too short.
+        limit = None if at_most is None or interest is not None else at_most + 1
         for item in self._query(_channel_pk(channel, shard), limit=limit):
             if item[SK]["S"] == _SHARDS_SK:
                 count = int(item["shards"]["N"])
-            elif self._alive(item):
+            elif self._alive(item) and (interest is None or interest in _wants(item)):
                 connection_ids.append(item[SK]["S"])
                 if len(connection_ids) == at_most:
                     break
         return Shard(connection_ids, count)
 
     def grow(self, channel: str, shards: int) -> None:
-        try:
-            with translated():
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=_key(_channel_pk(channel, 0), _SHARDS_SK) | {"shards": {"N": str(shards)}},
-                    ConditionExpression="attribute_not_exists(pk) OR shards < :shards",
-                    ExpressionAttributeValues={":shards": {"N": str(shards)}},
-                )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
+        if_so(
+            self._client.put_item,
+            TableName=self._table,
+            Item=_key(_channel_pk(channel, 0), _SHARDS_SK) | {"shards": {"N": str(shards)}},
+            ConditionExpression="attribute_not_exists(pk) OR shards < :shards",
+            ExpressionAttributeValues={":shards": {"N": str(shards)}},
+        )
 
     def remind(self, connection_id: str, *, minute: int) -> None:
         expires_at_s = (minute + _DUE_KEPT_MINUTES) * 60
@@ -178,38 +179,28 @@ class DynamoDbConnectionStore:
             self._client.put_item(TableName=self._table, Item=_session_item(session))
 
     def move_session(self, before: Session, after: Session) -> bool:
-        try:
-            with translated():
-                self._client.put_item(
-                    TableName=self._table,
-                    Item=_session_item(after),
-                    # The SDK repeats a call whose answer got lost: then it is written already.
-                    ConditionExpression=f"version IN (:before, :after) AND {TTL_ATTRIBUTE} > :now",
-                    ExpressionAttributeValues={
-                        ":before": {"S": before.version},
-                        ":after": {"S": after.version},
-                        ":now": {"N": str(self._now_ms() // 1000)},
-                    },
-                )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
-            return False
-        return True
+        return if_so(
+            self._client.put_item,
+            TableName=self._table,
+            Item=_session_item(after),
+            # The SDK repeats a call whose answer got lost: then it is written already.
+            ConditionExpression=f"version IN (:before, :after) AND {TTL_ATTRIBUTE} > :now",
+            ExpressionAttributeValues={
+                ":before": {"S": before.version},
+                ":after": {"S": after.version},
+                ":now": {"N": str(self._now_ms() // 1000)},
+            },
+        )
 
     def end_session(self, session_id: str, *, connection_id: str, expires_at_s: int) -> None:
-        try:
-            with translated():
-                self._client.update_item(
-                    TableName=self._table,
-                    Key=_key(f"SESSION#{session_id}", _META),
-                    UpdateExpression=f"SET {TTL_ATTRIBUTE} = :end",
-                    ConditionExpression=f"connection_id = :connection AND {TTL_ATTRIBUTE} > :end",
-                    ExpressionAttributeValues={":connection": {"S": connection_id}, ":end": {"N": str(expires_at_s)}},
-                )
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise
+        if_so(
+            self._client.update_item,
+            TableName=self._table,
+            Key=_key(f"SESSION#{session_id}", _META),
+            UpdateExpression=f"SET {TTL_ATTRIBUTE} = :end",
+            ConditionExpression=f"connection_id = :connection AND {TTL_ATTRIBUTE} > :end",
+            ExpressionAttributeValues={":connection": {"S": connection_id}, ":end": {"N": str(expires_at_s)}},
+        )
 
     def session(self, session_id: str) -> Session | None:
         item = self._get(f"SESSION#{session_id}")
@@ -273,33 +264,7 @@ class DynamoDbConnectionStore:
         if prefix:
             request["KeyConditionExpression"] += " AND begins_with(sk, :prefix)"
             request["ExpressionAttributeValues"][":prefix"] = {"S": prefix}
-        while True:
-            with translated():
-                answer = self._client.query(**request)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-
-    def _write(self, requests: Iterable[Item]) -> None:
-        """Write all; what DynamoDB hands back unprocessed goes in again.
-
-        Raises:
-            UnavailableError: It hands something back every time.
-        """
-        waiting = iter(requests)
-        while True:
-            chunk: list[Any] = list(islice(waiting, _BATCH_WRITE_MAX))
-            if not chunk:
-                return
-            for _ in range(_BATCH_TRIES):
-                with translated():
-                    answer = self._client.batch_write_item(RequestItems={self._table: chunk})
-                chunk = list(answer.get("UnprocessedItems", {}).get(self._table, []))
-                if not chunk:
-                    break
-            else:
-                raise UnavailableError("the store is busy", retry_after_ms=1000)
+        return chain.from_iterable(pages(self._client, request))
 
 
 class DynamoDbTicketStore:
@@ -421,6 +386,11 @@ def _hash_of(connection_id: str) -> int:
 
 def _key(pk: str, sk: str) -> Item:
     return {PK: {"S": pk}, SK: {"S": sk}}
+
+
+def _wants(item: Item) -> Interests:
+    wanted = item["wants"]["S"].split() if "wants" in item else []
+    return frozenset(interest for interest in INTERESTS if interest in wanted)
 
 
 def _put(pk: str, sk: str, expires_at_s: int, **attributes: Item) -> Item:

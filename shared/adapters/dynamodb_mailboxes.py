@@ -1,12 +1,13 @@
 """Mailboxes of HTTP sessions, and the streams that users hold, in DynamoDB (docs/data-model.md, "Mailboxes")."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
 from shared.adapters.aws import translated
+from shared.adapters.dynamodb import Item, if_so, pages, refused
 from shared.contract import PK, SK, TTL_ATTRIBUTE
 from shared.domain.mailbox import GONE_AFTER_S, Mailbox, Message
 
@@ -23,8 +24,6 @@ _HEARD_OF: Final = f"seen_at_s > :gone AND {TTL_ATTRIBUTE} > :now"
 _READS: Final = "reader = :reader"
 
 _HELD: Final = "HELD"
-
-Item = dict[str, Any]
 
 
 class DynamoDbMailboxStore:
@@ -130,14 +129,7 @@ class DynamoDbMailboxStore:
                 "ConditionExpression": "seen_at_s = :seen",
                 "ExpressionAttributeValues": {":seen": {"N": str(seen_at_s)}},
             }
-        try:
-            with translated():
-                self._client.delete_item(TableName=self._table, Key=_key(mailbox_id, _META), **condition)
-        except ClientError as error:
-            if not _refused(error):
-                raise
-            return False
-        return True
+        return if_so(self._client.delete_item, TableName=self._table, Key=_key(mailbox_id, _META), **condition)
 
     def _updated(self, mailbox_id: str, update: str, condition: str, values: Item) -> Mailbox | None:
         """Return the record as it is then, or ``None`` where the condition does not hold."""
@@ -152,7 +144,7 @@ class DynamoDbMailboxStore:
                     ReturnValues="ALL_NEW",
                 )
         except ClientError as error:
-            if not _refused(error):
+            if not refused(error):
                 raise
             return None
         return _to_mailbox(answer["Attributes"])
@@ -190,13 +182,7 @@ class DynamoDbHeldStreams:
             "ExpressionAttributeValues": {":pk": {"S": _HELD}},
             "ConsistentRead": True,
         }
-        while True:
-            with translated():
-                answer = self._client.query(**request)
-            yield from answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        return chain.from_iterable(pages(self._client, request))
 
 
 def _place(item: Item) -> tuple[str, str]:
@@ -221,10 +207,6 @@ def _heard_of(now_s: int) -> Item:
 
 def _values(reader: str, seen_at_s: int) -> Item:
     return {":reader": {"S": reader}, ":seen": {"N": str(seen_at_s)}}
-
-
-def _refused(error: ClientError) -> bool:
-    return error.response["Error"]["Code"] == "ConditionalCheckFailedException"
 
 
 def _from_mailbox(mailbox: Mailbox) -> Item:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from shared.adapters.aws import translated
+from shared.adapters.dynamodb import pages, refused
 from shared.contract import PK, SK, TTL_ATTRIBUTE
 from shared.domain.publication import Publication
 from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS, Ring, Segment
@@ -98,7 +99,7 @@ class DynamoDbStreamStore:
                     TableName=self._table, Item=item, ReturnValuesOnConditionCheckFailure="ALL_OLD", **condition
                 )
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            if not refused(error):
                 raise
             return dict(error.response["Item"])  # type: ignore[typeddict-item]  # only this error has it
         return None
@@ -120,13 +121,7 @@ class DynamoDbStreamStore:
             "ConsistentRead": True,
             **options,
         }
-        while True:
-            with translated():
-                answer = self._client.query(**request)
-            yield answer["Items"]
-            if "LastEvaluatedKey" not in answer:
-                return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        return pages(self._client, request)
 
 
 def _to_stream(item: dict[str, Any]) -> Stream:

@@ -1,4 +1,4 @@
-"""Pushes on the bus: ``{"channel", "frames": [push, ...], "fanned_out"?: true, "connection_id"?}``.
+"""Pushes on the bus: ``{"channel", "frames": [push, ...], "fanned_out"?: true}``, and to whom if not to everybody.
 
 What has a place in a stream is ``tidewire.publications``, for whoever archives or counts; all else is
 ``tidewire.pushes``.
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
 _ENTRIES_MAX: Final = 10
 _REQUEST_MAX_BYTES: Final = 256_000
+_NARROWING: Final = ("connection_id", "interest", "but")  # what says to whom
 
 
 class EventBridgeBus:
@@ -37,8 +38,9 @@ class EventBridgeBus:
             detail: dict[str, Any] = {"channel": broadcast.channel, "frames": list(broadcast.frames)}
             if broadcast.fanned_out:
                 detail["fanned_out"] = True
-            if broadcast.connection_id is not None:
-                detail["connection_id"] = broadcast.connection_id
+            for name in _NARROWING:
+                if (value := getattr(broadcast, name)) is not None:
+                    detail[name] = value
             encoded = to_json(detail)
             if entries and (len(entries) == _ENTRIES_MAX or size + len(encoded) > _REQUEST_MAX_BYTES):
                 self._send(entries)
@@ -65,7 +67,8 @@ class EventBridgeBus:
 
 def broadcast(detail: Mapping[str, Any]) -> Broadcast:
     """Read an event's detail."""
-    return Broadcast(detail["channel"], detail["frames"], connection_id=detail.get("connection_id"))
+    narrowing: dict[str, Any] = {name: detail.get(name) for name in _NARROWING}
+    return Broadcast(detail["channel"], detail["frames"], **narrowing)
 
 
 def _in_stream(broadcast: Broadcast) -> bool:

@@ -5,9 +5,13 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from shared.domain.connection import Connection, Session
+from shared.domain.connection import Connection, Interest, Interests, Session
+from shared.domain.document import Change, Chunk, Document, DocumentLog, log_of
 from shared.domain.mailbox import Mailbox, Message
+from shared.domain.pending_command import PendingCommand
+from shared.domain.presence import Attendees, Look, Member, Told
 from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
 from shared.domain.rate import Rate
@@ -72,12 +76,13 @@ class MemoryConnectionStore:
         self._now_ms = now_ms
         self.connections: dict[str, Connection] = {}
         self.sessions: dict[str, Session] = {}
-        self.channels: dict[str, dict[str, int]] = defaultdict(dict)
+        self.channels: dict[str, dict[str, tuple[int, Interests]]] = defaultdict(dict)
         self.reminders: dict[int, set[str]] = defaultdict(set)
         self.swept = 0
         self.looked_at = (0, "")
         self.shards: dict[str, int] = defaultdict(lambda: 1)
-        self.listed: dict[str, dict[str, int]] = defaultdict(dict)
+        self.listed: dict[str, dict[str, tuple[int, Interests]]] = defaultdict(dict)
+        self.users: dict[str, str] = {}  # of connections that have listed some
 
     def _alive(self, expires_at_s: int) -> bool:
         return expires_at_s > self._now_ms() // 1000
@@ -102,25 +107,41 @@ class MemoryConnectionStore:
             subscribers.pop(connection_id, None)
 
     def subscribe(
-        self, connection: Connection, channels: Sequence[str], *, expires_at_s: int, kept: bool = True
+        self,
+        connection: Connection,
+        channels: Mapping[str, Interests],
+        *,
+        expires_at_s: int,
+        kept: bool = True,
     ) -> None:
-        for channel in channels:
-            self.channels[channel][connection.connection_id] = expires_at_s
+        for channel, interests in channels.items():
+            self.channels[channel][connection.connection_id] = expires_at_s, interests
             if kept:
-                self.listed[connection.connection_id][channel] = connection.expires_at_s
+                self.listed[connection.connection_id][channel] = connection.expires_at_s, interests
+                self.users[connection.connection_id] = connection.principal.user_id if connection.principal else ""
 
     def unsubscribe(self, connection_id: str, channels: Sequence[str]) -> None:
         for channel in channels:
             self.channels[channel].pop(connection_id, None)
             self.listed[connection_id].pop(channel, None)
 
-    def subscriptions(self, connection_id: str) -> frozenset[str]:
+    def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
         listed = self.listed.get(connection_id, {})
-        return frozenset(channel for channel, expires_at_s in listed.items() if self._alive(expires_at_s))
+        return {channel: wants for channel, (expires_at_s, wants) in listed.items() if self._alive(expires_at_s)}
 
-    def subscribers(self, channel: str, shard: int = 0, *, at_most: int | None = None) -> Shard:
+    def attended(self, connection_id: str) -> Mapping[str, str]:
+        listed = self.listed.get(connection_id, {})
+        return {channel: self.users[connection_id] for channel, (_, wants) in listed.items() if "presence" in wants}
+
+    def subscribers(
+        self, channel: str, shard: int = 0, *, at_most: int | None = None, interest: Interest | None = None
+    ) -> Shard:
         count = self.shards[channel]
-        everybody = [c for c, expires_at_s in sorted(self.channels[channel].items()) if self._alive(expires_at_s)]
+        everybody = [
+            c
+            for c, (expires_at_s, wants) in sorted(self.channels[channel].items())
+            if self._alive(expires_at_s) and (interest is None or interest in wants)
+        ]
         here = [c for c in everybody if zlib.crc32(c.encode()) % count == shard]
         return Shard(here[:at_most], count if shard == 0 else 1)
 
@@ -160,6 +181,136 @@ class MemoryConnectionStore:
     def session(self, session_id: str) -> Session | None:
         session = self.sessions.get(session_id)
         return session if session and self._alive(session.expires_at_s) else None
+
+
+class MemoryDocumentStore:
+    """Documents in dictionaries; one lock makes each call atomic."""
+
+    def __init__(self) -> None:
+        self.snapshots: dict[tuple[str, str], Document] = {}
+        self.chunks: dict[tuple[str, str], dict[int, Chunk]] = defaultdict(dict)
+        self._lock = threading.RLock()
+
+    def log(self, channel: str, key: str, *, known: DocumentLog | None = None) -> DocumentLog:
+        with self._lock:
+            chunks = self.chunks.get((channel, key), {})
+            snapshot = self.snapshots.get((channel, key), Document())
+            if known is not None and known.chunks and snapshot.version < known.chunks[-1].first:
+                behind = [chunks[first] for first in sorted(chunks) if first >= known.chunks[-1].first]
+                if (extended := known.extended(behind)) is not None:
+                    return extended
+            log = log_of(key, snapshot, [chunks[first] for first in sorted(chunks)])
+        assert log is not None
+        return log
+
+    def logs(self, channel: str, *, after: str = "") -> Iterator[DocumentLog]:
+        for key in self._keys(channel):
+            if key > after:
+                yield self.log(channel, key)
+
+    def append(self, channel: str, key: str, change: Change, *, to: Chunk | None, full: bool) -> bool:
+        with self._lock:
+            chunks = self.chunks[channel, key]
+            if to is None:
+                # As in DynamoDB, a late writer leaves behind what it was told was not put.
+                if chunks.setdefault(change.version, Chunk((change,), full)).changes != (change,):
+                    return False
+                return self.snapshots.get((channel, key), Document()).version < change.version
+            stands = chunks.get(to.first)
+            if stands is None or stands.changes[-1] != to.changes[-1]:
+                return False
+            chunks[to.first] = Chunk((*stands.changes, change), full)
+            return True
+
+    def compact(self, channel: str, log: DocumentLog) -> None:
+        with self._lock:
+            snapshot = self.snapshots.get((channel, log.key), Document())
+            if snapshot.version <= log.snapshot.version:
+                self.snapshots[channel, log.key] = log.snapshot
+                for chunk in log.stale:
+                    self.chunks[channel, log.key].pop(chunk.first, None)
+
+    def count(self, channel: str, *, at_most: int) -> int:
+        return len(self._keys(channel)[:at_most])
+
+    def _keys(self, channel: str) -> list[str]:
+        found = [key for (where, key), chunks in self.chunks.items() if where == channel and chunks]
+        return sorted({*found, *(key for where, key in self.snapshots if where == channel)})
+
+
+class MemoryPresenceStore:
+    """Connections, users and what was told, in dictionaries."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self.connections: dict[str, dict[tuple[str, str], tuple[int, int]]] = defaultdict(dict)
+        self.users: dict[tuple[str, str], Member] = {}
+        self.tellings: dict[str, Told] = {}
+
+    def enter(
+        self, channels: Sequence[str], user_id: str, connection_id: str, *, at_ms: int, expires_at_s: int
+    ) -> None:
+        for channel in channels:
+            self.connections[channel][user_id, connection_id] = at_ms, expires_at_s
+
+    def leave(self, channel: str, user_id: str, connection_id: str, *, at_s: int | None = None) -> bool:
+        at_ms, expires_at_s = self.connections[channel].get((user_id, connection_id), (0, 0))
+        if at_s is None:
+            return self.connections[channel].pop((user_id, connection_id), None) is not None
+        if expires_at_s <= at_s:
+            return False
+        self.connections[channel][user_id, connection_id] = at_ms, at_s
+        return True
+
+    def update(
+        self, channel: str, user_id: str, fields: Mapping[str, Any], *, active_at_ms: int | None, at_ms: int
+    ) -> None:
+        member = self.users.get((channel, user_id), Member(user_id))
+        if fields:
+            member = replace(member, **fields, revision=member.revision + 1, changed_at_ms=at_ms)
+        if active_at_ms is not None:
+            member = replace(member, last_active_at_ms=active_at_ms)
+        self.users[channel, user_id] = member
+
+    def forget(self, channel: str, member: Member) -> None:
+        if (said := self.users.get((channel, member.user_id))) and said.stamp == member.stamp:
+            del self.users[channel, member.user_id]
+
+    def attendees(self, channel: str) -> Attendees:
+        users = {user_id for user_id, _ in self.connections[channel]}
+        members = {user_id: self.member(channel, user_id) for user_id in sorted(users)}
+        said = [member for (where, _), member in self.users.items() if where == channel]
+        here = {user_id: member for user_id, member in members.items() if member.connection_ids}
+        return Attendees(self.told(channel), here, {one.user_id: one for one in said if one.user_id not in here})
+
+    def member(self, channel: str, user_id: str) -> Member:
+        now_s = self._now_ms() // 1000
+        member = self.users.get((channel, user_id), Member(user_id))
+        ids, active_ms = [], member.last_active_at_ms
+        for (user, connection_id), (at_ms, expires_at_s) in sorted(self.connections[channel].items()):
+            if user == user_id and expires_at_s > now_s:
+                ids.append(connection_id)
+                active_ms = max(active_ms, at_ms)
+        return replace(member, connection_ids=tuple(ids), last_active_at_ms=active_ms)
+
+    def told(self, channel: str) -> Told:
+        return self.tellings.get(channel, Told())
+
+    def tell(self, channel: str, told: Told, *, before: int) -> bool:
+        if self.told(channel).version != before:
+            return False
+        self.tellings[channel] = told
+        return True
+
+
+@dataclass
+class MemoryLookQueue:
+    """Looks for later, as a list."""
+
+    sent: list[tuple[Look, int]] = field(default_factory=list)
+
+    def send(self, looks: Sequence[Look], *, delay_s: int = 0) -> None:
+        self.sent.extend((look, delay_s) for look in looks)
 
 
 class MemoryMailboxStore:
@@ -339,9 +490,15 @@ class MemoryReadMarkers:
         marker = self.markers.get((channel, user_id))
         return marker.offset if marker and marker.epoch == epoch else 0
 
-    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> None:
-        if self.offset(channel, user_id, position.epoch) < position.offset:
+    def offsets(self, channel: str, user_ids: Sequence[str], epoch: str) -> Mapping[str, int]:
+        found = {user_id: self.offset(channel, user_id, epoch) for user_id in user_ids}
+        return {user_id: offset for user_id, offset in found.items() if offset}
+
+    def advance(self, channel: str, user_id: str, position: StreamPosition, *, expires_at_s: int) -> bool:
+        further = self.offset(channel, user_id, position.epoch) < position.offset
+        if further:
             self.markers[channel, user_id] = position
+        return further
 
 
 @dataclass
@@ -366,12 +523,32 @@ class MemoryDeliveryQueue:
 
 @dataclass
 class MemoryDeadlineQueue:
-    """Reminders as a list."""
+    """Reminders as lists, of connections and of commands."""
 
     sent: list[tuple[str, int]] = field(default_factory=list)
+    commands: list[tuple[str, int]] = field(default_factory=list)
 
     def send(self, connection_id: str, *, delay_s: int) -> None:
         self.sent.append((connection_id, delay_s))
+
+    def send_command(self, command_id: str, *, delay_s: int) -> None:
+        self.commands.append((command_id, delay_s))
+
+
+class MemoryPendingCommandStore:
+    """Commands in a dictionary."""
+
+    def __init__(self) -> None:
+        self.commands: dict[str, PendingCommand] = {}
+
+    def put(self, pending: PendingCommand) -> None:
+        self.commands[pending.command_id] = pending
+
+    def get(self, command_id: str) -> PendingCommand | None:
+        return self.commands.get(command_id)
+
+    def take(self, command_id: str) -> PendingCommand | None:
+        return self.commands.pop(command_id, None)
 
 
 class MemoryDeadLetters:

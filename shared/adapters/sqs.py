@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.aws import translated
+from shared.domain.presence import Look
 from shared.domain.publication import Publication, identity
 from shared.errors import TidewireError, UnavailableError
 from shared.ports import Delivery, Lane, LaneMessage, LaneRecord
@@ -102,31 +103,15 @@ class SqsLaneRecords:
 
 
 class SqsDeliveryQueue:
-    """A standard queue: ``{"channel", "frames", "attempt", "connection_ids" or "shard"}``."""
+    """A standard queue: ``{"channel", "frames", "attempt", "connection_ids" or "shard", "interest"?, "but"?}``."""
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
         self._url = url
 
     def send(self, deliveries: Sequence[Delivery], *, delay_s: int) -> None:
-        batch: dict[int, dict[str, Any]] = {}
-        size = 0
-        for delivery in deliveries:
-            body = sqs_text(_delivery_body(delivery))
-            if batch and (len(batch) == _BATCH_MAX or size + len(body.encode()) > _BATCH_MAX_BYTES):
-                self._send(batch)
-                batch, size = {}, 0
-            batch[len(batch)] = {"MessageBody": body, "DelaySeconds": delay_s}
-            size += len(body.encode())
-        self._send(batch)
-
-    def _send(self, entries: Mapping[int, dict[str, Any]]) -> None:
-        for _ in range(_BATCH_TRIES):
-            failed = _send_batch(self._client, self._url, entries)
-            entries = {place: entries[place] for place in failed}
-            if not entries:
-                return
-        raise UnavailableError("the delivery queue is busy", retry_after_ms=1000)
+        bodies = [sqs_text(_delivery_body(delivery)) for delivery in deliveries]
+        _send_all(self._client, self._url, bodies, delay_s=delay_s)
 
 
 def _delivery_body(delivery: Delivery) -> dict[str, Any]:
@@ -136,7 +121,8 @@ def _delivery_body(delivery: Delivery) -> dict[str, Any]:
         "attempt": delivery.attempt,
     }
     if delivery.connection_ids is None:
-        return body | {"shard": delivery.shard}
+        wanted = {"interest": delivery.interest, "but": delivery.but}
+        return body | {"shard": delivery.shard} | {name: value for name, value in wanted.items() if value is not None}
     return body | {"connection_ids": list(delivery.connection_ids)}
 
 
@@ -144,22 +130,56 @@ def delivery(record: Mapping[str, Any]) -> Delivery:
     """Read one record of the delivery queue's Lambda event."""
     body = json.loads(record["body"])
     return Delivery(
-        body["channel"], body["frames"], body.get("connection_ids"), body["attempt"], shard=body.get("shard", 0)
+        body["channel"],
+        body["frames"],
+        body.get("connection_ids"),
+        body["attempt"],
+        shard=body.get("shard", 0),
+        interest=body.get("interest"),
+        but=body.get("but"),
     )
 
 
+class SqsLookQueue:
+    """A standard queue: ``{"channel", "users"?, "after"?}``."""
+
+    def __init__(self, client: "SQSClient", url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def send(self, looks: Sequence[Look], *, delay_s: int = 0) -> None:
+        _send_all(self._client, self._url, [sqs_text(_look_body(look)) for look in looks], delay_s=delay_s)
+
+
+def _look_body(look: Look) -> dict[str, Any]:
+    body: dict[str, Any] = {"channel": look.channel}
+    if look.users:
+        body["users"] = list(look.users)
+    return body if look.after is None else body | {"after": look.after}
+
+
+def look(record: Mapping[str, Any]) -> Look:
+    """Read one record of the look queue's Lambda event."""
+    body = json.loads(record["body"])
+    return Look(body["channel"], tuple(body.get("users", ())), body.get("after"))
+
+
 class SqsDeadlineQueue:
-    """A standard queue: ``{"connection_id"}``."""
+    """A standard queue: ``{"connection_id"}`` or ``{"command_id"}``."""
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
         self._url = url
 
     def send(self, connection_id: str, *, delay_s: int) -> None:
+        self._send({"connection_id": connection_id}, delay_s)
+
+    def send_command(self, command_id: str, *, delay_s: int) -> None:
+        self._send({"command_id": command_id}, delay_s)
+
+    def _send(self, body: Mapping[str, str], delay_s: int) -> None:
         with translated():
-            self._client.send_message(
-                QueueUrl=self._url, MessageBody=sqs_text({"connection_id": connection_id}), DelaySeconds=delay_s
-            )
+            self._client.send_message(QueueUrl=self._url, MessageBody=sqs_text(body), DelaySeconds=delay_s)
 
 
 class SqsDeadLetters:
@@ -182,6 +202,32 @@ class SqsDeadLetters:
                     "ErrorMessage": {"DataType": "String", "StringValue": f"{error.name}: {error}"},
                 },
             )
+
+
+def _send_all(client: "SQSClient", url: str, bodies: Sequence[str], *, delay_s: int) -> None:
+    """Send to a standard queue, in as many calls as it takes; what SQS hands back goes in again.
+
+    Raises:
+        UnavailableError: It hands something back every time.
+    """
+    batch: dict[int, dict[str, Any]] = {}
+    size = 0
+    for body in bodies:
+        if batch and (len(batch) == _BATCH_MAX or size + len(body.encode()) > _BATCH_MAX_BYTES):
+            _send_until_taken(client, url, batch)
+            batch, size = {}, 0
+        batch[len(batch)] = {"MessageBody": body, "DelaySeconds": delay_s}
+        size += len(body.encode())
+    _send_until_taken(client, url, batch)
+
+
+def _send_until_taken(client: "SQSClient", url: str, entries: Mapping[int, dict[str, Any]]) -> None:
+    for _ in range(_BATCH_TRIES):
+        if not entries:
+            return
+        entries = {place: entries[place] for place in _send_batch(client, url, entries)}
+    if entries:
+        raise UnavailableError("a queue is busy", retry_after_ms=1000)
 
 
 def _send_batch(client: "SQSClient", url: str, entries: Mapping[int, dict[str, Any]]) -> set[int]:

@@ -1,7 +1,7 @@
 """Connections and the sessions that outlive them."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, get_args
 
 from shared.domain.principal import Principal
 
@@ -14,6 +14,12 @@ SESSION_GRACE_S: Final = 120  # a session lives this long after its last connect
 # Half a minute and more after that, whoever was silent is asked about: then the gateway knows.
 CHECK_AFTER_S: Final = 640
 AUTHENTICATION_DEADLINE_S: Final = 10  # who has not said who they are by then is closed
+
+
+# What a subscriber is told of beside events, if it asked: changes of documents; who is there, and who types.
+Interest = Literal["state", "presence"]
+INTERESTS: Final[tuple[Interest, ...]] = get_args(Interest)
+Interests = frozenset[Interest]
 
 
 @dataclass(frozen=True, slots=True)

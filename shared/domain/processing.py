@@ -7,10 +7,6 @@ from typing import Any
 from shared.domain.publication import Priority
 
 
-class ProcessorConfigError(ValueError):
-    """A processor can't work as it is configured; the message names the place and what is wrong there."""
-
-
 @dataclass(frozen=True, slots=True)
 class Draft:
     """The part of a publication that a processor may change.

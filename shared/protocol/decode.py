@@ -23,6 +23,20 @@ def parse(body: str | bytes, *, max_bytes: int) -> list[Any]:
         BadFrameError: Neither an object nor such an array, or not JSON: NaN, lone surrogates and nesting
             beyond 200 levels (pydantic-core's limit) are not either.
     """
+    value = parse_json(body, max_bytes=max_bytes)
+    if isinstance(value, dict):
+        return [value]
+    if not isinstance(value, list) or not 0 < len(value) <= BATCH_MAX_FRAMES:
+        raise BadFrameError(f"a frame is an object, or an array of 1 to {BATCH_MAX_FRAMES} objects")
+    return value
+
+
+def parse_json(body: str | bytes, *, max_bytes: int) -> Any:
+    """Return the value that ``body`` is.
+
+    Raises:
+        TooLargeError, BadFrameError: As for :func:`parse`.
+    """
     try:
         raw = body.encode() if isinstance(body, str) else body
     except UnicodeEncodeError:
@@ -30,14 +44,9 @@ def parse(body: str | bytes, *, max_bytes: int) -> list[Any]:
     if len(raw) > max_bytes:
         raise TooLargeError(f"a frame has at most {max_bytes} bytes", details={"max_bytes": max_bytes})
     try:
-        value = from_json(raw, allow_inf_nan=False)
+        return from_json(raw, allow_inf_nan=False)
     except ValueError:
         raise BadFrameError("the frame is not JSON, or nested too deep") from None
-    if isinstance(value, dict):
-        return [value]
-    if not isinstance(value, list) or not 0 < len(value) <= BATCH_MAX_FRAMES:
-        raise BadFrameError(f"a frame is an object, or an array of 1 to {BATCH_MAX_FRAMES} objects")
-    return value
 
 
 def request_id(frame: Any) -> int | str | None:

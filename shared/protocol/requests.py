@@ -1,6 +1,6 @@
 """What clients send. Validated once, here; unknown fields are ignored, as the protocol says."""
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -15,9 +15,18 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from shared.domain.channel import CHANNEL_MAX_LENGTH, is_channel, is_user_id
+from shared.domain.commands import (
+    COMMAND_DEFAULT_TIMEOUT_MS,
+    COMMAND_MAX_TIMEOUT_MS,
+    COMMAND_MIN_TIMEOUT_MS,
+    COMMAND_NAME_PATTERN,
+)
+from shared.domain.document import KEY_MAX_LENGTH, is_key
+from shared.domain.presence import Status
 from shared.domain.publication import Priority
 from shared.protocol.limits import (
     BATCH_MAX_FRAMES,
+    DOCUMENTS_MAX,
     EVENT_NAME_MAX_LENGTH,
     HELLO_MAX_SUBSCRIPTIONS,
     HISTORY_DEFAULT_LIMIT,
@@ -51,6 +60,21 @@ Channel = Annotated[
 ]
 
 
+def _checked_key(value: Any) -> Any:
+    if isinstance(value, str) and not is_key(value):
+        raise PydanticCustomError(
+            "key", "a key has 1 to {limit} characters of A-Z a-z 0-9 _ . : ~ % -", {"limit": KEY_MAX_LENGTH}
+        )
+    return value
+
+
+Key = Annotated[
+    str,
+    BeforeValidator(_checked_key),
+    Field(json_schema_extra={"pattern": "^[A-Za-z0-9_.:~%-]+$", "minLength": 1, "maxLength": KEY_MAX_LENGTH}),
+]
+
+
 def _checked_user_id(value: str) -> str:
     if not is_user_id(value):
         raise PydanticCustomError("user_id", "a user id has 1 to 128 characters, and fits a channel percent-encoded")
@@ -63,6 +87,7 @@ RequestId = (
     | Annotated[str, StringConstraints(max_length=64)]
 )
 Offset = Annotated[int, Field(ge=0, le=_MAX_SAFE_INTEGER)]
+Version = Offset
 EventName = Annotated[str, StringConstraints(min_length=1, max_length=EVENT_NAME_MAX_LENGTH)]
 MessageId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
@@ -86,6 +111,8 @@ class SubscribeFields(Model):
     channel: Channel
     since: Position | None = None
     history: Annotated[int, Field(ge=0, le=HISTORY_MAX_LIMIT)] | None = None
+    state: bool | Annotated[dict[Key, Version], Field(max_length=DOCUMENTS_MAX)] | None = None
+    presence: bool = False
 
 
 class ClientInfo(Model):
@@ -173,6 +200,40 @@ class Send(Model):
     receipt: bool = False
 
 
+class Command(Model):
+    """Have the server do something, or a peer."""
+
+    type: Literal["command"]
+    id: RequestId
+    name: Annotated[str, StringConstraints(pattern=COMMAND_NAME_PATTERN)]
+    data: Any
+    to: Peer | None = None
+    timeout_ms: Annotated[int, Field(ge=COMMAND_MIN_TIMEOUT_MS, le=COMMAND_MAX_TIMEOUT_MS)] = COMMAND_DEFAULT_TIMEOUT_MS
+
+
+class PeerError(Model):
+    """Why a peer has not done what it was asked."""
+
+    message: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    details: dict[str, Any] | None = None
+
+
+class Result(Model):
+    """Answer a ``command`` push: with data, or with why there are none."""
+
+    type: Literal["result"]
+    id: RequestId
+    command_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    data: Any = None
+    error: PeerError | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if ("data" in self.model_fields_set) == (self.error is not None):
+            raise ValueError("give data or error")
+        return self
+
+
 class Ack(Model):
     """Say that everything in a channel up to an offset was read."""
 
@@ -201,6 +262,99 @@ class Sync(Model):
     positions: Annotated[dict[Channel, Position], Field(max_length=BATCH_MAX_FRAMES)]
 
 
+class StateGet(Model):
+    """Read a channel's documents, or one of them, or what has changed in it since a version."""
+
+    type: Literal["state.get"]
+    id: RequestId
+    channel: Channel
+    key: Key | None = None
+    since_version: Version | None = None
+    after: Key | None = None
+    known: Annotated[dict[Key, Version], Field(max_length=DOCUMENTS_MAX)] | None = None
+
+    @model_validator(mode="after")
+    def _of_one_or_of_all(self) -> Self:
+        if self.since_version is not None and self.key is None:
+            raise PydanticCustomError("since_version", "since_version goes with key")
+        if self.key is not None and (self.after is not None or self.known is not None):
+            raise PydanticCustomError("key", "after and known go without key")
+        return self
+
+
+def _checked_value(value: Any) -> Any:
+    if value is None:
+        raise PydanticCustomError("value", "a document is anything but null: delete it with state.delete")
+    return value
+
+
+class StateSet(Model):
+    """Set a document."""
+
+    type: Literal["state.set"]
+    id: RequestId
+    channel: Channel
+    key: Key
+    value: Annotated[Any, AfterValidator(_checked_value)]
+    base_version: Version | None = None
+
+
+class StatePatch(Model):
+    """Change a document by a merge patch (RFC 7396)."""
+
+    type: Literal["state.patch"]
+    id: RequestId
+    channel: Channel
+    key: Key
+    patch: dict[str, Any]
+    base_version: Version | None = None
+
+
+class StateDelete(Model):
+    """Delete a document."""
+
+    type: Literal["state.delete"]
+    id: RequestId
+    channel: Channel
+    key: Key
+    base_version: Version | None = None
+
+
+class PresenceGet(Model):
+    """Ask who is in a channel: behind ``after`` (a user), where an answer had ``more``."""
+
+    type: Literal["presence.get"]
+    id: RequestId
+    channel: Channel
+    after: UserId | None = None
+
+
+class PresenceUpdate(Model):
+    """Say how the user is there: of all its connections."""
+
+    type: Literal["presence.update"]
+    id: RequestId
+    channel: Channel
+    status: Status | None = None
+    active: bool | None = None
+    data: Any = None
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What was given; ``data`` may be ``None``, which takes back what it was."""
+        given = {name: getattr(self, name) for name in ("status", "active") if getattr(self, name) is not None}
+        return given | ({"data": self.data} if "data" in self.model_fields_set else {})
+
+
+class Typing(Model):
+    """Say that the user types, or types no more. Without ``id`` there is no reply, whatever comes of it."""
+
+    type: Literal["typing"]
+    id: RequestId | None = None
+    channel: Channel
+    active: bool
+
+
 class Ping(Model):
     """Ask for a ``pong``."""
 
@@ -209,10 +363,26 @@ class Ping(Model):
 
 
 Request = Annotated[
-    Hello | Subscribe | Unsubscribe | Publish | Send | Ack | History | Sync | Ping,
+    Hello
+    | Subscribe
+    | Unsubscribe
+    | Publish
+    | Send
+    | Command
+    | Result
+    | Ack
+    | History
+    | Sync
+    | StateGet
+    | StateSet
+    | StatePatch
+    | StateDelete
+    | PresenceGet
+    | PresenceUpdate
+    | Typing
+    | Ping,
     Field(discriminator="type"),
 ]
-REQUEST_TYPES: Final = frozenset(
-    {"hello", "subscribe", "unsubscribe", "publish", "send", "ack", "history", "sync", "ping"}
-)
+REQUESTS: Final[tuple[type[Model], ...]] = get_args(get_args(Request)[0])
+REQUEST_TYPES: Final = frozenset(get_args(model.model_fields["type"].annotation)[0] for model in REQUESTS)
 REQUEST_ADAPTER: Final[TypeAdapter[Any]] = TypeAdapter(Request)

@@ -120,6 +120,28 @@ class ConfigAnswer(Model):
     transports: list[str]
 
 
+class CommandDescription(Model):
+    """A command that the caller may use.
+
+    Attributes:
+        timeout_ms: The most that it is given.
+        input: JSON Schema of ``data`` in the request.
+        output: JSON Schema of ``data`` in the result.
+    """
+
+    name: str
+    description: str
+    timeout_ms: int
+    input: dict[str, Any]
+    output: dict[str, Any]
+
+
+class CommandsAnswer(Model):
+    """The commands that the caller may use, by name."""
+
+    commands: list[CommandDescription]
+
+
 class Health(Model):
     """How it is."""
 

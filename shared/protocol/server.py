@@ -2,10 +2,11 @@
 services build plain dictionaries, and the tests hold them against these.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field
 
+from shared.domain.presence import Status
 from shared.domain.publication import Priority
 from shared.protocol.requests import Model, Position, RequestId
 from shared.protocol.rest import ErrorObject
@@ -76,11 +77,119 @@ class Receipt(Model):
     error: ErrorObject | None = None
 
 
+class CommandPush(Model):
+    """A peer asks for something, and waits for a ``result`` until then."""
+
+    type: Literal["command"]
+    command_id: str
+    name: str
+    data: Any
+    sender: Sender
+    expires_at_ms: int
+
+
 class Pong(Model):
     """The answer to ``ping``."""
 
     type: Literal["pong"]
     id: RequestId | None = None
+
+
+class StateChange(Model):
+    """One version of a document: a merge patch to the one before, the whole, or its end."""
+
+    version: int
+    value: Any = None
+    patch: dict[str, Any] | None = None
+    deleted: Literal[True] | None = None
+    updated_by: str
+    updated_at_ms: int
+
+
+class StatePush(StateChange):
+    """A change of a document, pushed. With none of the three it is too large for a frame: read it by HTTP."""
+
+    type: Literal["state"]
+    channel: str
+    key: str
+
+
+class DocumentResult(Model):
+    """A document, or what has changed in it since the version that was named."""
+
+    version: int
+    value: Any = None
+    deleted: Literal[True] | None = None
+    updated_by: str | None = None
+    updated_at_ms: int | None = None
+    changes: list[StateChange] | None = None
+
+
+class DocumentsResult(Model):
+    """The answer to ``state.get``, and ``state`` in that to ``subscribe``. With ``more``: go on after the last."""
+
+    documents: dict[str, DocumentResult]
+    more: Literal[True] | None = None
+
+
+class ChangesResult(Model):
+    """The answer to ``state.get`` with ``since_version``, where all since then is kept."""
+
+    changes: list[StateChange]
+
+
+class StateWriteResult(Model):
+    """The answer to ``state.set``, ``state.patch`` and ``state.delete``: the document as it is settled."""
+
+    version: int
+    value: Any = None
+    patch: dict[str, Any] | None = None
+    deleted: Literal[True] | None = None
+    resolution: Literal["applied", "merged"]
+
+
+class Member(Model):
+    """A user who is in a channel: ``connections`` as of now, ``read_offset`` if it has read something."""
+
+    user_id: str
+    status: Status
+    active: bool
+    data: Any
+    connections: int
+    last_active_at_ms: int | None = None
+    read_offset: int | None = None
+
+
+class PresencePush(Model):
+    """Somebody has come, gone, or changed something; or how many there are, where numbers alone are told.
+
+    What has a higher ``version`` was seen later. ``count`` is how many there are when all of that version is told.
+    """
+
+    type: Literal["presence"]
+    channel: str
+    event: Literal["join", "leave", "update", "count"]
+    member: Member | None = None
+    count: int
+    version: int
+
+
+class TypingPush(Model):
+    """Somebody types, or types no more."""
+
+    type: Literal["typing"]
+    channel: str
+    user_id: str
+    active: bool
+
+
+class PresenceResult(Model):
+    """The answer to ``presence.get``, and what ``subscribe`` tells of presence. With ``more``: go on after the last."""
+
+    members: list[Member]
+    count: int
+    version: int
+    more: Literal[True] | None = None
 
 
 class SubscribeResult(Model):
@@ -91,6 +200,8 @@ class SubscribeResult(Model):
     recovered: bool
     publications: list[Publication]
     more: Literal[True] | None = None
+    state: DocumentsResult | None = None
+    presence: PresenceResult | None = None
 
 
 class SubscribeFailed(Model):
@@ -146,11 +257,29 @@ class SyncResult(Model):
     behind: dict[str, Position]
 
 
+class CommandResult(Model):
+    """The answer to ``command``: the handler's or the peer's."""
+
+    data: Any
+
+
 class Nothing(Model):
-    """The answer to ``unsubscribe``."""
+    """The answer to ``unsubscribe``, ``ack``, ``presence.update`` and ``typing``."""
 
 
-Result = HelloResult | SubscribeResult | PublishResult | HistoryResult | SyncResult | Nothing
+Result = (
+    HelloResult
+    | SubscribeResult
+    | PublishResult
+    | CommandResult
+    | HistoryResult
+    | SyncResult
+    | StateWriteResult
+    | DocumentsResult
+    | ChangesResult
+    | PresenceResult
+    | Nothing
+)
 
 
 class Reply(Model):
@@ -162,4 +291,7 @@ class Reply(Model):
     error: ErrorObject | None = None
 
 
-Push = Annotated[Event | Receipt | System | Pong, Field(discriminator="type")]
+Push = Annotated[
+    Event | Receipt | CommandPush | StatePush | PresencePush | TypingPush | System | Pong, Field(discriminator="type")
+]
+PUSHES: Final[tuple[type[Model], ...]] = get_args(get_args(Push)[0])

@@ -1,6 +1,6 @@
 """Frames in, replies out: the one way in which every transport's requests are handled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -20,14 +20,21 @@ from shared.errors import (
 from shared.ports import ConnectionStore, Metrics
 from shared.protocol import requests
 from shared.protocol.decode import parse, request_id, validate
+from shared.services.commands import CommandRequest, Commands
+from shared.services.document_reader import DocumentReader
+from shared.services.documents import Documents, Write
 from shared.services.history import History
 from shared.services.limits import RateLimits
+from shared.services.peer_commands import PeerAnswers, PeerCommandRequest, PeerCommands
+from shared.services.presence import Presence
 from shared.services.publish import Published, Publishing, PublishRequest, SendRequest
 from shared.services.publish_batch import PublishBatch
 from shared.services.receipts import Reading
 from shared.services.sessions import HelloRequest, Sessions, check_protocol
 from shared.services.subscribe import Subscriptions, subscription
 
+# What is sent often and worth little, so that an answer would cost more than it says.
+_MAY_LACK_ID: Final = ("typing",)
 # A live socket can lose its record: API Gateway answered a push with 410 by mistake, or the record expired. Nothing
 # reaches it then, so the client has to be told to come back: with its session, and what it asked for asked again.
 _CONNECTION_UNKNOWN: Final = {
@@ -78,16 +85,25 @@ class Dispatcher:
     subscriptions: Subscriptions
     publishing: Publishing
     history: History
+    document_reader: DocumentReader
+    documents: Documents
     reading: Reading
+    commands: Commands
+    peer_commands: PeerCommands
+    peer_answers: PeerAnswers
     limits: RateLimits
     metrics: Metrics
     now_ms: Callable[[], int]
     on_failure: Callable[[Exception], None]
+    presence: Presence
 
     def handle(
         self, connection_id: str, body: str | bytes, *, max_bytes: int, received_at_ms: int
     ) -> list[dict[str, Any]]:
         """Handle one frame or a batch in order; return the replies in the same order. Raises nothing.
+
+        A frame whose reply comes later, on the receiving side, has none among them; nor has one that wants none,
+        whatever comes of it.
 
         Args:
             connection_id: Whose.
@@ -102,18 +118,18 @@ class Dispatcher:
         try:
             caller = self._caller(connection_id, received_at_ms)
         except _ConnectionUnknownError as error:
-            return [*(self._error(request_id(frame), error) for frame in frames), _CONNECTION_UNKNOWN]
+            return [*self._refused(frames, error), _CONNECTION_UNKNOWN]
         except TidewireError as error:
-            return [self._error(request_id(frame), error) for frame in frames]
+            return self._refused(frames, error)
         except Exception as error:
             self.on_failure(error)
-            return [self._error(request_id(frame), InternalError()) for frame in frames]
+            return self._refused(frames, InternalError())
         replies = [
             self._reply(frame, partial(self._answer, caller, place, frame)) for place, frame in enumerate(frames)
         ]
         for place, outcome in caller.publications.finish().items():
             replies[place] = self._reply(frames[place], partial(self._published, frames[place], outcome))
-        return replies
+        return [reply for reply in replies if reply is not None]
 
     def _caller(self, connection_id: str, received_at_ms: int) -> _Caller:
         connection = self.connections.get(connection_id)
@@ -121,17 +137,17 @@ class Dispatcher:
             raise _ConnectionUnknownError("the server does not know this connection any more: open a new one")
         return _Caller(connection, received_at_ms, PublishBatch(self.publishing))
 
-    def _reply(self, frame: Any, answer: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _reply(self, frame: Any, answer: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
         try:
             return answer()
         except TidewireError as error:
-            return self._error(request_id(frame), error)
+            return self._refusal(frame, error)
         except Exception as error:
             self.on_failure(error)
-            return self._error(request_id(frame), InternalError())
+            return self._refusal(frame, InternalError())
 
-    def _answer(self, caller: _Caller, place: int, frame: Any) -> dict[str, Any]:
-        """Return the reply; nothing for a publication, whose outcome is not known yet."""
+    def _answer(self, caller: _Caller, place: int, frame: Any) -> dict[str, Any] | None:
+        """Return the reply; ``None`` for a publication, whose outcome is not known yet, and where none is to be now."""
         self._count(caller)
         request = validate(frame)
         if not isinstance(request, (requests.Publish, requests.Send)):
@@ -143,13 +159,16 @@ class Dispatcher:
                 result = self._hello(caller, request)
             case requests.Publish():
                 self._publish(caller, place, request)
-                return {}
+                return None
             case requests.Send():
                 self._send(caller, place, request)
-                return {}
+                return None
+            case requests.Command(to=requests.Peer()):
+                self._ask_peer(caller, request)
+                return None
             case _:
                 result = self._result(caller, request)
-        return {"type": "reply", "id": request.id, "result": result}
+        return None if _wants_no_reply(frame) else {"type": "reply", "id": request.id, "result": result}
 
     def _published(self, frame: Any, outcome: Published | Exception) -> dict[str, Any]:
         if isinstance(outcome, Exception):
@@ -177,6 +196,14 @@ class Dispatcher:
             self.on_failure(failure)
         return self._error(None, error)
 
+    def _refused(self, frames: Sequence[Any], error: TidewireError) -> list[dict[str, Any]]:
+        refusals = [self._refusal(frame, error) for frame in frames]
+        return [refusal for refusal in refusals if refusal is not None]
+
+    def _refusal(self, frame: Any, error: TidewireError) -> dict[str, Any] | None:
+        reply = self._error(request_id(frame), error)
+        return None if _wants_no_reply(frame) else reply
+
     def _error(self, id_: int | str | None, error: TidewireError) -> dict[str, Any]:
         self.metrics.count("RequestErrors")
         return {"type": "reply", "id": id_, "error": error.to_wire()}
@@ -189,13 +216,38 @@ class Dispatcher:
             case requests.Unsubscribe():
                 self.subscriptions.unsubscribe(caller.connection, request.channel)
                 return {}
+            case requests.Command():
+                return self._command(caller, request)
+            case requests.Result():
+                return self._answer_peer(caller, request)
             case requests.Ack():
-                self.reading.ack(principal, request.channel, request.offset)
+                if self.reading.ack(principal, request.channel, request.offset):
+                    self.presence.acked(principal, request.channel)
                 return {}
             case requests.History():
                 return self._history(caller, request)
             case requests.Sync():
                 return self._sync(caller, request)
+            case requests.PresenceGet():
+                return self.presence.get(principal, request.channel, request.after or "")
+            case requests.PresenceUpdate():
+                self.presence.update(caller.connection, request.channel, request.said)
+                return {}
+            case requests.Typing():
+                self.presence.typing(caller.connection, request.channel, request.active)
+                return {}
+            case requests.StateGet():
+                return self._state(principal, request)
+            case requests.StateSet() | requests.StatePatch() | requests.StateDelete():
+                write = Write(
+                    channel=request.channel,
+                    key=request.key,
+                    value=getattr(request, "value", None),
+                    patch=getattr(request, "patch", None),
+                    base_version=request.base_version,
+                    connection_id=caller.connection.connection_id,
+                )
+                return self.documents.write(principal, write).to_wire()
             case _:
                 raise AssertionError(f"{type(request).__name__} has no handler")
 
@@ -242,6 +294,33 @@ class Dispatcher:
         channel = personal_channel(request.to.user_id) if request.to.user_id else None
         caller.publications.add(place, channel, admit)
 
+    def _command(self, caller: _Caller, request: requests.Command) -> dict[str, Any]:
+        wanted = CommandRequest(request.name, request.data, request.timeout_ms, caller.received_at_ms)
+        connection_id = caller.connection.connection_id
+        return {"data": self.commands.run(caller.principal, wanted, connection_id=connection_id)}
+
+    def _ask_peer(self, caller: _Caller, request: requests.Command) -> None:
+        assert request.to is not None
+        wanted = PeerCommandRequest(
+            id=request.id,
+            name=request.name,
+            data=request.data,
+            user_id=request.to.user_id,
+            connection_id=request.to.connection_id,
+            timeout_ms=request.timeout_ms,
+        )
+        self.peer_commands.ask(caller.connection, self._principal(caller), wanted)
+
+    def _answer_peer(self, caller: _Caller, request: requests.Result) -> dict[str, Any]:
+        self.peer_answers.answer(
+            caller.principal,
+            caller.connection.connection_id,
+            request.command_id,
+            data=request.data,
+            error=None if request.error is None else request.error.model_dump(exclude_none=True),
+        )
+        return {}
+
     def _history(self, caller: _Caller, request: requests.History) -> dict[str, Any]:
         if not caller.principal.may_receive("history", request.channel):
             raise ForbiddenError("the token does not allow to read this channel's history")
@@ -250,6 +329,11 @@ class Dispatcher:
             self.metrics.count("GapsFilled")
         position, page = self.history.read(request.channel, since, limit=request.limit, reverse=request.reverse)
         return {"publications": page.publications, "position": position.to_wire(), "more": page.more}
+
+    def _state(self, principal: Principal, request: requests.StateGet) -> dict[str, Any]:
+        if request.key is not None:
+            return self.document_reader.one(principal, request.channel, request.key, request.since_version)
+        return self.document_reader.page(principal, request.channel, known=request.known, after=request.after or "")
 
     def _sync(self, caller: _Caller, request: requests.Sync) -> dict[str, Any]:
         behind = {}
@@ -260,6 +344,11 @@ class Dispatcher:
             if end is not None:
                 behind[channel] = end.to_wire()
         return {"behind": behind}
+
+
+def _wants_no_reply(frame: Any) -> bool:
+    """Tell whether it is of a kind that may go without an ``id``, and does."""
+    return isinstance(frame, dict) and frame.get("type") in _MAY_LACK_ID and frame.get("id") is None
 
 
 def _position(position: requests.Position | None) -> StreamPosition | None:

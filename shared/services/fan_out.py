@@ -13,6 +13,7 @@ from shared.domain.rate import Pacer
 from shared.errors import ConnectionGoneError, ThrottledError, UnavailableError
 from shared.ports import Broadcast, ConnectionStore, ConnectionTransport, Delivery, DeliveryQueue, Metrics
 from shared.protocol.encode import encode_frames
+from shared.services.attendance import Attendance
 
 # After the last try the publication stays in the log, and the client finds the gap: prev_offset, sync, resubscribing.
 MAX_ATTEMPTS: Final = 6
@@ -47,6 +48,7 @@ class FanOut:
     metrics: Metrics
     now_ms: Callable[[], int]
     on_failure: Callable[[str, Exception], None]
+    attendance: Attendance
     uniform: Callable[[float, float], float] = random.uniform
 
     def deliver(self, broadcast: Broadcast) -> int:
@@ -54,30 +56,34 @@ class FanOut:
 
         Who can't be reached now is tried again later, from that queue. Who has gone is taken out.
         """
-        channel, frames = broadcast.channel, broadcast.frames
+        channel, frames, interest, but = broadcast.channel, broadcast.frames, broadcast.interest, broadcast.but
         if broadcast.connection_id is not None:
             return self._push(channel, frames, [broadcast.connection_id], attempt=0)
-        shard = self.connections.subscribers(channel)
-        others = [Delivery(channel, frames, None, 0, shard=number) for number in range(1, shard.count)]
+        shard = self.connections.subscribers(channel, interest=interest)
+        others = [
+            Delivery(channel, frames, None, 0, shard=number, interest=interest, but=but)
+            for number in range(1, shard.count)
+        ]
         if others:
             self.deliveries.send(others, delay_s=0)
         self._grow(channel, shard.count, len(shard.connection_ids))
-        return self._push(channel, frames, shard.connection_ids, attempt=0)
+        return self._push(channel, frames, _others(shard.connection_ids, but), attempt=0)
 
-    def deliver_to_few(self, channel: str, frames: Sequence[Frame], *, at_most: int) -> bool:
+    def deliver_to_few(self, broadcast: Broadcast, *, at_most: int) -> bool:
         """As :meth:`deliver`, unless there are more subscribers than that: then do nothing and return False."""
-        shard = self.connections.subscribers(channel, at_most=at_most + 1)
+        shard = self.connections.subscribers(broadcast.channel, at_most=at_most + 1, interest=broadcast.interest)
         if shard.count > 1 or len(shard.connection_ids) > at_most:
             return False
-        self._push(channel, frames, shard.connection_ids, attempt=0)
+        self._push(broadcast.channel, broadcast.frames, _others(shard.connection_ids, broadcast.but), attempt=0)
         return True
 
     def resume(self, delivery: Delivery) -> int:
         """Push to a shard, or to the connections that are left; return how many took it."""
         connection_ids = delivery.connection_ids
         if connection_ids is None:
-            connection_ids = self.connections.subscribers(delivery.channel, delivery.shard).connection_ids
-            self._grow(delivery.channel, delivery.shard + 1, len(connection_ids))
+            shard = self.connections.subscribers(delivery.channel, delivery.shard, interest=delivery.interest)
+            self._grow(delivery.channel, delivery.shard + 1, len(shard.connection_ids))
+            connection_ids = _others(shard.connection_ids, delivery.but)
         return self._push(delivery.channel, delivery.frames, connection_ids, attempt=delivery.attempt)
 
     def _grow(self, channel: str, shards: int, subscribers: int) -> None:
@@ -113,13 +119,15 @@ class FanOut:
 
     def _take_out(self, channel: str, connection_ids: Sequence[str]) -> None:
         # $disconnect is best effort on API Gateway: a 410 is how one learns of the rest.
-        errors = []
-        for connection_id in connection_ids:
+        def take_out(connection_id: str) -> Exception | None:
             try:
+                self.attendance.left(connection_id)
                 self.connections.close(connection_id, found_in=channel)
             except Exception as error:  # the next push to it is told 410 again
-                errors.append(error)
-        self._tell(channel, errors)
+                return error
+            return None
+
+        self._tell(channel, [error for error in self.executor.map(take_out, connection_ids) if error])
 
     def _tell(self, channel: str, errors: Sequence[Exception]) -> None:
         """Report each kind of error once: a shard's thousand connections may all have the same."""
@@ -147,7 +155,7 @@ class FanOut:
 
     def _shed(self, frames: Sequence[Frame]) -> list[Frame]:
         """Leave out what is worth nothing later."""
-        kept = [frame for frame in frames if not frame.get("ephemeral")]
+        kept = [frame for frame in frames if not frame.get("ephemeral") and frame["type"] != "typing"]
         if len(kept) < len(frames):
             self.metrics.count("EphemeralShed", len(frames) - len(kept))
         return kept
@@ -180,6 +188,10 @@ class FanOut:
             for frame in frames:
                 if "published_at_ms" in frame:
                     self.metrics.milliseconds("PublishToDeliverLatency", self.now_ms() - frame["published_at_ms"])
+
+
+def _others(connection_ids: Sequence[str], but: str | None) -> Sequence[str]:
+    return connection_ids if but is None else [one for one in connection_ids if one != but]
 
 
 def _lagged(channel: str, frames: Sequence[Frame]) -> list[Frame]:

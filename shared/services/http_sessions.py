@@ -86,8 +86,10 @@ class HttpSessions:
             after = Session(session_id, principal, moved.connection_id, until_s, version_of_session())
             if self.connections.move_session(session, after):
                 self.follow(before, session_id, user_id)  # what was subscribed to meanwhile
+                self.sessions.attendance.left(before)  # its user is where the session is
                 return moved
             # Somebody else was faster.
+            self.sessions.attendance.left(moved.connection_id)
             self.mailboxes.close(moved.connection_id)
             self.connections.close(moved.connection_id)
         raise ContentionError("the session is being taken up elsewhere", retry_after_ms=200)

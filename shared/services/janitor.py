@@ -8,6 +8,7 @@ from shared.domain.connection import CHECK_AFTER_S
 from shared.errors import ConnectionGoneError
 from shared.ports import ConnectionStore, ConnectionTransport, Metrics
 from shared.protocol.encode import to_json
+from shared.services.attendance import Attendance
 from shared.services.sessions import Sessions
 
 # A janitor that was away for longer than this finds connections that have expired by themselves.
@@ -32,6 +33,7 @@ class Janitor:
     metrics: Metrics
     now_ms: Callable[[], int]
     on_failure: Callable[[Exception], None]
+    attendance: Attendance
 
     def sweep(self, has_time: Callable[[], bool]) -> int:
         """Ask about every connection that is due, minute by minute; return how many had gone.
@@ -64,6 +66,7 @@ class Janitor:
         connection = self.connections.get(connection_id)
         if connection is None:
             # Closed properly, or expired: API Gateway keeps none for longer than 2 hours. Whatever is left goes.
+            self.attendance.left(connection_id)
             self.connections.close(connection_id)
             return False
         active_ms = self.transport.last_active_ms(connection_id)
@@ -71,6 +74,8 @@ class Janitor:
             # This minute at the earliest: those before it may have been swept.
             due_ms = max(active_ms + CHECK_AFTER_S * 1000, self.now_ms())
             self.connections.remind(connection_id, minute=due_ms // 60_000)
+            if connection.principal is not None and connection.principal.expired(self.now_ms() / 1000):
+                self.attendance.left(connection_id)  # nobody is seen any longer than the token says
             return False
         self.sessions.disconnect(connection_id)
         self.metrics.count("StaleConnectionsRemoved")

@@ -155,7 +155,7 @@ class MailboxReader:
         before = self.cursor(reading)  # who has only some of them is to be given all of them again
         reading.after = last
         subscribed = self.connections.subscriptions(reading.mailbox_id)
-        channels = sorted(subscribed | {personal_channel(reading.user_id), BROADCAST_CHANNEL})
+        channels = sorted(subscribed.keys() | {personal_channel(reading.user_id), BROADCAST_CHANNEL})
         texts = [message.decode() for message in encode_frames(self._positions(channels))]
         return [
             *(Read(text, before) for text in texts[:-1]),

@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.domain.channel import personal_channel
 from shared.domain.principal import Principal
 from shared.domain.processing import Context, Draft
 from shared.domain.publication import Priority, Publication, StreamPosition
-from shared.errors import ForbiddenError, NoSuchPeerError, UnavailableError
+from shared.errors import ForbiddenError, UnavailableError
 from shared.namespaces import Namespaces
 from shared.ports import Broadcast, ConnectionStore, EventBus, Lane, LaneMessage, LaneQueue, Metrics
 from shared.services.append import Append, Submission
 from shared.services.fan_out import FanOut
 from shared.services.limits import RateLimits
+from shared.services.peers import peer_of
 from shared.services.receipts import Receipts
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class Publishing:
             RateLimitedError: There were too many.
             RefusedError: A processor says no.
         """
-        self._authorise(principal, request.channel)
+        self.authorise(principal, request.channel)
         return self._admit(principal, request, connection_id)
 
     def admit_send(self, principal: Principal, request: SendRequest, *, connection_id: str | None) -> Admitted:
@@ -152,18 +152,10 @@ class Publishing:
             NoSuchPeerError: There is no such connection.
             RefusedError: A processor says no.
         """
-        if request.user_id is not None:
-            channel = personal_channel(request.user_id)
-            if not principal.may("send", channel):
-                raise ForbiddenError("the token does not allow to send to this user")
-            return self._admit(principal, _in_channel(channel, request), connection_id)
-        if not principal.may("send", f"connection:{request.connection_id}"):
-            raise ForbiddenError("the token does not allow to send to this connection")
-        peer = self.connections.get(request.connection_id or "")
-        if peer is None or peer.principal is None:
-            raise NoSuchPeerError
-        channel = personal_channel(peer.principal.user_id)
-        wanted = replace(_in_channel(channel, request), ephemeral=True)
+        peer = peer_of(principal, self.connections, user_id=request.user_id, connection_id=request.connection_id)
+        wanted = _in_channel(peer.channel, request)
+        if peer.connection_id is not None:
+            wanted = replace(wanted, ephemeral=True)
         return self._admit(principal, wanted, connection_id, only=peer.connection_id)
 
     def deliver(self, admitted: Admitted) -> Published:
@@ -205,9 +197,10 @@ class Publishing:
         if appended.repeats:
             self.metrics.count("DuplicatesDropped", appended.repeats)
         events = [entry.to_event(channel, appended.epoch) for entry in appended.ordered]
-        fanned_out = self.fan_out.deliver_to_few(channel, events, at_most=EXPRESS_MAX_SUBSCRIBERS)
+        broadcast = Broadcast(channel, events)
+        fanned_out = self.fan_out.deliver_to_few(broadcast, at_most=EXPRESS_MAX_SUBSCRIBERS)
         told = self.receipts.stored(channel, appended.epoch, appended.ordered)
-        self.bus.put([Broadcast(channel, events, fanned_out=fanned_out), *told])
+        self.bus.put([replace(broadcast, fanned_out=fanned_out), *told])
         return [Published(one.publication.message_id, appended.position(i)) for i, one in enumerate(admitted)]
 
     def _admit(
@@ -243,7 +236,12 @@ class Publishing:
             claims=draft.claims,
         )
 
-    def _authorise(self, principal: Principal, channel: str) -> None:
+    def authorise(self, principal: Principal, channel: str) -> None:
+        """Check whether a principal may publish in a channel.
+
+        Raises:
+            ForbiddenError: It may not.
+        """
         if not principal.may("publish", channel):
             raise ForbiddenError("the token does not allow to publish in this channel")
         servers_only = self.namespaces.of(channel).publishers == "servers"

@@ -53,8 +53,8 @@ class Reading:
     history: History
     receipts: Receipts
 
-    def ack(self, principal: Principal, channel: str, offset: int) -> None:
-        """Move the user's marker; in the personal channel, tell the senders who asked.
+    def ack(self, principal: Principal, channel: str, offset: int) -> bool:
+        """Move the user's marker; in the personal channel, tell the senders who asked. Return whether it was moved.
 
         They are told before it moves: should one of both fail, the next ``ack`` tells them again rather than never.
 
@@ -66,7 +66,7 @@ class Reading:
             raise ForbiddenError("the token does not allow to say what was read in this channel")
         end = self.history.streams.existing_end(channel)
         if end is None:
-            return
+            return False
         # A client may claim anything: nobody has read further than the stream goes.
         position = StreamPosition(end.stream.epoch, min(offset, end.tail.end))
         expires_at_s = self.history.streams.now_ms() // 1000 + _MARKER_KEPT_S
@@ -76,7 +76,7 @@ class Reading:
             if first < position.offset:
                 read = self.history.between(channel, end, first, position.offset)
                 self.receipts.read(channel, principal.user_id, read)
-        self.markers.advance(channel, principal.user_id, position, expires_at_s=expires_at_s)
+        return self.markers.advance(channel, principal.user_id, position, expires_at_s=expires_at_s)
 
 
 def _receipt(publication: Publication, channel: str, fields: dict[str, Any]) -> Broadcast:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from shared.errors import ConnectionGoneError, SessionUnknownError
 from shared.ports import ConnectionStore, ConnectionTransport
+from shared.services.attendance import Attendance
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class SessionEnd:
     connections: ConnectionStore
     transport: ConnectionTransport
     now_ms: Callable[[], int]
+    attendance: Attendance
 
     def end(self, session_id: str, user_id: str) -> None:
         """Let nobody take the session up again, and close its connection, if it has one.
@@ -32,5 +34,6 @@ class SessionEnd:
                 with suppress(ConnectionGoneError):
                     self.transport.close(connection_id)
             finally:
+                self.attendance.left(connection_id)
                 self.connections.close(connection_id)
             session = self.connections.session(session_id)

@@ -1,7 +1,7 @@
 """Connections from the first byte to the last: connect, say who one is, come back, leave."""
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -13,10 +13,12 @@ from shared.domain.connection import (
     HEARTBEAT_S,
     SESSION_GRACE_S,
     Connection,
+    Interest,
+    Interests,
     Session,
 )
 from shared.domain.mailbox import is_mailbox
-from shared.domain.principal import Principal
+from shared.domain.principal import Capability, Principal
 from shared.errors import (
     ContentionError,
     ForbiddenError,
@@ -41,6 +43,7 @@ from shared.protocol.limits import (
     PROTOCOL_VERSION,
     WEBSOCKET_FRAME_MAX_BYTES,
 )
+from shared.services.attendance import Attendance
 from shared.services.history import PAGE_MAX_BYTES
 from shared.services.mailboxes import Mailboxes
 from shared.services.subscribe import MAX_SUBSCRIPTIONS, SubscribeRequest, Subscriptions
@@ -51,6 +54,8 @@ SESSION_TRIES: Final = 5  # each time somebody else was faster
 EXPIRY_MARGIN_S: Final = 60
 # Clients are asked to move over at different times, so that a deploy's reconnects are not repeated every 2 hours.
 _MAX_AGE_SPREAD_S: Final = 600
+_RIGHTS: Final[Mapping[Interest, Capability]] = {"state": "state.read", "presence": "presence"}
+_EVENTS_ALONE: Final[Interests] = frozenset()
 
 
 def version_of_session() -> str:
@@ -89,6 +94,7 @@ class Sessions:
     mailboxes: Mailboxes
     metrics: Metrics
     now_ms: Callable[[], int]
+    attendance: Attendance
 
     def issue_ticket(self, principal: Principal) -> str:
         """Return a ticket that opens one connection, once, within 30 s."""
@@ -133,10 +139,11 @@ class Sessions:
         """
         principal = self._principal(connection, request.token)
         connection, before = self._take(connection, principal, request.session_id)
-        if before != connection.connection_id and is_mailbox(before):
-            # No network ends it, as it does a WebSocket.
-            self.mailboxes.close(before)
-            self.connections.close(before)
+        if before != connection.connection_id:
+            self.attendance.left(before)  # its user is where the session is
+            if is_mailbox(before):  # no network ends it, as it does a WebSocket
+                self.mailboxes.close(before)
+                self.connections.close(before)
         return connection, {
             "session_id": connection.session_id,
             "connection_id": connection.connection_id,
@@ -148,17 +155,27 @@ class Sessions:
             "subscriptions": self._subscribe_all(connection, request.subscribe),
         }
 
-    def join(self, connection: Connection, principal: Principal, channels: Iterable[str]) -> None:
+    def join(self, connection: Connection, principal: Principal, channels: Mapping[str, Interests]) -> None:
         """Subscribe to a session's channels, as far as its token still allows, and to those that everybody has."""
-        everybodys = [personal_channel(principal.user_id), BROADCAST_CHANNEL]
+        everybodys = dict.fromkeys([personal_channel(principal.user_id), BROADCAST_CHANNEL], _EVENTS_ALONE)
         self.subscriptions.connect(connection, everybodys, kept=False)
-        allowed = [channel for channel in channels if principal.may_receive("subscribe", channel)]
-        self.subscriptions.connect(connection, allowed)
-        self.connections.unsubscribe(connection.connection_id, sorted(set(channels) - set(allowed)))
+        allowed = {
+            channel: _allowed(principal, channel, interests)
+            for channel, interests in channels.items()
+            if principal.may_receive("subscribe", channel)
+        }
+        seen = [channel for channel, interests in allowed.items() if "presence" in interests]
+        no_more = [channel for channel, wants in channels.items() if "presence" in wants and channel not in seen]
+        with self.attendance.leaving(connection, no_more):
+            self.subscriptions.connect(connection, allowed)
+            self.connections.unsubscribe(connection.connection_id, sorted(channels.keys() - allowed.keys()))
+        self.attendance.enter(connection, seen)
+        self.attendance.look(seen)
 
     def disconnect(self, connection_id: str) -> None:
         """Take a connection out; its session has 2 minutes to come back."""
         connection = self.connections.get(connection_id)
+        self.attendance.left(connection_id)
         self.connections.close(connection_id)
         self.metrics.count("Disconnects")
         if connection is not None and connection.session_id is not None:
@@ -193,7 +210,8 @@ class Sessions:
                 self.connections.put_session(session)
                 return connection, there
             if self.connections.move_session(before, session):
-                if late := self.connections.subscriptions(there) - channels:
+                late = self.connections.subscriptions(there)
+                if late.keys() - channels.keys():
                     self.join(connection, principal, late)
                 return connection, there
         raise ContentionError("the session is being taken up elsewhere", retry_after_ms=200)
@@ -222,12 +240,17 @@ class Sessions:
             except TidewireError as error:
                 result = {"channel": request.channel, "error": error.to_wire()}
             else:
-                left -= len(to_json(result["publications"])) - 2
+                left -= len(to_json([result["publications"], result.get("state"), result.get("presence")])) - 14
             results.append(result)
         return results
 
     def _now_s(self) -> int:
         return self.now_ms() // 1000
+
+
+def _allowed(principal: Principal, channel: str, interests: Interests) -> Interests:
+    """Return what is left of a subscription's interests: who may not be seen any more does not see either."""
+    return frozenset(interest for interest in interests if principal.may(_RIGHTS[interest], channel))
 
 
 LIMITS: Final = {

@@ -1,14 +1,17 @@
 """Subscribe and unsubscribe connections."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.domain.connection import Connection
+from shared.domain.connection import Connection, Interest, Interests
 from shared.domain.publication import StreamPosition
 from shared.errors import ForbiddenError, LimitReachedError, UnauthenticatedError
 from shared.ports import ConnectionStore, Metrics
+from shared.protocol.encode import to_json
+from shared.services.document_reader import DocumentReader
 from shared.services.history import PAGE_MAX_BYTES, History
+from shared.services.presence import Presence
 
 if TYPE_CHECKING:
     from shared.protocol.requests import SubscribeFields  # brings pydantic
@@ -23,11 +26,21 @@ class SubscribeRequest:
     Attributes:
         since: Position up to which the client has everything.
         history: How many of the latest publications it would like, where nothing is recovered.
+        state: It wants the channel's documents, and is told of their changes: those with other versions than these.
+        presence: It wants its user to be seen there, and is told who comes, goes and types.
     """
 
     channel: str
     since: StreamPosition | None = None
     history: int | None = None
+    state: Mapping[str, int] | None = None
+    presence: bool = False
+
+    @property
+    def interests(self) -> Interests:
+        """What else than events it wants to be told of."""
+        wanted: dict[Interest, bool] = {"state": self.state is not None, "presence": self.presence}
+        return frozenset(interest for interest, wants in wanted.items() if wants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +49,9 @@ class Subscriptions:
 
     connections: ConnectionStore
     history: History
+    documents: DocumentReader
     metrics: Metrics
+    presence: Presence
 
     def subscribe(
         self, connection: Connection, request: SubscribeRequest, *, max_bytes: int = PAGE_MAX_BYTES
@@ -57,6 +72,10 @@ class Subscriptions:
             raise ForbiddenError("the token does not allow to subscribe to this channel")
         if request.history and not principal.may_receive("history", request.channel):
             raise ForbiddenError("the token does not allow to read this channel's history")
+        if request.state is not None and not principal.may("state.read", request.channel):
+            raise ForbiddenError("the token does not allow to read this channel's documents")
+        if request.presence:
+            self.presence.check(principal, request.channel)
         subscribed = self.connections.subscriptions(connection.connection_id)
         if request.channel not in subscribed and len(subscribed) >= MAX_SUBSCRIPTIONS:
             raise LimitReachedError(
@@ -64,15 +83,27 @@ class Subscriptions:
             )
         if request.channel not in subscribed:
             self._check_room(request.channel)
-        self.connect(connection, [request.channel])
-        return self._result(request, max_bytes)
+        if "presence" in subscribed.get(request.channel, ()) and not request.presence:
+            with self.presence.leaving(connection, request.channel):
+                self.connect(connection, {request.channel: request.interests})
+        else:
+            self.connect(connection, {request.channel: request.interests})
+        seen = self.presence.enter(connection, request.channel) if request.presence else None
+        result = self._result(request, max_bytes)
+        left = max_bytes - len(to_json(result["publications"]))
+        if request.state is not None:
+            result["state"] = self.documents.page(principal, request.channel, known=request.state, max_bytes=left)
+            left -= len(to_json(result["state"]))
+        if seen is not None:
+            result["presence"] = self.presence.result(request.channel, seen, max_bytes=left)
+        return result
 
     def _check_room(self, channel: str) -> None:
         limit = self.history.streams.namespaces.of(channel).max_subscribers
         if limit and len(self.connections.subscribers(channel, at_most=limit).connection_ids) >= limit:
             raise LimitReachedError(f"this channel has at most {limit} subscribers", details={"limit": limit})
 
-    def connect(self, connection: Connection, channels: Sequence[str], *, kept: bool = True) -> None:
+    def connect(self, connection: Connection, channels: Mapping[str, Interests], *, kept: bool = True) -> None:
         """Write the subscriptions; they end with the connection or its token, whichever is first."""
         token_ends_s = connection.principal.expires_at_s if connection.principal else None
         expires_at_s = min(connection.expires_at_s, token_ends_s or connection.expires_at_s)
@@ -80,7 +111,8 @@ class Subscriptions:
 
     def unsubscribe(self, connection: Connection, channel: str) -> None:
         """Unsubscribe; a channel that is not subscribed to is no error."""
-        self.connections.unsubscribe(connection.connection_id, [channel])
+        with self.presence.leaving(connection, channel):
+            self.connections.unsubscribe(connection.connection_id, [channel])
 
     def _result(self, request: SubscribeRequest, max_bytes: int) -> dict[str, Any]:
         if request.since is not None:
@@ -96,7 +128,8 @@ class Subscriptions:
 def subscription(request: "SubscribeFields") -> SubscribeRequest:
     """Return what a request asks for."""
     since = StreamPosition(request.since.epoch, request.since.offset) if request.since else None
-    return SubscribeRequest(request.channel, since, request.history)
+    state = None if not request.state and not isinstance(request.state, dict) else request.state
+    return SubscribeRequest(request.channel, since, request.history, {} if state is True else state, request.presence)
 
 
 def _result(

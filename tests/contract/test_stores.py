@@ -1,6 +1,7 @@
 """One suite for two implementations: the memory stores, and those on DynamoDB (moto)."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 from moto import mock_aws
 
 from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
+from shared.adapters.dynamodb_commands import DynamoDbPendingCommandStore
 from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
 from shared.adapters.dynamodb_mailboxes import DynamoDbHeldStreams, DynamoDbMailboxStore
+from shared.adapters.dynamodb_presence import DynamoDbPresenceStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.memory import (
@@ -19,12 +22,16 @@ from shared.adapters.memory import (
     MemoryConnectionStore,
     MemoryHeldStreams,
     MemoryMailboxStore,
+    MemoryPendingCommandStore,
+    MemoryPresenceStore,
     MemoryReadMarkers,
     MemoryStreamStore,
     MemoryTicketStore,
 )
-from shared.domain.connection import Session
+from shared.domain.connection import Interest, Session
 from shared.domain.mailbox import GONE_AFTER_S, Mailbox, Message
+from shared.domain.pending_command import PendingCommand
+from shared.domain.presence import Member, Told
 from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
 from shared.domain.rate import Rate
@@ -35,13 +42,15 @@ from shared.ports import (
     ConnectionStore,
     HeldStreams,
     MailboxStore,
+    PendingCommandStore,
+    PresenceStore,
     ReadMarkers,
     Stream,
     StreamConflictError,
     StreamStore,
     TicketStore,
 )
-from tests.unit.stack import Clock, connection, publication
+from tests.unit.stack import Clock, connection, events_of, publication
 
 NOW_S = 1_800_000_000
 ANN = Principal("ann", {"room:*": ["publish"]}, issued_at_s=5, expires_at_s=NOW_S + 60)
@@ -57,6 +66,8 @@ class Stores:
     markers: ReadMarkers
     mailboxes: MailboxStore
     held_streams: HeldStreams
+    pending_commands: PendingCommandStore
+    presence: PresenceStore
     clock: Clock
 
 
@@ -71,6 +82,8 @@ def memory() -> Iterator[Stores]:
         MemoryReadMarkers(),
         MemoryMailboxStore(),
         MemoryHeldStreams(),
+        MemoryPendingCommandStore(),
+        MemoryPresenceStore(clock),
         clock,
     )
 
@@ -98,6 +111,8 @@ def dynamodb() -> Iterator[Stores]:
             DynamoDbReadMarkers(client, "presence"),
             DynamoDbMailboxStore(client, "connections"),
             DynamoDbHeldStreams(client, "connections"),
+            DynamoDbPendingCommandStore(client, "connections"),
+            DynamoDbPresenceStore(client, "presence", clock),
             clock,
         )
 
@@ -322,53 +337,71 @@ class TestConnectionStore:
     def test_what_expired_is_not_there(self, stores: Stores) -> None:
         item = connection("c", expires_at_s=NOW_S + 5)
         stores.connections.open(item)
-        stores.connections.subscribe(item, ["room:a"], expires_at_s=NOW_S + 5)
+        stores.connections.subscribe(item, events_of("room:a"), expires_at_s=NOW_S + 5)
         stores.connections.put_session(Session("s", ANN, "c", NOW_S + 5, "v"))
         stores.clock.pass_s(5)
         assert stores.connections.get("c") is None
         assert list(stores.connections.subscribers("room:a").connection_ids) == []
-        assert stores.connections.subscriptions("c") == frozenset()
+        assert stores.connections.subscriptions("c") == {}
         assert stores.connections.session("s") is None
 
     def test_subscribe_and_unsubscribe_may_be_repeated(self, stores: Stores) -> None:
         item = connection("c")
         stores.connections.open(item)
         for _ in range(2):
-            stores.connections.subscribe(item, ["room:a", "room:b"], expires_at_s=NOW_S + 60)
-        assert stores.connections.subscriptions("c") == {"room:a", "room:b"}
+            stores.connections.subscribe(item, events_of("room:a", "room:b"), expires_at_s=NOW_S + 60)
+        assert stores.connections.subscriptions("c") == events_of("room:a", "room:b")
         for _ in range(2):
             stores.connections.unsubscribe("c", ["room:a"])
         assert list(stores.connections.subscribers("room:a").connection_ids) == []
         assert list(stores.connections.subscribers("room:b").connection_ids) == ["c"]
 
+    def test_subscribers_that_want_more_than_events(self, stores: Stores) -> None:
+        wants: list[frozenset[Interest]] = [frozenset(), frozenset({"state"}), frozenset({"state", "presence"})]
+        for n, interests in enumerate(wants):
+            item = connection(f"c{n}")
+            stores.connections.open(item)
+            stores.connections.subscribe(item, {"room:a": interests}, expires_at_s=NOW_S + 60)
+            assert stores.connections.subscriptions(f"c{n}") == {"room:a": interests}
+
+        def wanting(interest: Interest | None, at_most: int | None = None) -> list[str]:
+            return list(stores.connections.subscribers("room:a", interest=interest, at_most=at_most).connection_ids)
+
+        assert wanting(None) == ["c0", "c1", "c2"]
+        assert wanting("state") == ["c1", "c2"]
+        assert wanting("state", 1) == ["c1"]
+        assert wanting("presence", 2) == ["c2"]
+        stores.connections.subscribe(connection("c2"), events_of("room:a"), expires_at_s=NOW_S + 60)
+        assert wanting("presence") == []
+
     def test_closing_takes_it_out_of_every_channel_but_leaves_the_list(self, stores: Stores) -> None:
         item = connection("c")
         stores.connections.open(item)
         channels = [f"room:{n}" for n in range(60)]
-        stores.connections.subscribe(item, channels, expires_at_s=NOW_S + 60)
-        stores.connections.subscribe(item, ["user:ann", "broadcast:all"], expires_at_s=NOW_S + 60, kept=False)
+        stores.connections.subscribe(item, events_of(*channels), expires_at_s=NOW_S + 60)
+        stores.connections.subscribe(item, events_of("user:ann", "broadcast:all"), expires_at_s=NOW_S + 60, kept=False)
         stores.connections.close("c")
         stores.connections.close("c")
         assert stores.connections.get("c") is None
         for channel in [*channels, "user:ann", "broadcast:all"]:
             assert list(stores.connections.subscribers(channel).connection_ids) == []
-        assert stores.connections.subscriptions("c") == frozenset(channels)
+        assert stores.connections.subscriptions("c") == events_of(*channels)
 
     def test_a_subscription_that_came_after_the_close_is_taken_out_by_the_next(self, stores: Stores) -> None:
         item = connection("c")
         stores.connections.open(item)
         stores.connections.close("c")
-        stores.connections.subscribe(item, ["room:a", "room:b"], expires_at_s=NOW_S + 60)
-        stores.connections.subscribe(item, ["user:ann"], expires_at_s=NOW_S + 60, kept=False)
+        stores.connections.subscribe(item, events_of("room:a", "room:b"), expires_at_s=NOW_S + 60)
+        stores.connections.subscribe(item, events_of("user:ann"), expires_at_s=NOW_S + 60, kept=False)
         stores.connections.close("c", found_in="user:ann")
         for channel in ("room:a", "room:b", "user:ann"):
             assert list(stores.connections.subscribers(channel).connection_ids) == []
-        assert stores.connections.subscriptions("c") == {"room:a", "room:b"}
+        assert stores.connections.subscriptions("c") == events_of("room:a", "room:b")
 
     def test_a_channel_that_is_listed_and_known_besides_is_left_once(self, stores: Stores) -> None:
         item = connection("c")
         for _ in range(2):
-            stores.connections.subscribe(item, ["user:ann", "broadcast:all"], expires_at_s=NOW_S + 60)
+            stores.connections.subscribe(item, events_of("user:ann", "broadcast:all"), expires_at_s=NOW_S + 60)
             stores.connections.close("c", found_in="broadcast:all")
             assert list(stores.connections.subscribers("broadcast:all").connection_ids) == []
             stores.connections.open(item)
@@ -376,7 +409,7 @@ class TestConnectionStore:
     def test_many_subscribers_are_all_found(self, stores: Stores) -> None:
         ids = [f"c{n:03}" for n in range(120)]
         for connection_id in ids:
-            stores.connections.subscribe(connection(connection_id), ["room:a"], expires_at_s=NOW_S + 60)
+            stores.connections.subscribe(connection(connection_id), events_of("room:a"), expires_at_s=NOW_S + 60)
         assert sorted(stores.connections.subscribers("room:a").connection_ids) == ids
 
     def test_a_session_comes_back_as_it_was(self, stores: Stores) -> None:
@@ -413,12 +446,12 @@ class TestShards:
     def test_subscribers_are_spread_and_each_is_found_once(self, stores: Stores) -> None:
         ids = [f"c{n:03}" for n in range(60)]
         for connection_id in ids[:30]:
-            stores.connections.subscribe(connection(connection_id), ["room:a"], expires_at_s=NOW_S + 600)
+            stores.connections.subscribe(connection(connection_id), events_of("room:a"), expires_at_s=NOW_S + 600)
         stores.connections.grow("room:a", 4)
         stores.connections.grow("room:a", 2)
         stores.clock.pass_s(61)  # writers trust what they knew for a minute
         for connection_id in ids:
-            stores.connections.subscribe(connection(connection_id), ["room:a"], expires_at_s=NOW_S + 600)
+            stores.connections.subscribe(connection(connection_id), events_of("room:a"), expires_at_s=NOW_S + 600)
         assert stores.connections.subscribers("room:a").count == 4
         shards = [stores.connections.subscribers("room:a", shard).connection_ids for shard in range(4)]
         assert sorted(connection_id for shard in shards for connection_id in shard) == ids
@@ -428,8 +461,8 @@ class TestShards:
         items = [connection(f"c{n}") for n in range(20)]
         for item in items:
             stores.connections.open(item)
-            stores.connections.subscribe(item, ["room:a"], expires_at_s=NOW_S + 600)
-            stores.connections.subscribe(item, ["broadcast:all"], expires_at_s=NOW_S + 600, kept=False)
+            stores.connections.subscribe(item, events_of("room:a"), expires_at_s=NOW_S + 600)
+            stores.connections.subscribe(item, events_of("broadcast:all"), expires_at_s=NOW_S + 600, kept=False)
         for channel in ("room:a", "broadcast:all"):
             stores.connections.grow(channel, 8)
         for item in items[:10]:
@@ -441,7 +474,7 @@ class TestShards:
 
     def test_a_few_are_read_without_the_rest(self, stores: Stores) -> None:
         for n in range(9):
-            stores.connections.subscribe(connection(f"c{n}"), ["room:a"], expires_at_s=NOW_S + 600)
+            stores.connections.subscribe(connection(f"c{n}"), events_of("room:a"), expires_at_s=NOW_S + 600)
         assert len(stores.connections.subscribers("room:a", at_most=4).connection_ids) == 4
         stores.connections.grow("room:a", 2)
         assert stores.connections.subscribers("room:a", at_most=4).count == 2
@@ -456,6 +489,121 @@ def test_what_is_due_is_due_in_its_minute(stores: Stores) -> None:
     assert [list(stores.connections.due(minute)) for minute in (5, 6)] == [["b"], ["c"]]
     stores.connections.mark_swept(5)
     assert stores.connections.swept_minute() == 5
+
+
+class TestPresenceStore:
+    """User ids are what they like: of one kind with the keys' own signs, and one that begins as another."""
+
+    USERS = ("ann", "ann#1", "ann%231", "an", "!TOLD", "ünï/ç ode")
+
+    def enter(self, stores: Stores, user_id: str, connection_id: str, *, seconds: int = 60) -> None:
+        at_ms = stores.clock()
+        ends_s = at_ms // 1000 + seconds
+        stores.presence.enter(["room:a"], user_id, connection_id, at_ms=at_ms, expires_at_s=ends_s)
+
+    def test_members_are_users_with_their_connections(self, stores: Stores) -> None:
+        for user_id in self.USERS:
+            for connection_id in ("c=", "mailbox.x#"):
+                self.enter(stores, user_id, connection_id)
+        attendees = stores.presence.attendees("room:a")
+        assert sorted(attendees.members) == sorted(self.USERS)
+        for user_id in self.USERS:
+            member = Member(user_id, ("c=", "mailbox.x#"), last_active_at_ms=stores.clock())
+            assert attendees.members[user_id] == stores.presence.member("room:a", user_id) == member
+        assert stores.presence.attendees("room:b").members == {}
+        assert stores.presence.member("room:a", "nobody") == Member("nobody")
+
+    def test_a_connection_enters_many_channels_at_once_and_may_do_so_again(self, stores: Stores) -> None:
+        channels = [f"room:{number}" for number in range(60)]
+        for _ in range(2):
+            stores.presence.enter(channels, "ann", "c", at_ms=1, expires_at_s=NOW_S + 60)
+        for channel in channels:
+            assert stores.presence.member(channel, "ann").connection_ids == ("c",)
+
+    def test_a_connection_is_there_until_it_expires_or_leaves(self, stores: Stores) -> None:
+        self.enter(stores, "ann", "c1", seconds=5)
+        self.enter(stores, "ann", "c2")
+        self.enter(stores, "bob", "c3")
+        assert stores.presence.leave("room:a", "bob", "c3") is True
+        assert stores.presence.leave("room:a", "bob", "c3") is False
+        stores.clock.pass_s(5)
+        attendees = stores.presence.attendees("room:a")
+        assert [(m.user_id, m.connection_ids) for m in attendees.members.values()] == [("ann", ("c2",))]
+
+    def test_a_grace_time_makes_no_stay_longer_and_nobody_come_back(self, stores: Stores) -> None:
+        self.enter(stores, "ann", "c1")
+        assert stores.presence.leave("room:a", "ann", "c1", at_s=NOW_S + 10) is True
+        assert stores.presence.leave("room:a", "ann", "c1", at_s=NOW_S + 20) is False
+        assert stores.presence.leave("room:a", "ann", "c2", at_s=NOW_S + 20) is False
+        stores.clock.pass_s(9)
+        assert stores.presence.member("room:a", "ann").connection_ids == ("c1",)
+        stores.clock.pass_s(1)
+        assert stores.presence.member("room:a", "ann").connection_ids == ()
+
+    def test_what_a_user_says_is_kept_and_has_another_stamp_each_time(self, stores: Stores) -> None:
+        self.enter(stores, "ann", "c1")
+        stamps = [stores.presence.member("room:a", "ann").stamp]
+        later_ms = stores.clock() + 5
+        said: list[dict[str, Any]] = [
+            {"status": "busy", "active": False, "data": {"x": [1, None]}},
+            {"data": None},
+            {"status": "away"},
+        ]
+        for fields in said:
+            stores.presence.update("room:a", "ann", fields, active_at_ms=None, at_ms=later_ms)
+            stamps.append(stores.presence.member("room:a", "ann").stamp)
+            for name, value in fields.items():
+                assert getattr(stores.presence.member("room:a", "ann"), name) == value
+        assert len(set(stamps)) == 4
+        stores.presence.update("room:a", "ann", {}, active_at_ms=later_ms, at_ms=later_ms)
+        member = stores.presence.member("room:a", "ann")
+        assert (member.stamp, member.last_active_at_ms, member.status) == (stamps[-1], later_ms, "away")
+
+    def test_what_was_said_is_forgotten_unless_it_has_changed(self, stores: Stores) -> None:
+        stores.presence.update("room:a", "ann", {"status": "busy"}, active_at_ms=None, at_ms=5)
+        before = stores.presence.attendees("room:a").gone["ann"]
+        stores.presence.update("room:a", "ann", {"status": "away"}, active_at_ms=None, at_ms=5)
+        stores.presence.forget("room:a", before)
+        assert stores.presence.member("room:a", "ann").status == "away"
+        stores.presence.forget("room:a", stores.presence.member("room:a", "ann"))
+        assert stores.presence.attendees("room:a").gone == {}
+        stores.presence.update("room:a", "ann", {}, active_at_ms=7, at_ms=7)
+        stores.presence.forget("room:a", stores.presence.member("room:a", "ann"))
+        assert stores.presence.attendees("room:a").gone == {}
+
+    def test_only_who_knows_what_was_told_last_tells_more(self, stores: Stores) -> None:
+        assert stores.presence.told("room:a") == Told()
+        first = Told(1, False, 2, 5, {"ann": ("0.0", 1), "ü": ("", 1)})
+        assert stores.presence.tell("room:a", first, before=0) is True
+        assert stores.presence.tell("room:a", Told(1), before=0) is False
+        assert stores.presence.told("room:a") == stores.presence.attendees("room:a").told == first
+        assert stores.presence.tell("room:a", Told(1, True, -1), before=1) is True
+        assert stores.presence.tell("room:a", Told(3), before=2) is False
+        assert stores.presence.told("room:a") == Told(1, True, -1)
+        assert stores.presence.attendees("room:a").members == {}
+
+
+def test_who_attends_is_known_after_the_close_and_after_the_end(stores: Stores) -> None:
+    item = connection("c", expires_at_s=NOW_S + 5)
+    stores.connections.open(item)
+    wants: dict[str, frozenset[Interest]] = {"room:a": frozenset({"presence"}), "room:b": frozenset({"state"})}
+    stores.connections.subscribe(item, wants, expires_at_s=NOW_S + 5)
+    assert stores.connections.attended("c") == {"room:a": "ann"}
+    stores.connections.close("c")
+    stores.clock.pass_s(5)
+    assert stores.connections.attended("c") == {"room:a": "ann"}
+    stores.connections.unsubscribe("c", ["room:a"])
+    assert stores.connections.attended("c") == {}
+
+
+def test_read_markers_of_many_are_read_together(stores: Stores) -> None:
+    users = [f"u{number}" for number in range(130)]
+    for number, user_id in enumerate(users[:120], 1):
+        stores.markers.advance("room:a", user_id, StreamPosition("e", number), expires_at_s=NOW_S + 60)
+    stores.markers.advance("room:a", "u0", StreamPosition("f", 7), expires_at_s=NOW_S + 60)
+    expected = {user_id: number for number, user_id in enumerate(users[:120], 1)}
+    assert stores.markers.offsets("room:a", users, "e") == {u: n for u, n in expected.items() if u != "u0"}
+    assert stores.markers.offsets("room:a", [], "e") == {}
 
 
 def test_read_markers_go_forward_within_a_stream(stores: Stores) -> None:
@@ -480,6 +628,41 @@ def test_a_bucket_gives_what_it_has(stores: Stores) -> None:
     assert take("a", 1, 0) == pytest.approx(100)
     assert take("a", 2, 150) == pytest.approx(50)
     assert [take("a", 1, 150), take("a", 5, 5_000), take("a", 5, 90_000_000)] == [0, 0, 0]
+
+
+PENDING = PendingCommand("k", "ann", "a", "s", 7, "bob", "b", NOW_S * 1000 + 1)
+PENDING_COMMANDS = [
+    PENDING,
+    replace(PENDING, asker_session_id=None, peer_connection_id=None),
+    replace(PENDING, request_id="7", asker_user_id="ünï", peer_user_id="\n"),
+    replace(PENDING, request_id="", expires_at_ms=1),
+]
+
+
+@pytest.mark.parametrize("pending", PENDING_COMMANDS)
+class TestPendingCommandStore:
+    def test_a_command_comes_back_as_it_was_until_it_is_taken(self, stores: Stores, pending: PendingCommand) -> None:
+        other = replace(pending, command_id="other")
+        for command in (pending, other):
+            stores.pending_commands.put(command)
+        assert [stores.pending_commands.get("k") for _ in range(2)] == [pending, pending]
+        assert stores.pending_commands.take("k") == pending
+        assert stores.pending_commands.get("k") is None
+        assert stores.pending_commands.take("k") is None
+        assert stores.pending_commands.get("other") == other
+
+    def test_a_command_can_be_put_back(self, stores: Stores, pending: PendingCommand) -> None:
+        stores.pending_commands.put(pending)
+        assert stores.pending_commands.take("k") == pending
+        stores.pending_commands.put(pending)
+        assert stores.pending_commands.take("k") == pending
+
+
+def test_of_many_who_take_a_command_one_gets_it(stores: Stores) -> None:
+    stores.pending_commands.put(PENDING)
+    with ThreadPoolExecutor(8) as threads:
+        taken = list(threads.map(lambda _: stores.pending_commands.take("k"), range(8)))
+    assert [one for one in taken if one is not None] == [PENDING]
 
 
 PRINCIPALS = [

@@ -39,6 +39,8 @@ STATEFUL: Final = {
     "delivery queue's dead letters": "FanOutDeliveriesDeadLetters25025C47",
     "deadline queue": "FanOutDeadlines8C35080B",
     "deadline queue's dead letters": "FanOutDeadlinesDeadLetters8D29968A",
+    "look queue": "PresenceLooks45ED7C4E",
+    "look queue's dead letters": "PresenceLooksDeadLettersEE70BD7F",
     "rule's dead letters": "FanOutEventDeadLettersE7179849",
     "event queue": "EventSourcesEvents46CA6707",
     "event queue's dead letters": "EventSourcesEventsDeadLettersC91214A0",
@@ -50,6 +52,8 @@ EXAMPLES: Final = {
 }
 # Functions that publish: they have the user's processors, and what these import.
 PUBLISHERS: Final = ("event_publish", "http_api", "ws_message")
+# Functions that take frames: they have the user's commands.
+COMMANDERS: Final = ("http_api", "ws_message")
 TABLES: Final = ("connections", "streams", "state", "presence", "limits")
 LANES: Final = ("high", "normal", "low")
 

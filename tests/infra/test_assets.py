@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.infra.template import HANDLERS, PUBLISHERS, ROOT, STREAM, Synthesised, text
+from tests.infra.template import COMMANDERS, HANDLERS, PUBLISHERS, ROOT, STREAM, Synthesised, text
 
 if TYPE_CHECKING:
     from infra.packaging import LayerName
@@ -25,7 +25,11 @@ _AARCH64: Final = 183  # EM_AARCH64 in elf.h
 
 @pytest.mark.parametrize("name", HANDLERS)
 def test_a_functions_zip_has_its_folder_and_what_is_shared_and_nothing_else(stage: Synthesised, name: str) -> None:
-    folders = [name, "processors"] if name in PUBLISHERS else [name]
+    users = [
+        *(["processors"] if name in PUBLISHERS else []),
+        *(["commands", "documents"] if name in COMMANDERS else []),
+    ]
+    folders = [name, *users]
     parts = [ROOT / "shared", *(ROOT / "functions" / folder for folder in folders)]
     expected = {path.relative_to(ROOT) for part in parts for path in part.rglob("*.py")}
     expected |= {Path("channels.toml"), Path("functions/__init__.py")}
@@ -82,9 +86,13 @@ def test_a_change_is_a_change_of_the_functions_that_it_concerns(tmp_path: Path) 
     publishers = _hashes(root, tmp_path / "publishers")
     assert {name for name in HANDLERS if publishers[name] != one[name]} == set(PUBLISHERS)
 
+    _append(root / "functions" / "commands" / "dice.py")
+    commanders = _hashes(root, tmp_path / "commanders")
+    assert {name for name in HANDLERS if commanders[name] != publishers[name]} == set(COMMANDERS)
+
     _append(root / "channels.toml")
     every = _hashes(root, tmp_path / "every")
-    assert {name for name in HANDLERS if every[name] != publishers[name]} == set(HANDLERS)
+    assert {name for name in HANDLERS if every[name] != commanders[name]} == set(HANDLERS)
 
 
 def test_bundling_that_the_context_turns_off_stays_off(stage: Synthesised) -> None:

@@ -18,6 +18,7 @@ _COMMON: Final = {
 }
 _PUBLISH: Final = {*contract.ENV_LANE_URLS.values(), contract.ENV_EVENT_BUS_NAME, contract.ENV_LIMITS_TABLE}
 _PUSH: Final = {contract.ENV_CONNECTIONS_ENDPOINT, contract.ENV_DELIVERY_QUEUE_URL}
+_PRESENCE: Final = {contract.ENV_PRESENCE_TABLE, contract.ENV_LOOK_QUEUE_URL}
 
 
 @dataclass(frozen=True)
@@ -37,22 +38,25 @@ _EXPECTED: Final = {
             contract.ENV_EVENT_DEAD_LETTERS_URL,
             *_PUBLISH,
             *_PUSH,
+            *_PRESENCE,
         },
         memory_mb=512,
         layer="publish",
     ),
-    "fan_out": _Expected(60, {contract.ENV_CONNECTIONS_TABLE, contract.ENV_PUSH_RATE_PER_S, *_PUSH}),
+    "fan_out": _Expected(60, {contract.ENV_CONNECTIONS_TABLE, contract.ENV_PUSH_RATE_PER_S, *_PUSH, *_PRESENCE}),
     "http_api": _Expected(
         29,
         {
             contract.ENV_CONNECTIONS_TABLE,
             contract.ENV_STREAMS_TABLE,
-            contract.ENV_PRESENCE_TABLE,
+            contract.ENV_STATE_TABLE,
+            *_PRESENCE,
             contract.ENV_TOKEN_SECRET_ARN,
             contract.ENV_HTTP_URL,
             contract.ENV_WEBSOCKET_URL,
             contract.ENV_STREAM_URL,
             contract.ENV_HELD_STREAMS,
+            contract.ENV_DEADLINE_QUEUE_URL,
             *_PUBLISH,
             *_PUSH,
         },
@@ -64,6 +68,7 @@ _EXPECTED: Final = {
             contract.ENV_CONNECTIONS_TABLE,
             contract.ENV_STREAMS_TABLE,
             contract.ENV_LIMITS_TABLE,
+            *_PRESENCE,
             contract.ENV_TOKEN_SECRET_ARN,
             contract.ENV_STREAM_MAX_AGE_S,
             contract.ENV_HELD_STREAMS,
@@ -75,7 +80,12 @@ _EXPECTED: Final = {
         memory_mb=256,
         layer="stream",
     ),
-    "janitor": _Expected(60, {contract.ENV_CONNECTIONS_TABLE, contract.ENV_CONNECTIONS_ENDPOINT}, memory_mb=512),
+    "janitor": _Expected(
+        60,
+        {contract.ENV_CONNECTIONS_TABLE, contract.ENV_CONNECTIONS_ENDPOINT, contract.ENV_EVENT_BUS_NAME, *_PRESENCE},
+        memory_mb=512,
+    ),
+    "presence": _Expected(15, {contract.ENV_STREAMS_TABLE, contract.ENV_EVENT_BUS_NAME, *_PRESENCE}, memory_mb=512),
     "publish_worker": _Expected(
         5,
         {
@@ -88,14 +98,16 @@ _EXPECTED: Final = {
     "ws_connect": _Expected(
         10, {contract.ENV_CONNECTIONS_TABLE, contract.ENV_DEADLINE_QUEUE_URL, contract.ENV_ALLOWED_ORIGINS}
     ),
-    "ws_disconnect": _Expected(10, {contract.ENV_CONNECTIONS_TABLE}, memory_mb=512),
+    "ws_disconnect": _Expected(10, {contract.ENV_CONNECTIONS_TABLE, *_PRESENCE}, memory_mb=512),
     "ws_message": _Expected(
         28,
         {
             contract.ENV_CONNECTIONS_TABLE,
             contract.ENV_STREAMS_TABLE,
-            contract.ENV_PRESENCE_TABLE,
+            contract.ENV_STATE_TABLE,
+            *_PRESENCE,
             contract.ENV_TOKEN_SECRET_ARN,
+            contract.ENV_DEADLINE_QUEUE_URL,
             *_PUBLISH,
             *_PUSH,
         },
@@ -149,6 +161,7 @@ def test_names_lead_to_the_right_resources(stage: Synthesised, name: str) -> Non
     resources = {
         contract.ENV_CONNECTIONS_TABLE: "connections",
         contract.ENV_STREAMS_TABLE: "streams",
+        contract.ENV_STATE_TABLE: "state",
         contract.ENV_PRESENCE_TABLE: "presence",
         contract.ENV_LIMITS_TABLE: "limits",
         contract.ENV_EVENT_DEAD_LETTERS_URL: "event queue's dead letters",
@@ -191,9 +204,9 @@ def test_logs_go_to_a_group_of_the_functions_own_and_are_forgotten(
     assert sorted(used) == sorted(f"${{{logical_id}}}" for logical_id in groups)
 
 
-def test_only_fan_out_may_go_round_in_a_loop(dev: Synthesised) -> None:
+def test_only_who_puts_work_off_may_go_round_in_a_loop(dev: Synthesised) -> None:
     assert {name: dev.function(name).get("RecursiveLoop") for name in FUNCTIONS} == {
-        name: "Allow" if name == "fan_out" else None for name in FUNCTIONS
+        name: "Allow" if name in ("fan_out", "presence") else None for name in FUNCTIONS
     }
 
 

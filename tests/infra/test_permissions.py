@@ -161,6 +161,8 @@ def _rights(verb: str, what: str) -> set[tuple[str, str]]:
             actions, resources = _SEND, [arn(STATEFUL[f"{lane} lane's dead letters"]) for lane in LANES]
         case "send", queue:
             actions, resources = _SEND, [arn(STATEFUL[queue])]
+        case "update", table:
+            actions, resources = {"dynamodb:UpdateItem"}, [arn(STATEFUL[table])]
         case "read", table:
             actions, resources = _READ, [arn(STATEFUL[table])]
         case "rw", table:

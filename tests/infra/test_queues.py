@@ -81,8 +81,25 @@ def test_a_standard_queue_wakes_its_function(
     }
 
 
+def test_looks_of_a_second_come_together(stage: Synthesised) -> None:
+    window_s = 1  # at least, where there may be more than 10: AWS refuses it otherwise
+    assert _queue(stage, "look queue") == {
+        "RedrivePolicy": {"deadLetterTargetArn": arn(STATEFUL[f"look queue's{_DEAD}"]), "maxReceiveCount": 5},
+        "SqsManagedSseEnabled": True,
+        "VisibilityTimeout": 6 * stage.function("presence")["Timeout"] + window_s,
+    }
+    assert _sources(stage)["look queue"] == {
+        "BatchSize": 200,
+        "EventSourceArn": arn(STATEFUL["look queue"]),
+        "FunctionName": ref(stage.function_ids["presence"]),
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "MaximumBatchingWindowInSeconds": window_s,
+        "ScalingConfig": {"MaximumConcurrency": 10},
+    }
+
+
 def test_nothing_else_is_woken_by_a_queue(stage: Synthesised) -> None:
-    others = ["delivery queue", "deadline queue", "event queue"]
+    others = ["delivery queue", "deadline queue", "event queue", "look queue"]
     assert sorted(_sources(stage)) == sorted([*(f"{lane} lane" for lane in LANES), *others])
 
 

@@ -69,6 +69,23 @@ def test_a_mistake_in_a_schema_ends_the_synthesis_with_its_place(project: Path) 
     assert _complaint(project).startswith("functions/processors: schema of 'orders:*': /minLength: ")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('@command("dice.roll", ', '@command("dice roll", ', "command 'dice roll': a name has 1 to 100 characters"),
+        ('@command("dice.roll", ', '@command("history.search", ', "command 'history.search': two have this name"),
+        (") -> RollOutput:", "):", "command 'dice.roll': what it returns must be annotated with a pydantic model"),
+        ("    rolls: list[int]", "    rolls: __import__('typing').Callable", "command 'dice.roll': "),
+    ],
+)
+def test_a_mistake_in_a_command_ends_the_synthesis_with_its_name(project: Path, old: str, new: str, told: str) -> None:
+    dice = project / "functions" / "commands" / "dice.py"
+    source = dice.read_text()
+    assert source.count(old) == 1
+    dice.write_text(source.replace(old, new))
+    assert _complaint(project).startswith(f"functions/commands: {told}")
+
+
 def test_urls_names_and_tables_are_outputs(stage: Synthesised) -> None:
     outputs = {name: text(output["Value"]) for name, output in stage.document["Outputs"].items()}
     told = stage.environment("http_api")

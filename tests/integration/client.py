@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 # What is waited for comes within milliseconds; a cold function on a busy machine takes seconds. API Gateway waits 29.
 DEADLINE_S: Final = 30
+_OF_CHANNELS: Final = ("event", "state", "presence", "typing")
 
 
 class RequestError(Exception):
@@ -122,12 +123,12 @@ class Client:
         return await self.ask("publish", channel=channel, name="said", data=data, **fields)
 
     async def answer(self, text: str | bytes) -> Any:
-        """Send whatever this is, well-formed or not; return the next message that is no event."""
+        """Send whatever this is, well-formed or not; return the next message that is not what a channel tells."""
         seen = len(self.messages)
         await self._socket.send(text)
 
         def answers() -> list[Any]:
-            return [m for m in self.messages[seen:] if isinstance(m, list) or m.get("type") != "event"]
+            return [m for m in self.messages[seen:] if isinstance(m, list) or m.get("type") not in _OF_CHANNELS]
 
         return (await self.wait_for(answers))[0]
 

@@ -22,6 +22,7 @@ from shared.protocol.limits import SERVER_FRAME_MAX_BYTES
 from tests.integration.checks import assert_gapless, eventually, segment_sizes, whole_history
 from tests.integration.conftest import Connect
 from tests.integration.edited import edited
+from tests.unit.stack import events_of
 from tools.redrive import main as redrive
 
 
@@ -181,7 +182,7 @@ async def test_the_janitor_finds_who_went_without_a_word(stack: LocalStack, conn
     await eventually(lambda: store.get(gone_id) is None)
     # As if $disconnect had never been: the record is there, and the gateway knows nothing of it.
     store.open(record)
-    store.subscribe(record, [channel], expires_at_s=record.expires_at_s)
+    store.subscribe(record, events_of(channel), expires_at_s=record.expires_at_s)
     last_minute = now_ms() // 60_000 - 1
     for connection_id in (gone_id, here_id):
         store.remind(connection_id, minute=last_minute)

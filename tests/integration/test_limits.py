@@ -14,6 +14,7 @@ from tests.integration.checks import eventually
 from tests.integration.client import Client, Frame, RequestError
 from tests.integration.conftest import Connect
 from tests.integration.edited import edited
+from tests.unit.stack import events_of
 
 # Settings that no namespace has by default.
 HEADING = "[namespaces.room]"
@@ -84,7 +85,7 @@ async def test_a_connection_has_so_many_subscriptions_and_no_more(
     )
     connection = store.get(ann.welcome["connection_id"])
     assert connection is not None
-    store.subscribe(connection, channels, expires_at_s=connection.expires_at_s)
+    store.subscribe(connection, events_of(*channels), expires_at_s=connection.expires_at_s)
     await ann.ask("subscribe", channel=f"{channel}:last")
     with pytest.raises(RequestError, match="1010 limit_reached") as refused:
         await ann.ask("subscribe", channel=channel)

@@ -38,6 +38,7 @@ def table(plan: Plan, outcome: Outcome) -> str:
     row("connections anew", *(phase.reconnects for phase in phases))
     row("recovered whole", *(phase.report.recovered for phase in phases))
     row("too far behind for it", *(phase.report.too_far_behind for phase in phases))
+    row("member lists wrong", *(phase.wrong_lists for phase in phases))
     row("places nobody could read", *(phase.report.dark for phase in phases))
     row("sockets cut", outcome.cuts)
     row("workers killed", outcome.kills)
@@ -68,6 +69,8 @@ def _unmet(plan: Plan, outcome: Outcome) -> Iterator[str]:
         for kind in _KINDS:
             if report.count(kind):
                 yield f"{name}: {report.count(kind)} {kind.replace('_', ' ')}"
+        if phase.wrong_lists:
+            yield f"{name}: {phase.wrong_lists} lists of members were not right in the end"
         if not phase.drained:
             yield f"{name}: not everybody had everything in time"
         if report.publications < count:

@@ -30,6 +30,8 @@ from tests.torture.worker_records import WorkerRecords
 
 _TELL_EVERY_S: Final = 10
 _HALF_OPEN_SHARE: Final = 0.2
+_LISTS_WITHIN_S: Final = 150  # who has left is seen for 10 s more, and a look that failed comes back after 91
+_NUDGE_EVERY_S: Final = 20
 _TOKEN_TTL_S: Final = 4 * 3600
 
 
@@ -76,11 +78,17 @@ class Plan:
 
 @dataclass(slots=True)
 class Phase:
-    """What one phase came to."""
+    """What one phase came to.
+
+    Attributes:
+        wrong_lists: Lists of a channel's members that were not right when all was quiet, before and after half of the
+            subscribers had left.
+    """
 
     report: Report
     seconds: float
     drained: bool
+    wrong_lists: int
     retries: int
     late_repeats: int
     reconnects: int
@@ -92,6 +100,7 @@ class Phase:
         self.report.add(other.report)
         self.seconds += other.seconds
         self.drained &= other.drained
+        self.wrong_lists += other.wrong_lists
         self.retries += other.retries
         self.late_repeats += other.late_repeats
         self.reconnects += other.reconnects
@@ -175,7 +184,7 @@ class _Run:
         with Journal(self._folder / f"{name}.jsonl") as journal:
             scene = Scene(self._stack.url, journal, watch, plan.seed)
             subscribers = [
-                Subscriber(user, await self._token(user), _some(channels, number, plan), scene)
+                Subscriber(user, await self._token(user), _some(channels, number, plan), scene, presence=True)
                 for number, user in enumerate(f"{name}-sub-{number}" for number in range(plan.subscribers))
             ]
             publishers = [
@@ -201,6 +210,12 @@ class _Run:
                 await asyncio.wait(publishing)
                 self._tell(f"{name}: everything is published")
                 drained = await self._drain(subscribers)
+                wrong_lists = await self._wrong_lists(subscribers)
+                leaving = subscribers[::2]
+                for task in background[1::2]:
+                    task.cancel()
+                self._tell(f"{name}: {len(leaving)} subscribers leave")
+                wrong_lists += await self._wrong_lists([one for one in subscribers if one not in leaving])
                 for task in background:
                     task.cancel()
             seconds = time.monotonic() - begun_s
@@ -209,6 +224,7 @@ class _Run:
             report,
             seconds,
             drained,
+            wrong_lists=wrong_lists,
             retries=sum(publisher.retries for publisher in publishers),
             late_repeats=sum(publisher.late_repeats for publisher in publishers),
             reconnects=sum(subscriber.reconnects for subscriber in subscribers),
@@ -280,6 +296,21 @@ class _Run:
                     return True
             await asyncio.sleep(0.5)  # neither SQS nor the log tells when it changes
         return False
+
+    async def _wrong_lists(self, present: Sequence[Subscriber]) -> int:
+        """Wait until everybody's lists of members are right; return how many are not in the end."""
+        deadline_s, nudge_s = time.monotonic() + _LISTS_WITHIN_S, 0.0
+        while True:
+            if time.monotonic() >= nudge_s:
+                await asyncio.gather(*(subscriber.nudge() for subscriber in present))
+                nudge_s = time.monotonic() + _NUDGE_EVERY_S
+            wrong = 0
+            for subscriber in present:
+                for channel, members in (await subscriber.members()).items():
+                    wrong += members != {one.name for one in present if channel in one.channels}
+            if not wrong or time.monotonic() >= deadline_s:
+                return wrong
+            await asyncio.sleep(0.5)  # pushes are not waited for one by one
 
     def _lane_urls(self) -> dict[Lane, str]:
         client = boto3.client("lambda")

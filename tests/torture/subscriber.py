@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
+from shared.protocol.members import Members
 from shared.protocol.receiver import (
     Action,
     AskHistory,
@@ -48,9 +49,11 @@ class Subscriber:
         *,
         open_wire: OpenWire = Wire.open,
         keeps_session: float = 0.5,
+        presence: bool = False,
     ) -> None:
         self.name, self.channels = name, channels
         self._open_wire, self._keeps_session = open_wire, keeps_session
+        self._presence, self._members = presence, dict[str, Members]()
         self.reconnects = 0
         self._url, self._token, self._journal, self._watch = scene.url, token, scene.journal, scene.watch
         self._dice = random.Random(f"{scene.seed} {name}")
@@ -112,6 +115,30 @@ class Subscriber:
         reply = await self._ask(self._wire, {"type": "sync", "positions": positions_to_wire(positions)})
         return reply is not None and "result" in reply and not reply["result"]["behind"]
 
+    async def members(self) -> dict[str, set[str]]:
+        """Return who is in each channel, as far as this was told; what it knows to have missed is asked for."""
+        for channel, members in self._members.items():
+            if members.needs_get(now_ms=_now_ms()):
+                await self._read_members(channel, members)
+        return {channel: set(members.members) for channel, members in self._members.items()}
+
+    async def nudge(self) -> None:
+        """Have something pushed in every channel: so the server meets the connections that have gone without a word."""
+        for channel in self.channels:
+            frame = {"type": "publish", "channel": channel, "name": "nudge", "data": None, "ephemeral": True}
+            await self._ask(self._wire, frame)
+
+    async def _read_members(self, channel: str, members: Members) -> None:
+        members.asked()
+        pages: list[Frame] = []
+        while not pages or pages[-1].get("more"):
+            after = {"after": pages[-1]["members"][-1]["user_id"]} if pages else {}
+            reply = await self._ask(self._wire, {"type": "presence.get", "channel": channel, **after})
+            if reply is None or "error" in reply:
+                return  # it is asked again
+            pages.append(reply["result"])
+        members.answered(pages, now_ms=_now_ms())
+
     async def _hello(self, wire: Wire | HttpWire) -> None:
         subscriptions = []
         for channel in self.channels:
@@ -136,7 +163,11 @@ class Subscriber:
 
     def _subscription(self, channel: str) -> Frame:
         since = self._receiver.since(channel)
-        return {"channel": channel} | ({} if since is None else {"since": since.to_wire()})
+        asked: Frame = {"channel": channel} | ({} if since is None else {"since": since.to_wire()})
+        if self._presence:
+            self._members[channel] = Members()
+            asked["presence"] = True
+        return asked
 
     async def _subscribe(self, wire: Wire | HttpWire, channel: str) -> None:
         """Subscribe, as often as it takes."""
@@ -149,6 +180,8 @@ class Subscriber:
                 return
 
     def _take_subscription(self, asked: Frame, result: Frame, asked_at_ms: int) -> None:
+        if "presence" in result:
+            self._members[asked["channel"]].answered([result["presence"]], now_ms=_now_ms())
         position = result["position"]
         if "since" in asked:
             self._journal.write(
@@ -181,6 +214,8 @@ class Subscriber:
             if "offset" in frame:
                 self._pushed.add((frame["channel"], frame["epoch"], frame["offset"]))
             self._act(self._receiver.event(frame, _now_ms()))
+        elif frame["type"] == "presence" and frame["channel"] in self._members:
+            self._members[frame["channel"]].push(frame, now_ms=_now_ms())
         elif frame["type"] == "system" and frame["event"] == "lagged":
             self._act(self._receiver.behind({frame["channel"]: frame["position"]}, _now_ms()))
         elif frame["type"] == "system" and frame["event"] == "disconnect" and self._wire is not None:

@@ -20,9 +20,10 @@ _NOTHING_TO_DO: Final[Mapping[str, Mapping[str, Any]]] = {
     "ws_message": _REQUEST,
     "ws_disconnect": _REQUEST,
     "janitor": {"Records": []},
+    "presence": {"Records": []},
 }
 # How many of each to have; of the others, as many as the run's plan says.
-_FEW: Final = {"publish_worker": 4, "ws_disconnect": 2, "janitor": 2}
+_FEW: Final = {"publish_worker": 4, "ws_disconnect": 2, "janitor": 2, "presence": 2}
 
 
 def warm_up(functions: Mapping[str, str], workers: int) -> None:

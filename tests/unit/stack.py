@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import Executor, Future
+from pathlib import Path
 from typing import Any
 
 from shared import namespaces
@@ -10,28 +11,39 @@ from shared.adapters.memory import (
     MemoryConnectionStore,
     MemoryDeadlineQueue,
     MemoryDeliveryQueue,
+    MemoryDocumentStore,
     MemoryEventBus,
     MemoryLaneQueue,
     MemoryLaneRecords,
+    MemoryLookQueue,
     MemoryMailboxStore,
     MemoryMetrics,
+    MemoryPendingCommandStore,
+    MemoryPresenceStore,
     MemoryReadMarkers,
     MemoryStreamStore,
     MemoryTicketStore,
     MemoryTransport,
 )
+from shared.adapters.schemas import Schemas
 from shared.adapters.signatures import HmacSigner
 from shared.adapters.tokens import Hs256Tokens
 from shared.domain.breaker import CircuitBreaker
-from shared.domain.connection import Connection
+from shared.domain.commands import Command
+from shared.domain.connection import Connection, Interests
 from shared.domain.principal import Principal
 from shared.domain.processing import Processor
 from shared.domain.publication import Priority, Publication
 from shared.domain.rate import Pacer
+from shared.domain.resolving import Resolver
 from shared.ports import Lane, LaneRecord
 from shared.services.append import Append
+from shared.services.attendance import Attendance
 from shared.services.channel_tail import ChannelTail
+from shared.services.commands import Commands
 from shared.services.dispatch import Dispatcher
+from shared.services.document_reader import DocumentReader
+from shared.services.documents import Documents
 from shared.services.fan_out import FanOut
 from shared.services.history import History
 from shared.services.http_sessions import HttpSessions
@@ -39,6 +51,10 @@ from shared.services.janitor import Deadlines, Janitor
 from shared.services.limits import RateLimits
 from shared.services.mailbox_reader import MailboxReader
 from shared.services.mailboxes import Mailboxes, Sinks
+from shared.services.peer_commands import PeerAnswers, PeerCommands
+from shared.services.presence import Presence
+from shared.services.presence_reader import PresenceReader
+from shared.services.presence_watch import PresenceWatch
 from shared.services.processing import Processing
 from shared.services.publish import Publishing
 from shared.services.publish_worker import PublishWorker
@@ -50,7 +66,7 @@ from shared.services.streams import Streams
 from shared.services.subscribe import Subscriptions
 
 SECRET = "a-secret-that-is-long-enough-for-hs256-and-only-for-tests"
-ALL = {"*": ["subscribe", "publish", "history", "send", "presence"]}
+ALL = {"*": ["subscribe", "publish", "history", "send", "presence", "command", "state.read", "state.write"]}
 
 
 class InlineExecutor(Executor):
@@ -107,6 +123,20 @@ class MemoryStack:
         self.receipts = Receipts(self.bus)
         self.markers = MemoryReadMarkers()
         self.reading = Reading(self.markers, self.history, self.receipts)
+        self.presence_store = MemoryPresenceStore(self.clock)
+        self.looks = MemoryLookQueue()
+        self.attendance = Attendance(self.presence_store, self.connections, self.looks, self.clock)
+        self.presence_reader = PresenceReader(self.presence_store, self.markers, self.store, self.namespaces)
+        self.presence = Presence(self.attendance, self.presence_reader, self.bus, self.clock)
+        self.presence_watch = PresenceWatch(
+            self.presence_reader,
+            self.looks,
+            self.bus,
+            self.metrics,
+            self.clock,
+            lambda _channel, error: self.failures.append(error),
+            InlineExecutor(),
+        )
         self.fan_out = FanOut(
             self.connections,
             self.sinks,
@@ -117,6 +147,7 @@ class MemoryStack:
             self.metrics,
             self.clock,
             lambda _channel, error: self.failures.append(error),
+            self.attendance,
             uniform=lambda _low, high: high,
         )
         self.buckets = MemoryBucketStore()
@@ -148,7 +179,25 @@ class MemoryStack:
             lambda _channel, error: self.failures.append(error),
         )
         self.purge = Purge(self.streams, self.bus)
-        self.subscriptions = Subscriptions(self.connections, self.history, self.metrics)
+        self.document_store = MemoryDocumentStore()
+        self.document_reader = DocumentReader(self.document_store)
+        self.resolvers: dict[str, Resolver] = {}
+        self.documents = Documents(
+            self.document_store,
+            self.namespaces,
+            Schemas({}, Path()),
+            self.resolvers,
+            self.bus,
+            self.fan_out,
+            self.limits,
+            self.metrics,
+            self.clock,
+            lambda _channel, error: self.failures.append(error),
+            self.slept_s.append,
+        )
+        self.subscriptions = Subscriptions(
+            self.connections, self.history, self.document_reader, self.metrics, self.presence
+        )
         self.sessions = Sessions(
             self.connections,
             self.tickets,
@@ -158,13 +207,14 @@ class MemoryStack:
             self.mailboxes,
             self.metrics,
             self.clock,
+            self.attendance,
         )
         self.signer = HmacSigner(lambda: SECRET)
         self.http_sessions = HttpSessions(
             self.sessions, self.connections, self.mailboxes, self.signer, self.metrics, self.clock
         )
         self.channel_tail = ChannelTail(self.history, self.signer, self.clock)
-        self.session_end = SessionEnd(self.connections, self.sinks, self.clock)
+        self.session_end = SessionEnd(self.connections, self.sinks, self.clock, self.attendance)
         self.mailbox_reader = MailboxReader(
             self.mailbox_store,
             self.connections,
@@ -176,7 +226,30 @@ class MemoryStack:
         )
         self.deadlines = Deadlines(self.connections, self.transport, self.metrics)
         self.janitor = Janitor(
-            self.connections, self.sessions, self.sinks, self.metrics, self.clock, self.failures.append
+            self.connections,
+            self.sessions,
+            self.sinks,
+            self.metrics,
+            self.clock,
+            self.failures.append,
+            self.attendance,
+        )
+        self.catalogue: dict[str, Command] = {}
+        self.commands = Commands(
+            self.catalogue, self.publishing, self.history, self.metrics, self.clock, self.failures.append
+        )
+        self.pending_commands = MemoryPendingCommandStore()
+        self.peer_commands = PeerCommands(
+            self.pending_commands,
+            self.connections,
+            self.deadlines_queue,
+            self.bus,
+            self.limits,
+            self.metrics,
+            self.clock,
+        )
+        self.peer_answers = PeerAnswers(
+            self.pending_commands, self.connections, self.deadlines_queue, self.bus, self.metrics, self.clock
         )
         self.dispatcher = Dispatcher(
             self.connections,
@@ -184,11 +257,17 @@ class MemoryStack:
             self.subscriptions,
             self.publishing,
             self.history,
+            self.document_reader,
+            self.documents,
             self.reading,
+            self.commands,
+            self.peer_commands,
+            self.peer_answers,
             self.limits,
             self.metrics,
             self.clock,
             self.failures.append,
+            self.presence,
         )
 
     def connect(self, connection_id: str, user_id: str | None = None, caps: Any = None) -> None:
@@ -214,7 +293,7 @@ class MemoryStack:
         return replies[0]
 
     def drain(self) -> None:
-        """Let the worker take what waits in the lanes, and fan-out what comes on the bus."""
+        """Let the worker take what waits in the lanes, the watch the looks of now, and fan-out what is on the bus."""
         records = [
             lane_record(message.publication, message.channel, record_id=str(index), lane=lane, uncertain=message.retry)
             for index, (lane, message) in enumerate(self.lanes.sent)
@@ -222,6 +301,9 @@ class MemoryStack:
         self.lanes.sent.clear()
         for start in range(0, len(records), 10):
             assert self.worker.work(records[start : start + 10]) == []
+        looks = [look for look, delay_s in self.looks.sent if not delay_s]
+        self.looks.sent = [(look, delay_s) for look, delay_s in self.looks.sent if delay_s]
+        assert self.presence_watch.see_to(looks) == set()
         broadcasts = [broadcast for broadcast in self.bus.broadcasts if not broadcast.fanned_out]
         self.bus.broadcasts.clear()
         for broadcast in broadcasts:
@@ -234,6 +316,11 @@ class MemoryStack:
             value = json.loads(message)
             frames.extend(value if isinstance(value, list) else [value])
         return frames
+
+
+def events_of(*channels: str) -> dict[str, Interests]:
+    """Return subscriptions that want nothing but events."""
+    return dict.fromkeys(channels, frozenset())
 
 
 def publication(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from functions.processors.validate_schema import SchemaValidation
+from shared.domain.commands import Command
 from shared.domain.processing import Processor
 from tests.unit.stack import MemoryStack
 
@@ -56,6 +57,26 @@ def test_the_schemas_are_good(tmp_path: Path) -> None:
     (tmp_path / "order.json").write_text("{}")
     source = examples("Processors")[2].replace("SCHEMAS: Final[Mapping[str, Schema | str]]", "SCHEMAS")
     SchemaValidation(defined(source)["SCHEMAS"], tmp_path)
+
+
+def test_the_command_does_what_it_is_for() -> None:
+    place: Command = defined(examples("Commands")[0])["place"]
+    stack = MemoryStack()
+    stack.catalogue[place.name] = place
+    stack.connect("a", "ann")
+
+    def order(item: str, count: int) -> dict[str, Any]:
+        return stack.ask("a", {"type": "command", "name": "orders.place", "data": {"item": item, "count": count}})
+
+    assert order("tea", 10)["result"] == {"data": {"left": 2}}
+    assert order("tea", 3)["error"]["details"] == {
+        "message": "there is not enough of it",
+        "details": {"left": 2},
+    }
+    assert order("tea", 0)["error"]["name"] == "invalid_field"
+    stack.ask("a", {"type": "subscribe", "channel": "orders:shop"})
+    stack.drain()
+    assert [event["data"] for event in stack.events("a")] == [{"by": "ann", "item": "tea"}]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from shared.domain.rate import Rate
 from shared.domain.segment import Ring, Tail
 from shared.errors import UnavailableError
 from shared.ports import Stream
-from tests.unit.stack import Clock, connection, publication
+from tests.unit.stack import Clock, connection, events_of, publication
 
 
 class BusyTable:
@@ -38,7 +38,7 @@ class BusyTable:
 
 def subscribe(client: Any, channels: int) -> None:
     store = DynamoDbConnectionStore(client, "connections", Clock())
-    store.subscribe(connection("c"), [f"room:{n}" for n in range(channels)], expires_at_s=1_900_000_000)
+    store.subscribe(connection("c"), events_of(*(f"room:{n}" for n in range(channels))), expires_at_s=1_900_000_000)
 
 
 def keys(table: BusyTable) -> list[tuple[str, str]]:

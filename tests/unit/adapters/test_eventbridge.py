@@ -54,6 +54,7 @@ def test_what_is_in_no_stream_is_no_publication_to_other_targets(frame: dict[str
     [
         Broadcast("room:a", [{"type": "event"}], fanned_out=True),
         Broadcast("user:ann", [{"type": "event"}], connection_id="c1"),
+        Broadcast("room:a", [{"type": "state"}], interest="state", but="c1"),
     ],
 )
 def test_a_detail_says_whether_and_to_whom_it_is_still_to_be_fanned_out(wanted: Broadcast) -> None:

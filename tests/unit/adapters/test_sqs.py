@@ -17,10 +17,13 @@ from shared.adapters.sqs import (
     SqsDeliveryQueue,
     SqsLaneQueue,
     SqsLaneRecords,
+    SqsLookQueue,
     delivery,
     lane_record,
+    look,
     sqs_text,
 )
+from shared.domain.presence import Look
 from shared.domain.publication import Publication
 from shared.errors import UnavailableError
 from shared.ports import Delivery, Lane, LaneMessage
@@ -170,7 +173,7 @@ def test_a_delivery_comes_out_as_it_went_in() -> None:
 
 def test_deliveries_go_in_batches_that_sqs_takes() -> None:
     client: Any = RecordingSqs()
-    large = Delivery("room:a", [{"data": "x" * 180_000}], None, 0, shard=1)
+    large = Delivery("room:a", [{"data": "x" * 180_000}], None, 0, shard=1, interest="state", but="c1")
     SqsDeliveryQueue(client, "http://sqs/deliveries").send([large] * 12, delay_s=0)
     sizes = [sum(len(entry["MessageBody"]) for entry in request["Entries"]) for request in client.sent]
     assert [len(request["Entries"]) for request in client.sent] == [5, 5, 2]
@@ -202,6 +205,12 @@ def test_a_deadline_names_its_connection() -> None:
     assert client.sent == [expected]
 
 
+def test_or_its_command() -> None:
+    client: Any = RecordingSqs()
+    SqsDeadlineQueue(client, "http://sqs/deadlines").send_command("k1", delay_s=3)
+    assert [(one["MessageBody"], one["DelaySeconds"]) for one in client.sent] == [('{"command_id":"k1"}', 3)]
+
+
 @pytest.mark.parametrize(
     ("operation", "send"),
     [
@@ -223,3 +232,15 @@ def test_a_throttle_is_told_as_unavailable(operation: str, send: Callable[[Any],
         stub.add_client_error(operation, "RequestThrottled", http_status_code=403)
         with pytest.raises(UnavailableError):
             send(client)
+
+
+def test_looks_read_back_and_go_ten_at_a_time() -> None:
+    sqs = RecordingSqs()
+    looks = [Look("room:a"), *(Look("room:b", (f"u{number}", "ü"), number) for number in range(11))]
+    SqsLookQueue(sqs, "http://sqs/looks").send(looks, delay_s=11)  # type: ignore[arg-type]
+    assert [len(request["Entries"]) for request in sqs.sent] == [10, 2]
+    entries = [entry for request in sqs.sent for entry in request["Entries"]]
+    assert {entry["DelaySeconds"] for entry in entries} == {11}
+    assert [look({"body": entry["MessageBody"]}) for entry in entries] == looks
+    SqsLookQueue(sqs, "http://sqs/looks").send([])  # type: ignore[arg-type]
+    assert len(sqs.sent) == 2

@@ -46,7 +46,15 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     services.publishing = stack.publishing
     services.sessions = stack.sessions
     services.limits = stack.limits
+    services.document_reader = stack.document_reader
+    services.documents = stack.documents
+    services.presence = stack.presence
+    services.presence_watch = replace(stack.presence_watch, on_failure=telemetry.channel_failure)
     services.reading = stack.reading
+    services.document_reader = stack.document_reader
+    services.documents = stack.documents
+    services.deadline_queue = stack.deadlines_queue
+    services.pending_commands = stack.pending_commands
     services.receipts = stack.receipts
     services.publish_worker = replace(stack.worker, on_failure=telemetry.channel_failure)
     return services

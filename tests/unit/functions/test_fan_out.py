@@ -50,7 +50,7 @@ def test_an_event_of_the_bus_goes_to_every_subscriber(room: MemoryStack) -> None
 
 
 def test_an_event_that_fails_as_a_whole_is_left_to_lambda(room: MemoryStack) -> None:
-    def broken(_channel: str, _shard: int = 0, *, at_most: int | None = None) -> Any:
+    def broken(_channel: str, _shard: int = 0, *, at_most: int | None = None, **_: Any) -> Any:
         raise RuntimeError
 
     room.connections.subscribers = broken  # type: ignore[method-assign, assignment]  # a fault that no port knows

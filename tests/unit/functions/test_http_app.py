@@ -20,7 +20,7 @@ from shared.domain.principal import Principal
 from shared.domain.processing import Context, Draft
 from shared.errors import UnavailableError
 from shared.ports import Lane, LaneMessage
-from shared.protocol.rest import Problem, PublishAnswer
+from shared.protocol.rest import CommandsAnswer, Problem, PublishAnswer
 from tests.unit.bad_tokens import bad_tokens
 from tests.unit.conftest import Log
 from tests.unit.functions.conftest import services_of
@@ -432,6 +432,27 @@ class TestHealth:
         assert "HUSH" not in log.text()
 
 
+async def test_commands_are_listed_with_their_schemas_for_who_may_use_them(
+    http: httpx.AsyncClient, stack: MemoryStack, ann: dict[str, str]
+) -> None:
+    answer = await http.get("/v1/commands", headers=ann)
+    commands = CommandsAnswer.model_validate(answer.json()).commands
+    assert [one.name for one in commands] == ["dice.roll", "history.search"]
+    assert commands[0].description == "Roll dice, and publish the result in a channel as the server's word."
+    assert commands[0].input["properties"]["dice"] == {
+        "default": 1,
+        "maximum": 20,
+        "minimum": 1,
+        "title": "Dice",
+        "type": "integer",
+    }
+    assert commands[0].output["required"] == ["rolls", "total"]
+    limited = await http.get("/v1/commands", headers=bearer(stack, {"command:dice.*": ["command"], "*": ["publish"]}))
+    assert [one["name"] for one in limited.json()["commands"]] == ["dice.roll"]
+    assert (await http.get("/v1/commands", headers={"X-API-Key": KEY})).json() == {"commands": []}
+    problem_of(await http.get("/v1/commands"), 401, "unauthenticated")
+
+
 async def test_config_says_where_to_connect(http: httpx.AsyncClient) -> None:
     assert (await http.get("/v1/config")).json() == {
         "websocket_url": "wss://example.org/v1/ws",
@@ -491,3 +512,21 @@ class TestErrors:
                 raise error
 
         object.__setattr__(stack.publishing, "lanes", BrokenLanes())
+
+
+class TestPresence:
+    async def test_who_is_there_is_told_by_http(
+        self, http: httpx.AsyncClient, stack: MemoryStack, ann: dict[str, str]
+    ) -> None:
+        for user_id in ("ann", "bob"):
+            stack.connect(user_id, user_id)
+            stack.ask(user_id, {"type": "subscribe", "channel": "room:a", "presence": True})
+        page = (await http.get("/v1/channels/room:a/presence", headers=ann)).json()
+        assert ([member["user_id"] for member in page["members"]], page["count"]) == (["ann", "bob"], 2)
+        page = (await http.get("/v1/channels/room:a/presence?after=ann", headers=ann)).json()
+        assert ([member["user_id"] for member in page["members"]], page["count"]) == (["bob"], 2)
+
+    async def test_who_may_not_see_is_refused(self, http: httpx.AsyncClient, stack: MemoryStack) -> None:
+        headers = bearer(stack, {"*": ["subscribe"]})
+        problem_of(await http.get("/v1/channels/room:a/presence", headers=headers), 403, "forbidden")
+        problem_of(await http.get("/v1/channels/room/presence", headers=headers), 422, "invalid_field")

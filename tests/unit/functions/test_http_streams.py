@@ -102,6 +102,30 @@ async def test_a_session_sends_frames_and_polls(http: httpx.AsyncClient, stack: 
     assert second.json()["frames"] == []
 
 
+async def test_commands_over_sessions(http: httpx.AsyncClient, stack: MemoryStack) -> None:
+    """The server's are answered at once, a peer's by the poll."""
+    ann, bob = await opened(http, stack), await opened(http, stack, "bob", "room:b")
+
+    async def send(session: Session, frames: Any) -> Any:
+        replies = (await http.post(f"{session.path}/frames", json=frames, headers=session.headers)).json()
+        stack.drain()
+        return replies
+
+    async def polled(session: Session, kind: str) -> list[dict[str, Any]]:
+        frames = (await http.get(f"{session.path}/frames", headers=session.headers)).json()["frames"]
+        return [frame for frame in frames if frame["type"] == kind]
+
+    roll = {"type": "command", "id": 1, "name": "dice.roll", "data": {"channel": ROOM}}
+    peer = {"type": "command", "id": 2, "name": "n", "data": 1, "to": {"user_id": "bob"}}
+    assert [(reply["id"], reply["result"].keys()) for reply in await send(ann, [roll, peer])] == [(1, {"data"})]
+    assert await send(ann, peer | {"id": 3}) == []
+    for push in await polled(bob, "command"):
+        answer = {"type": "result", "id": 1, "command_id": push["command_id"], "data": push["name"]}
+        assert await send(bob, answer) == [{"type": "reply", "id": 1, "result": {}}]
+    replies = await polled(ann, "reply")
+    assert [(frame["id"], frame["result"]) for frame in replies] == [(2, {"data": "n"}), (3, {"data": "n"})]
+
+
 async def test_a_waiting_poll_answers_as_something_comes(http: httpx.AsyncClient, stack: MemoryStack) -> None:
     session = await opened(http, stack)
     store = stack.mailbox_store

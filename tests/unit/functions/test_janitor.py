@@ -1,5 +1,6 @@
-"""The deadline queue's consumer: who has not said who they are is closed."""
+"""The deadline queue's consumer: who has not said who they are is closed, and who asked in vain is told."""
 
+import json
 from typing import Any
 
 import pytest
@@ -35,3 +36,18 @@ def test_a_reminder_that_fails_goes_back_alone(stack: MemoryStack, log: Log) -> 
     assert answer == {"batchItemFailures": [{"itemIdentifier": f"r{number}"} for number in range(3)]}
     assert stack.transport.closed == ["quiet"]
     assert [line["error"] for line in log.lines()] == ["JSONDecodeError", "KeyError", "RuntimeError"]
+
+
+def test_who_asked_a_peer_in_vain_is_told_once(stack: MemoryStack) -> None:
+    stack.connect("a", "ann")
+    stack.connect("b", "bob")
+    command = {"type": "command", "id": 1, "name": "n", "data": 1, "to": {"user_id": "bob"}}
+    stack.dispatcher.handle("a", json.dumps(command), max_bytes=32_000, received_at_ms=stack.clock())
+    stack.drain()
+    ((command_id, _),) = stack.deadlines_queue.commands
+    body = json.dumps({"command_id": command_id})
+    assert remind(body, body, '{"command_id":"gone"}') == {"batchItemFailures": []}
+    stack.drain()
+    (reply,) = stack.events("a")
+    assert (reply["type"], reply["id"], reply["error"]["name"]) == ("reply", 1, "timeout")
+    assert stack.transport.closed == []

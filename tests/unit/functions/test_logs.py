@@ -13,7 +13,7 @@ from functions.ws_connect.handler import lambda_handler as ws_connect
 from functions.ws_disconnect.handler import lambda_handler as ws_disconnect
 from functions.ws_message.handler import lambda_handler as ws_message
 from shared.adapters.memory import MemoryLaneQueue
-from shared.bootstrap import Services
+from shared.bootstrap import Services, now_ms
 from shared.domain.principal import Principal
 from shared.ports import Lane, LaneMessage
 from tests.unit.conftest import Log
@@ -48,7 +48,8 @@ class Speaker:
 
     def say(self, frame: Any) -> Any:
         body = frame if isinstance(frame, str) else json.dumps(frame)
-        answer = ws_message({"requestContext": {"connectionId": "c", "requestTimeEpoch": 1}, "body": body}, Context())
+        context = {"connectionId": "c", "requestTimeEpoch": now_ms()}
+        answer = ws_message({"requestContext": context, "body": body}, Context())
         return json.loads(answer["body"])
 
     def call(self, body: Any, headers: dict[str, str], path: str = "/v1/publish") -> int:
@@ -82,6 +83,10 @@ def test_of_good_requests_nothing_is_told(speaker: Speaker, stack: MemoryStack, 
     assert "result" in speaker.say(hello | {"subscribe": [{"channel": PUBLISH["channel"]}]})
     for fields in ({}, {"priority": "express"}, {"ephemeral": True}):
         assert "result" in speaker.say(PUBLISH | {"message_id": f"{HUSH}{len(fields)}"} | fields)
+    command = {"type": "command", "id": HUSH, "name": "dice.roll", "data": {"channel": PUBLISH["channel"]}}
+    assert "result" in speaker.say(command)
+    assert speaker.say(command | {"data": {HUSH: HUSH}})["error"]["name"] == "invalid_field"
+    assert speaker.say([command | {"name": HUSH, "to": {"connection_id": "c"}}, {"type": "ping"}]) == {"type": "pong"}
     assert speaker.call(PUBLISH, speaker.bearer) == 200
     assert speaker.call(PUBLISH, {"x-api-key": KEY}) == 200
     assert speaker.call("", speaker.bearer, "/v1/tickets") == 200

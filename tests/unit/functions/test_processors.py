@@ -12,8 +12,8 @@ import pytest
 from functions.processors import PROCESSORS
 from functions.processors.add_claims import add_claims
 from functions.processors.validate_schema import SchemaValidation
-from shared.domain.processing import Context, Draft, ProcessorConfigError
-from shared.errors import RefusedError
+from shared.domain.processing import Context, Draft
+from shared.errors import ConfigError, RefusedError
 from tests.unit.stack import ALL, MemoryStack
 
 CONTEXT = Context("orders:1", "m", "ann", "c", server=False, public_claims={}, ephemeral=False)
@@ -154,7 +154,7 @@ def test_a_schema_may_lie_in_a_file(tmp_path: Path) -> None:
 )
 def test_a_mistake_is_told_at_once_with_its_place(tmp_path: Path, key: str, schema: Any, told: str) -> None:
     (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(ProcessorConfigError) as caught:
+    with pytest.raises(ConfigError) as caught:
         SchemaValidation({key: schema}, tmp_path)
     assert told in str(caught.value)
 
@@ -162,7 +162,7 @@ def test_a_mistake_is_told_at_once_with_its_place(tmp_path: Path, key: str, sche
 def test_a_reference_to_another_document_is_not_followed(tmp_path: Path) -> None:
     file = tmp_path / "order.json"
     file.write_text("{}")
-    with pytest.raises(ProcessorConfigError, match=r"order\.json"):
+    with pytest.raises(ConfigError, match=r"order\.json"):
         SchemaValidation({"a:*": {"$ref": file.as_uri()}})
 
 

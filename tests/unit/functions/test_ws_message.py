@@ -47,6 +47,15 @@ def test_a_frame_is_answered_with_one_and_a_batch_with_a_batch(stack: MemoryStac
     ]
 
 
+def test_a_frame_that_wants_no_reply_has_no_body(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    event = {
+        "requestContext": {"connectionId": "c", "requestTimeEpoch": RECEIVED_AT_MS},
+        "body": json.dumps({"type": "typing", "channel": ROOM, "active": True}),
+    }
+    assert lambda_handler(event, Context()) == {"statusCode": 200}
+
+
 def test_a_publication_counts_from_when_api_gateway_received_it(stack: MemoryStack) -> None:
     stack.connect("c", "ann")
     send({"type": "publish", "id": 1, "channel": ROOM, "name": "n", "data": 1})
@@ -91,6 +100,18 @@ def test_replies_over_32000_bytes_are_split_and_posted_to_who_asked(full: Memory
     assert all(len(message) <= 32_000 for message in full.transport.inboxes["c"])
     assert [reply["id"] for reply in (returned, *posted)] == [0, 1, 2, 3]
     assert full.transport.inboxes["other"] == []
+
+
+def test_where_every_reply_comes_later_nothing_is_said(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    command = {"type": "command", "name": "n", "data": 1, "to": {"user_id": "ann"}}
+    for frame in (command | {"id": 1}, [command | {"id": number} for number in range(2)]):
+        event = {
+            "requestContext": {"connectionId": "c", "requestTimeEpoch": RECEIVED_AT_MS},
+            "body": json.dumps(frame),
+        }
+        assert lambda_handler(event, Context()) == {"statusCode": 200}
+    assert send([command | {"id": 3}, {"type": "ping", "id": 4}]) == {"type": "pong", "id": 4}
 
 
 def test_who_has_gone_meanwhile_waits_for_no_answer(full: MemoryStack) -> None:

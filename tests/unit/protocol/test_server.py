@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from functions.commands import COMMANDS
 from shared.adapters.memory import MemoryLaneQueue
+from shared.domain.commands import catalogue
 from shared.domain.principal import Principal
 from shared.errors import UnavailableError
 from shared.ports import Lane, LaneMessage
@@ -18,15 +20,24 @@ from tests.unit.stack import MemoryStack
 
 ROOM = "room:a"
 PUBLISH = {"type": "publish", "channel": ROOM, "name": "said", "data": {"text": "hi"}}
-RESULTS: dict[str, type[Model]] = {
+RESULTS: dict[str, Any] = {
     "hello": server.HelloResult,
     "subscribe": server.SubscribeResult,
     "unsubscribe": server.Nothing,
     "publish": server.PublishResult,
     "send": server.PublishResult,
+    "command": server.CommandResult,
+    "result": server.Nothing,
     "ack": server.Nothing,
     "history": server.HistoryResult,
     "sync": server.SyncResult,
+    "state.get": server.DocumentsResult | server.ChangesResult,
+    "state.set": server.StateWriteResult,
+    "state.patch": server.StateWriteResult,
+    "state.delete": server.StateWriteResult,
+    "presence.get": server.PresenceResult,
+    "presence.update": server.Nothing,
+    "typing": server.Nothing,
 }
 REPLY: TypeAdapter[server.Reply] = TypeAdapter(server.Reply)
 PUSH: TypeAdapter[Any] = TypeAdapter(server.Push)
@@ -49,7 +60,7 @@ class Checked:
         reply = self._stack.ask(self._id, request)
         text = json.dumps(reply)
         assert is_all_of(REPLY.validate_json(text), reply)
-        result = RESULTS[request["type"]].model_validate_json(json.dumps(reply["result"]))
+        result = TypeAdapter[Any](RESULTS[request["type"]]).validate_json(json.dumps(reply["result"]))
         assert is_all_of(result, reply["result"])
         return reply["result"]
 
@@ -89,6 +100,20 @@ def test_results_of_a_whole_conversation(stack: MemoryStack) -> None:
     assert client.ask({"type": "history", "channel": "room:nobody"})["publications"] == []
     assert client.ask({"type": "sync", "positions": {ROOM: since}})["behind"].keys() == {ROOM}
     assert client.ask({"type": "unsubscribe", "channel": ROOM}) == {}
+
+
+def test_documents_and_their_changes(stack: MemoryStack) -> None:
+    writer, reader = Checked(stack, "writer"), Checked(stack, "reader", "bob")
+    assert reader.ask({"type": "subscribe", "channel": ROOM, "state": True})["state"] == {"documents": {}}
+    document = {"channel": ROOM, "key": "board"}
+    writer.ask({"type": "state.set", **document, "value": {"text": "x" * 50, "null": None}})
+    writer.ask({"type": "state.patch", **document, "patch": {"a": 1}})
+    assert len(reader.ask({"type": "state.get", **document, "since_version": 1})["changes"]) == 1
+    known = reader.ask({"type": "subscribe", "channel": ROOM, "state": {"board": 1}})["state"]["documents"]
+    assert known["board"].keys() == {"version", "changes"}
+    writer.ask({"type": "state.delete", **document})
+    assert reader.ask({"type": "state.get", **document})["documents"]["board"]["deleted"] is True
+    assert [push["version"] for push in reader.pushed()] == [1, 2, 3]
 
 
 def test_a_recovery_in_pages(stack: MemoryStack) -> None:
@@ -132,11 +157,68 @@ def test_receipts_when_it_is_stored_and_when_it_is_read(stack: MemoryStack) -> N
     assert [push["type"] for push in bob.pushed()] == ["event"]
 
 
+def test_who_is_there_and_who_types(stack: MemoryStack) -> None:
+    ann, bob = Checked(stack, "a", "ann"), Checked(stack, "b", "bob")
+    ann.ask({"type": "subscribe", "channel": ROOM, "presence": True})
+    assert bob.ask({"type": "subscribe", "channel": ROOM, "presence": True})["presence"]["count"] == 2
+    bob.ask({"type": "presence.update", "channel": ROOM, "status": "busy", "active": True, "data": [1]})
+    bob.ask({"type": "typing", "channel": ROOM, "active": True})
+    ann.ask(PUBLISH)
+    stack.drain()
+    bob.ask({"type": "ack", "channel": ROOM, "offset": 1})
+    assert ann.ask({"type": "presence.get", "channel": ROOM})["members"][1]["read_offset"] == 1
+    bob.ask({"type": "unsubscribe", "channel": ROOM})
+    stack.drain()
+    told = [(push["type"], push.get("event")) for push in ann.pushed() if push["type"] != "event"]
+    assert sorted(told, key=str) == [
+        *[("presence", "join")] * 2,
+        ("presence", "leave"),
+        ("typing", None),
+    ]
+
+
+def test_how_many_are_there(stack: MemoryStack) -> None:
+    stack.presence_reader.namespaces.named["crowd"] = replace(  # type: ignore[index]
+        stack.namespaces.defaults, presence="count"
+    )
+    ann = Checked(stack)
+    ann.ask({"type": "subscribe", "channel": "crowd:a", "presence": True})
+    stack.drain()
+    assert [push["count"] for push in ann.pushed()] == [1]
+
+
 def test_what_is_sent_to_a_connection(stack: MemoryStack) -> None:
     ann = Checked(stack, "a", "ann")
     ann.ask({"type": "send", "to": {"connection_id": "a"}, "name": "hi", "data": 1})
     stack.drain()
     assert [push["ephemeral"] for push in ann.pushed()] == [True]
+
+
+def test_a_command_that_the_server_runs(stack: MemoryStack) -> None:
+    stack.catalogue.update(catalogue(COMMANDS))
+    client = Checked(stack)
+    roll = {"type": "command", "name": "dice.roll", "data": {"channel": ROOM, "dice": 2}}
+    assert len(client.ask(roll)["data"]["rolls"]) == 2
+    assert client.refused(roll | {"data": {}})["details"]["fields"][0]["field"] == "data.channel"
+    assert client.refused(roll | {"name": "no.such"})["code"] == 1008
+
+
+@pytest.mark.parametrize("answer", [{"data": [1]}, {"error": {"message": "no", "details": {"why": 1}}}, None])
+def test_a_command_of_a_peer(stack: MemoryStack, answer: dict[str, Any] | None) -> None:
+    ann, bob = Checked(stack, "a", "ann"), Checked(stack, "b", "bob")
+    body = {"type": "command", "id": 7, "name": "n", "data": 1, "to": {"user_id": "bob"}}
+    assert stack.dispatcher.handle("a", json.dumps(body), max_bytes=32_000, received_at_ms=stack.clock()) == []
+    stack.drain()
+    (push,) = bob.pushed()
+    if answer is None:
+        stack.peer_answers.expire(push["command_id"])
+    else:
+        bob.ask({"type": "result", "command_id": push["command_id"], **answer})
+    stack.drain()
+    (reply,) = stack.events("a")
+    assert is_all_of(REPLY.validate_json(json.dumps(reply)), reply)
+    assert (reply["id"], "result" in reply) == (7, answer == {"data": [1]})
+    del ann
 
 
 def test_an_event_with_its_senders_claims(stack: MemoryStack) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from shared.adapters.memory import MemoryConnectionStore, MemoryTransport
+from shared.domain.connection import Interests
 from shared.errors import ConnectionGoneError, ThrottledError, UnavailableError
 from shared.ports import Broadcast, Delivery
 from shared.services.fan_out import MAX_ATTEMPTS, SHARD_MAX_SUBSCRIBERS, FanOut
-from tests.unit.stack import MemoryStack, connection
+from tests.unit.stack import MemoryStack, connection, events_of
 
 EVENT = {
     "type": "event",
@@ -28,7 +29,7 @@ def subscribed(*connection_ids: str) -> MemoryStack:
     stack = MemoryStack()
     for connection_id in connection_ids:
         stack.connections.open(connection(connection_id))
-        stack.connections.subscribe(connection(connection_id), ["room:a"], expires_at_s=1_900_000_000)
+        stack.connections.subscribe(connection(connection_id), events_of("room:a"), expires_at_s=1_900_000_000)
         stack.transport.inboxes[connection_id] = []
     return stack
 
@@ -134,16 +135,16 @@ def test_a_push_for_one_connection_goes_to_no_other() -> None:
 
 def test_large_channels_are_left_to_the_fan_out_function() -> None:
     stack = subscribed(*(f"c{n}" for n in range(4)))
-    assert stack.fan_out.deliver_to_few("room:a", [EVENT], at_most=3) is False
+    assert stack.fan_out.deliver_to_few(broadcast(), at_most=3) is False
     assert stack.events("c0") == []
-    assert stack.fan_out.deliver_to_few("room:a", [EVENT], at_most=4) is True
+    assert stack.fan_out.deliver_to_few(broadcast(), at_most=4) is True
 
 
 def test_shards_are_tasks_for_others() -> None:
     everybody = [f"c{n}" for n in range(40)]
     stack = subscribed(*everybody)
     stack.connections.grow("room:a", 4)
-    assert stack.fan_out.deliver_to_few("room:a", [EVENT], at_most=100) is False
+    assert stack.fan_out.deliver_to_few(broadcast(), at_most=100) is False
     here = stack.fan_out.deliver(broadcast())
     tasks = [delivery for delivery, delay_s in stack.deliveries.sent if delay_s == 0]
     assert [(task.shard, task.connection_ids) for task in tasks] == [(1, None), (2, None), (3, None)]
@@ -154,7 +155,7 @@ def test_shards_are_tasks_for_others() -> None:
 def test_a_shard_that_is_too_large_makes_more_of_them() -> None:
     stack = MemoryStack()
     for n in range(4 * SHARD_MAX_SUBSCRIBERS):
-        stack.connections.subscribe(connection(f"c{n}"), ["room:a"], expires_at_s=1_900_000_000)
+        stack.connections.subscribe(connection(f"c{n}"), events_of("room:a"), expires_at_s=1_900_000_000)
         stack.transport.inboxes[f"c{n}"] = []
     stack.fan_out.deliver(broadcast())
     assert stack.connections.subscribers("room:a").count == 2
@@ -207,3 +208,16 @@ def test_one_connections_trouble_is_not_the_transports(error: Exception) -> None
     transport.error = error
     replace(stack.fan_out, transport=transport).deliver(broadcast())
     assert (transport.asked, stack.breaker.state) == (50, "closed")
+
+
+def test_only_who_wants_it_and_has_not_caused_it_is_told() -> None:
+    stack = subscribed("a", "b", "c", "d")
+    for connection_id in ("b", "c", "d"):
+        wants: dict[str, Interests] = {"room:a": frozenset({"state"})}
+        stack.connections.subscribe(connection(connection_id), wants, expires_at_s=1_900_000_000)
+    stack.connections.grow("room:a", 2)
+    frame = {"type": "state", "channel": "room:a"}
+    stack.fan_out.deliver(Broadcast("room:a", [frame], interest="state", but="c"))
+    for later, _ in stack.deliveries.sent:
+        stack.fan_out.resume(later)
+    assert [connection_id for connection_id in "abcd" if stack.events(connection_id)] == ["b", "d"]

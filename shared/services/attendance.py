@@ -1,0 +1,74 @@
+"""Connections come into channels and leave them. Whether anybody is told is the watch's affair: it is sent a look."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from shared.domain.connection import Connection
+from shared.domain.presence import PRESENCE_GRACE_S, Look
+from shared.ports import ConnectionStore, LookQueue, PresenceStore
+
+# A second later than the end of the grace time: both are whole seconds, of two clocks.
+_LOOK_AFTER_GRACE_S: Final = PRESENCE_GRACE_S + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Attendance:
+    """The set of connections in each channel.
+
+    Every change is written before its look is sent, and the connection's own list of channels tells what there is to be
+    written: so whoever is stopped between two steps is made good by the same call again, the client's or the janitor's.
+    """
+
+    store: PresenceStore
+    connections: ConnectionStore
+    looks: LookQueue
+    now_ms: Callable[[], int]
+
+    def enter(self, connection: Connection, channels: Sequence[str]) -> None:
+        """Have a subscribed connection be there until it ends, or its token; the look is left to the caller."""
+        principal = connection.principal
+        if principal is None or not channels:
+            return
+        ends_s = min(connection.expires_at_s, principal.expires_at_s or connection.expires_at_s)
+        connection_id, user_id = connection.connection_id, principal.user_id
+        self.store.enter(channels, user_id, connection_id, at_ms=self.now_ms(), expires_at_s=ends_s)
+        # If it was unsubscribed meanwhile, nobody would find it there later.
+        for channel in set(channels) - self.connections.attended(connection_id).keys():
+            self.store.leave(channel, user_id, connection_id)
+
+    def look(self, channels: Iterable[str]) -> None:
+        """Have somebody look at once."""
+        if looks := [Look(channel) for channel in channels]:
+            self.looks.send(looks)
+
+    @contextmanager
+    def leaving(self, connection: Connection, channels: Sequence[str]) -> Iterator[None]:
+        """Take a connection out at once; within the block its subscriptions are to go, or to want no presence."""
+        if connection.principal is None or not channels:
+            yield
+            return
+        user_id, connection_id = connection.principal.user_id, connection.connection_id
+        for channel in channels:
+            self.store.leave(channel, user_id, connection_id)
+        self.look(channels)
+        yield
+        # A subscription that was under way may have come in between; behind this it finds itself unlisted.
+        late = [channel for channel in channels if self.store.leave(channel, user_id, connection_id)]
+        # ... unless it came after all of that: then it was its own that has just been taken.
+        self.enter(connection, [channel for channel in late if channel in self.connections.attended(connection_id)])
+        self.look(late)
+
+    def left(self, connection_id: str) -> None:
+        """Take a connection that has ended out of every channel, in a while: its user may be about to come back.
+
+        To be called before its record is closed: that is where whoever comes later begins to look.
+        """
+        attended = self.connections.attended(connection_id)
+        if not attended:
+            return
+        at_s = self.now_ms() // 1000 + PRESENCE_GRACE_S
+        for channel, user_id in attended.items():
+            self.store.leave(channel, user_id, connection_id, at_s=at_s)
+        self.looks.send([Look(channel) for channel in attended], delay_s=_LOOK_AFTER_GRACE_S)
