@@ -34,8 +34,9 @@ class Attendance:
         ends_s = min(connection.expires_at_s, principal.expires_at_s or connection.expires_at_s)
         connection_id, user_id = connection.connection_id, principal.user_id
         self.store.enter(channels, user_id, connection_id, at_ms=self.now_ms(), expires_at_s=ends_s)
-        # If it was unsubscribed meanwhile, nobody would find it there later.
-        for channel in set(channels) - self.connections.attended(connection_id).keys():
+        # If it was unsubscribed meanwhile, or has ended, nobody would find it there later.
+        listed = self.connections.attended(connection_id) if self.connections.get(connection_id) else {}
+        for channel in set(channels) - listed.keys():
             self.store.leave(channel, user_id, connection_id)
 
     def look(self, channels: Iterable[str]) -> None:
@@ -59,6 +60,18 @@ class Attendance:
         # ... unless it came after all of that: then it was its own that has just been taken.
         self.enter(connection, [channel for channel in late if channel in self.connections.attended(connection_id)])
         self.look(late)
+
+    @contextmanager
+    def ending(self, connection_id: str) -> Iterator[None]:
+        """As :meth:`left`; within the block the connection's record is to go."""
+        self.left(connection_id)
+        yield
+        # One that was just coming in may have found the record still there.
+        at_s = self.now_ms() // 1000 + PRESENCE_GRACE_S
+        attended = self.connections.attended(connection_id).items()
+        late = [one for one, user_id in attended if self.store.leave(one, user_id, connection_id, at_s=at_s)]
+        if late:
+            self.looks.send([Look(channel) for channel in late], delay_s=_LOOK_AFTER_GRACE_S)
 
     def left(self, connection_id: str) -> None:
         """Take a connection that has ended out of every channel, in a while: its user may be about to come back.

@@ -89,9 +89,9 @@ class HttpSessions:
                 self.sessions.attendance.left(before)  # its user is where the session is
                 return moved
             # Somebody else was faster.
-            self.sessions.attendance.left(moved.connection_id)
             self.mailboxes.close(moved.connection_id)
-            self.connections.close(moved.connection_id)
+            with self.sessions.attendance.ending(moved.connection_id):
+                self.connections.close(moved.connection_id)
         raise ContentionError("the session is being taken up elsewhere", retry_after_ms=200)
 
     def follow(self, before: str, session_id: str, user_id: str) -> None:

@@ -66,8 +66,8 @@ class Janitor:
         connection = self.connections.get(connection_id)
         if connection is None:
             # Closed properly, or expired: API Gateway keeps none for longer than 2 hours. Whatever is left goes.
-            self.attendance.left(connection_id)
-            self.connections.close(connection_id)
+            with self.attendance.ending(connection_id):
+                self.connections.close(connection_id)
             return False
         active_ms = self.transport.last_active_ms(connection_id)
         if active_ms is not None:

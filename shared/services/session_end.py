@@ -34,6 +34,6 @@ class SessionEnd:
                 with suppress(ConnectionGoneError):
                     self.transport.close(connection_id)
             finally:
-                self.attendance.left(connection_id)
-                self.connections.close(connection_id)
+                with self.attendance.ending(connection_id):
+                    self.connections.close(connection_id)
             session = self.connections.session(session_id)

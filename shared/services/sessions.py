@@ -143,7 +143,8 @@ class Sessions:
             self.attendance.left(before)  # its user is where the session is
             if is_mailbox(before):  # no network ends it, as it does a WebSocket
                 self.mailboxes.close(before)
-                self.connections.close(before)
+                with self.attendance.ending(before):
+                    self.connections.close(before)
         return connection, {
             "session_id": connection.session_id,
             "connection_id": connection.connection_id,
@@ -175,8 +176,8 @@ class Sessions:
     def disconnect(self, connection_id: str) -> None:
         """Take a connection out; its session has 2 minutes to come back."""
         connection = self.connections.get(connection_id)
-        self.attendance.left(connection_id)
-        self.connections.close(connection_id)
+        with self.attendance.ending(connection_id):
+            self.connections.close(connection_id)
         self.metrics.count("Disconnects")
         if connection is not None and connection.session_id is not None:
             expires_at_s = self._now_s() + SESSION_GRACE_S

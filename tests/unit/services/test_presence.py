@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain.connection import Connection
 from shared.domain.presence import Look, Told
 from shared.errors import UnavailableError
 from shared.ports import Broadcast
@@ -150,6 +151,49 @@ def test_a_session_that_has_moved_leaves_nobody_behind(stack: MemoryStack) -> No
     stack.connect("new")
     stack.ask("new", hello | {"session_id": session_id})
     stack.ask("new", {"type": "unsubscribe", "channel": ROOM})
+    later(stack)
+    assert names(stack.presence.get(stack.tokens.verify(stack.token("eve")), ROOM)) == ["ann"]
+
+
+@pytest.mark.parametrize("when", ["before the record is looked for", "after"])
+def test_who_comes_in_while_its_connection_ends_is_not_left_behind(stack: MemoryStack, when: str) -> None:
+    """The gateway tells of the end while a slow function still says hello: nobody would push to it any more."""
+    come(stack, "a", "ann")
+    stack.connect("b", "bob")
+    enter, get = stack.presence_store.enter, stack.connections.get
+
+    def ends_first(*args: Any, **fields: Any) -> None:
+        stack.sessions.disconnect("b")
+        enter(*args, **fields)
+
+    def ends_then(connection_id: str) -> Connection | None:
+        found = get(connection_id)
+        if "b" in stack.presence_store.member(ROOM, "bob").connection_ids:
+            stack.connections.get = get  # type: ignore[method-assign]
+            stack.sessions.disconnect("b")
+        return found
+
+    if when == "after":
+        stack.connections.get = ends_then  # type: ignore[method-assign]
+    else:
+        stack.presence_store.enter = ends_first  # type: ignore[method-assign]
+    subscribe(stack, "b")
+    stack.presence_store.enter = enter  # type: ignore[method-assign]
+    later(stack)
+    assert names(stack.presence.get(stack.tokens.verify(stack.token("eve")), ROOM)) == ["ann"]
+
+
+def test_who_comes_in_between_its_leaving_and_its_closing_is_not_left_behind(stack: MemoryStack) -> None:
+    come(stack, "a", "ann")
+    stack.connect("b", "bob")
+    close = stack.connections.close
+
+    def slow(connection_id: str, **fields: Any) -> None:
+        subscribe(stack, "b")
+        close(connection_id, **fields)
+
+    stack.connections.close = slow  # type: ignore[method-assign]
+    stack.sessions.disconnect("b")
     later(stack)
     assert names(stack.presence.get(stack.tokens.verify(stack.token("eve")), ROOM)) == ["ann"]
 
