@@ -31,7 +31,7 @@ class DynamoDbPresenceStore:
         pk PRESENCE#<channel>  sk <user>#<connection id>  entered_at_ms N, expires_at_s N
         pk PRESENCE#<channel>  sk <user>#      status S, active BOOL, data S, last_active_at_ms N, revision N,
                                                changed_at_ms N, expires_at_s N
-        pk PRESENCE#<channel>  sk !TOLD        version N, counted BOOL, people N, told_at_ms N, users S, expires_at_s N
+        pk PRESENCE#<channel>  sk !TOLD        version N, counted BOOL, people N, told_at_ms N, users S
 
     ``<user>`` is percent-encoded, so that no ``#`` is in it. ``users`` is JSON: user id to stamp and version.
     """

@@ -3,6 +3,7 @@
 import json
 import random
 import secrets
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -139,6 +140,7 @@ class Documents:
     on_failure: Callable[[str, Exception], None]
     sleep: Callable[[float], None] = time.sleep
     _logs: OrderedDict[tuple[str, str], tuple[DocumentLog, int]] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def write(self, principal: Principal, write: Write) -> Written:
         """Change a document; return it as it is settled: it is durable then, and subscribers have been told.
@@ -191,11 +193,12 @@ class Documents:
         return self.store.log(write.channel, write.key, known=known)
 
     def _remember(self, write: Write, log: DocumentLog) -> None:
-        place = write.channel, write.key
-        self._logs.pop(place, None)  # it goes to the end in one step, since threads share it
-        self._logs[place] = log, log.size
-        while sum(size for _, size in list(self._logs.values())) > _LOGS_MAX_BYTES:
-            self._logs.popitem(last=False)
+        place, size = (write.channel, write.key), log.size
+        with self._lock:
+            self._logs.pop(place, None)
+            self._logs[place] = log, size
+            while sum(size for _, size in self._logs.values()) > _LOGS_MAX_BYTES:
+                self._logs.popitem(last=False)
 
     def _settled(self, principal: Principal, write: Write, log: DocumentLog) -> tuple[Any, Resolution]:
         """Return what the document shall be."""
@@ -276,13 +279,13 @@ class Documents:
         self, principal: Principal, write: Write, log: DocumentLog, resolution: Resolution, *, push: bool = True
     ) -> Written:
         document, last = log.current, log.since(log.version - 1)
-        self._remember(write, log)
         if last and push:
             self._tell(write, last[-1])
         try:
-            self._remember(write, self._compacted(write, log))
+            log = self._compacted(write, log)
         except Exception as error:  # the change is kept, and the next one tries again
             self.on_failure(write.channel, error)
+        self._remember(write, log)
         readable = _may_read(principal, write)
         return Written(document, resolution, readable, last[-1].patch if last and readable else None)
 

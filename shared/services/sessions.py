@@ -140,11 +140,12 @@ class Sessions:
         principal = self._principal(connection, request.token)
         connection, before = self._take(connection, principal, request.session_id)
         if before != connection.connection_id:
-            self.attendance.left(before)  # its user is where the session is
             if is_mailbox(before):  # no network ends it, as it does a WebSocket
                 self.mailboxes.close(before)
                 with self.attendance.ending(before):
                     self.connections.close(before)
+            else:
+                self.attendance.left(before)  # its user is where the session is
         return connection, {
             "session_id": connection.session_id,
             "connection_id": connection.connection_id,

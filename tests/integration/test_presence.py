@@ -69,7 +69,7 @@ async def test_who_comes_back_in_time_was_never_away(connect: Connect, channel: 
     again = await connect("bob", session_id=bob.welcome["session_id"])
     assert await members(again, channel) == ["ann", "bob"]
     # What is told after the grace time comes after what would have been told at its end.
-    await asyncio.sleep(PRESENCE_GRACE_S + 2)
+    await asyncio.sleep(PRESENCE_GRACE_S + 2)  # nothing is to come of it: there is no event to wait for
     await again.ask("presence.update", channel=channel, status="away")
     await ann.wait_for(lambda: ("update", "bob") in told(ann, channel))
     assert ("leave", "bob") not in told(ann, channel)
@@ -83,7 +83,7 @@ async def test_a_session_that_changes_its_transport_stays(stack: LocalStack, con
     assert await members(bob, channel) == ["ann", "bob"]
     session.poll(stack.url)
     await bob.close()
-    await asyncio.sleep(PRESENCE_GRACE_S + 2)
+    await asyncio.sleep(PRESENCE_GRACE_S + 2)  # nothing is to come of it: there is no event to wait for
     (reply,) = session.send(stack.url, {"type": "presence.update", "channel": channel, "status": "away"})
     assert reply["result"] == {}
     await ann.wait_for(lambda: ("update", "bob") in told(ann, channel))
