@@ -1,20 +1,29 @@
 // One channel as its user has it: subscribing, events, publishing, history.
 
 import { RECONNECT, backoffMs } from "./backoff.js";
-import type { Asked } from "./connection.js";
 import { TidewireError, closed, isPassing } from "./errors.js";
 import type {
-  Event,
+  Event as WireEvent,
   HistoryResult,
   Position,
   Publication,
   PublishResult,
+  Push,
+  Receipt,
   SubscribeResult,
 } from "./generated/frames.js";
+import type { Asked } from "./link.js";
 import type { Publish } from "./outbox.js";
+import type { ChannelPart } from "./part.js";
 import type { Recovery } from "./recovery.js";
 
-export type Listener = (event: Event) => void;
+/** What is published in a channel: the type of `data` by event name. */
+export type Events = Record<string, unknown>;
+
+/** An event of a name, or of any. */
+export type Event<E extends Events = Events, N extends keyof E = keyof E> = {
+  [K in N]: Omit<WireEvent, "name" | "data"> & { readonly name: K; readonly data: E[K] };
+}[N];
 
 export interface ChannelHost {
   readonly ask: (request: Asked) => Promise<unknown>;
@@ -29,13 +38,17 @@ export interface PublishOptions {
   readonly messageId?: string;
   readonly priority?: "express" | "high" | "normal" | "low";
   readonly ephemeral?: boolean;
+  /** Ask to be told, by `onReceipt`, when it is stored. */
+  readonly receipt?: boolean;
 }
 
-export class Channel {
+export class Channel<E extends Events = Events> {
   readonly name: string;
   readonly #host: ChannelHost;
-  readonly #listeners = new Map<string, Set<Listener>>();
+  readonly #parts: ChannelPart[] = [];
+  readonly #listeners = new Map<string, Set<(event: WireEvent) => void>>();
   readonly #resets = new Set<() => void>();
+  readonly #receipts = new Set<(receipt: Receipt) => void>();
   #wanted = false; // the user has subscribed
   #turn = 0; // counts unsubscribing: answers to what was asked before it are ignored
   #joining: Promise<readonly Publication[]> | undefined;
@@ -78,7 +91,9 @@ export class Channel {
     this.#wanted = false;
     this.#host.recovery.close(this.name);
     this.#joining = undefined;
-    this.#waiting?.fail(closed("unsubscribed"));
+    const error = closed("unsubscribed");
+    this.#waiting?.fail(error);
+    this.#parts.forEach((part) => part.closed(error));
     try {
       await this.#inTurn(async () => {
         if (this.#host.connected()) await this.#host.ask({ type: "unsubscribe", channel: this.name });
@@ -89,7 +104,7 @@ export class Channel {
   }
 
   /** Publish; resolves when the server has it for good. Tried again with the same id until then. */
-  publish(name: string, data: unknown, options: PublishOptions = {}): Promise<PublishResult> {
+  publish<N extends keyof E & string>(name: N, data: E[N], options: PublishOptions = {}): Promise<PublishResult> {
     const { messageId = crypto.randomUUID(), ...rest } = options;
     return this.#host.publish({ type: "publish", channel: this.name, name, data, message_id: messageId, ...rest });
   }
@@ -100,10 +115,18 @@ export class Channel {
   }
 
   /** Listen to events of a name, or to all with `*`. Returns a function that ends it. */
-  on(name: string, listener: Listener): () => void {
+  on<N extends keyof E & string>(name: N, listener: (event: Event<E, N>) => void): () => void;
+  on(name: "*", listener: (event: Event<E>) => void): () => void;
+  on(name: string, listener: (event: never) => void): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
-    this.#listeners.set(name, listeners.add(listener));
-    return () => void listeners.delete(listener);
+    this.#listeners.set(name, listeners.add(listener as (event: WireEvent) => void));
+    return () => void listeners.delete(listener as (event: WireEvent) => void);
+  }
+
+  /** Be told what became of publications that asked for a receipt. Returns a function that ends it. */
+  onReceipt(listener: (receipt: Receipt) => void): () => void {
+    this.#receipts.add(listener);
+    return () => void this.#receipts.delete(listener);
   }
 
   /** Called when what was missed could not be had: start over from `history`. Returns a function that ends it. */
@@ -113,8 +136,8 @@ export class Channel {
   }
 
   /** Events from now on, in order. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Event, void, void> {
-    const queue: Event[] = [];
+  async *[Symbol.asyncIterator](): AsyncGenerator<Event<E>, void, void> {
+    const queue: Event<E>[] = [];
     let wake: () => void = () => undefined;
     const stop = this.on("*", (event) => {
       queue.push(event);
@@ -139,14 +162,33 @@ export class Channel {
     else this.resubscribe();
   }
 
+  /** The connection has gone. */
+  disconnected(): void {
+    this.#parts.forEach((part) => part.disconnected());
+  }
+
+  /** What was missed last shows in nothing else: ask for it. */
+  check(): void {
+    this.#parts.forEach((part) => part.check());
+  }
+
   /** The client was closed: nothing that waits for a connection will have one. */
   closed(error: TidewireError): void {
     this.#waiting?.fail(error);
+    this.#parts.forEach((part) => part.closed(error));
   }
 
   /** An event's turn has come. */
-  deliver(event: Event): void {
-    this.#emit(event);
+  deliver(event: WireEvent): void {
+    for (const name of new Set([event.name, "*"])) {
+      this.#listeners.get(name)?.forEach((listener) => this.#call(() => listener(event)));
+    }
+  }
+
+  /** Something else of this channel was pushed. */
+  push(push: Push): void {
+    if (push.type === "receipt") this.#receipts.forEach((listener) => this.#call(() => listener(push)));
+    else this.#parts.forEach((part) => this.#call(() => part.push(push)));
   }
 
   /** What was missed can't be had. */
@@ -158,6 +200,21 @@ export class Channel {
   resubscribe(): void {
     if (this.#joining) this.#stale = true;
     else if (this.#wanted) this.#join().catch((error: unknown) => isPassing(error) || this.#host.report(error));
+  }
+
+  // For those who extend it.
+
+  /** Have something ride on the subscription. */
+  protected add<P extends ChannelPart>(part: P): P {
+    this.#parts.push(part);
+    return part;
+  }
+
+  /** Subscribe, or once more: what the parts want has changed. */
+  protected async rejoin(): Promise<void> {
+    this.#wanted = true;
+    if (this.#joining) this.#stale = true;
+    await (this.#joining ?? this.#join());
   }
 
   /** Subscribe, however often it takes; return the `history` latest publications where nothing was to continue. */
@@ -184,6 +241,7 @@ export class Channel {
           this.#check(turn);
         } while (this.#stale);
         recovery.subscribed(result);
+        for (const part of this.#parts) this.#call(() => part.subscribed(result));
         this.#check(turn); // a listener may have unsubscribed
         return result.publications;
       } catch (error) {
@@ -222,6 +280,7 @@ export class Channel {
       channel: this.name,
       ...(since ? { since } : {}),
       ...(history ? { history } : {}),
+      ...Object.assign({}, ...this.#parts.map((part) => part.subscribing())),
     };
     return (await this.#host.ask(request)) as SubscribeResult;
   }
@@ -237,12 +296,6 @@ export class Channel {
       };
       this.#waiting = { wake, fail: (error) => (done(), reject(error)) };
     });
-  }
-
-  #emit(event: Event): void {
-    for (const name of new Set([event.name, "*"])) {
-      this.#listeners.get(name)?.forEach((listener) => this.#call(() => listener(event)));
-    }
   }
 
   #call(callback: () => void): void {

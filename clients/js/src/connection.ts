@@ -1,265 +1,298 @@
-// One connection to the server, kept up: connects, says hello, asks and answers, comes back after a loss.
+// The connection, kept up: finds a way to the server, comes back after a loss, moves on to a new link in time.
 
 import { RECONNECT, backoffMs } from "./backoff.js";
+import { Breaker } from "./breaker.js";
 import { TidewireError, closed, uncertain } from "./errors.js";
-import type { HelloResult, Push, Request } from "./generated/frames.js";
-import type { OpenTransport, Transport } from "./transports/transport.js";
+import type { HelloResult, Push } from "./generated/frames.js";
+import { Link, type Asked } from "./link.js";
+import type { Endpoints, OpenTransport } from "./transports/transport.js";
 
 export type ConnectionState = "idle" | "connecting" | "connected" | "reconnecting" | "closed";
 
-/** A request as its sender has it: the connection gives it its id. */
-export type Asked = Request extends infer R ? (R extends Request ? Omit<R, "id"> : never) : never;
+/** The ways to the server by name, the best first. */
+export type Ways = Readonly<Record<string, OpenTransport>>;
 
 export interface ConnectionOptions {
-  /** The server's WebSocket URL; asked before each attempt. */
-  readonly url: () => Promise<string>;
+  /** Where the server is; asked before each round of attempts. */
+  readonly endpoints: () => Promise<Endpoints>;
   /** A token; `fresh` asks for a new one, since the last was refused. */
   readonly token: (fresh: boolean) => Promise<string>;
-  readonly open: OpenTransport;
+  readonly ways: Ways;
+  readonly fetch: typeof fetch;
+  /** The way that worked when somebody last looked, and its keeping. */
+  readonly remembered?: { readonly get: () => string | null; readonly set: (way: string) => void };
   readonly random?: () => number;
   /** Called for every push, after `connected`. */
   readonly onPush: (push: Push) => void;
   readonly onState: (state: ConnectionState, error?: TidewireError) => void;
-  /** Called after each hello: subscribe, send what waits. */
+  /** Called after each hello: subscribe, send what waits. Also where a new link has followed the last without a loss. */
   readonly onConnected: (hello: HelloResult) => void;
 }
 
-// The first attempt; each later one gets twice the time of the one before, for a server that starts from cold.
+// The first round of attempts; in each later one they get twice the time, for a server that starts from cold.
 const CONNECT_TIMEOUT_MS = 4_000;
 const CONNECT_TIMEOUT_MAX_MS = 30_000;
-const REQUEST_TIMEOUT_MS = 10_000;
-const PONG_TIMEOUT_MS = 4_000;
-const UNAUTHENTICATED = 1004;
+// A link that ends sooner is taken for one that could not be had: some proxies let connect, and cut.
+const STEADY_MS = 10_000;
+// On a lesser way: how often the better ones are tried. The server's age limit is approached up to this share of it.
+const UPWARD_MS = 60_000;
+const ROLLOVER_FROM = 0.8;
+const ROLLOVER_TO = 0.95;
+const ROLLOVER_AGAIN_MS = 60_000;
+// How long answers are waited for on a link that another has followed.
+const RETIRED_MS = 10_000;
+const SESSION_UNKNOWN = 1011;
 const RECONNECT_CODES = { from: 3000, to: 3500 };
-
-interface Pending {
-  readonly resolve: (result: unknown) => void;
-  readonly reject: (error: TidewireError) => void;
-  readonly timer: ReturnType<typeof setTimeout>;
-}
+const TOKEN_EXPIRED = 3500;
 
 export class Connection {
-  #state: ConnectionState = "idle";
-  #transport: Transport | undefined;
-  #attempt = 0; // of reconnecting, since the last success
-  #try = 0; // counts attempts for good: what belongs to an earlier one is ignored
-  #nextId = 1;
-  #received = 0; // messages on this connection
-  #refused = false; // a token was not accepted, and with a fresh one nothing has been answered yet
-  #connectTimer: ReturnType<typeof setTimeout> | undefined;
-  #retryTimer: ReturnType<typeof setTimeout> | undefined;
-  #probeTimer: ReturnType<typeof setTimeout> | undefined;
-  readonly #pending = new Map<number, Pending>();
   readonly #options: ConnectionOptions;
+  readonly #breakers = new Map<string, Breaker>();
+  #state: ConnectionState = "idle";
+  #link: Link | undefined; // the one that is up
+  #way: string | undefined; // its way, or that of the last
+  #upAtMs = 0;
+  #trying: Link | undefined;
+  #retired: Link | undefined;
+  #round = 0; // counts rounds of attempts for good: what belongs to an earlier one is ignored
+  #attempt = 0; // rounds that failed since the last success
+  #sessionId: string | undefined;
+  #refused = false; // a token was not accepted, and with a fresh one nothing has been answered yet
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #upwardTimer: ReturnType<typeof setTimeout> | undefined;
+  #rolloverTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
+    for (const way of Object.keys(options.ways)) this.#breakers.set(way, new Breaker());
   }
 
   get state(): ConnectionState {
     return this.#state;
   }
 
-  /** Connect, if it is not connected or trying to. */
-  open(): void {
-    if (this.#state === "idle" || this.#state === "closed") {
-      this.#attempt = 0;
-      this.#refused = false;
-      this.#enter("connecting");
-      if (this.state === "connecting") void this.#connect(); // unless a listener has closed it
-    }
+  /** The way that is in use, or was last. */
+  get way(): string | undefined {
+    return this.#way;
   }
 
-  /** Do not wait for the next attempt: the page or the network has woken up. */
-  hurry(): void {
-    if (this.#retryTimer !== undefined) void this.#connect();
+  /** Connect, if it is not connected or trying to. */
+  open(): void {
+    if (this.#state !== "idle" && this.#state !== "closed") return;
+    this.#attempt = 0;
+    this.#refused = false;
+    this.#enter("connecting");
+    if (this.state === "connecting") void this.#seek(); // unless a listener has closed it
+  }
+
+  /** The page or the network has woken: do not wait for the next attempt; see whether the link is alive. */
+  wake(): void {
+    this.#breakers.forEach((breaker) => breaker.forgive());
+    if (this.#link) this.#link.probe();
+    else if (this.#state === "reconnecting" && !this.#trying) void this.#seek();
+  }
+
+  /** Let go of the link, and do nothing until `wake`: the page is put aside. */
+  suspend(): void {
+    if (this.#state === "idle" || this.#state === "closed") return;
+    this.#drop(uncertain("the page was put aside"), () => this.#enter("reconnecting"));
   }
 
   /** End it; requests under way are refused. */
   close(error = closed("the client was closed")): void {
     if (this.#state === "closed") return;
-    this.#drop();
-    this.#refuse(error);
-    this.#enter("closed", error);
+    this.#sessionId = undefined;
+    this.#drop(error, () => this.#enter("closed", error));
   }
 
-  /**
-   * Send requests as one frame, or one batch, which is carried out in order.
-   * @returns a promise for each; it is refused with a retryable error when nothing came back
-   */
-  ask(requests: readonly Asked[]): Promise<unknown>[] {
+  /** As {@link Link.ask}; refused at once where there is no link. */
+  ask(requests: readonly Asked[], timeoutMs?: number): Promise<unknown>[] {
     // Before hello is answered the server would refuse it, or, in the handshake, it would be lost.
-    if (this.#state === "connected") return this.#ask(requests);
+    if (this.#link) return this.#link.ask(requests, timeoutMs);
     const error = this.#state === "closed" ? closed("the client is closed") : uncertain("not connected");
     return requests.map(() => Promise.reject(error));
   }
 
-  #ask(requests: readonly Asked[]): Promise<unknown>[] {
-    const frames = requests.map((request) => ({ ...request, id: this.#nextId++ }));
-    const text = JSON.stringify(frames.length === 1 ? frames[0] : frames);
-    const receivedBefore = this.#received;
-    const answers = frames.map(
-      ({ id }) =>
-        new Promise<unknown>((resolve, reject) => {
-          const timer = setTimeout(() => this.#unanswered(id, receivedBefore), REQUEST_TIMEOUT_MS);
-          this.#pending.set(id, { resolve, reject, timer });
-        }),
-    );
-    this.#transport?.send(text);
-    return answers;
-  }
-
-  #unanswered(id: number, receivedBefore: number): void {
-    this.#settle(id, undefined, uncertain("no answer came"));
-    if (this.#received === receivedBefore) this.#probe();
-  }
-
-  /**
-   * Not a sound since the request: the server is busy, or the network has gone silently, as when a laptop slept, which
-   * TCP takes minutes to notice. API Gateway itself answers a ping, however busy the functions are.
-   */
-  #probe(): void {
-    if (this.#probeTimer !== undefined) return;
-    const receivedBefore = this.#received;
-    this.#transport?.send(JSON.stringify({ type: "ping" }));
-    this.#probeTimer = setTimeout(() => {
-      this.#probeTimer = undefined;
-      if (this.#received === receivedBefore) this.#transport?.close();
-    }, PONG_TIMEOUT_MS);
-  }
-
-  async #connect(): Promise<void> {
+  /** Try the ways that there are, one after another; the first that stands is taken. Without a link, again later. */
+  async #seek(ways = this.#order()): Promise<void> {
     clearTimeout(this.#retryTimer);
     this.#retryTimer = undefined;
-    const attempt = ++this.#try;
-    let url: string;
+    const round = ++this.#round;
+    let endpoints: Endpoints;
     let token: string;
     try {
-      [url, token] = await Promise.all([this.#options.url(), this.#options.token(this.#refused)]);
+      [endpoints, token] = await Promise.all([this.#options.endpoints(), this.#options.token(this.#refused)]);
     } catch {
-      if (attempt === this.#try) this.#later();
+      if (round === this.#round) this.#notFound();
       return;
     }
-    if (attempt !== this.#try) return; // closed meanwhile, and perhaps opened again
-    this.#received = 0;
-    const transport = this.#options.open(url, {
-      open: () => {
-        if (attempt === this.#try) void this.#hello(token, attempt);
-      },
-      message: (text) => {
-        this.#receive(text, attempt);
-      },
-      close: () => {
-        if (attempt === this.#try) this.#lost();
-      },
-    });
-    this.#transport = transport;
-    const timeoutMs = Math.min(CONNECT_TIMEOUT_MAX_MS, CONNECT_TIMEOUT_MS * 2 ** this.#attempt);
-    this.#connectTimer = setTimeout(() => transport.close(), timeoutMs);
+    if (round === this.#round) this.#try(ways, endpoints, token); // else closed meanwhile, and perhaps opened again
   }
 
-  async #hello(token: string, attempt: number): Promise<void> {
-    clearTimeout(this.#connectTimer);
-    try {
-      const [answer] = this.#ask([{ type: "hello", protocol: 1, token }]);
-      const hello = (await answer) as HelloResult;
-      if (attempt !== this.#try) return;
-      if (typeof hello?.heartbeat_s !== "number") throw uncertain("the server's hello makes no sense");
-      this.#attempt = 0;
-      this.#enter("connected");
-      if (attempt === this.#try) this.#options.onConnected(hello);
-    } catch (error) {
-      if (attempt !== this.#try) return;
-      if (!(error instanceof TidewireError)) throw error;
-      if (error.code === UNAUTHENTICATED) this.#unauthenticated(error);
-      else if (error.retryable) this.#transport?.close();
-      else this.close(error);
-    }
+  #try([way, ...others]: string[], endpoints: Endpoints, token: string): void {
+    if (way === undefined) return this.#notFound();
+    const { ways, fetch, onPush } = this.#options;
+    const breaker = this.#breakers.get(way) as Breaker;
+    let upAtMs: number | undefined;
+    let link: Link | undefined = undefined;
+    link = this.#trying = new Link({
+      open: ways[way] as OpenTransport,
+      endpoints,
+      fetch,
+      token,
+      sessionId: this.#sessionId,
+      connectTimeoutMs: Math.min(CONNECT_TIMEOUT_MAX_MS, CONNECT_TIMEOUT_MS * 2 ** this.#attempt),
+      onUp: (hello) => {
+        upAtMs = now();
+        this.#adopt(link as Link, way, hello);
+      },
+      onPush: (push) => {
+        if (push.type === "system" && this.#system(link as Link, push as unknown as Record<string, unknown>)) return;
+        // What two links both bring is known by its place; what has none is taken from the newer one.
+        if (link === this.#link || !(push.type === "event" && push.ephemeral)) onPush(push);
+      },
+      onUnauthenticated: (error) => this.#unauthenticated(error),
+      onAnswer: () => {
+        this.#refused = false;
+      },
+      onDown: (error) => {
+        if (upAtMs === undefined) {
+          this.#trying = undefined;
+          if (error?.code === SESSION_UNKNOWN) {
+            this.#sessionId = undefined;
+            return this.#try([way, ...others], endpoints, token);
+          }
+          if (error && !error.retryable) return this.close(error);
+          if (error) return this.#notFound(error.retryAfterMs);
+          breaker.failed(now());
+          return this.#try(others, endpoints, token);
+        }
+        if (now() - upAtMs < STEADY_MS) breaker.failed(now());
+        else breaker.succeeded();
+        if (link === this.#link) this.#lost();
+      },
+    });
+  }
+
+  /** The link stands: it follows the one before, which is let go of when it has answered what it was asked. */
+  #adopt(link: Link, way: string, hello: HelloResult): void {
+    this.#retire();
+    [this.#link, this.#trying, this.#way] = [link, undefined, way];
+    this.#attempt = 0;
+    this.#sessionId = hello.session_id;
+    this.#options.remembered?.set(way);
+    this.#schedule(way, hello);
+    this.#enter("connected");
+    if (this.#link === link) this.#options.onConnected(hello); // unless a listener has closed it
+  }
+
+  #retire(): void {
+    const old = this.#link;
+    if (!old) return;
+    this.#retired?.close(uncertain("it took too long"));
+    this.#retired = old;
+    setTimeout(
+      () => {
+        old.close(uncertain("no answer came"));
+        if (this.#retired === old) this.#retired = undefined;
+      },
+      old.idle ? 0 : RETIRED_MS,
+    );
+  }
+
+  /** When the better ways are tried, and when a new link is to follow this one. */
+  #schedule(way: string, { connection_max_age_s: ageS }: HelloResult): void {
+    clearTimeout(this.#upwardTimer);
+    clearTimeout(this.#rolloverTimer);
+    const names = Object.keys(this.#options.ways);
+    const better = names.slice(0, names.indexOf(way));
+    const upward = (): void => {
+      this.#upwardTimer = setTimeout(upward, UPWARD_MS);
+      const open = better.filter((name) => this.#breaker(name) !== "open");
+      if (open.length > 0 && !this.#trying) void this.#seek(open);
+    };
+    if (better.length > 0) this.#upwardTimer = setTimeout(upward, UPWARD_MS);
+    if (!(ageS > 0)) return;
+    const rollover = (): void => {
+      this.#rolloverTimer = setTimeout(rollover, ROLLOVER_AGAIN_MS);
+      if (!this.#trying) void this.#seek([way]);
+    };
+    const share = ROLLOVER_FROM + (this.#options.random ?? Math.random)() * (ROLLOVER_TO - ROLLOVER_FROM);
+    this.#rolloverTimer = setTimeout(rollover, Math.min(ageS * 1000 * share, 2 ** 31 - 1));
+  }
+
+  /** The ways to be tried: that which worked last, then the others from the best down, but for those that fail. */
+  #order(): string[] {
+    const names = Object.keys(this.#options.ways);
+    const first = this.#way ?? this.#options.remembered?.get();
+    const order = names.filter((name) => name === first).concat(names.filter((name) => name !== first));
+    const left = order.filter((name) => this.#breaker(name) !== "open");
+    return left.length > 0 ? left : order;
+  }
+
+  #breaker(way: string): ReturnType<Breaker["state"]> {
+    return (this.#breakers.get(way) as Breaker).state(now());
+  }
+
+  #lost(): void {
+    this.#drop(uncertain("the connection ended"), () => this.#later());
+  }
+
+  /** No way leads there. Where there is a link, it goes on with that. */
+  #notFound(waitMs?: number): void {
+    if (!this.#link) this.#later(waitMs);
+  }
+
+  #later(waitMs = backoffMs(this.#attempt++, RECONNECT, this.#options.random)): void {
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => void this.#seek(), waitMs);
+    this.#enter("reconnecting");
   }
 
   /** The token was refused, or has ended, and with it the subscriptions: one more try, with a fresh one. */
   #unauthenticated(error: TidewireError): void {
     if (this.#refused) return this.close(error);
     this.#refused = true;
-    this.#transport?.close();
+    this.#lost();
   }
 
-  #lost(): void {
-    this.#drop();
-    this.#later();
-    this.#refuse(uncertain("the connection ended"));
-  }
-
-  #later(waitMs = backoffMs(this.#attempt++, RECONNECT, this.#options.random)): void {
-    this.#retryTimer = setTimeout(() => void this.#connect(), waitMs);
-    this.#enter("reconnecting");
-  }
-
-  /** Let go of the transport. */
-  #drop(): void {
-    this.#try++;
-    clearTimeout(this.#connectTimer);
+  /** Let go of all links. What waits is refused when the loss was told, since who hears of it may close for good. */
+  #drop(error: TidewireError, tell: () => void): void {
+    this.#round++;
     clearTimeout(this.#retryTimer);
-    clearTimeout(this.#probeTimer);
-    this.#retryTimer = this.#probeTimer = undefined;
-    const transport = this.#transport;
-    this.#transport = undefined;
-    transport?.close();
+    clearTimeout(this.#upwardTimer);
+    clearTimeout(this.#rolloverTimer);
+    this.#retryTimer = undefined;
+    const links = [this.#trying, this.#retired, this.#link];
+    this.#trying = this.#retired = this.#link = undefined;
+    tell();
+    const forGood = this.#state === "closed";
+    const reason = forGood && error.retryable ? closed("the client was closed") : error;
+    links.forEach((link) => link?.close(reason, forGood));
   }
 
-  /** Refuse what waits for an answer; after a loss when that was told, since who hears of it may close for good. */
-  #refuse(error: TidewireError): void {
-    for (const id of [...this.#pending.keys()]) this.#settle(id, undefined, error);
-  }
-
-  #receive(text: string, attempt: number): void {
-    this.#received++;
-    let message: unknown;
-    try {
-      message = JSON.parse(text);
-    } catch {
-      return; // no frame of ours
-    }
-    for (const frame of Array.isArray(message) ? message : [message]) {
-      if (attempt !== this.#try) return; // of a connection that has ended, maybe by the frame before
-      if (typeof frame === "object" && frame !== null) this.#frame(frame as Record<string, unknown>);
-    }
-  }
-
-  #frame(frame: Record<string, unknown>): void {
-    if (typeof frame["type"] !== "string") {
-      // API Gateway's own error: it says not which request failed, so all of them are uncertain.
-      this.#refuse(uncertain("the gateway failed"));
-    } else if (frame["type"] === "reply") {
-      const object = frame["error"] as ConstructorParameters<typeof TidewireError>[0] | undefined;
-      const error = object ? new TidewireError(object) : undefined;
-      if (this.#state === "connected") {
-        // Nothing was done: to those who asked it is as if the connection had been lost.
-        if (error?.code === UNAUTHENTICATED) return this.#unauthenticated(error);
-        if (!error) this.#refused = false;
+  /** Returns whether it was the connection's own affair. */
+  #system(link: Link, frame: Record<string, unknown>): boolean {
+    const { event, code: said, after_ms: afterMs } = frame;
+    if (event === "superseded") {
+      if (link !== this.#link) link.close(uncertain("the next link reads now"));
+      else {
+        // Somebody else reads this session, as a page does that was copied: it is theirs.
+        this.#sessionId = undefined;
+        this.#lost();
       }
-      if (typeof frame["id"] === "number") this.#settle(frame["id"], frame["result"], error);
-    } else if (frame["type"] === "system" && frame["event"] === "disconnect") this.#disconnected(frame);
-    else if (this.#state === "connected") this.#options.onPush(frame as unknown as Push);
-  }
-
-  #disconnected(frame: Record<string, unknown>): void {
-    const code = Number(frame["code"]);
-    const name = typeof frame["name"] === "string" ? frame["name"] : "disconnected";
-    if (code >= RECONNECT_CODES.from && code < RECONNECT_CODES.to) {
-      this.#drop();
-      this.#later(typeof frame["after_ms"] === "number" ? frame["after_ms"] : undefined);
-      this.#refuse(uncertain("the server ended the connection"));
-    } else this.close(new TidewireError({ code, name, message: `the server ended it: ${name}`, retryable: false }));
-  }
-
-  #settle(id: number, result: unknown, error: TidewireError | undefined): void {
-    const pending = this.#pending.get(id);
-    if (!pending) return;
-    this.#pending.delete(id);
-    clearTimeout(pending.timer);
-    if (error) pending.reject(error);
-    else pending.resolve(result);
+    } else if (event !== "disconnect") return false;
+    else if (link !== this.#retired) {
+      const code = Number(said);
+      const name = typeof frame["name"] === "string" ? frame["name"] : "disconnected";
+      const error = new TidewireError({ code, name, message: `the server ended it: ${name}`, retryable: false });
+      if (code === TOKEN_EXPIRED) this.#unauthenticated(error);
+      else if (code >= RECONNECT_CODES.from && code < RECONNECT_CODES.to) {
+        const waitMs = typeof afterMs === "number" ? afterMs : undefined;
+        this.#drop(uncertain("the server ended the connection"), () => this.#later(waitMs));
+      } else this.close(error);
+    }
+    return true;
   }
 
   #enter(state: ConnectionState, error?: TidewireError): void {
@@ -267,4 +300,9 @@ export class Connection {
     this.#state = state;
     this.#options.onState(state, error);
   }
+}
+
+/** Milliseconds that only go forward, whatever happens to the machine's clock. */
+function now(): number {
+  return performance.now();
 }

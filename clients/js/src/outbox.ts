@@ -8,7 +8,7 @@
 // others.
 
 import { RECONNECT, backoffMs } from "./backoff.js";
-import type { Asked } from "./connection.js";
+import type { Asked } from "./link.js";
 import { tooLarge, uncertain, type TidewireError } from "./errors.js";
 import type { PublishResult } from "./generated/frames.js";
 

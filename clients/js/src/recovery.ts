@@ -1,6 +1,6 @@
 // Does what the receiving rules ask for: hands over, asks `history` and `sync`, and keeps their clock.
 
-import type { Asked } from "./connection.js";
+import type { Asked } from "./link.js";
 import { TidewireError, isPassing } from "./errors.js";
 import type { Event, HistoryResult, Position, SubscribeResult, SyncResult } from "./generated/frames.js";
 import { Receiver, type Action, type AskHistory, type AskSync, type Positions } from "./receiver.js";

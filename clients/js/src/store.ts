@@ -1,6 +1,6 @@
 // What outlives the page, of one user: documents as last seen, and requests that have not been answered.
 
-import type { Asked } from "./connection.js";
+import type { Asked } from "./link.js";
 
 export interface KeptDocument {
   readonly version: number;

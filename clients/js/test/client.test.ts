@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Tidewire, type TidewireOptions } from "../src/client.js";
+import { Tidewire, type TidewireOptions } from "../src/index.js";
 import { event, publication, seeded, settled, wireError, type Frame } from "./fakes.js";
 import { Server, type Network } from "./server.js";
 
@@ -17,6 +17,7 @@ function setUp(options: Partial<TidewireOptions> = {}, network: Network = {}) {
   const onError = vi.fn();
   const client = new Tidewire({
     websocketUrl: "ws://server/v1/ws",
+    transports: ["websocket"],
     getToken: async () => "good",
     WebSocket: server.WebSocket,
     random: () => 0,
@@ -62,7 +63,13 @@ test("a channel of one name is always the same object", () => {
 test("asks the server where its WebSocket is, once", async () => {
   const fetch = vi.fn(async () => Response.json({ websocket_url: "ws://elsewhere/v1/ws" }));
   const server = new Server();
-  const client = new Tidewire({ httpUrl: "http://api", getToken: async () => "t", WebSocket: server.WebSocket, fetch });
+  const client = new Tidewire({
+    httpUrl: "http://api",
+    transports: ["websocket"],
+    getToken: async () => "t",
+    WebSocket: server.WebSocket,
+    fetch,
+  });
   open.push(client);
   client.connect();
   await settled();
@@ -78,7 +85,13 @@ test.each([
 ])("tries again when the server %s", async (_what, first) => {
   const fetch = vi.fn(async () => Response.json({ websocket_url: "ws://server/v1/ws" })).mockImplementationOnce(first);
   const server = new Server();
-  const client = new Tidewire({ httpUrl: "http://api", getToken: async () => "t", WebSocket: server.WebSocket, fetch });
+  const client = new Tidewire({
+    httpUrl: "http://api",
+    transports: ["websocket"],
+    getToken: async () => "t",
+    WebSocket: server.WebSocket,
+    fetch,
+  });
   open.push(client);
   client.connect();
   await settled();

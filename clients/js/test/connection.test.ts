@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Connection, type ConnectionState } from "../src/connection.js";
 import type { TidewireError } from "../src/errors.js";
 import type { Push } from "../src/generated/frames.js";
-import { HELLO, event, fakeTransports, settled } from "./fakes.js";
+import { ENDPOINTS, HELLO, event, fakeTransports, noFetch, settled } from "./fakes.js";
 
 const PING = { type: "ping" } as const;
 const SYNC = { type: "sync", positions: {} } as const;
@@ -23,9 +23,10 @@ function setUp({ token = async (_fresh: boolean): Promise<string> => "good" } = 
     errors.push(error);
   });
   const connection = new Connection({
-    url: async () => "ws://server/v1/ws",
+    endpoints: async () => ENDPOINTS,
     token: tokens,
-    open: transports.open,
+    ways: { websocket: transports.open },
+    fetch: noFetch,
     random: () => 0,
     onPush: (push) => pushes.push(push),
     onState,
@@ -281,7 +282,7 @@ test("no answer and no other sound: it pings, and a connection that does not ans
   const set = await connected();
   void failure(set.connection.ask([SYNC])[0]);
   await vi.advanceTimersByTimeAsync(10_000);
-  expect(set.transports.last().requests.at(-1)).toEqual({ type: "ping" });
+  expect(set.transports.last().requests.at(-1)).toMatchObject({ type: "ping" });
   expect(set.connection.state).toBe("connected");
   await vi.advanceTimersByTimeAsync(4_000);
   expect(set.connection.state).toBe("reconnecting");
@@ -353,7 +354,7 @@ test.each([3000, 3001, 3002, 3003, 3499])("disconnect %i: comes back, after what
   expect(set.transports.all).toHaveLength(2);
 });
 
-test.each([3500, 3501, 3502, 3503, 3999])("disconnect %i: is final, and says why", async (code) => {
+test.each([3501, 3502, 3503, 3999])("disconnect %i: is final, and says why", async (code) => {
   const set = await connected();
   const error = failure(set.connection.ask([SYNC])[0]);
   set.transports.last().say({ type: "system", event: "disconnect", code, name: "revoked", reconnect: false });
@@ -362,6 +363,19 @@ test.each([3500, 3501, 3502, 3503, 3999])("disconnect %i: is final, and says why
   expect(await error).toMatchObject({ code });
   await vi.advanceTimersByTimeAsync(60_000);
   expect(set.transports.all).toHaveLength(1);
+});
+
+test("disconnect 3500: the token has ended; it comes back with a fresh one, once", async () => {
+  const set = await connected();
+  const ended = { type: "system", event: "disconnect", code: 3500, name: "token_expired", reconnect: false };
+  set.transports.last().say(ended);
+  expect(set.connection.state).toBe("reconnecting");
+  await vi.advanceTimersByTimeAsync(RETRY_MS);
+  await greet(set);
+  expect(set.tokens.mock.calls).toEqual([[false], [true]]);
+  set.transports.last().say(ended);
+  expect(set.connection.state).toBe("closed");
+  expect(set.errors.at(-1)).toMatchObject({ code: 3500, kind: "token_expired" });
 });
 
 test("what stands behind a final disconnect in the same batch is not heard", async () => {
@@ -402,7 +416,7 @@ test("closed while it waits for a token and opened again, it connects once", asy
 test("hurry() does not wait for the next attempt", async () => {
   const set = await connected();
   set.transports.last().close();
-  set.connection.hurry();
+  set.connection.wake();
   await settled();
   expect(set.transports.all).toHaveLength(2);
   await vi.advanceTimersByTimeAsync(RETRY_MS);
@@ -413,7 +427,7 @@ test("hurry() leaves an attempt that is under way alone", async () => {
   const set = await connected();
   set.transports.last().close();
   await vi.advanceTimersByTimeAsync(RETRY_MS);
-  set.connection.hurry(); // the network is back, and the handshake runs
+  set.connection.wake(); // the network is back, and the handshake runs
   await settled();
   expect(set.transports.all).toHaveLength(2);
   await vi.advanceTimersByTimeAsync(8_000); // it is still given up in time

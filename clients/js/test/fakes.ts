@@ -62,8 +62,8 @@ export class FakeTransport {
 /** Transports in the order in which they were opened. */
 export function fakeTransports(): { open: OpenTransport; all: FakeTransport[]; last: () => FakeTransport } {
   const all: FakeTransport[] = [];
-  const open: OpenTransport = (url, handlers) => {
-    const transport = new FakeTransport(url, handlers);
+  const open: OpenTransport = ({ websocketUrl }, handlers) => {
+    const transport = new FakeTransport(websocketUrl, handlers);
     all.push(transport);
     return transport;
   };
@@ -73,6 +73,11 @@ export function fakeTransports(): { open: OpenTransport; all: FakeTransport[]; l
 export function wireError(error: Frame): Frame {
   return { code: 2001, name: "unavailable", message: "not now", retryable: true, ...error };
 }
+
+export const ENDPOINTS = { websocketUrl: "ws://server/v1/ws", httpUrl: "http://server", streamUrl: "http://server" };
+
+/** Where nothing is to go by HTTP. */
+export const noFetch: typeof fetch = () => Promise.reject(new Error("nothing is asked by HTTP here"));
 
 export const HELLO = {
   session_id: "s1",

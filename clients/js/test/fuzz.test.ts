@@ -1,7 +1,7 @@
 // Whatever a server says, the client throws nothing, and goes on working. Vitest fails a run with unhandled rejections.
 
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Tidewire } from "../src/client.js";
+import { Tidewire } from "../src/index.js";
 import { event, seeded, settled } from "./fakes.js";
 import { Server } from "./server.js";
 
@@ -76,6 +76,7 @@ test.each(Array.from({ length: 60 }, (_, seed) => seed))("(seed %i)", async (see
   const server = new Server();
   const client = new Tidewire({
     websocketUrl: "ws://server/v1/ws",
+    transports: ["websocket"],
     getToken: async () => "good",
     WebSocket: server.WebSocket,
     random,

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import schema from "../../../docs/schemas/frames.json";
 import golden from "../../../tests/golden/frames.json";
-import { Tidewire } from "../src/client.js";
+import { Tidewire } from "../src/index.js";
 import { settled, type Frame } from "./fakes.js";
 import { Server } from "./server.js";
 
@@ -21,6 +21,7 @@ function setUp() {
   const onError = vi.fn();
   const client = new Tidewire({
     websocketUrl: "ws://server/v1/ws",
+    transports: ["websocket"],
     getToken: async () => "good",
     WebSocket: server.WebSocket,
     random: () => 0,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { Asked } from "../src/connection.js";
+import type { Asked } from "../src/link.js";
 import { TidewireError, closed, uncertain } from "../src/errors.js";
 import type { PublishResult } from "../src/generated/frames.js";
 import { Outbox, type Publish } from "../src/outbox.js";

@@ -1,7 +1,7 @@
-// What a connection needs of a transport; WebSocket is the first of them.
+// What a link needs of a transport. Each of the five looks the same: text goes out, text comes in.
 
 export interface TransportHandlers {
-  /** Frames may be sent from now on. */
+  /** Frames may be sent from now on, `hello` first. */
   open(): void;
   /** One message has come: a frame or a batch, still as text. */
   message(text: string): void;
@@ -11,8 +11,16 @@ export interface TransportHandlers {
 
 export interface Transport {
   send(text: string): void;
-  close(): void;
+  /** `forGood`: nobody will come back to its session. */
+  close(forGood?: boolean): void;
+}
+
+/** Where a deployment is: what `GET /v1/config` says. */
+export interface Endpoints {
+  readonly websocketUrl: string;
+  readonly httpUrl: string;
+  readonly streamUrl: string;
 }
 
 /** Starts a transport; it never throws, but calls `close` if it can't be had. */
-export type OpenTransport = (url: string, handlers: TransportHandlers) => Transport;
+export type OpenTransport = (endpoints: Endpoints, handlers: TransportHandlers) => Transport;

@@ -4,7 +4,7 @@ import type { OpenTransport } from "./transport.js";
 
 /** Returns a transport over `WebSocketClass`: the browser's own, or another with its shape. */
 export function webSocketTransport(WebSocketClass: typeof WebSocket): OpenTransport {
-  return (url, handlers) => {
+  return ({ websocketUrl }, handlers) => {
     let ended = false;
     const end = (): void => {
       if (!ended) {
@@ -14,7 +14,7 @@ export function webSocketTransport(WebSocketClass: typeof WebSocket): OpenTransp
     };
     let socket: WebSocket;
     try {
-      socket = new WebSocketClass(url);
+      socket = new WebSocketClass(websocketUrl);
     } catch {
       // A URL that is none, or one that the page's rules forbid: it counts as a connection that failed.
       queueMicrotask(end);

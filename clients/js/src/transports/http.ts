@@ -1,0 +1,159 @@
+// The four ways over HTTP: a session that is posted to, and read as SSE, as lines of JSON, or by polling.
+
+import { TidewireError } from "../errors.js";
+import type { Hello } from "../generated/frames.js";
+import { HttpSession } from "./session.js";
+import type { OpenTransport } from "./transport.js";
+
+export type HttpWay = "sse" | "stream" | "long_poll" | "short_poll";
+
+// The server says something every 15 s.
+const SILENT_MS = 40_000;
+const STREAM_AGAIN_MS = 1_000;
+// What a poll without news is followed by, twice as long each time; and when it was held as long as asked.
+const POLL_MIN_MS = 200;
+const POLL_MAX_MS = 2_000;
+const POLL_WAIT_S = 25;
+const POLL_TIMEOUT_MS = 40_000;
+
+/** What a read may bring: where it ended, and frames as text. */
+interface Read {
+  readonly cursor: string;
+  readonly frames?: string;
+}
+
+/** Returns a transport that reads in this way. */
+export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport {
+  return ({ httpUrl, streamUrl }, handlers) => {
+    const ending = new AbortController();
+    let session: HttpSession | undefined;
+    let greeted: Promise<HttpSession> | undefined;
+    let cursor: string | undefined;
+    const end = (): void => {
+      if (ending.signal.aborted) return;
+      ending.abort();
+      handlers.close();
+    };
+    /** Tell what has come, unless it has ended meanwhile. */
+    const say = (text: string): void => {
+      if (!ending.signal.aborted && text !== "[]") handlers.message(text);
+    };
+    const take = (read: Read): void => {
+      cursor = read.cursor;
+      if (read.frames) say(read.frames);
+    };
+
+    /** Say hello. It is answered when the reading side stands: a proxy that holds streams back has to show by then. */
+    const begin = async (text: string): Promise<void> => {
+      const { id, type: _, ...hello } = JSON.parse(text) as Hello;
+      try {
+        const opened = await (greeted = HttpSession.open(httpUrl, hello, fetch_));
+        session = opened;
+        const stands = (): void => say(JSON.stringify({ type: "reply", id, result: opened.hello }));
+        if (way === "sse" || way === "stream") await stream(opened, stands);
+        else await poll(opened, stands);
+      } catch (error) {
+        if (session || !(error instanceof TidewireError)) return end();
+        const { code, kind: name, message, retryable, retryAfterMs: retry_after_ms, details } = error;
+        say(JSON.stringify({ type: "reply", id, error: { code, name, message, retryable, retry_after_ms, details } }));
+      }
+    };
+
+    const read = (path: string, accept: string, signal: AbortSignal): Promise<Response> => {
+      const at = cursor === undefined ? "" : `&cursor=${encodeURIComponent(cursor)}`;
+      return (session as HttpSession).get(path + at, accept, signal);
+    };
+
+    const stream = async ({ hello }: HttpSession, stands: () => void): Promise<void> => {
+      const accept = way === "sse" ? "text/event-stream" : "application/x-ndjson";
+      const parse = way === "sse" ? sseParser(take) : (line: string) => line && take(lineRead(line));
+      // It ends after some minutes, as every stream does, and is asked for again: once a second at most.
+      while (!ending.signal.aborted) {
+        const began = performance.now();
+        let silent = true;
+        const silence = new AbortController();
+        const abort = (): void => silence.abort();
+        ending.signal.addEventListener("abort", abort);
+        let timer = setTimeout(abort, SILENT_MS);
+        const path = `${streamUrl}/v1/stream/sessions/${hello.session_id}?`;
+        const response = await read(path, accept, silence.signal);
+        if (!response.ok || !response.body) throw new Error(`the stream was answered with ${response.status}`);
+        const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+        let rest = "";
+        for (;;) {
+          const { done, value = "" } = await reader.read();
+          if (done) break;
+          clearTimeout(timer);
+          timer = setTimeout(abort, SILENT_MS);
+          silent = false;
+          stands();
+          stands = () => undefined;
+          const lines = (rest + value).split("\n");
+          rest = lines.pop() as string;
+          lines.forEach(parse);
+        }
+        clearTimeout(timer);
+        ending.signal.removeEventListener("abort", abort);
+        if (silent) throw new Error("a stream without a word");
+        await pause(began + STREAM_AGAIN_MS - performance.now(), ending.signal);
+      }
+    };
+
+    const poll = async ({ frames }: HttpSession, stands: () => void): Promise<void> => {
+      let pauseMs = POLL_MIN_MS;
+      stands();
+      while (!ending.signal.aborted) {
+        const waitS = way === "long_poll" ? POLL_WAIT_S : 0;
+        const began = performance.now();
+        const signal = AbortSignal.any([ending.signal, AbortSignal.timeout(POLL_TIMEOUT_MS)]);
+        const response = await read(`${httpUrl}${frames}?wait_s=${waitS}`, "application/json", signal);
+        if (!response.ok) throw new Error(`the poll was answered with ${response.status}`);
+        const got = lineRead(await response.text());
+        take(got);
+        // A long poll comes back with nothing at once where the server can't hold it.
+        const held = performance.now() - began > 1_000;
+        pauseMs = got.frames || held ? POLL_MIN_MS : Math.min(POLL_MAX_MS, pauseMs * 2);
+        if (waitS === 0 || !(got.frames || held)) await pause(pauseMs, ending.signal);
+      }
+    };
+
+    queueMicrotask(() => ending.signal.aborted || handlers.open());
+    return {
+      send: (text) => {
+        if (!greeted) void begin(text);
+        else if (session) void session.post(text).then(say);
+      },
+      close: (forGood) => {
+        if (forGood) session?.end();
+        end();
+      },
+    };
+  };
+}
+
+/** `{"cursor": …, "frames": […]}`: a line of a stream, or the answer to a poll. */
+function lineRead(text: string): Read {
+  const { cursor, frames } = JSON.parse(text) as { cursor: string; frames: unknown[] };
+  return frames.length > 0 ? { cursor, frames: JSON.stringify(frames) } : { cursor };
+}
+
+/** Returns what takes a stream of server-sent events line by line. Ours have one line of data each. */
+function sseParser(take: (read: Read) => void): (line: string) => void {
+  let cursor = "";
+  let data = "";
+  return (line) => {
+    if (line.startsWith("id:")) cursor = line.slice(3).trim();
+    else if (line.startsWith("data:")) data = line.slice(5).trim();
+    else if (line.trim() === "" && data) {
+      take({ cursor, frames: data });
+      data = "";
+    }
+  };
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+  });
+}
