@@ -63,6 +63,7 @@ export class Tidewire {
     this.#outbox = new Outbox({
       ask: (requests) => this.#connection.ask(requests),
       connected: () => this.state === "connected",
+      report: (error) => this.#report(error),
       ...this.#random,
     });
     this.#recovery = new Recovery({

@@ -13,10 +13,12 @@ type Answer = { resolve: (result: unknown) => void; reject: (error: TidewireErro
 /** An outbox and the batches that it has sent, each with the answers to give. */
 function setUp({ online = true, random = (): number => 0 } = {}) {
   const network = { online };
+  const reported: unknown[] = [];
   const batches: { frames: Publish[]; answers: Answer[] }[] = [];
   const outbox = new Outbox({
     random,
     connected: () => network.online,
+    report: (error) => void reported.push(error),
     ask: (requests: readonly Asked[]) => {
       const answers: Answer[] = [];
       const promises = requests.map(
@@ -35,7 +37,7 @@ function setUp({ online = true, random = (): number => 0 } = {}) {
     last().answers.forEach((answer) => answer.reject(error));
     return settled();
   };
-  return { network, outbox, batches, last, accept, fail };
+  return { network, outbox, reported, batches, last, accept, fail };
 }
 
 function accepted(message_id: string): PublishResult {
@@ -227,7 +229,7 @@ test("gives up on one that is never answered, and goes on with the next", async 
 
 test("more than a frame may have is refused here: the gateway would cut the connection, each time again", async () => {
   const { outbox, batches } = setUp();
-  expect(await outcome(outbox.add(said("1", "x".repeat(32_000))))).toMatchObject({ code: 1003, retryable: false });
+  expect(await outcome(outbox.add(said("1", "x".repeat(256_000))))).toMatchObject({ code: 1003, retryable: false });
   expect(batches).toEqual([]);
 });
 
