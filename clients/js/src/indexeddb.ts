@@ -169,7 +169,7 @@ export class IndexedDbStore implements Store {
     try {
       await this.#database;
     } catch {
-      return; // as has been reported: so there is nothing in it
+      return this.close(); // as has been reported: nothing can be read of it either
     }
     // Emptied first: where a page has it open and does not run, it is deleted only when that page has gone.
     const emptied = Promise.all(STORES.map((name) => this.#run(name, async (store) => void store.clear())));
