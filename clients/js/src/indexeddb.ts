@@ -240,7 +240,8 @@ export class IndexedDbStore implements Store {
   async #run<T>(name: StoreName, work: (store: IDBObjectStore) => Promise<T>): Promise<T> {
     const database = await this.#database;
     return new Promise((resolve, reject) => {
-      const transaction = database.transaction(name, "readwrite", { durability: "strict" });
+      const durability = name === "requests" ? "strict" : "relaxed"; // what is lost of a document is asked for again
+      const transaction = database.transaction(name, "readwrite", { durability });
       const result = work(transaction.objectStore(name));
       result.catch(reject);
       transaction.oncomplete = () => resolve(result);

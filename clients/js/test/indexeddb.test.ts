@@ -214,6 +214,9 @@ test("of two pages that ask at once only one gets each", async () => {
   const [one, other] = [page(locks.page()), page(locks.page())];
   const taken = (await Promise.all([one.left(), other.left()])).flat();
   expect(taken.map(({ request }) => (request as Publish).message_id)).toEqual(["1", "2", "3"]);
+  expect(await page(locks.page()).left()).toEqual([]); // they live
+  for (const { id } of taken) for (const it of [one, other]) it.forget(id);
+  await vi.waitFor(() => expect(locks.held.size).toBe(0));
 });
 
 test("a page that has lost its lock is told that another has taken a request over", async () => {
@@ -224,6 +227,7 @@ test("a page that has lost its lock is told that another has taken a request ove
   const other = page(locks.page());
   const [taken] = await other.left();
   expect(await store.sent(id)).toBe(false);
+  expect(await keysOf("requests")).toHaveLength(1);
   store.forget(id);
   expect(await other.sent(taken!.id)).toBe(true);
   expect(await keysOf("requests")).toHaveLength(1);
@@ -253,6 +257,7 @@ test("without Web Locks, what is 5 minutes old counts as left", async () => {
   vi.setSystemTime(1_300_000);
   expect(await other.left()).toEqual([]);
   vi.setSystemTime(1_300_001);
+  expect(await store.left()).toEqual([]); // its own
   expect(await other.left()).toMatchObject([{ request: said("1") }]);
   expect(await store.sent(id)).toBe(false); // and the page that kept it learns of it
 });
@@ -383,8 +388,8 @@ test("a connection that the browser closes: nothing is lost, and what is answere
   const store = page(locks.page());
   const [answered, sent] = await Promise.all([store.keep(said("1")), store.keep(said("2"))]);
   connections[0]!.close(); // as after a sleep in iOS
-  expect(await store.sent(sent)).toBe(true);
   store.forget(answered);
+  expect(await store.sent(sent)).toBe(true);
   store.putDocument("doc:a", "k", document(1));
   expect(await store.documents("doc:a")).toEqual({ k: document(1) });
   await store.keep(said("3"));
