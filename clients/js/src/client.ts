@@ -67,6 +67,7 @@ export class Client<C extends Channel = Channel> {
     this.#outbox = new Outbox({
       ask: (requests) => this.#connection.ask(requests),
       connected: () => this.state === "connected",
+      report: (error) => this.#report(error),
       ...this.#random,
     });
     this.#recovery = new Recovery({

@@ -6,11 +6,15 @@
 // again, the server answers the rest of the batch to that channel with the same error. A frame that was taken for lost
 // and arrives after its repeat changes nothing, since the server knows the ids. A channel that has to wait holds up the
 // others.
+//
+// What asks for it is kept in the store, from before it is sent until it is answered, and holds up what came later until
+// it is kept.
 
 import { RECONNECT, backoffMs } from "./backoff.js";
 import type { Asked } from "./link.js";
-import { tooLarge, uncertain, type TidewireError } from "./errors.js";
+import { closed, tooLarge, uncertain, type TidewireError } from "./errors.js";
 import type { PublishResult } from "./generated/frames.js";
+import { outboxFull, type Kept, type Store } from "./store.js";
 
 /** A publication as its sender has it. */
 export type Publish = Extract<Asked, { type: "publish" }>;
@@ -18,7 +22,14 @@ export type Publish = Extract<Asked, { type: "publish" }>;
 export interface OutboxOptions {
   readonly ask: (requests: readonly Asked[]) => Promise<unknown>[];
   readonly connected: () => boolean;
+  /** Is told of what an earlier page published and can't be sent. */
+  readonly report: (error: unknown) => void;
   readonly random?: () => number;
+}
+
+export interface AddOptions {
+  /** Keep it until it is answered, even when the page goes; in memory only, as long as there is no store. */
+  readonly offline?: boolean;
 }
 
 interface Item {
@@ -26,11 +37,16 @@ interface Item {
   bytes: number;
   attempts: number;
   sentAtMs: number | undefined; // the first time
+  readonly offline: boolean;
+  id: number | undefined; // in the store, when it is kept there
+  keeping: boolean; // it may not be sent yet
   readonly resolve: (result: PublishResult) => void;
   readonly reject: (error: TidewireError) => void;
 }
 
-const FRAME_MAX_BYTES = 32_000;
+const FRAME_MAX_BYTES = 256_000;
+const WAITING_MAX_FRAMES = 1_000;
+const WAITING_MAX_BYTES = 10_000_000;
 const BATCH_MAX_FRAMES = 100;
 const BATCH_MAX_BYTES = 30_000;
 const ENVELOPE_BYTES = 40; // what the frame gets on its way: id, retry, comma
@@ -42,28 +58,60 @@ export class Outbox {
   #items: Item[] = [];
   #busy = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #store: Store | undefined;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
   }
 
+  /** Where to keep what asks for it: as soon as it is known whose it is. What waits already is kept now. */
+  set store(store: Store | undefined) {
+    this.#store = store;
+    for (const item of this.#items) this.#keep(item);
+  }
+
   /** Put a publication in line; the promise settles when the server has answered for good. */
-  async add(frame: Publish): Promise<PublishResult> {
+  async add(frame: Publish, { offline = false }: AddOptions = {}): Promise<PublishResult> {
     const text = JSON.stringify(frame);
-    const bytes = new TextEncoder().encode(text).length + ENVELOPE_BYTES;
-    if (bytes > FRAME_MAX_BYTES) throw tooLarge(bytes); // API Gateway would close the connection, each time again
+    const bytes = size(text);
+    if (bytes > FRAME_MAX_BYTES) throw tooLarge(bytes); // the server would refuse it, each time again
+    const waiting = this.#items.reduce((sum, item) => sum + item.bytes, bytes);
+    if (this.#items.length >= WAITING_MAX_FRAMES || waiting > WAITING_MAX_BYTES) throw outboxFull();
     return new Promise((resolve, reject) => {
       // A copy: what is sent again must be what was sent, whatever its owner does with the object meanwhile.
-      this.#items.push({
+      const item: Item = {
         frame: JSON.parse(text) as Publish,
         bytes,
         attempts: 0,
         sentAtMs: undefined,
+        offline,
+        id: undefined,
+        keeping: false,
         resolve,
         reject,
-      });
+      };
+      this.#items.push(item);
+      this.#keep(item);
       this.flush();
     });
+  }
+
+  /** Put a publication that an earlier page has left in the store back in line, before all of this page. */
+  restore({ id, request, sentAtMs }: Kept): void {
+    const frame = request as Publish;
+    const place = this.#items.findIndex((item) => !((item.id as number) < id)); // those of this page may have no id
+    this.#items.splice(place < 0 ? this.#items.length : place, 0, {
+      frame: sentAtMs === undefined ? frame : { ...frame, retry: true },
+      bytes: size(JSON.stringify(frame)),
+      attempts: 0,
+      sentAtMs,
+      offline: true,
+      id,
+      keeping: false,
+      resolve: () => undefined,
+      reject: (error) => error.kind === "closed" || this.#options.report(error), // nobody waits for it
+    });
+    this.flush();
   }
 
   /** Send what waits, if something can be sent. */
@@ -73,12 +121,9 @@ export class Outbox {
     const batch = this.#take();
     if (batch.length === 0) return;
     this.#busy = true;
-    for (const item of batch) item.sentAtMs ??= Date.now();
-    const answers = this.#options.ask(batch.map(({ frame }) => frame));
-    void Promise.allSettled(answers).then((results) => {
-      this.#busy = false;
-      this.#settle(batch, results);
-    });
+    const first = batch.filter(({ id, sentAtMs }) => id !== undefined && sentAtMs === undefined);
+    if (first.length === 0) this.#send(batch);
+    else void this.#note(first).then((lost) => this.#send(batch.filter((item) => !lost.includes(item))));
   }
 
   /** A new connection stands: what the last one was waited for does not count any more. */
@@ -87,7 +132,7 @@ export class Outbox {
     this.flush();
   }
 
-  /** Refuse everything that waits. */
+  /** Refuse everything that waits; what is kept stays kept, for a later page. */
   clear(error: TidewireError): void {
     this.#stopWaiting();
     for (const item of this.#items.splice(0)) item.reject(error);
@@ -98,10 +143,51 @@ export class Outbox {
     this.#timer = undefined;
   }
 
+  #keep(item: Item): void {
+    if (!this.#store || !item.offline || item.keeping || item.id !== undefined) return;
+    item.keeping = true;
+    this.#store.keep(item.frame).then(
+      (id) => {
+        item.id = id;
+        item.keeping = false;
+        this.flush();
+      },
+      (error: TidewireError) => {
+        this.#items = this.#items.filter((other) => other !== item);
+        item.reject(error);
+        this.flush();
+      },
+    );
+  }
+
+  /** Note in the store that these are being sent. Return those that another page has taken over meanwhile. */
+  async #note(items: Item[]): Promise<Item[]> {
+    const ours = await Promise.all(items.map(({ id }) => this.#store?.sent(id as number)));
+    const lost = items.filter((_, index) => ours[index] === false);
+    for (const item of lost) item.reject(closed("another page sends it"));
+    return lost;
+  }
+
+  #send(batch: Item[]): void {
+    for (const item of batch) item.sentAtMs ??= Date.now();
+    const answers = batch.length > 0 ? this.#options.ask(batch.map(({ frame }) => frame)) : [];
+    void Promise.allSettled(answers).then((results) => {
+      this.#busy = false;
+      this.#settle(batch, results);
+    });
+  }
+
+  #forget({ id }: Item): void {
+    if (id !== undefined) this.#store?.forget(id);
+  }
+
   #giveUp(): void {
-    const sentBefore = Date.now() - GIVE_UP_MS;
-    const old = (item: Item): boolean => item.sentAtMs !== undefined && item.sentAtMs < sentBefore;
-    for (const item of this.#items.filter(old)) item.reject(uncertain("whether it was published is unknown"));
+    // By the wall clock, which may have been set back.
+    const old = ({ sentAtMs = Date.now() }: Item): boolean => Math.abs(Date.now() - sentAtMs) > GIVE_UP_MS;
+    for (const item of this.#items.filter(old)) {
+      this.#forget(item);
+      item.reject(uncertain("whether it was published is unknown"));
+    }
     this.#items = this.#items.filter((item) => !old(item));
   }
 
@@ -110,7 +196,7 @@ export class Outbox {
     let count = 0;
     for (const item of this.#items) {
       bytes += item.bytes;
-      if (count > 0 && (bytes > BATCH_MAX_BYTES || count === BATCH_MAX_FRAMES)) break;
+      if (item.keeping || (count > 0 && (bytes > BATCH_MAX_BYTES || count === BATCH_MAX_FRAMES))) break;
       count++;
     }
     return this.#items.splice(0, count);
@@ -121,9 +207,11 @@ export class Outbox {
     let waitMs = 0;
     results.forEach((result, index) => {
       const item = batch[index] as Item;
-      if (result.status === "fulfilled") return item.resolve(result.value as PublishResult);
-      const error = result.reason as TidewireError;
-      if (!error.retryable) return item.reject(error);
+      const error = result.status === "rejected" ? (result.reason as TidewireError) : undefined;
+      if (!error?.retryable) {
+        if (error?.kind !== "closed") this.#forget(item); // closed: it has not been answered
+        return error ? item.reject(error) : item.resolve((result as PromiseFulfilledResult<PublishResult>).value);
+      }
       waitMs = Math.max(waitMs, error.retryAfterMs ?? backoffMs(item.attempts, RECONNECT, this.#options.random));
       item.attempts++;
       item.frame = { ...item.frame, retry: true };
@@ -137,4 +225,8 @@ export class Outbox {
       }, waitMs);
     } else this.flush();
   }
+}
+
+function size(text: string): number {
+  return new TextEncoder().encode(text).length + ENVELOPE_BYTES;
 }

@@ -1,6 +1,7 @@
 // What outlives the page, of one user: documents as last seen, and requests that have not been answered.
 
 import type { Asked } from "./link.js";
+import { TidewireError } from "./errors.js";
 
 export interface KeptDocument {
   readonly version: number;
@@ -17,6 +18,11 @@ export interface Kept {
   readonly sentAtMs: number | undefined;
 }
 
+/** As much waits already as may wait: in memory, or kept. */
+export function outboxFull(): TidewireError {
+  return new TidewireError({ code: 1010, name: "limit_reached", message: "the outbox is full", retryable: false });
+}
+
 export interface Store {
   /** The channel's documents as they were last seen, by key. */
   documents(channel: string): Promise<Readonly<Record<string, KeptDocument>>>;
@@ -28,12 +34,17 @@ export interface Store {
    * @throws TidewireError `limit_reached` when too many are kept already
    */
   keep(request: Keepable): Promise<number>;
-  /** Note that it is being sent, before it is. */
-  sent(id: number): Promise<void>;
+  /**
+   * Note that it is being sent, before it is for the first time.
+   * @returns whether it is still this page's: otherwise another has taken it over, and sends it
+   */
+  sent(id: number): Promise<boolean>;
   /** It has been answered. */
   forget(id: number): void;
-  /** What pages that are gone have left behind, in order: it is the caller's from now on. */
+  /** What pages that are gone have left behind, in order: it is the caller's from now on. Worth asking at each hello. */
   left(): Promise<readonly Kept[]>;
-  /** Forget everything of this user. */
+  /** Forget everything of this user; what comes later is remembered in memory only. */
   wipe(): Promise<void>;
+  /** This page is done with it: what it has kept, and what has not been answered, is left to the next. */
+  close(): void;
 }

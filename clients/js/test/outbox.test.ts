@@ -3,6 +3,7 @@ import type { Asked } from "../src/link.js";
 import { TidewireError, closed, uncertain } from "../src/errors.js";
 import type { PublishResult } from "../src/generated/frames.js";
 import { Outbox, type Publish } from "../src/outbox.js";
+import { outboxFull, type Keepable, type Kept, type Store } from "../src/store.js";
 import { settled, wireError } from "./fakes.js";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -13,10 +14,12 @@ type Answer = { resolve: (result: unknown) => void; reject: (error: TidewireErro
 /** An outbox and the batches that it has sent, each with the answers to give. */
 function setUp({ online = true, random = (): number => 0 } = {}) {
   const network = { online };
+  const reported: unknown[] = [];
   const batches: { frames: Publish[]; answers: Answer[] }[] = [];
   const outbox = new Outbox({
     random,
     connected: () => network.online,
+    report: (error) => void reported.push(error),
     ask: (requests: readonly Asked[]) => {
       const answers: Answer[] = [];
       const promises = requests.map(
@@ -35,7 +38,7 @@ function setUp({ online = true, random = (): number => 0 } = {}) {
     last().answers.forEach((answer) => answer.reject(error));
     return settled();
   };
-  return { network, outbox, batches, last, accept, fail };
+  return { network, outbox, reported, batches, last, accept, fail };
 }
 
 function accepted(message_id: string): PublishResult {
@@ -49,6 +52,56 @@ function said(id: string, data: unknown = "x", channel = "room:a"): Publish {
 function ids(frames: readonly Publish[]): unknown[] {
   return frames.map(({ message_id }) => message_id);
 }
+
+/** What is kept, whichever page asks. */
+class FakeStore implements Pick<Store, "keep" | "sent" | "forget"> {
+  readonly kept = new Map<number, Kept>();
+  readonly log: string[] = [];
+  full = false;
+  taken = false; // by another page
+  #id = 0;
+
+  async keep(request: Keepable): Promise<number> {
+    await Promise.resolve();
+    if (this.full) throw outboxFull();
+    const id = ++this.#id;
+    this.kept.set(id, { id, request, sentAtMs: undefined });
+    this.#note("keep", id);
+    return id;
+  }
+
+  async sent(id: number): Promise<boolean> {
+    await Promise.resolve();
+    if (this.taken) return false;
+    this.kept.set(id, { ...(this.kept.get(id) as Kept), sentAtMs: Date.now() });
+    this.#note("sent", id);
+    return true;
+  }
+
+  forget(id: number): void {
+    this.#note("forget", id);
+    this.kept.delete(id);
+  }
+
+  #note(what: string, id: number): void {
+    this.log.push(`${what} ${(this.kept.get(id)?.request as Publish).message_id}`);
+  }
+
+  /** For an outbox. */
+  get store(): Store {
+    return this as unknown as Store;
+  }
+
+  /** Another page: what is left goes back in line, and its connection stands. */
+  reload(page: ReturnType<typeof setUp>): void {
+    page.outbox.store = this.store;
+    for (const kept of [...this.kept.values()]) page.outbox.restore(kept);
+    page.network.online = true;
+    page.outbox.connected();
+  }
+}
+
+const offline = { offline: true };
 
 function outcome(promise: Promise<unknown>): Promise<unknown> {
   return promise.catch((error: unknown) => error);
@@ -227,7 +280,7 @@ test("gives up on one that is never answered, and goes on with the next", async 
 
 test("more than a frame may have is refused here: the gateway would cut the connection, each time again", async () => {
   const { outbox, batches } = setUp();
-  expect(await outcome(outbox.add(said("1", "x".repeat(32_000))))).toMatchObject({ code: 1003, retryable: false });
+  expect(await outcome(outbox.add(said("1", "x".repeat(256_000))))).toMatchObject({ code: 1003, retryable: false });
   expect(batches).toEqual([]);
 });
 
@@ -254,4 +307,266 @@ test("clear() refuses what waits", async () => {
   network.online = true;
   outbox.connected();
   expect(batches).toEqual([]);
+});
+
+test("a large one goes alone, in its turn", async () => {
+  const { outbox, network, batches, accept } = setUp({ online: false });
+  const large = "x".repeat(100_000);
+  for (const [id, data] of Object.entries({ 1: "x", 2: large, 3: large, 4: "x", 5: "x" }))
+    void outbox.add(said(id, data));
+  network.online = true;
+  outbox.flush();
+  for (let batch = 0; batch < 4; batch++) await accept();
+  expect(batches.map(({ frames }) => ids(frames))).toEqual([["1"], ["2"], ["3"], ["4", "5"]]);
+});
+
+test("up to 256,000 bytes are sent", async () => {
+  const { outbox, batches } = setUp();
+  void outbox.add(said("1", "x".repeat(255_800)));
+  expect(batches).toHaveLength(1);
+});
+
+test("at most 1,000 publications wait", async () => {
+  const { outbox, network, batches, accept } = setUp({ online: false });
+  for (let index = 0; index < 1_000; index++) void outbox.add(said(`${index}`));
+  expect(await outcome(outbox.add(said("more")))).toMatchObject({
+    code: 1010,
+    kind: "limit_reached",
+    retryable: false,
+    message: "the outbox is full",
+  });
+  network.online = true;
+  outbox.flush();
+  void outbox.add(said("room again"));
+  while (batches.flatMap(({ frames }) => frames).length < 1_001) await accept();
+  expect(ids(batches.flatMap(({ frames }) => frames)).at(-1)).toBe("room again");
+});
+
+test("at most 10,000,000 bytes wait", async () => {
+  const { outbox } = setUp({ online: false });
+  for (let index = 0; index < 40; index++) void outbox.add(said(`${index}`, "x".repeat(249_800)));
+  expect(await outcome(outbox.add(said("more", "x".repeat(10_000))))).toMatchObject({ code: 1010 });
+  void outbox.add(said("small"));
+  expect(await Promise.race([outcome(outbox.add(said("small too"))), settled()])).toBe(undefined);
+});
+
+test("one that is to outlive the page is kept before it is sent, noted as sent, and forgotten when it is answered", async () => {
+  const { outbox, batches, accept } = setUp();
+  const kept = new FakeStore();
+  outbox.store = kept.store;
+  const result = outbox.add(said("1"), offline);
+  expect(batches).toEqual([]);
+  await settled();
+  expect(kept.log).toEqual(["keep 1", "sent 1"]);
+  expect(batches[0]?.frames).toEqual([said("1")]);
+  await accept();
+  expect(await result).toEqual(accepted("1"));
+  expect(kept.log).toEqual(["keep 1", "sent 1", "forget 1"]);
+});
+
+test("only what asks for it is kept", async () => {
+  const { outbox, batches } = setUp();
+  const kept = new FakeStore();
+  outbox.store = kept.store;
+  void outbox.add(said("1"));
+  expect(batches).toHaveLength(1);
+  await settled();
+  expect(kept.log).toEqual([]);
+});
+
+test("what came later does not overtake what is being kept", async () => {
+  const { outbox, batches, accept } = setUp();
+  outbox.store = new FakeStore().store;
+  void outbox.add(said("1"));
+  void outbox.add(said("2"), offline);
+  void outbox.add(said("3"));
+  await accept();
+  await accept();
+  await accept();
+  expect(ids(batches.flatMap(({ frames }) => frames))).toEqual(["1", "2", "3"]);
+});
+
+test("one that is noted as sent is not noted again, whatever it takes", async () => {
+  const { outbox, fail, last, accept } = setUp();
+  const kept = new FakeStore();
+  outbox.store = kept.store;
+  void outbox.add(said("1"), offline);
+  await settled();
+  await fail(uncertain("no answer came"));
+  outbox.connected();
+  expect(last().frames).toEqual([{ ...said("1"), retry: true }]);
+  await accept();
+  expect(kept.log).toEqual(["keep 1", "sent 1", "forget 1"]);
+});
+
+test("what waits when the store becomes known is kept then, in order", async () => {
+  const { outbox, network } = setUp({ online: false });
+  const kept = new FakeStore();
+  for (const id of ["1", "2", "3"]) void outbox.add(said(id), offline);
+  await settled();
+  outbox.store = kept.store;
+  outbox.store = kept.store; // twice is once
+  await settled();
+  outbox.store = kept.store;
+  await settled();
+  expect(kept.log).toEqual(["keep 1", "keep 2", "keep 3"]);
+  network.online = true;
+  outbox.connected();
+  await settled();
+  expect(kept.log).toEqual(["keep 1", "keep 2", "keep 3", "sent 1", "sent 2", "sent 3"]);
+});
+
+test("without a store it is sent all the same", async () => {
+  const { outbox, batches } = setUp();
+  void outbox.add(said("1"), offline);
+  expect(batches).toHaveLength(1);
+});
+
+test("one that the store has no room for is refused, and holds up nothing", async () => {
+  const { outbox, batches, accept } = setUp();
+  const kept = new FakeStore();
+  kept.full = true;
+  outbox.store = kept.store;
+  const refused = outcome(outbox.add(said("1"), offline));
+  const result = outbox.add(said("2"));
+  expect(await refused).toMatchObject({ code: 1010, message: "the outbox is full" });
+  await accept();
+  expect(await result).toEqual(accepted("2"));
+  expect(ids(batches.flatMap(({ frames }) => frames))).toEqual(["2"]);
+});
+
+test("one that is refused for good, or given up, is forgotten", async () => {
+  const { outbox, last, network } = setUp({ online: false });
+  const kept = new FakeStore();
+  outbox.store = kept.store;
+  const results = ["1", "2"].map((id) => outcome(outbox.add(said(id), offline)));
+  await settled();
+  network.online = true;
+  outbox.connected();
+  await settled();
+  last().answers[0]!.reject(new TidewireError(wireError({ code: 1005, retryable: false }) as never));
+  network.online = false;
+  last().answers[1]!.reject(uncertain("the connection ended"));
+  await settled();
+  expect([...kept.kept.keys()]).toEqual([2]);
+  await vi.advanceTimersByTimeAsync(280_001);
+  network.online = true;
+  outbox.connected();
+  expect(await Promise.all(results)).toMatchObject([{ code: 1005 }, { code: 2002 }]);
+  expect(kept.log.slice(-2)).toEqual(["forget 1", "forget 2"]);
+});
+
+test("one that another page has taken over is left to it", async () => {
+  const { outbox, batches, accept } = setUp();
+  const kept = new FakeStore();
+  outbox.store = kept.store;
+  kept.taken = true;
+  const result = outcome(outbox.add(said("1"), offline));
+  await settled();
+  expect(batches).toEqual([]);
+  expect(await result).toMatchObject({ kind: "closed", retryable: false });
+  expect(kept.log).toEqual(["keep 1"]);
+  void outbox.add(said("2"));
+  await accept();
+  expect(ids(batches.flatMap(({ frames }) => frames))).toEqual(["2"]);
+});
+
+test("closing the client refuses what is kept, under way or not, and leaves it to the next page", async () => {
+  const page = setUp();
+  const kept = new FakeStore();
+  page.outbox.store = kept.store;
+  const results = [outcome(page.outbox.add(said("1"), offline))];
+  await settled();
+  results.push(outcome(page.outbox.add(said("2"), offline)));
+  await settled();
+  page.network.online = false;
+  await page.fail(closed("the client was closed"));
+  page.outbox.clear(closed("the client was closed"));
+  expect(await Promise.all(results)).toMatchObject([{ kind: "closed" }, { kind: "closed" }]);
+  const next = setUp({ online: false });
+  kept.reload(next);
+  await settled();
+  expect(next.last().frames).toEqual([{ ...said("1"), retry: true }, said("2")]);
+});
+
+test("a reload with a full outbox sends everything once and in order, before what is new", async () => {
+  const page = setUp({ online: false });
+  const kept = new FakeStore();
+  page.outbox.store = kept.store;
+  for (let index = 0; index < 1_000; index++) void page.outbox.add(said(`${index}`), offline);
+  await settled();
+  expect(kept.kept.size).toBe(1_000);
+
+  const next = setUp({ online: false });
+  void next.outbox.add(said("new, in memory"));
+  void next.outbox.add(said("new, kept"), offline);
+  kept.reload(next);
+  await settled();
+  while (next.batches.flatMap(({ frames }) => frames).length < 1_002) await next.accept();
+  await next.accept();
+  const sent = next.batches.flatMap(({ frames }) => frames);
+  expect(ids(sent)).toEqual([...Array(1_000).keys()].map(String).concat("new, in memory", "new, kept"));
+  expect(sent.some(({ retry }) => retry)).toBe(false);
+  expect(kept.kept.size).toBe(0);
+  expect(next.reported).toEqual([]);
+});
+
+test("what is restored in several goes is in order", async () => {
+  const { outbox, network, last } = setUp({ online: false });
+  const left = (id: number): Kept => ({ id, request: said(`${id}`), sentAtMs: undefined });
+  void outbox.add(said("new"));
+  for (const id of [3, 5, 2, 4]) outbox.restore(left(id));
+  network.online = true;
+  outbox.connected();
+  await settled();
+  expect(ids(last().frames)).toEqual(["2", "3", "4", "5", "new"]);
+});
+
+test("a crash between sending and the answer: the next page sends it again as the same", async () => {
+  const page = setUp();
+  const kept = new FakeStore();
+  page.outbox.store = kept.store;
+  void page.outbox.add(said("1"), offline);
+  await settled();
+  void page.outbox.add(said("2"), offline);
+  await settled();
+  expect(page.batches).toHaveLength(1);
+
+  await vi.advanceTimersByTimeAsync(280_000);
+  const next = setUp({ online: false });
+  kept.reload(next);
+  await settled();
+  expect(next.last().frames).toEqual([{ ...said("1"), retry: true }, said("2")]);
+  await next.accept();
+  expect(kept.kept.size).toBe(0);
+  expect(next.reported).toEqual([]);
+});
+
+test.each([280_001, -280_001])("one that was sent %i ms before is not sent again, but reported once", async (ago) => {
+  const page = setUp({ online: false });
+  const kept = new FakeStore();
+  await kept.keep(said("1"));
+  await kept.sent(1);
+  await kept.keep(said("2"));
+  vi.setSystemTime(Date.now() + ago);
+  kept.reload(page);
+  await settled();
+  expect(ids(page.last().frames)).toEqual(["2"]);
+  await page.accept();
+  expect(page.reported).toMatchObject([{ code: 2002 }]);
+  expect(kept.kept.size).toBe(0);
+});
+
+test("what an earlier page published and the server refuses is reported; closing is no news", async () => {
+  const page = setUp({ online: false });
+  const kept = new FakeStore();
+  await kept.keep(said("1"));
+  kept.reload(page);
+  await settled();
+  await page.fail(new TidewireError(wireError({ code: 1005, retryable: false }) as never));
+  expect(page.reported).toMatchObject([{ code: 1005 }]);
+  page.network.online = false;
+  page.outbox.restore({ id: 9, request: said("2"), sentAtMs: undefined });
+  page.outbox.clear(closed("the client was closed"));
+  expect(page.reported).toHaveLength(1);
 });
