@@ -89,6 +89,7 @@ export class Document<T = unknown> {
   #version = 0;
   #settled: T | undefined; // of that version
   #value: T | undefined; // with the writes
+  #base = 0; // the version that this shows
   #sending = false;
   #restored = 0; // writes of earlier pages, which go first
 
@@ -162,7 +163,13 @@ export class Document<T = unknown> {
       this.#version = replica.version(this.key);
       this.#settled = frozen(replica.values.get(this.key) as T | undefined);
     }
-    const value = this.#writes.reduce<unknown>((before, { request }) => applied(before, request), this.#settled);
+    let value: unknown = this.#settled;
+    this.#base = this.#version;
+    for (const { request } of this.#writes) {
+      value = applied(value, request);
+      // Of what has come since, a write of the whole lets nothing be seen.
+      if (request.type !== "state.patch") this.#base = request.base_version ?? 0;
+    }
     if (!same(value, this.#value)) {
       this.#value = frozen(value as T | undefined);
       this.#listeners.forEach((listener) => {
@@ -205,7 +212,7 @@ export class Document<T = unknown> {
   }
 
   async #write(change: Draft, { offline }: WriteOptions = {}): Promise<WriteResult<T>> {
-    const request = this.#request(change, this.#version);
+    const request = this.#request(change, this.#base);
     return this.#add(request, offline ? this.#documents.host.store?.keep(request) : undefined, this.#writes.length);
   }
 
@@ -239,7 +246,7 @@ export class Document<T = unknown> {
       const { version, resolution } = result;
       const value = (result.deleted ? undefined : (result.value ?? this.#settled)) as T | undefined;
       end = () => write.resolve({ version, value, resolution });
-      if (this.#writes[0] === write) this.#rebase(write.request.base_version, version, value);
+      if (this.#writes[0] === write) this.#rebase({ version, value, resolution });
     } catch (error) {
       if (await this.#retried(write, error)) return;
       passing = isPassing(error);
@@ -255,9 +262,12 @@ export class Document<T = unknown> {
    * The first write is settled. Where that left the document as the writer of the next one saw it, all that follow rest
    * upon it. Where others' changes came in, they do not: the server has to settle the next one with those, too.
    */
-  #rebase(base: number | null | undefined, version: number, value: T | undefined): void {
+  #rebase({ version, value, resolution }: WriteResult<T>): void {
     const [, ...later] = this.#writes;
-    if (version !== (base ?? -1) + 1 && !same(value, later[0]?.seen)) return;
+    const [next] = later;
+    if (!next) return;
+    const alone = resolution === "applied" && version === (next.request.base_version ?? -1) + 1;
+    if (!alone && !same(value, next.seen)) return;
     for (const { request } of later) request.base_version = Math.max(request.base_version ?? 0, version);
   }
 
