@@ -44,9 +44,7 @@ export type MergePatch<T> = T extends readonly unknown[]
   ? T
   : T extends object
     ? { readonly [K in keyof T]?: MergePatch<T[K]> | null }
-    : unknown extends T
-      ? Readonly<Record<string, unknown>>
-      : T;
+    : T;
 
 /** A write that was refused. */
 export interface Conflict<T> {
@@ -129,7 +127,7 @@ export class Document<T = unknown> {
   }
 
   /** Change members of it; as `set`. */
-  patch(patch: MergePatch<T>, options?: WriteOptions): Promise<WriteResult<T>> {
+  patch(patch: MergePatch<T> & object, options?: WriteOptions): Promise<WriteResult<T>> {
     return this.#write({ type: "state.patch", patch: patch as Record<string, unknown> }, options);
   }
 

@@ -332,26 +332,29 @@ describe("reading", () => {
     expect((await written).value).toEqual({ list: [{ n: 3 }] });
   });
 
-  test.each([undefined, null, 1, "x", {}, []])("frames that make no sense (%o) throw nothing", async (junk) => {
-    const { ann, bob } = await setUp("merge", { n: 1 });
-    for (const push of [
-      { key: junk, version: 5 },
-      { key: "k", version: junk },
-      { key: "k", version: 2, patch: junk },
-    ]) {
-      ann.documents.push({ type: "state", channel: CHANNEL, ...push } as never);
-      await settled();
-    }
-    ann.documents.subscribed({ state: { documents: junk } } as never);
-    ann.documents.subscribed({ state: { documents: { k: junk } } } as never);
-    ann.instead.push(() => junk);
-    await outcome(ann.document().patch({ x: 1 }));
-    await vi.advanceTimersByTimeAsync(1_000);
-    await bob.document().patch({ m: 1 });
-    ann.go();
-    await ann.come();
-    expect(ann.document().value).toEqual(bob.document().value);
-  });
+  test.each([[undefined], [null], [1], ["x"], [{}], [[]]])(
+    "frames that make no sense (%o) throw nothing",
+    async (junk) => {
+      const { ann, bob } = await setUp("merge", { n: 1 });
+      for (const push of [
+        { key: junk, version: 5 },
+        { key: "k", version: junk },
+        { key: "other", version: 1, patch: junk },
+      ]) {
+        ann.documents.push({ type: "state", channel: CHANNEL, ...push } as never);
+        await settled();
+      }
+      ann.documents.subscribed({ state: { documents: junk } } as never);
+      ann.documents.subscribed({ state: { documents: { k: junk } } } as never);
+      ann.instead.push(() => junk);
+      await outcome(ann.document().patch({ x: 1 }));
+      await vi.advanceTimersByTimeAsync(1_000);
+      await bob.document().patch({ m: 1 });
+      ann.go();
+      await ann.come();
+      expect(ann.document().value).toEqual(bob.document().value);
+    },
+  );
 });
 
 describe("large documents", () => {
@@ -541,6 +544,22 @@ describe("writing", () => {
     expect(await ann.document().patch({ n: 4 })).toMatchObject({ version: 2 });
   });
 
+  test("what was on its way when that happened is not sent again", async () => {
+    const { ann } = await setUp("merge", { n: 1 });
+    let lose: (error: TidewireError) => void = () => undefined;
+    ann.instead.push(() => new Promise((_resolve, reject) => (lose = reject)));
+    const refused = outcome(ann.document().patch({ n: 2 }));
+    await settled();
+    ann.documents.closed(closed("left"));
+    await ann.come();
+    const written = ann.document().patch({ m: 1 });
+    lose(uncertain("no answer came"));
+    expect(await refused).toMatchObject({ kind: "closed" });
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect((await written).value).toEqual({ n: 1, m: 1 });
+    expect(ann.writes().map((write) => write["patch"])).toEqual([{ n: 2 }, { m: 1 }]);
+  });
+
   test("a listener that throws breaks nothing but itself", async () => {
     const { ann } = await setUp();
     const heard = vi.fn();
@@ -631,7 +650,7 @@ describe("over pages", () => {
     const { server, bob } = await setUp("merge", { n: 1 });
     const first = new Client(server, { store });
     await first.come();
-    await first.document("other").set(1);
+    await first.document<number>("other").set(1);
     await first.document("other").delete();
     expect([...store.saved]).toEqual([["k", { version: 1, value: { n: 1 } }]]);
     await bob.document().patch({ n: 2 });
@@ -651,7 +670,7 @@ describe("over pages", () => {
     const { server, bob } = await setUp("merge", { n: 1 });
     const first = new Client(server, { store });
     await first.come();
-    first.go();
+    first.instead.push(() => Promise.reject(uncertain("no answer came")));
     void outcome(first.document().patch({ a: 1 }, { offline: true }));
     void outcome(first.document().patch({ a: 2 }, { offline: true }));
     void outcome(first.document().patch({ lost: 1 }));
@@ -677,11 +696,8 @@ describe("over pages", () => {
     const store = new FakeStore();
     const { server } = await setUp("reject", { n: 1 });
     const ann = new Client(server, { store });
-    ann.documents.restore({
-      id: await store.keep({ type: "state.set", channel: CHANNEL, key: "k", value: 2, base_version: 0 }),
-      request: { type: "state.set", channel: CHANNEL, key: "k", value: 2, base_version: 0 },
-      sentAtMs: undefined,
-    });
+    const request = { type: "state.set", channel: CHANNEL, key: "k", value: 2, base_version: 0 } as const;
+    ann.documents.restore({ id: await store.keep(request), request, sentAtMs: undefined });
     expect(ann.document().value).toBe(2);
     await ann.come();
     expect(ann.document().value).toEqual({ n: 1 });
