@@ -60,11 +60,26 @@ class Replica:
             self._put(key, result["version"], result)
         return None
 
+    def fetched(self, key: str, document: Frame | None) -> dict[str, Any] | None:
+        """Take a missing document as it was read by HTTP, ``None`` if there is none.
+
+        Returns:
+            What has to be asked where changes have come meanwhile: they said nothing without it.
+        """
+        if key not in self.missing:
+            return None
+        known, document = self.versions[key], document or {"version": 0, "deleted": True}
+        self._put(key, document["version"], document)
+        return self._since(key, document["version"]) if document["version"] < known else None
+
     def _next(self, key: str, change: Frame, known: int) -> dict[str, Any] | None:
         if change["version"] > known + 1:
-            return {"type": "state.get", "channel": self.channel, "key": key, "since_version": known}
+            return self._since(key, known)
         self._apply(key, change)
         return None
+
+    def _since(self, key: str, version: int) -> dict[str, Any]:
+        return {"type": "state.get", "channel": self.channel, "key": key, "since_version": version}
 
     def _apply(self, key: str, change: Frame) -> None:
         if "patch" in change and key not in self.missing:
@@ -73,6 +88,8 @@ class Replica:
             self._put(key, change["version"], {} if "patch" in change else change)
 
     def _put(self, key: str, version: int, content: Frame) -> None:
+        if version == self.versions.get(key) and "value" not in content and "deleted" not in content:
+            return  # it was read by HTTP already, or is about to be
         self.versions[key] = version
         self.values.pop(key, None)
         self.missing.discard(key)
