@@ -156,14 +156,14 @@ export class Presence implements ChannelPart {
     if (active) this.#typingTimer = setTimeout(() => this.type(false), TYPING_ENDS_MS);
     if (active ? now() - this.#typedMs < TYPING_AGAIN_MS : this.#typedMs === -Infinity) return;
     this.#typedMs = active ? now() : -Infinity;
-    this.#typings.add({ active }).catch(this.#report);
+    this.#typings.put({ active });
   }
 
   /** The user has read everything up to here; the server is told of the greatest. It takes no `join()`. */
   markRead(offset: number): void {
     if (!(offset > this.#readTo)) return;
     this.#readTo = offset;
-    this.#acks.add({ offset }).catch(this.#report);
+    this.#acks.put({ offset });
   }
 
   // The channel's side.
@@ -362,11 +362,16 @@ class Line {
   }
 
   /** Say this as soon as it can be said; of what waits, each word counts as it was said last. */
-  add(words: object): Promise<void> {
+  put(words: object): void {
     this.#next = { ...this.#next, ...words };
+    if (this.#timer === undefined) this.flush();
+  }
+
+  /** As `put`; resolves when the server has it. What nobody waits for is reported if it fails. */
+  add(words: object): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
-      if (this.#timer === undefined) this.flush();
+      this.put(words);
     });
   }
 
@@ -396,10 +401,11 @@ class Line {
     } catch (error) {
       const waitMs = this.#again && this.#sent === words && againAfterMs(error, this.#failures++, this.#host.random);
       if (typeof waitMs === "number") {
-        this.#next = { ...words, ...this.#next };
+        this.#next = { ...words, ...(this.#next as object | undefined) };
         this.#waiting.unshift(...waiting);
         this.#timer = setTimeout(() => this.flush(), waitMs);
-      } else for (const { reject } of waiting) reject(error);
+      } else if (waiting.length > 0) for (const { reject } of waiting) reject(error);
+      else if (!isPassing(error)) this.#host.report(error);
     }
     if (this.#sent !== words) return; // cleared meanwhile
     this.#sent = undefined;
