@@ -219,7 +219,6 @@ export class Presence implements ChannelPart {
     this.#failures = 0;
     this.#members.asked();
     this.#typedMs = -Infinity;
-    this.#typings.clear(uncertain("not connected"));
   }
 
   /** This connection is no member any more. */

@@ -255,7 +255,14 @@ describe("who is there", () => {
     presence.check();
     last().resolve(list(some, 9));
     await settled();
-    expect([users().length, asked("presence.get").length, vi.getTimerCount()]).toEqual([90, 4, 0]);
+    expect([users().length, vi.getTimerCount()]).toEqual([90, 0]);
+    presence.check();
+    last().resolve(list(some, 9, { count: 100, more: true }));
+    await settled();
+    last().resolve(list(["v0"], 10, { count: 101, more: true }));
+    await settled();
+    expect([users(), presence.count]).toEqual([[], 101]);
+    expect([asked("presence.get").length, vi.getTimerCount()]).toEqual([6, 0]);
   });
 
   test("who types does so until it says otherwise or 8 s have gone, also without a connection; oneself is not told", async () => {
@@ -327,7 +334,7 @@ describe("what the user says", () => {
     cut();
     await vi.advanceTimersByTimeAsync(60_000);
     expect([sent.length, vi.getTimerCount()]).toEqual([2, 0]);
-    subscribe();
+    subscribe({ members: [], count: 200, version: 3 });
     expect(sent.length).toBe(3);
     last().resolve({});
     await settled();
@@ -399,15 +406,57 @@ describe("what the user says", () => {
     expect(last().request).toEqual({ type: "presence.update", channel: CHANNEL, data: 1 });
   });
 
+  test("nobody is contradicted while the session lasts", async () => {
+    const { presence, joined, last, asked } = setUp();
+    await joined();
+    void presence.update({ status: "busy" });
+    last().resolve({});
+    await settled();
+    presence.check();
+    last().resolve(list([member("ann", { status: "away" })], 1));
+    await settled();
+    expect(asked("presence.update").length).toBe(1);
+  });
+
+  test("new words are not given up for old ones that are shown", async () => {
+    const { presence, joined, last, subscribe, cut } = setUp();
+    await joined();
+    for (const status of ["busy", "away"] as const) {
+      void presence.update({ status });
+      last().resolve({});
+      await settled();
+      if (status === "busy") presence.push(push("update", member("ann", { status }), 1, 1));
+    }
+    presence.push(push("join", "bob", 2, 2));
+    cut();
+    subscribe(list(["ann"], 4));
+    expect(last().request).toMatchObject({ status: "away" });
+  });
+
   test("leaving ends it", async () => {
-    const { presence, joined, last, sent } = setUp();
+    const { presence, joined, last, sent, subscribe } = setUp();
     await joined();
     void presence.update({ status: "busy" });
     last().resolve({});
     await settled();
     await presence.leave();
-    await joined(list(["ann"]));
-    expect(sent).toEqual([]);
+    await presence.join();
+    subscribe(list(["ann"]));
+    expect(sent.length).toBe(1);
+  });
+
+  test("an answer from before leaving does not send what was said since", async () => {
+    const { presence, joined, last, sent } = setUp();
+    await joined();
+    void presence.update({ status: "busy" });
+    const before = last();
+    await presence.leave();
+    await joined();
+    void presence.update({ status: "away" });
+    void presence.update({ data: 1 });
+    before.resolve({});
+    await settled();
+    expect(sent.length).toBe(1);
   });
 
   test("active is said once in 10 s, and its end after a minute", async () => {
@@ -468,7 +517,8 @@ describe("what the user says", () => {
     await joined();
     presence.type();
     last().reject(uncertain("no answer"));
-    await settled();
+    await vi.advanceTimersByTimeAsync(4_000);
+    expect(asked("typing").length).toBe(1);
     cut();
     presence.type();
     subscribe();
