@@ -218,7 +218,6 @@ export class Presence implements ChannelPart {
     this.#askAgainMs = Infinity;
     this.#failures = 0;
     this.#members.asked();
-    this.#typedMs = -Infinity;
   }
 
   /** This connection is no member any more. */

@@ -419,7 +419,7 @@ describe("what the user says", () => {
   });
 
   test("new words are not given up for old ones that are shown", async () => {
-    const { presence, joined, last, subscribe, cut } = setUp();
+    const { presence, joined, last, subscribe, cut, sent } = setUp();
     await joined();
     for (const status of ["busy", "away"] as const) {
       void presence.update({ status });
@@ -430,6 +430,7 @@ describe("what the user says", () => {
     presence.push(push("join", "bob", 2, 2));
     cut();
     subscribe(list(["ann"], 4));
+    expect(sent.length).toBe(3);
     expect(last().request).toMatchObject({ status: "away" });
   });
 
