@@ -59,6 +59,7 @@ class Members:
         self._incomplete = bool(pages[-1].get("more"))
         for frame in kept or ():
             self.push(frame, now_ms=now_ms)
+        self._judge(now_ms)  # pages that were read one after another may not agree
 
     def push(self, frame: Frame, *, now_ms: int) -> None:
         """Take a ``presence`` or ``typing`` push of this channel."""
@@ -81,25 +82,24 @@ class Members:
             self._ahead.remove(self._complete)
         if version >= self._newest:
             self._newest, self.count = version, frame["count"]
-        if not self._doubtful:
-            self._doubtful_since_ms = None
-        elif self._doubtful_since_ms is None:
-            self._doubtful_since_ms = now_ms
+        self._judge(now_ms)
 
     def needs_get(self, *, now_ms: int) -> bool:
         """Tell whether something was missed, so that ``presence.get`` must say how it is; not while it is asked."""
-        if self._incomplete:
-            return True
+        if self._kept is not None:
+            return False
         since_ms = self._doubtful_since_ms
-        return self._kept is None and since_ms is not None and now_ms - since_ms >= _MISSED_AFTER_MS
+        return self._incomplete or (since_ms is not None and now_ms - since_ms >= _MISSED_AFTER_MS)
 
     def typing(self, *, now_ms: int) -> set[str]:
         """Return who types: said so not long ago, and nothing else since."""
         return {user_id for user_id, at_ms in self._typing.items() if now_ms - at_ms < TYPING_FORGOTTEN_MS}
 
-    @property
-    def _doubtful(self) -> bool:
-        return bool(self._ahead) or (not self._numbers and self.count != len(self.members))
+    def _judge(self, now_ms: int) -> None:
+        if not self._ahead and (self._numbers or self.count == len(self.members)):
+            self._doubtful_since_ms = None
+        elif self._doubtful_since_ms is None:
+            self._doubtful_since_ms = now_ms
 
     def _take_number(self, frame: Frame) -> None:
         if frame["version"] > self._number_version:

@@ -1,11 +1,18 @@
-"""The receiver's list of members: whatever order pushes come in, and what it makes of those that do not come."""
+"""The receiver's list of members: whatever order pushes come in, and what it makes of those that do not come.
 
+Its golden scenarios are those that every client is held to.
+"""
+
+import json
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shared.protocol.members import Members
+
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "members.json").read_text())
 
 
 def begun(answer: dict[str, Any]) -> Members:
@@ -33,6 +40,40 @@ def number(count: int, version: int) -> dict[str, Any]:
 
 def typing(user_id: str, active: bool) -> dict[str, Any]:
     return {"type": "typing", "channel": "room:a", "user_id": user_id, "active": active}
+
+
+def step(members: Members, call: dict[str, Any], now_ms: int) -> None:
+    match call["call"]:
+        case "asked":
+            members.asked()
+        case "answered":
+            pages = [page | {"members": [member(**one) for one in page["members"]]} for page in call["pages"]]
+            members.answered(pages, now_ms=now_ms)
+        case "push":
+            frame = {"type": "presence", "channel": "room:a"} | call["push"]
+            if "member" in frame:
+                frame["member"] = member(**frame["member"])
+            members.push(frame, now_ms=now_ms)
+        case "wait":
+            pass
+        case other:
+            raise AssertionError(other)
+
+
+@pytest.mark.parametrize("scenario", GOLDEN, ids=[scenario["name"] for scenario in GOLDEN])
+def test_golden(scenario: dict[str, Any]) -> None:
+    members = Members()
+    for index, call in enumerate(scenario["steps"]):
+        now_ms = call.get("at_ms", 0)
+        step(members, call, now_ms)
+        seen = {
+            "members": {user_id: one["status"] for user_id, one in members.members.items()},
+            "count": members.count,
+            "needs_get": members.needs_get(now_ms=now_ms),
+            "typing": sorted(members.typing(now_ms=now_ms)),
+        }
+        told = {name: call[name] for name in seen if name in call}
+        assert {name: seen[name] for name in told} == told, f"step {index}: {call['call']}"
 
 
 PUSHES = [
