@@ -39,8 +39,8 @@ const makeConnection =
 
 let hub: Hub | undefined;
 
-addEventListener("connect", ({ ports: [port] }: Event & { readonly ports?: readonly Port[] }) => {
-  if (!port) return;
+addEventListener("connect", (event) => {
+  const port = (event as MessageEvent).ports[0] as Port;
   port.onmessage = ({ data: { id, config } }: { readonly data: Introduction }) => {
     hub ??= new Hub({
       locks: navigator.locks as Locks,
