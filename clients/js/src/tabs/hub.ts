@@ -32,6 +32,8 @@ interface Frame {
   readonly [field: string]: unknown;
 }
 
+type Subscription = Extract<Asked, { type: "subscribe" | "unsubscribe" }>;
+
 interface Tab {
   readonly port: Port;
   /** By channel: the `subscribe` by which it has it. */
@@ -132,7 +134,8 @@ export class Hub {
     this.#hello = { ...shown, connection_max_age_s: 0, subscriptions: [] } as unknown as HelloResult;
     this.#offered = undefined;
     for (const tab of this.#tabs.values()) {
-      this.#greet(tab, tab.hello);
+      reply(tab, tab.hello, { result: this.#hello });
+      tab.hello = undefined;
       for (const channel of tab.subscriptions.keys()) {
         say(tab, { type: "system", event: "resubscribe", channel, reason: "moved" });
       }
@@ -140,9 +143,11 @@ export class Hub {
     this.#tidyLater();
   }
 
-  #greet(tab: Tab, id: unknown): void {
-    tab.hello = this.#hello ? undefined : id;
-    if (this.#hello && id !== undefined) reply(tab, id, { result: this.#hello });
+  #greet(tab: Tab, { id, token }: Frame): void {
+    if (this.#hello) return reply(tab, id, { result: this.#hello });
+    tab.hello = id;
+    this.#offered = token;
+    this.#connection.open();
   }
 
   /** The hub has no token of its own. */
@@ -180,18 +185,15 @@ export class Hub {
     } catch {
       return; // no frame of ours
     }
-    const frames = [message].flat().filter(isFrame);
-    const others = frames.filter(({ type, id, token }) => {
-      if (type === "ping") say(tab, { type: "pong", id });
-      else if (type !== "hello") return true;
-      else {
-        this.#greet(tab, id);
-        if (this.#hello) return false;
-        this.#offered = token;
-        this.#connection.open();
-      }
-      return false;
-    });
+    const others = [message]
+      .flat()
+      .filter(isFrame)
+      .filter((frame) => {
+        if (frame.type === "hello") this.#greet(tab, frame);
+        else if (frame.type === "ping") say(tab, { type: "pong", id: frame.id });
+        else return true;
+        return false;
+      });
     if (others.length > 0) this.#pass(tab, others);
   }
 
@@ -230,16 +232,16 @@ export class Hub {
       reply(tab, id, { result: type === "unsubscribe" ? {} : result });
       if (type.startsWith("state.") && typeof result?.version === "number") {
         // The server tells the connection that writes nothing but this answer, and the other tabs are on it too.
-        const written = { updated_by: this.#hello?.user_id, updated_at_ms: Date.now(), ...result };
-        this.#push({ ...written, type: "state", channel, key } as unknown as Push, tab);
+        const by = { updated_by: this.#hello?.user_id, updated_at_ms: Date.now() };
+        this.#push({ ...result, ...by, type: "state", channel, key } as unknown as Push, tab);
       }
     } catch (thrown) {
       const error = thrown as TidewireError;
       if (isSubscription(frame)) {
         this.#told.set(frame.channel, "");
         if (type === "subscribe" && !error.retryable) {
+          tab.subscriptions.delete(frame.channel);
           if (before) tab.subscriptions.set(frame.channel, before);
-          else tab.subscriptions.delete(frame.channel);
         }
       }
       const { code, kind: name, message, retryable, retryAfterMs: retry_after_ms, details } = error;
@@ -273,7 +275,7 @@ export class Hub {
   }
 
   /** What is to be asked so that the server sends what is wanted; nothing if it does. */
-  #tell(channel: string): Asked | undefined {
+  #tell(channel: string): Subscription | undefined {
     const wanted = this.#wanted(channel);
     if (wanted === undefined) {
       this.#told.delete(channel);
@@ -297,20 +299,19 @@ export class Hub {
       return this.#connection.close();
     }
     if (!this.#hello) return; // it is done when the connection stands
-    const channels = [...this.#told].filter(([name, told]) => this.#wanted(name) !== told).map(([name]) => name);
-    while (channels.length > 0) {
-      const some = channels.splice(0, BATCH_MAX_FRAMES);
-      this.#inTurn(some, () => {
-        const left = some.flatMap((channel) => this.#tell(channel) ?? []) as (Asked & { channel: string })[];
-        return this.#ask(left).map((answer, i) =>
-          answer.catch((error: TidewireError) => {
-            this.#told.set((left[i] as { channel: string }).channel, "");
-            if (error.retryable) this.#tidyLater();
-            else this.#options.report(error);
-          }),
-        );
-      });
-    }
+    const all = [...this.#told].flatMap(([name, told]) => (this.#wanted(name) === told ? [] : name));
+    const channels = all.slice(0, BATCH_MAX_FRAMES);
+    if (all.length > channels.length) this.#tidyLater();
+    this.#inTurn(channels, () => {
+      const requests = channels.flatMap((channel) => this.#tell(channel) ?? []);
+      return this.#ask(requests).map((answer, i) =>
+        answer.catch((error: TidewireError) => {
+          this.#told.set((requests[i] as Subscription).channel, "");
+          if (error.retryable) this.#tidyLater();
+          else this.#options.report(error);
+        }),
+      );
+    });
   }
 }
 

@@ -82,6 +82,7 @@ export class Tabs {
       if (worker) return port.postMessage({ id, config: this.#options.config });
       this.#join();
       this.#lobby?.postMessage({ tab: id });
+      clearTimeout(timer);
       timer = setTimeout(() => this.#stand(true), LEADER_TIMEOUT_MS);
     };
     const close = (): void => {
@@ -101,10 +102,8 @@ export class Tabs {
       send: post,
       close,
       heard: (begun) => {
-        if (hub !== undefined && hub !== begun) return close();
-        if (hub !== undefined || ended) return;
-        clearTimeout(timer);
-        knock();
+        if (hub === undefined) knock();
+        else if (hub !== begun) close();
       },
     };
     port.onmessage = ({ data }: { data: ToTab | null | undefined }) => {
