@@ -316,6 +316,29 @@ describe("subscriptions", () => {
     await settled();
     expect(b.pushes).toEqual([]);
   });
+
+  test("a wider one that is refused leaves the narrower one that was there", async () => {
+    const { tabs, connection } = await connected(1);
+    await subscribe(connection, tabs[0], {});
+    await tabs[0].say({ type: "subscribe", id: 2, channel: "room:a", presence: true });
+    connection.last.refuse(FORBIDDEN);
+    connection.push(event(1));
+    await settled();
+    connection.push(event(2));
+    await settled();
+    expect(tabs[0].pushes).toEqual([event(1), event(2)]);
+  });
+
+  test("of which it is not known whether it was done is not relied on", async () => {
+    const { tabs, connection } = await connected(2);
+    await subscribe(connection, tabs[0], {});
+    await tabs[1].say({ type: "subscribe", id: 2, channel: "room:a" });
+    connection.last.refuse(LATER);
+    await settled();
+    await tabs[1].say({ type: "unsubscribe", id: 3, channel: "room:a" });
+    expect(connection.batches).toHaveLength(3);
+    expect(connection.last.request).toEqual({ type: "subscribe", channel: "room:a" });
+  });
 });
 
 describe("a tab that goes", () => {
@@ -389,9 +412,14 @@ describe("a tab that goes", () => {
     const { tabs, connection } = await connected(2);
     const [a] = tabs;
     await a.say({ type: "publish", id: 2, channel: "room:a", name: "x", data: 1 });
+    await a.say({ type: "subscribe", id: 3, channel: "room:a" });
+    await a.say({ type: "subscribe", id: 4, channel: "room:a" }); // waits for its turn
     a.leave();
     await settled();
-    connection.last.answer({ message_id: "one" });
+    connection.last.answer({});
+    await settled();
+    expect(connection.batches).toHaveLength(2);
+    connection.asked[0]?.answer({ message_id: "one" });
     connection.push({ type: "system", event: "notice" });
     await settled();
     expect(a.frames).toHaveLength(1);

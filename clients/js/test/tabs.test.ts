@@ -277,14 +277,13 @@ describe("one of the pages has the connection", () => {
     expect(tabs[1].errors.length + (tabs[2]?.token.mock.calls.length ?? 0)).toBeGreaterThan(0);
   });
 
-  test("who only listens wakes it", async () => {
+  test("a page that has woken wakes it", async () => {
     const { server, tabs } = await open(2);
     server.down = true;
     server.cutAll();
     await passing(20_000);
     server.down = false;
     const attempts = server.opened.length;
-    vi.advanceTimersByTime(0);
     tabs.forEach(({ connection, tabs: shared }) => {
       connection.hurry();
       shared.wake();
@@ -304,12 +303,18 @@ describe("one of the pages has the connection", () => {
     server.publish("room:a");
     await passing();
     expect(tabs.map(({ delivered }) => delivered)).toEqual([[1], [1]]);
-    stranger.postMessage({ hub: "mine" }); // even so they find together again
+    stranger.postMessage({ hub: "mine" }); // even so they find together again: one hub gives way to another
     await passing(10_000);
     server.publish("room:a");
     await passing();
     expect(tabs.map(({ delivered }) => delivered)).toEqual([upTo(2), upTo(2)]);
+    expect(server.opened).toHaveLength(2);
     expect(server.sockets.size).toBe(1);
+    tabs[1].die(server, true); // who gave way waits for its turn again
+    await passing(10_000);
+    server.publish("room:a");
+    await passing();
+    expect(tabs[0].delivered).toEqual(upTo(3));
     expect(errorsOf(tabs)).toEqual([]);
   });
 
