@@ -27,7 +27,7 @@ export type Event<E extends Events = Events, N extends keyof E = keyof E> = {
 
 export interface ChannelHost {
   readonly ask: (request: Asked) => Promise<unknown>;
-  readonly publish: (frame: Publish) => Promise<PublishResult>;
+  readonly publish: (frame: Publish, offline: boolean) => Promise<PublishResult>;
   readonly recovery: Pick<Recovery, "open" | "close" | "since" | "subscribed">;
   readonly connected: () => boolean;
   readonly report: (error: unknown) => void;
@@ -40,6 +40,8 @@ export interface PublishOptions {
   readonly ephemeral?: boolean;
   /** Ask to be told, by `onReceipt`, when it is stored. */
   readonly receipt?: boolean;
+  /** Keep it until it is answered, even if the page goes. */
+  readonly offline?: boolean;
 }
 
 export class Channel<E extends Events = Events> {
@@ -105,8 +107,9 @@ export class Channel<E extends Events = Events> {
 
   /** Publish; resolves when the server has it for good. Tried again with the same id until then. */
   publish<N extends keyof E & string>(name: N, data: E[N], options: PublishOptions = {}): Promise<PublishResult> {
-    const { messageId = crypto.randomUUID(), ...rest } = options;
-    return this.#host.publish({ type: "publish", channel: this.name, name, data, message_id: messageId, ...rest });
+    const { messageId = crypto.randomUUID(), offline = false, ...rest } = options;
+    const frame: Publish = { type: "publish", channel: this.name, name, data, message_id: messageId, ...rest };
+    return this.#host.publish(frame, offline);
   }
 
   /** Read what is kept: after `since` ascending, or with `reverse` before it descending. */
@@ -210,9 +213,14 @@ export class Channel<E extends Events = Events> {
     return part;
   }
 
+  /** Have it subscribed to with the next connection. */
+  protected want(): void {
+    this.#wanted = true;
+  }
+
   /** Subscribe, or once more: what the parts want has changed. */
   protected async rejoin(): Promise<void> {
-    this.#wanted = true;
+    this.want();
     if (this.#joining) this.#stale = true;
     await (this.#joining ?? this.#join());
   }
@@ -233,6 +241,7 @@ export class Channel<E extends Events = Events> {
         let result: SubscribeResult;
         do {
           result = await this.#inTurn(async () => {
+            for (const part of this.#parts) await part.prepare?.();
             this.#check(turn);
             this.#stale = false;
             recovery.open(this.name);

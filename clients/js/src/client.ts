@@ -1,29 +1,18 @@
 // The client: puts one connection, its channels, their recovery and the outbox together.
 
 import { Channel, type ChannelHost } from "./channel.js";
-import { Connection, type ConnectionState, type Ways } from "./connection.js";
+import { Connection, type ConnectionOptions, type ConnectionState, type Ways } from "./connection.js";
 import { TidewireError, closed } from "./errors.js";
 import type { HelloResult, PublishResult, Push, System } from "./generated/frames.js";
 import type { Asked } from "./link.js";
 import { Outbox, type Publish } from "./outbox.js";
 import { Recovery } from "./recovery.js";
-import { httpTransport } from "./transports/http.js";
 import type { Endpoints } from "./transports/transport.js";
-import { webSocketTransport } from "./transports/websocket.js";
+import { finder, realWays, type Deployment, type Way } from "./ways.js";
 
-/** The ways to the server, the best first: what they are called in `GET /v1/config`. */
-export const WAYS = ["websocket", "sse", "stream", "long_poll", "short_poll"] as const;
-export type Way = (typeof WAYS)[number];
-
-export interface TidewireOptions {
-  /** Origin of the HTTP API; the page's own unless given. */
-  readonly httpUrl?: string;
+export interface ClientOptions extends Deployment {
   /** Returns a token; `fresh` when the last one was refused, or is about to end. */
   readonly getToken: (fresh: boolean) => Promise<string>;
-  /** Ways that may be taken, in any order; all unless given. */
-  readonly transports?: readonly Way[];
-  /** Where the WebSocket is; asked of `GET /v1/config` unless given. */
-  readonly websocketUrl?: string;
   /** Is told of errors that belong to nobody: a listener that threw, a subscription lost for good. Default: console. */
   readonly onError?: (error: unknown) => void;
   readonly WebSocket?: typeof WebSocket;
@@ -33,41 +22,43 @@ export interface TidewireOptions {
 
 export type StateListener = (state: ConnectionState, error?: TidewireError) => void;
 
-const CONFIG_TIMEOUT_MS = 10_000;
 const HEARTBEAT_MIN_MS = 5_000;
 const REMEMBERED_MS = 1_800_000; // the way that worked
 
-/** The client without what channels may have beside events: {@link Tidewire} of `index.ts` has it all. */
+/** The client without what channels may have beside events: `Tidewire` has it all. */
 export class Client<C extends Channel = Channel> {
-  readonly #options: TidewireOptions;
+  readonly #options: ClientOptions;
   readonly #random: { readonly random?: () => number };
   readonly #connection: Connection;
-  readonly #outbox: Outbox;
+  protected readonly outbox: Outbox;
   readonly #recovery: Recovery;
   readonly #channels = new Map<string, C>();
   readonly #states = new Set<StateListener>();
-  #endpoints: Endpoints | undefined;
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #userId: string | undefined;
+  #ready = false; // what earlier pages left goes first
+  #clockMs = 0; // how far the server's is ahead of ours
 
-  constructor(options: TidewireOptions) {
+  constructor(options: ClientOptions) {
     this.#options = options;
+    this.find = finder(options, this.fetch);
+    this.remembered = remembered(`tidewire-way ${options.httpUrl ?? ""}`);
     this.#random = options.random ? { random: options.random } : {};
     this.#connection = new Connection({
-      endpoints: () => this.#find(),
-      token: options.getToken,
-      ways: this.#ways(),
-      fetch: this.#fetch,
-      remembered: this.#remembered(),
+      endpoints: () => this.find(),
+      token: (fresh) => this.token(fresh),
+      ways: () => this.ways(),
+      fetch: this.fetch,
+      remembered: this.remembered,
       onPush: (push) => this.#push(push),
       onState: (state, error) => this.#changed(state, error),
-      onConnected: (hello) => this.#connected(hello),
+      onConnected: (hello) => void this.#connected(hello),
       ...this.#random,
     });
-    this.#outbox = new Outbox({
+    this.outbox = new Outbox({
       ask: (requests) => this.#connection.ask(requests),
-      connected: () => this.state === "connected",
-      report: (error) => this.#report(error),
+      connected: () => this.#ready,
+      report: (error) => this.report(error),
       ...this.#random,
     });
     this.#recovery = new Recovery({
@@ -94,9 +85,9 @@ export class Client<C extends Channel = Channel> {
     this.#connection.open();
   }
 
-  /** The way to the server that is in use, or was last; `undefined` before the first connection. */
-  get transport(): Way | undefined {
-    return this.#connection.way as Way | undefined;
+  /** The way to the server that is in use, or was last; `tabs`: that of another tab; `undefined` before the first connection. */
+  get transport(): Way | "tabs" | undefined {
+    return this.#connection.way as Way | "tabs" | undefined;
   }
 
   /** The channel of that name: always the same object for the same name. */
@@ -105,7 +96,7 @@ export class Client<C extends Channel = Channel> {
     if (!channel) {
       channel = this.makeChannel(name, {
         ask: (request) => this.ask(request),
-        publish: (frame) => this.#publish(frame),
+        publish: (frame, offline) => this.publish(frame, offline),
         recovery: this.#recovery,
         connected: () => this.state === "connected",
         report: (error) => this.report(error),
@@ -130,6 +121,47 @@ export class Client<C extends Channel = Channel> {
 
   // For those who extend it.
 
+  /** Where the deployment is. */
+  protected readonly find: () => Promise<Endpoints>;
+
+  protected readonly remembered: NonNullable<ConnectionOptions["remembered"]>;
+
+  // Looked up with each call: a page may replace it.
+  protected readonly fetch: typeof fetch = (...request) => (this.#options.fetch ?? fetch)(...request);
+
+  protected ways(): Ways {
+    return realWays(this.#options, this.fetch, this.#options.WebSocket);
+  }
+
+  protected token(fresh: boolean): Promise<string> {
+    return this.#options.getToken(fresh);
+  }
+
+  /** Hello was answered: what is returned is awaited before channels are subscribed to and what waits is sent. */
+  protected greeted(_hello: HelloResult): Promise<void> | undefined {
+    return undefined;
+  }
+
+  /** The page or the network has woken. */
+  protected woken(): void {
+    // nothing more here
+  }
+
+  /** The page is put aside, or the client was closed. */
+  protected letGo(): void {
+    // nothing more here
+  }
+
+  /** What time it is for the server, in Unix milliseconds. */
+  protected now(): number {
+    return Date.now() + this.#clockMs;
+  }
+
+  protected async publish(frame: Publish, offline = false): Promise<PublishResult> {
+    if (this.state === "closed") throw closed("the client is closed");
+    return this.outbox.add(frame, { offline });
+  }
+
   protected makeChannel(name: string, host: ChannelHost): C {
     return new Channel(name, host) as C;
   }
@@ -140,7 +172,7 @@ export class Client<C extends Channel = Channel> {
 
   /** Something was pushed that is nobody's yet. */
   protected pushed(_push: Push): void {
-    // the core has no more
+    // nothing more here
   }
 
   protected report(error: unknown): void {
@@ -158,35 +190,38 @@ export class Client<C extends Channel = Channel> {
   readonly #wake = (): void => {
     if (globalThis.document?.visibilityState === "hidden") return;
     this.#connection.wake();
+    this.woken();
     if (this.state === "connected") this.#check();
   };
 
   // A page with an open connection is not kept for the way back.
   readonly #hidden = (event: PageTransitionEvent): void => {
-    if (event.persisted) this.#connection.suspend();
+    if (!event.persisted) return;
+    this.#connection.suspend();
+    this.letGo();
   };
 
   readonly #shown = (event: PageTransitionEvent): void => {
     if (event.persisted) this.#connection.wake();
   };
 
-  #connected(hello: HelloResult): void {
+  async #connected(hello: HelloResult): Promise<void> {
     // However busy: API Gateway closes what is silent for 10 minutes, and a loss may show in nothing else.
     clearInterval(this.#heartbeat);
     this.#heartbeat = setInterval(() => this.#check(), Math.max(HEARTBEAT_MIN_MS, hello.heartbeat_s * 1000));
     this.#userId = hello.user_id;
+    this.#clockMs = hello.server_time_ms - Date.now();
+    const greeting = this.greeted(hello);
+    if (greeting) await greeting;
+    if (this.state !== "connected") return;
     this.#channels.forEach((channel) => channel.connected());
-    this.#outbox.connected();
+    this.#ready = true;
+    this.outbox.connected();
   }
 
   #check(): void {
     this.#recovery.sync();
     this.#channels.forEach((channel) => channel.check());
-  }
-
-  async #publish(frame: Publish): Promise<PublishResult> {
-    if (this.state === "closed") throw closed("the client is closed");
-    return this.#outbox.add(frame);
   }
 
   #push(push: Push): void {
@@ -207,6 +242,7 @@ export class Client<C extends Channel = Channel> {
 
   #changed(state: ConnectionState, error: TidewireError | undefined): void {
     if (state !== "connected") {
+      this.#ready = false;
       clearInterval(this.#heartbeat);
       this.#recovery.disconnected();
       this.#channels.forEach((channel) => channel.disconnected());
@@ -222,63 +258,33 @@ export class Client<C extends Channel = Channel> {
   }
 
   #ended(error = closed("the client was closed")): void {
-    this.#outbox.clear(error);
+    this.letGo();
+    this.outbox.clear(error);
     this.#channels.forEach((channel) => channel.closed(error));
     this.#listen("removeEventListener");
   }
+}
 
-  async #find(): Promise<Endpoints> {
-    if (!this.#endpoints) {
-      const { websocketUrl, httpUrl = globalThis.location?.origin } = this.#options;
-      if (websocketUrl) return (this.#endpoints = { websocketUrl, httpUrl, streamUrl: httpUrl });
-      const signal = AbortSignal.timeout(CONFIG_TIMEOUT_MS);
-      const response = await this.#fetch(`${httpUrl}/v1/config`, { signal });
-      if (!response.ok) throw new Error(`GET /v1/config answered ${response.status}`);
-      const config = (await response.json()) as Record<"websocket_url" | "http_url" | "stream_url", string>;
-      const { websocket_url, http_url = httpUrl, stream_url = http_url } = config;
-      this.#endpoints = { websocketUrl: websocket_url, httpUrl: http_url, streamUrl: stream_url };
-    }
-    return this.#endpoints;
-  }
-
-  // Looked up with each call: a page may replace them.
-  readonly #fetch: typeof fetch = (...request) => (this.#options.fetch ?? fetch)(...request);
-
-  #ways(): Ways {
-    const { transports = WAYS } = this.#options;
-    const ways: Record<string, Ways[string]> = {};
-    for (const way of WAYS) {
-      if (!transports.includes(way)) continue;
-      ways[way] =
-        way === "websocket"
-          ? (...opening) => webSocketTransport(this.#options.WebSocket ?? WebSocket)(...opening)
-          : httpTransport(way, this.#fetch);
-    }
-    return ways;
-  }
-
-  #remembered(): { get(): string | null; set(way: string): void } {
-    const key = `tidewire-way ${this.#options.httpUrl ?? ""}`;
-    return {
-      get: () => {
-        const [way = null, atMs] = this.#storage()?.getItem(key)?.split(" ") ?? [];
-        return Date.now() - Number(atMs) < REMEMBERED_MS ? way : null;
-      },
-      set: (way) => {
-        try {
-          this.#storage()?.setItem(key, `${way} ${Date.now()}`);
-        } catch {
-          // It is full: the next page tries the ways in their order.
-        }
-      },
-    };
-  }
-
-  #storage(): Storage | undefined {
+/** The way that worked, for half an hour, under this key. */
+function remembered(key: string): NonNullable<ConnectionOptions["remembered"]> {
+  const storage = (): Storage | undefined => {
     try {
       return globalThis.localStorage;
     } catch {
       return undefined; // forbidden by the browser's settings
     }
-  }
+  };
+  return {
+    get: () => {
+      const [way = null, atMs] = storage()?.getItem(key)?.split(" ") ?? [];
+      return Date.now() - Number(atMs) < REMEMBERED_MS ? way : null;
+    },
+    set: (way) => {
+      try {
+        storage()?.setItem(key, `${way} ${Date.now()}`);
+      } catch {
+        // It is full: the next page tries the ways in their order.
+      }
+    },
+  };
 }

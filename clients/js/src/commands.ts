@@ -1,7 +1,7 @@
 // Commands: what the server, or a peer, is to do for us; and what we do for peers.
 
 import { RECONNECT, backoffMs } from "./backoff.js";
-import type { Asked } from "./connection.js";
+import type { Asked } from "./link.js";
 import { TidewireError, isPassing, tooLarge } from "./errors.js";
 import type { CommandPush, CommandResult, PeerError, Sender } from "./generated/frames.js";
 

@@ -17,7 +17,8 @@ export interface ConnectionOptions {
   readonly endpoints: () => Promise<Endpoints>;
   /** A token; `fresh` asks for a new one, since the last was refused. */
   readonly token: (fresh: boolean) => Promise<string>;
-  readonly ways: Ways;
+  /** Asked before each round of attempts, too. */
+  readonly ways: () => Ways;
   readonly fetch: typeof fetch;
   /** The way that worked when somebody last looked, and its keeping. */
   readonly remembered?: { readonly get: () => string | null; readonly set: (way: string) => void };
@@ -64,7 +65,6 @@ export class Connection {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    for (const way of Object.keys(options.ways)) this.#breakers.set(way, new Breaker());
   }
 
   get state(): ConnectionState {
@@ -131,12 +131,12 @@ export class Connection {
 
   #try([way, ...others]: string[], endpoints: Endpoints, token: string): void {
     if (way === undefined) return this.#notFound();
-    const { ways, fetch, onPush } = this.#options;
-    const breaker = this.#breakers.get(way) as Breaker;
+    const { fetch, onPush } = this.#options;
+    const breaker = this.#breaker(way);
     let upAtMs: number | undefined;
     let link: Link | undefined = undefined;
     link = this.#trying = new Link({
-      open: ways[way] as OpenTransport,
+      open: this.#options.ways()[way] as OpenTransport,
       endpoints,
       fetch,
       token,
@@ -204,11 +204,11 @@ export class Connection {
   #schedule(way: string, { connection_max_age_s: ageS }: HelloResult): void {
     clearTimeout(this.#upwardTimer);
     clearTimeout(this.#rolloverTimer);
-    const names = Object.keys(this.#options.ways);
+    const names = Object.keys(this.#options.ways());
     const better = names.slice(0, names.indexOf(way));
     const upward = (): void => {
       this.#upwardTimer = setTimeout(upward, UPWARD_MS);
-      const open = better.filter((name) => this.#breaker(name) !== "open");
+      const open = better.filter((name) => this.#breaker(name).state(now()) !== "open");
       if (open.length > 0 && !this.#trying) void this.#seek(open);
     };
     if (better.length > 0) this.#upwardTimer = setTimeout(upward, UPWARD_MS);
@@ -223,15 +223,17 @@ export class Connection {
 
   /** The ways to be tried: that which worked last, then the others from the best down, but for those that fail. */
   #order(): string[] {
-    const names = Object.keys(this.#options.ways);
+    const names = Object.keys(this.#options.ways());
     const first = this.#way ?? this.#options.remembered?.get();
     const order = names.filter((name) => name === first).concat(names.filter((name) => name !== first));
-    const left = order.filter((name) => this.#breaker(name) !== "open");
+    const left = order.filter((name) => this.#breaker(name).state(now()) !== "open");
     return left.length > 0 ? left : order;
   }
 
-  #breaker(way: string): ReturnType<Breaker["state"]> {
-    return (this.#breakers.get(way) as Breaker).state(now());
+  #breaker(way: string): Breaker {
+    const breaker = this.#breakers.get(way) ?? new Breaker();
+    this.#breakers.set(way, breaker);
+    return breaker;
   }
 
   #lost(): void {

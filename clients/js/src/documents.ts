@@ -1,7 +1,7 @@
 // A channel's state documents: what the server has of them, and on top of it what the user has written meanwhile.
 
 import { RECONNECT, backoffMs } from "./backoff.js";
-import type { Asked } from "./connection.js";
+import type { Asked } from "./link.js";
 import { TidewireError, isPassing, tooLarge, uncertain } from "./errors.js";
 import type {
   ChangesResult,
@@ -21,7 +21,7 @@ export interface DocumentsHost {
   /** Read a document of this channel by HTTP; `undefined` if there is none. */
   readonly readDocument: (key: string) => Promise<{ version: number; value: unknown } | undefined>;
   readonly report: (error: unknown) => void;
-  readonly store?: Store;
+  readonly store?: Store | undefined;
   readonly random?: () => number;
 }
 
@@ -70,7 +70,7 @@ interface Write<T> {
   readonly reject: (error: unknown) => void;
 }
 
-const FRAME_MAX_BYTES = 32_000;
+const FRAME_MAX_BYTES = 250_000;
 const KNOWN_MAX_BYTES = 20_000;
 const VERSION_CONFLICT = 1007;
 const REFUSED = 1014;
@@ -219,7 +219,7 @@ export class Document<T = unknown> {
     const base = version ? { base_version: version } : {};
     const text = JSON.stringify({ ...change, channel: this.channel, key: this.key, ...base });
     const bytes = new TextEncoder().encode(text).length;
-    if (bytes > FRAME_MAX_BYTES) throw tooLarge(bytes); // API Gateway would close the connection, each time again
+    if (bytes > FRAME_MAX_BYTES) throw tooLarge(bytes);
     return JSON.parse(text) as Change;
   }
 
@@ -306,6 +306,7 @@ export class Documents implements ChannelPart {
   #known: Record<string, number> | undefined; // what the server was told
   #doubted: Iterable<string> = []; // what it was not: then it does not tell what has been deleted
   #reading = 0; // counts readings of all: of one that was begun before, the rest is of no use
+  #prepared: Promise<void> | undefined;
   #left = 0; // counts the subscriptions that were left
 
   constructor(channel: string, host: DocumentsHost) {
@@ -326,7 +327,11 @@ export class Documents implements ChannelPart {
   }
 
   /** Show what is stored; to be awaited before the channel is subscribed to for the first time. */
-  async prepare(): Promise<void> {
+  prepare(): Promise<void> {
+    return (this.#prepared ??= this.#prepare());
+  }
+
+  async #prepare(): Promise<void> {
     try {
       const stored = (await this.host.store?.documents(this.channel)) ?? {};
       this.replica.read({ documents: stored as DocumentsResult["documents"] });

@@ -1,16 +1,12 @@
-// What users import.
+// What users import: the client with everything.
 
-import type { Channel, Events } from "./channel.js";
-import { Client } from "./client.js";
-
-export { Channel, type Event, type Events, type PublishOptions } from "./channel.js";
-export type { StateListener, TidewireOptions, Way } from "./client.js";
+export type { Event, Events, PublishOptions } from "./channel.js";
+export type { StateListener } from "./client.js";
+export { CommandError, type CommandContext, type CommandHandler, type CommandOptions } from "./commands.js";
 export type { ConnectionState } from "./connection.js";
+export type { Conflict, Document, MergePatch, WriteOptions, WriteResult } from "./documents.js";
 export { TidewireError } from "./errors.js";
-export type { HistoryResult, Position, Publication, PublishResult, Receipt } from "./generated/frames.js";
-
-export class Tidewire extends Client {
-  override channel<E extends Events = Events>(name: string): Channel<E> {
-    return super.channel(name) as Channel<E>;
-  }
-}
+export type { HistoryResult, Member, Position, Publication, PublishResult, Receipt } from "./generated/frames.js";
+export type { Presence, Said } from "./presence.js";
+export { LiveChannel as Channel, Tidewire, type TidewireOptions } from "./tidewire.js";
+export type { Way } from "./ways.js";

@@ -31,8 +31,6 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const PONG_TIMEOUT_MS = 4_000;
 const UNAUTHENTICATED = 1004;
 const SESSION_UNKNOWN = 1011;
-// API Gateway takes frames of 32,000 bytes; what is larger goes by HTTP.
-const FRAME_MAX_BYTES = 30_000;
 
 interface Pending {
   readonly resolve: (result: unknown) => void;
@@ -82,7 +80,7 @@ export class Link {
         }),
     );
     if (this.#ended) this.#refuse(uncertain("the connection has ended"));
-    else if (new TextEncoder().encode(text).length > FRAME_MAX_BYTES) void this.#post(text);
+    else if (this.#transport.maxBytes && size(text) > this.#transport.maxBytes) void this.#post(text);
     else this.#transport.send(text);
     return answers;
   }
@@ -201,4 +199,8 @@ export class Link {
     if (error) pending.reject(error);
     else pending.resolve(result);
   }
+}
+
+function size(text: string): number {
+  return new TextEncoder().encode(text).length;
 }

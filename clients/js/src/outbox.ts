@@ -17,7 +17,7 @@ import type { PublishResult } from "./generated/frames.js";
 import { outboxFull, type Kept, type Store } from "./store.js";
 
 /** A publication as its sender has it. */
-export type Publish = Extract<Asked, { type: "publish" }>;
+export type Publish = Extract<Asked, { type: "publish" | "send" }>;
 
 export interface OutboxOptions {
   readonly ask: (requests: readonly Asked[]) => Promise<unknown>[];

@@ -4,6 +4,8 @@ import type { TidewireError } from "./errors.js";
 import type { Push, Subscribe, SubscribeResult } from "./generated/frames.js";
 
 export interface ChannelPart {
+  /** Awaited before the channel is subscribed to. */
+  prepare?(): Promise<void>;
   /** `subscribe` is about to be sent: return what to ask with it. What is pushed from now on may be newer than its answer. */
   subscribing(): Partial<Pick<Subscribe, "presence" | "state">>;
   /** `subscribe` has been answered. */

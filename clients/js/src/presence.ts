@@ -1,7 +1,7 @@
 // Who is in a channel, and what its user says there: status, activity, typing, how far was read.
 
 import { RECONNECT, backoffMs } from "./backoff.js";
-import type { Asked } from "./connection.js";
+import type { Asked } from "./link.js";
 import { TidewireError, closed, isPassing, tooLarge, uncertain } from "./errors.js";
 import type { Member, PresenceResult, Push, SubscribeResult } from "./generated/frames.js";
 import { Members, type MembersPush } from "./members.js";

@@ -1,7 +1,7 @@
 // How a client keeps a channel's documents (docs/protocol.md section 3). No timers, no network: what is to be asked is
 // returned. `shared/protocol/replica.py` has the same rules.
 
-import type { Asked } from "./connection.js";
+import type { Asked } from "./link.js";
 import type { ChangesResult, DocumentsResult } from "./generated/frames.js";
 import { patched } from "./merge.js";
 

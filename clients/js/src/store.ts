@@ -9,7 +9,7 @@ export interface KeptDocument {
 }
 
 /** A request that is kept until it is answered. */
-export type Keepable = Extract<Asked, { type: "publish" | "state.set" | "state.patch" | "state.delete" }>;
+export type Keepable = Extract<Asked, { type: "publish" | "send" | "state.set" | "state.patch" | "state.delete" }>;
 
 export interface Kept {
   readonly id: number; // ascending: the order in which they were kept

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Tidewire, type TidewireOptions } from "../src/index.js";
+import { Client as Tidewire, type ClientOptions as TidewireOptions } from "../src/client.js";
 import { event, publication, seeded, settled, wireError, type Frame } from "./fakes.js";
 import { Server, type Network } from "./server.js";
 

@@ -25,7 +25,7 @@ function setUp({ token = async (_fresh: boolean): Promise<string> => "good" } = 
   const connection = new Connection({
     endpoints: async () => ENDPOINTS,
     token: tokens,
-    ways: { websocket: transports.open },
+    ways: () => ({ websocket: transports.open }),
     fetch: noFetch,
     random: () => 0,
     onPush: (push) => pushes.push(push),

@@ -1,7 +1,7 @@
 // Documents against a server of one channel that settles as the real one does, on a network that can do its worst.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Asked } from "../src/connection.js";
+import type { Asked } from "../src/link.js";
 import { Documents, type Document, type DocumentsHost } from "../src/documents.js";
 import { TidewireError, closed, uncertain } from "../src/errors.js";
 import type { Push } from "../src/generated/frames.js";
@@ -232,7 +232,8 @@ class FakeStore implements Store {
     this.kept.set(this.#next, structuredClone(request));
     return this.#next++;
   }
-  sent = async (): Promise<void> => undefined;
+  sent = async (): Promise<boolean> => true;
+  close = (): void => undefined;
   forget = (id: number): void => void this.kept.delete(id);
   left = async () => [...this.kept].map(([id, request]) => ({ id, request, sentAtMs: undefined }));
   wipe = async (): Promise<void> => undefined;
@@ -402,9 +403,9 @@ describe("large documents", () => {
     expect(ann.read).toEqual(["k", "k"]);
   });
 
-  test("what is too large for a frame is not sent, nor shown", async () => {
+  test("what the server would refuse for its size is not sent, nor shown", async () => {
     const { ann } = await setUp();
-    expect(await outcome(ann.document().set({ text: "é".repeat(16_000) }))).toMatchObject({ kind: "too_large" });
+    expect(await outcome(ann.document().set({ text: "é".repeat(126_000) }))).toMatchObject({ kind: "too_large" });
     expect([ann.document().value, ann.document().pending, ann.asked]).toEqual([undefined, 0, []]);
   });
 

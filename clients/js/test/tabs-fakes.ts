@@ -1,8 +1,9 @@
 // A browser with pages that share locks and channels, and that may freeze or die; and what a hub is to be tried with.
 
-import type { Asked, ConnectionState } from "../src/connection.js";
+import type { ConnectionState } from "../src/connection.js";
 import type { TidewireError } from "../src/errors.js";
 import type { HelloResult, Push } from "../src/generated/frames.js";
+import type { Asked } from "../src/link.js";
 import type { MakeConnection, SharedConnection } from "../src/tabs/hub.js";
 import type { Locks, Port } from "../src/tabs/port.js";
 import type { Browser } from "../src/tabs/tabs.js";

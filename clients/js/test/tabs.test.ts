@@ -8,7 +8,7 @@ import { Recovery } from "../src/recovery.js";
 import { Hub, type MakeConnection } from "../src/tabs/hub.js";
 import { shareTabs, type Tabs, type TabsOptions } from "../src/tabs/tabs.js";
 import { webSocketTransport } from "../src/transports/websocket.js";
-import { seeded } from "./fakes.js";
+import { ENDPOINTS, noFetch, seeded } from "./fakes.js";
 import { Server } from "./server.js";
 import { FakeBrowser, FakeChannel, type Page } from "./tabs-fakes.js";
 
@@ -22,16 +22,12 @@ function connectionTo(server: Server, alive: () => boolean = () => true): MakeCo
   return (callbacks) => {
     const connection = new Connection({
       ...callbacks,
-      url: () => (alive() ? Promise.resolve("wss://x") : new Promise(() => undefined)),
-      open: webSocketTransport(server.WebSocket),
+      endpoints: () => (alive() ? Promise.resolve(ENDPOINTS) : new Promise(() => undefined)),
+      ways: () => ({ websocket: webSocketTransport(server.WebSocket) }),
+      fetch: noFetch,
       random: seeded(3),
     });
-    return {
-      open: () => connection.open(),
-      wake: () => connection.hurry(),
-      close: () => connection.close(),
-      ask: (requests) => connection.ask(requests),
-    };
+    return connection;
   };
 }
 
@@ -73,10 +69,13 @@ class Tab {
       report,
     });
     this.connection = new Connection({
-      url: async () => "",
+      endpoints: async () => ENDPOINTS,
       token: async () => "",
-      open: (url, handlers) =>
-        this.page.dead ? { send: () => undefined, close: () => undefined } : this.tabs.open(url as never, handlers),
+      ways: () => ({
+        tabs: (endpoints, handlers) =>
+          this.page.dead ? { send: () => undefined, close: () => undefined } : this.tabs.open(endpoints, handlers),
+      }),
+      fetch: noFetch,
       random: seeded(5),
       onPush: (push: Push) => {
         if (push.type === "event") recovery.event(push);
@@ -285,7 +284,7 @@ describe("one of the pages has the connection", () => {
     server.down = false;
     const attempts = server.opened.length;
     tabs.forEach(({ connection, tabs: shared }) => {
-      connection.hurry();
+      connection.wake();
       shared.wake();
     });
     await passing(15_000);

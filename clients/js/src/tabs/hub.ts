@@ -2,9 +2,10 @@
 //
 // A tab's end is known by a lock that it holds as long as it lives; no message tells it, since a page may die without.
 
-import type { Asked, ConnectionOptions } from "../connection.js";
+import type { ConnectionOptions } from "../connection.js";
 import { uncertain, type TidewireError } from "../errors.js";
 import type { HelloResult, Push } from "../generated/frames.js";
+import type { Asked } from "../link.js";
 import type { Locks, Port, ToTab } from "./port.js";
 
 /** The connection that is shared, as the hub uses it. */

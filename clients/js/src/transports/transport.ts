@@ -10,6 +10,8 @@ export interface TransportHandlers {
 }
 
 export interface Transport {
+  /** The most that it takes, in bytes of UTF-8; what is larger goes by HTTP. */
+  readonly maxBytes?: number;
   send(text: string): void;
   /** `forGood`: nobody will come back to its session. */
   close(forGood?: boolean): void;

@@ -2,6 +2,9 @@
 
 import type { OpenTransport } from "./transport.js";
 
+// API Gateway takes frames of 32,000 bytes.
+const FRAME_MAX_BYTES = 30_000;
+
 /** Returns a transport over `WebSocketClass`: the browser's own, or another with its shape. */
 export function webSocketTransport(WebSocketClass: typeof WebSocket): OpenTransport {
   return ({ websocketUrl }, handlers) => {
@@ -26,6 +29,7 @@ export function webSocketTransport(WebSocketClass: typeof WebSocket): OpenTransp
     };
     socket.onclose = end;
     return {
+      maxBytes: FRAME_MAX_BYTES,
       send: (text) => {
         if (socket.readyState === WebSocketClass.OPEN) socket.send(text);
       },
