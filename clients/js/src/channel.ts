@@ -28,7 +28,7 @@ export type Event<E extends Events = Events, N extends keyof E = keyof E> = {
 export interface ChannelHost {
   readonly ask: (request: Asked) => Promise<unknown>;
   readonly publish: (frame: Publish, offline: boolean) => Promise<PublishResult>;
-  readonly recovery: Pick<Recovery, "open" | "close" | "since" | "subscribed">;
+  readonly recovery: Pick<Recovery, "open" | "close" | "since" | "subscribed" | "notSubscribed">;
   readonly connected: () => boolean;
   readonly report: (error: unknown) => void;
   readonly random?: () => number;
@@ -52,6 +52,7 @@ export class Channel<E extends Events = Events> {
   readonly #resets = new Set<() => void>();
   readonly #receipts = new Set<(receipt: Receipt) => void>();
   #wanted = false; // the user has subscribed
+  #stands = false; // ... and this connection is
   #turn = 0; // counts unsubscribing: answers to what was asked before it are ignored
   #joining: Promise<readonly Publication[]> | undefined;
   #asking: Promise<void> | undefined; // ends when all that was asked in turn has been answered
@@ -90,7 +91,7 @@ export class Channel<E extends Events = Events> {
   /** Receive them no longer. */
   async unsubscribe(): Promise<void> {
     this.#turn++;
-    this.#wanted = false;
+    this.#wanted = this.#stands = false;
     this.#host.recovery.close(this.name);
     this.#joining = undefined;
     const error = closed("unsubscribed");
@@ -167,6 +168,7 @@ export class Channel<E extends Events = Events> {
 
   /** The connection has gone. */
   disconnected(): void {
+    this.#stands = false;
     this.#parts.forEach((part) => part.disconnected());
   }
 
@@ -249,6 +251,7 @@ export class Channel<E extends Events = Events> {
           });
           this.#check(turn);
         } while (this.#stale);
+        this.#stands = true;
         recovery.subscribed(result);
         for (const part of this.#parts) this.#call(() => part.subscribed(result));
         this.#check(turn); // a listener may have unsubscribed
@@ -259,7 +262,7 @@ export class Channel<E extends Events = Events> {
           if (!this.position) {
             this.#wanted = false;
             recovery.close(this.name);
-          }
+          } else if (this.#stands) recovery.notSubscribed(this.name);
           throw error;
         }
         await this.#pause(error.retryAfterMs ?? backoffMs(attempt, RECONNECT, random));

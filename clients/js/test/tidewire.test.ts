@@ -1,0 +1,50 @@
+// The client with everything, against a server in memory.
+
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Tidewire } from "../src/tidewire.js";
+import { settled, wireError } from "./fakes.js";
+import { Server } from "./server.js";
+
+const open: Tidewire[] = [];
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => {
+  open.splice(0).forEach((client) => client.close());
+  vi.useRealTimers();
+});
+
+function setUp() {
+  const server = new Server();
+  const onError = vi.fn();
+  const client = new Tidewire({
+    websocketUrl: "ws://server/v1/ws",
+    transports: ["websocket"],
+    getToken: async () => "good",
+    WebSocket: server.WebSocket,
+    random: () => 0,
+    onError,
+  });
+  open.push(client);
+  return { server, client, onError };
+}
+
+test("who may not be seen hears on", async () => {
+  const { server, client, onError } = setUp();
+  const channel = client.channel("room:a");
+  const heard: unknown[] = [];
+  channel.on("*", ({ offset }) => heard.push(offset));
+  await channel.subscribe();
+  server.instead.set("subscribe", ({ presence }) => {
+    if (!presence) return undefined;
+    server.publish("room:a"); // overtakes the answer
+    return { error: wireError({ name: "forbidden", code: 1005, retryable: false }) };
+  });
+  await expect(channel.presence.join()).rejects.toMatchObject({ kind: "forbidden" });
+  server.publish("room:a");
+  await settled();
+  expect(heard).toEqual([1, 2]);
+  // What is lost now is found, too.
+  server.stream("room:a").log.push({ ...server.publish("room:a"), offset: 4, prev_offset: 3, message_id: "lost" });
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(heard).toEqual([1, 2, 3, 4]);
+  expect(onError).not.toHaveBeenCalled();
+});
