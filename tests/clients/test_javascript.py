@@ -1,6 +1,5 @@
 """The browser client does what clients do, on each of the five transports, against the deployed local stack."""
 
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -17,13 +16,8 @@ TRANSPORTS: Final = ("websocket", "sse", "stream", "long_poll", "short_poll")
 pytestmark = pytest.mark.timeout(300)  # the first test starts the stack, and all functions
 
 
-def named() -> Iterator[Any]:
-    for scenario in scenarios():
-        yield pytest.param(scenario, id=scenario.name.replace(" ", "-"))
-
-
 @pytest.mark.parametrize("transport", TRANSPORTS)
-@pytest.mark.parametrize("scenario", named())
+@pytest.mark.parametrize("scenario", scenarios(), ids=lambda scenario: scenario.name)
 async def test_the_client_does(scenario: Scenario, transport: str, warm_stack: LocalStack, browser: Browser) -> None:
     async with AsyncExitStack() as opened:
 
