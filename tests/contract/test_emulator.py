@@ -72,6 +72,25 @@ except Slept as slept:
     assert slept.args == (polling._GAP_S,), slept
 """
 
+RULES = """
+from types import SimpleNamespace
+import rules
+from ministack.services import eventbridge, lambda_svc
+
+ran = []
+account = "arn:aws:lambda:us-east-1:000000000000:function:"
+configuration = {"FunctionName": "f", "FunctionArn": account + "f"}
+record = {"config": configuration, "event_invoke_config": {"MaximumRetryAttempts": 2}}
+results = [{"error": True}, {"error": True}, {"body": None}]
+lambda_svc._get_func_record_for_ref = lambda arn: (record, configuration, "f")
+lambda_svc._execution_record_for_config = lambda function, configuration: function
+lambda_svc._execute_function = lambda function, event: ran.append(event) or results[len(ran) - 1]
+lambda_svc.time = SimpleNamespace(time=lambda: 0, sleep=lambda seconds: None)
+lambda_svc.threading = SimpleNamespace(Thread=lambda target, args, daemon: SimpleNamespace(start=lambda: target(*args)))
+eventbridge._dispatch_to_lambda(account + "f", '{"detail": 1}')
+assert ran == [{"detail": 1}] * 3, ran
+"""
+
 
 def in_emulator(program: str, *arguments: str, scratch: Path) -> None:
     """Run it in the emulator's environment; fail as it fails."""
@@ -97,3 +116,7 @@ def test_a_zip_is_unpacked_once_and_each_worker_has_it(tmp_path: Path) -> None:
         made.writestr("package/module.py", "X = 1")
     in_emulator(UNPACKING, str(tmp_path), str(code), scratch=tmp_path)
     assert len(list((tmp_path / "unpacked").iterdir())) == 1
+
+
+def test_an_event_whose_function_fails_is_tried_again_as_lambda_does(tmp_path: Path) -> None:
+    in_emulator(RULES, scratch=tmp_path)
