@@ -47,6 +47,11 @@ export class LiveChannel<E extends Events = Events> extends Channel<E> {
     return this.#withDocuments().document<T>(key);
   }
 
+  /** What is kept can be read from now on. */
+  async prepare(): Promise<void> {
+    await this.#documents?.prepare();
+  }
+
   /** Take up what an earlier page has left. */
   async restore(kept: Kept): Promise<void> {
     const documents = this.#withDocuments();
@@ -85,7 +90,8 @@ export class Tidewire extends Client<LiveChannel> {
   }
 
   /** Have the server, or a peer, do something. Resolves with the answer. */
-  command(name: string, data?: unknown, options?: CommandOptions): Promise<unknown> {
+  async command(name: string, data?: unknown, options?: CommandOptions): Promise<unknown> {
+    await this.standing();
     return this.#commands.ask(name, data, options);
   }
 
@@ -163,6 +169,7 @@ export class Tidewire extends Client<LiveChannel> {
     this.#storeOf = user;
     this.#store = new IndexedDbStore({ name: this.#name(user), report: (error) => this.report(error) });
     this.outbox.store = this.#store;
+    this.channels.forEach((channel) => void channel.prepare());
   }
 
   #name(user: string): string {
