@@ -1,6 +1,6 @@
 // The package as its users have it: what package.json exports, in plain Node.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -26,6 +26,13 @@ afterAll(() => rmSync(page, { recursive: true }));
 function run(name, code) {
   writeFileSync(join(page, name), code);
   return execFileSync("node", [name], { cwd: page, encoding: "utf8" });
+}
+
+/** What is wrong with files beside the package. */
+function typeErrors(options, files) {
+  const compilerOptions = { target: "es2022", strict: true, noEmit: true, types: [], ...options };
+  writeFileSync(join(page, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
+  return spawnSync("npx", ["tsc", "-p", join(page, "tsconfig.json")], { encoding: "utf8" }).stdout;
 }
 
 const USE = `
@@ -76,9 +83,15 @@ test("has types for both", () => {
   `;
   writeFileSync(join(page, "page.mts"), imports + use);
   writeFileSync(join(page, "page.cts"), imports + use);
-  const compilerOptions = { module: "nodenext", target: "es2022", strict: true, noEmit: true, types: [] };
-  writeFileSync(join(page, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["page.mts", "page.cts"] }));
-  execFileSync("npx", ["tsc", "-p", join(page, "tsconfig.json")], { encoding: "utf8", stdio: "pipe" });
+  expect(typeErrors({ module: "nodenext" }, ["page.mts", "page.cts"])).toBe("");
+}, 30_000);
+
+test("does what README says, as far as types tell", () => {
+  const examples = [...readFileSync("README.md", "utf8").matchAll(/^```tsx?\n(.*?)^```/gms)].map(([, code]) => code);
+  expect(examples.length).toBeGreaterThan(10);
+  writeFileSync(join(page, "readme.tsx"), examples.join("\n"));
+  const options = { module: "esnext", moduleResolution: "bundler", jsx: "react-jsx" };
+  expect(typeErrors(options, ["readme.tsx"])).toBe("");
 }, 30_000);
 
 test("has one file for a script tag", () => {
