@@ -11,7 +11,7 @@ import type { Endpoints } from "./transports/transport.js";
 import { finder, realWays, type Deployment, type Way } from "./ways.js";
 
 export interface ClientOptions extends Deployment {
-  /** Returns a token; `fresh` when the last one was refused, or is about to end. */
+  /** Returns a token; `fresh` when the last one was refused, or has ended. */
   readonly getToken: (fresh: boolean) => Promise<string>;
   /** Is told of errors that belong to nobody: a listener that threw, a subscription lost for good. Default: console. */
   readonly onError?: (error: unknown) => void;
@@ -37,6 +37,7 @@ export class Client<C extends Channel = Channel> {
   readonly #states = new Set<StateListener>();
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #userId: string | undefined;
+  #way: string | undefined; // as it was told
   readonly #waiting = new Set<(error?: TidewireError) => void>(); // for a connection
   #ready = false; // what earlier pages left goes first
   #clockMs = 0; // how far the server's is ahead of ours
@@ -48,7 +49,7 @@ export class Client<C extends Channel = Channel> {
     this.#random = options.random ? { random: options.random } : {};
     this.#connection = new Connection({
       endpoints: () => this.find(),
-      token: (fresh) => this.token(fresh),
+      token: (fresh) => this.#token(fresh),
       ways: () => this.ways(),
       fetch: this.fetch,
       remembered: this.remembered,
@@ -111,7 +112,7 @@ export class Client<C extends Channel = Channel> {
     return channel;
   }
 
-  /** Be told of each change of the connection's state. Returns a function that ends it. */
+  /** Be told of each change of the connection's state, or of `transport`. Returns a function that ends it. */
   onState(listener: StateListener): () => void {
     this.#states.add(listener);
     return () => void this.#states.delete(listener);
@@ -231,6 +232,7 @@ export class Client<C extends Channel = Channel> {
     clearInterval(this.#heartbeat);
     this.#heartbeat = setInterval(() => this.#check(), Math.max(HEARTBEAT_MIN_MS, hello.heartbeat_s * 1000));
     this.#userId = hello.user_id;
+    if (this.#way !== this.#connection.way) this.#tell("connected"); // without a loss
     this.#clockMs = hello.server_time_ms - Date.now();
     const greeting = this.greeted(hello);
     if (greeting) await greeting;
@@ -239,6 +241,15 @@ export class Client<C extends Channel = Channel> {
     this.#ready = true;
     this.#waiting.forEach((wake) => wake());
     this.outbox.connected();
+  }
+
+  async #token(fresh: boolean): Promise<string> {
+    try {
+      return await this.token(fresh);
+    } catch (error) {
+      this.report(error); // it is asked for again, but whoever wrote it should know
+      throw error;
+    }
   }
 
   #check(): void {
@@ -270,6 +281,11 @@ export class Client<C extends Channel = Channel> {
       this.channels.forEach((channel) => channel.disconnected());
     }
     if (state === "closed") this.#ended(error);
+    this.#tell(state, error);
+  }
+
+  #tell(state: ConnectionState, error?: TidewireError): void {
+    this.#way = this.#connection.way;
     for (const listener of this.#states) {
       try {
         listener(state, error);
