@@ -74,8 +74,7 @@ def openapi() -> dict[str, Any]:
 def typescript() -> str:
     """Return the frames' TypeScript types."""
     schema = frames_schema()
-    # Types of single fields would each get a name of their own from their titles.
-    source = json.dumps(_without_titles(schema) | {"title": "Frame"})
+    source = json.dumps(_for_typescript(schema) | {"title": "Frame"})
     command = [
         str(ROOT / "node_modules" / ".bin" / "json2ts"),
         "--no-additionalProperties",
@@ -96,12 +95,14 @@ def _operation(action: str, messages: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _without_titles(value: Any) -> Any:
+def _for_typescript(value: Any) -> Any:
+    """Leave out what would give single fields types of their own: titles, and the default of what may be anything."""
     if isinstance(value, dict):
-        return {
-            key: _without_titles(item) for key, item in value.items() if not (key == "title" and isinstance(item, str))
-        }
-    return [_without_titles(item) for item in value] if isinstance(value, list) else value
+        kept = {key: item for key, item in value.items() if not (key == "title" and isinstance(item, str))}
+        if kept == {"default": None}:
+            return {}
+        return {key: _for_typescript(item) for key, item in kept.items()}
+    return [_for_typescript(item) for item in value] if isinstance(value, list) else value
 
 
 def generated() -> dict[Path, str]:

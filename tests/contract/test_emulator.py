@@ -72,6 +72,42 @@ except Slept as slept:
     assert slept.args == (polling._GAP_S,), slept
 """
 
+RULES = """
+from types import SimpleNamespace
+import rules
+from ministack.services import eventbridge, lambda_svc
+
+account = "arn:aws:lambda:us-east-1:000000000000:function:"
+configuration = {"FunctionName": "f", "FunctionArn": account + "f"}
+destination = {"OnFailure": {"Destination": "a queue"}}
+own = {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 300, "DestinationConfig": destination}
+record = {"config": configuration, "event_invoke_config": own}
+lambda_svc._get_func_record_for_ref = lambda arn: (record, configuration, "f")
+lambda_svc._execution_record_for_config = lambda function, configuration: function
+rules.threading = SimpleNamespace(Thread=lambda target, args, daemon: SimpleNamespace(start=lambda: target(*args)))
+
+def outcome(*results):
+    tried, failed, clock = [], [], [0]
+    def execute(function, event):
+        tried.append(event)
+        return results[min(len(tried), len(results)) - 1]
+    lambda_svc._execute_function_with_config_scope = execute
+    lambda_svc._route_async_failure = lambda target, name, event, result: failed.append(target)
+    sleep = lambda seconds: clock.append(clock[-1] + seconds)
+    rules.time = SimpleNamespace(monotonic=lambda: clock[-1], sleep=sleep)
+    eventbridge._dispatch_to_lambda(account + "f", '{"detail": 1}')
+    assert tried == [{"detail": 1}] * len(tried)
+    return len(tried), failed, clock[-1]
+
+done, failed, full = {"body": None}, {"error": True}, {"error": True, "throttle": True}
+assert outcome(done) == (1, [], 0)
+assert outcome(failed, failed, done) == (3, [], 3)
+assert outcome(failed) == (3, ["a queue"], 3)
+assert outcome(full, full, full, full, done) == (5, [], 15), "no room is no failure"
+tries, routed, at = outcome(full)
+assert routed == ["a queue"] and 200 < at <= 300, "until it is too old"
+"""
+
 
 def in_emulator(program: str, *arguments: str, scratch: Path) -> None:
     """Run it in the emulator's environment; fail as it fails."""
@@ -97,3 +133,7 @@ def test_a_zip_is_unpacked_once_and_each_worker_has_it(tmp_path: Path) -> None:
         made.writestr("package/module.py", "X = 1")
     in_emulator(UNPACKING, str(tmp_path), str(code), scratch=tmp_path)
     assert len(list((tmp_path / "unpacked").iterdir())) == 1
+
+
+def test_an_event_whose_function_fails_is_tried_again_as_lambda_does(tmp_path: Path) -> None:
+    in_emulator(RULES, scratch=tmp_path)

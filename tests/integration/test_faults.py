@@ -14,6 +14,7 @@ from shared.contract import ENV_LANE_URLS
 from tests.integration.checks import assert_gapless, eventually, whole_history
 from tests.integration.client import Client, Frame, RequestError, UncertainError
 from tests.integration.conftest import Connect
+from tests.integration.edited import edited
 
 MESSAGES = 30
 PUBLISHERS = 2
@@ -103,3 +104,21 @@ async def test_what_was_acknowledged_survives_the_death_of_every_worker(
     assert sorted(publication["data"] for publication in history) == list(range(MESSAGES))
     kept = {publication["offset"]: publication["data"] for publication in history}
     assert {event["offset"]: event["data"] for event in bob.events(channel)}.items() <= kept.items()
+
+
+async def test_what_was_only_pushed_survives_a_failure_of_those_who_push(
+    stack: LocalStack, connect: Connect, channel: str
+) -> None:
+    """Lambda tries an event again whose function has failed: nobody would miss what has no place in the stream."""
+    once = """
+    import pathlib, tempfile
+    tried = pathlib.Path(tempfile.gettempdir(), event.get("id", "a delivery"))
+    if "id" in event and not tried.exists():
+        tried.touch()
+        raise RuntimeError("on purpose")
+"""
+    first_line = "    fan_out = bootstrap.services().fan_out\n"
+    with edited(stack, "fan_out", "functions/fan_out/handler.py", first_line, once + first_line):
+        ann, bob = await connect("ann"), await connect("bob", subscribe=[{"channel": channel}])
+        await ann.publish(channel, 1, ephemeral=True)
+        await bob.wait_for(lambda: bob.events(channel))

@@ -304,12 +304,17 @@ class _Run:
             if time.monotonic() >= nudge_s:
                 await asyncio.gather(*(subscriber.nudge() for subscriber in present))
                 nudge_s = time.monotonic() + _NUDGE_EVERY_S
-            wrong = 0
+            wrong = []
             for subscriber in present:
                 for channel, members in (await subscriber.members()).items():
-                    wrong += members != {one.name for one in present if channel in one.channels}
+                    there = {one.name for one in present if channel in one.channels}
+                    if members != there:
+                        beside, lacking = sorted(members - there), sorted(there - members)
+                        wrong.append(f"to {subscriber.name}, {channel} has {beside} beside others, and lacks {lacking}")
             if not wrong or time.monotonic() >= deadline_s:
-                return wrong
+                for line in wrong:
+                    self._tell(line)
+                return len(wrong)
             await asyncio.sleep(0.5)  # pushes are not waited for one by one
 
     def _lane_urls(self) -> dict[Lane, str]:

@@ -29,7 +29,7 @@ _FEW: Final = {"publish_worker": 4, "ws_disconnect": 2, "janitor": 2, "presence"
 def warm_up(functions: Mapping[str, str], workers: int) -> None:
     """Have ``workers`` idle workers of the busiest functions, and never more than those of ``fan_out``.
 
-    What EventBridge has for it beyond them is lost, as the emulator tries an event once: that many pushes less.
+    What EventBridge has for it beyond them comes again, as it does on AWS, where an account has only so many.
     """
     client = boto3.client("lambda", config=Config(max_pool_connections=workers, retries={"total_max_attempts": 1}))
     client.put_function_concurrency(FunctionName=functions["fan_out"], ReservedConcurrentExecutions=workers)

@@ -27,6 +27,8 @@ export type Event<E extends Events = Events, N extends keyof E = keyof E> = {
 
 export interface ChannelHost {
   readonly ask: (request: Asked) => Promise<unknown>;
+  /** Resolves when something can be asked. */
+  readonly standing: () => Promise<void>;
   readonly publish: (frame: Publish, offline: boolean) => Promise<PublishResult>;
   readonly recovery: Pick<Recovery, "open" | "close" | "since" | "subscribed" | "notSubscribed">;
   readonly connected: () => boolean;
@@ -115,6 +117,7 @@ export class Channel<E extends Events = Events> {
 
   /** Read what is kept: after `since` ascending, or with `reverse` before it descending. */
   async history(options: { since?: Position; limit?: number; reverse?: boolean } = {}): Promise<HistoryResult> {
+    await this.#host.standing();
     return (await this.#host.ask({ type: "history", channel: this.name, ...options })) as HistoryResult;
   }
 

@@ -2,7 +2,7 @@
 
 import { Channel, type ChannelHost } from "./channel.js";
 import { Connection, type ConnectionOptions, type ConnectionState, type Ways } from "./connection.js";
-import { TidewireError, closed } from "./errors.js";
+import { closed, uncertain, type TidewireError } from "./errors.js";
 import type { HelloResult, PublishResult, Push, System } from "./generated/frames.js";
 import type { Asked } from "./link.js";
 import { Outbox, type Publish } from "./outbox.js";
@@ -11,7 +11,7 @@ import type { Endpoints } from "./transports/transport.js";
 import { finder, realWays, type Deployment, type Way } from "./ways.js";
 
 export interface ClientOptions extends Deployment {
-  /** Returns a token; `fresh` when the last one was refused, or is about to end. */
+  /** Returns a token; `fresh` when the last one was refused, or has ended. */
   readonly getToken: (fresh: boolean) => Promise<string>;
   /** Is told of errors that belong to nobody: a listener that threw, a subscription lost for good. Default: console. */
   readonly onError?: (error: unknown) => void;
@@ -23,6 +23,7 @@ export interface ClientOptions extends Deployment {
 export type StateListener = (state: ConnectionState, error?: TidewireError) => void;
 
 const HEARTBEAT_MIN_MS = 5_000;
+const STANDING_MS = 10_000;
 const REMEMBERED_MS = 1_800_000; // the way that worked
 
 /** The client without what channels may have beside events: `Tidewire` has it all. */
@@ -32,10 +33,12 @@ export class Client<C extends Channel = Channel> {
   readonly #connection: Connection;
   protected readonly outbox: Outbox;
   readonly #recovery: Recovery;
-  readonly #channels = new Map<string, C>();
+  protected readonly channels = new Map<string, C>();
   readonly #states = new Set<StateListener>();
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #userId: string | undefined;
+  #way: string | undefined; // as it was told
+  readonly #waiting = new Set<(error?: TidewireError) => void>(); // for a connection
   #ready = false; // what earlier pages left goes first
   #clockMs = 0; // how far the server's is ahead of ours
 
@@ -46,7 +49,7 @@ export class Client<C extends Channel = Channel> {
     this.#random = options.random ? { random: options.random } : {};
     this.#connection = new Connection({
       endpoints: () => this.find(),
-      token: (fresh) => this.token(fresh),
+      token: (fresh) => this.#token(fresh),
       ways: () => this.ways(),
       fetch: this.fetch,
       remembered: this.remembered,
@@ -64,8 +67,8 @@ export class Client<C extends Channel = Channel> {
     this.#recovery = new Recovery({
       ask: (request) => this.ask(request),
       connected: () => this.state === "connected",
-      deliver: (event) => this.#channels.get(event.channel)?.deliver(event),
-      startOver: (channel) => this.#channels.get(channel)?.startOver(),
+      deliver: (event) => this.channels.get(event.channel)?.deliver(event),
+      startOver: (channel) => this.channels.get(channel)?.startOver(),
       report: (error) => this.report(error),
     });
   }
@@ -92,23 +95,24 @@ export class Client<C extends Channel = Channel> {
 
   /** The channel of that name: always the same object for the same name. */
   channel(name: string): C {
-    let channel = this.#channels.get(name);
+    let channel = this.channels.get(name);
     if (!channel) {
       channel = this.makeChannel(name, {
         ask: (request) => this.ask(request),
+        standing: () => this.standing(),
         publish: (frame, offline) => this.publish(frame, offline),
         recovery: this.#recovery,
         connected: () => this.state === "connected",
         report: (error) => this.report(error),
         ...this.#random,
       });
-      this.#channels.set(name, channel);
+      this.channels.set(name, channel);
     }
     if (this.state === "idle") this.connect();
     return channel;
   }
 
-  /** Be told of each change of the connection's state. Returns a function that ends it. */
+  /** Be told of each change of the connection's state, or of `transport`. Returns a function that ends it. */
   onState(listener: StateListener): () => void {
     this.#states.add(listener);
     return () => void this.#states.delete(listener);
@@ -159,6 +163,7 @@ export class Client<C extends Channel = Channel> {
 
   protected async publish(frame: Publish, offline = false): Promise<PublishResult> {
     if (this.state === "closed") throw closed("the client is closed");
+    if (this.state === "idle") this.connect();
     return this.outbox.add(frame, { offline });
   }
 
@@ -168,6 +173,23 @@ export class Client<C extends Channel = Channel> {
 
   protected ask(request: Asked, timeoutMs?: number): Promise<unknown> {
     return this.#connection.ask([request], timeoutMs)[0] as Promise<unknown>;
+  }
+
+  /** Resolves when something can be asked; refused when that takes too long, or never will be. */
+  protected standing(): Promise<void> {
+    if (this.state === "idle") this.connect();
+    return new Promise((resolve, reject) => {
+      const wake = (error?: TidewireError): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(wake);
+        if (error) reject(error);
+        else resolve();
+      };
+      const timer = setTimeout(() => wake(uncertain("not connected")), STANDING_MS);
+      this.#waiting.add(wake);
+      if (this.#ready) wake();
+      else if (this.state === "closed") wake(closed("the client is closed"));
+    });
   }
 
   /** Something was pushed that is nobody's yet. */
@@ -210,24 +232,35 @@ export class Client<C extends Channel = Channel> {
     clearInterval(this.#heartbeat);
     this.#heartbeat = setInterval(() => this.#check(), Math.max(HEARTBEAT_MIN_MS, hello.heartbeat_s * 1000));
     this.#userId = hello.user_id;
+    if (this.#way !== this.#connection.way) this.#tell("connected"); // without a loss
     this.#clockMs = hello.server_time_ms - Date.now();
     const greeting = this.greeted(hello);
     if (greeting) await greeting;
     if (this.state !== "connected") return;
-    this.#channels.forEach((channel) => channel.connected());
+    this.channels.forEach((channel) => channel.connected());
     this.#ready = true;
+    this.#waiting.forEach((wake) => wake());
     this.outbox.connected();
+  }
+
+  async #token(fresh: boolean): Promise<string> {
+    try {
+      return await this.token(fresh);
+    } catch (error) {
+      this.report(error); // it is asked for again, but whoever wrote it should know
+      throw error;
+    }
   }
 
   #check(): void {
     this.#recovery.sync();
-    this.#channels.forEach((channel) => channel.check());
+    this.channels.forEach((channel) => channel.check());
   }
 
   #push(push: Push): void {
     if (push.type === "event") return this.#recovery.event(push);
     if (push.type === "system") return this.#system(push);
-    const channel = "channel" in push && this.#channels.get(push.channel);
+    const channel = "channel" in push && this.channels.get(push.channel);
     if (channel) channel.push(push);
     else this.pushed(push);
   }
@@ -236,8 +269,8 @@ export class Client<C extends Channel = Channel> {
     if (!channel) return;
     if (event === "lagged" && position) {
       this.#recovery.behind({ [channel]: position });
-      this.#channels.get(channel)?.check();
-    } else if (event === "resubscribe") this.#channels.get(channel)?.resubscribe();
+      this.channels.get(channel)?.check();
+    } else if (event === "resubscribe") this.channels.get(channel)?.resubscribe();
   }
 
   #changed(state: ConnectionState, error: TidewireError | undefined): void {
@@ -245,9 +278,14 @@ export class Client<C extends Channel = Channel> {
       this.#ready = false;
       clearInterval(this.#heartbeat);
       this.#recovery.disconnected();
-      this.#channels.forEach((channel) => channel.disconnected());
+      this.channels.forEach((channel) => channel.disconnected());
     }
     if (state === "closed") this.#ended(error);
+    this.#tell(state, error);
+  }
+
+  #tell(state: ConnectionState, error?: TidewireError): void {
+    this.#way = this.#connection.way;
     for (const listener of this.#states) {
       try {
         listener(state, error);
@@ -259,8 +297,9 @@ export class Client<C extends Channel = Channel> {
 
   #ended(error = closed("the client was closed")): void {
     this.letGo();
+    this.#waiting.forEach((wake) => wake(error));
     this.outbox.clear(error);
-    this.#channels.forEach((channel) => channel.closed(error));
+    this.channels.forEach((channel) => channel.closed(error));
     this.#listen("removeEventListener");
   }
 }

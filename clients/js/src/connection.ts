@@ -155,7 +155,12 @@ export class Connection {
         // What two links both bring is known by its place; what has none is taken from the newer one.
         if (link === this.#link || !(push.type === "event" && push.ephemeral)) onPush(push);
       },
-      onUnauthenticated: (error) => this.#unauthenticated(error),
+      onUnauthenticated: (error) => {
+        if (this.#link === undefined || this.#link === link) return this.#unauthenticated(error);
+        this.#refused = true; // the next one says hello with a fresh token; the one that is up has its own
+        this.#trying = undefined;
+        link?.close(error);
+      },
       onAnswer: () => {
         this.#refused = false;
       },
@@ -166,7 +171,7 @@ export class Connection {
             this.#sessionId = undefined;
             return this.#try([way, ...others], ways, endpoints, token);
           }
-          if (error && !error.retryable) return this.close(error);
+          if (error && !error.retryable && !this.#link) return this.close(error);
           if (error) return this.#notFound(error.retryAfterMs);
           breaker.failed(now());
           return this.#try(others, ways, endpoints, token);

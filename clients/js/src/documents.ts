@@ -327,13 +327,14 @@ export class Documents implements ChannelPart {
   }
 
   /** Show what is stored; to be awaited before the channel is subscribed to for the first time. */
-  prepare(): Promise<void> {
-    return (this.#prepared ??= this.#prepare());
+  async prepare(): Promise<void> {
+    const { store } = this.host;
+    if (store) await (this.#prepared ??= this.#prepare(store));
   }
 
-  async #prepare(): Promise<void> {
+  async #prepare(store: Store): Promise<void> {
     try {
-      const stored = (await this.host.store?.documents(this.channel)) ?? {};
+      const stored = await store.documents(this.channel);
       this.replica.read({ documents: stored as DocumentsResult["documents"] });
     } catch (error) {
       this.host.report(error);

@@ -5,6 +5,7 @@ import type { Asked } from "./link.js";
 import { TidewireError, closed, isPassing, tooLarge, uncertain } from "./errors.js";
 import type { Member, PresenceResult, Push, SubscribeResult } from "./generated/frames.js";
 import { Members, type MembersPush } from "./members.js";
+import { same } from "./merge.js";
 import type { ChannelPart } from "./part.js";
 
 export interface PresenceHost {
@@ -431,17 +432,6 @@ function isMembersPush(push: Push): push is MembersPush {
   if (push.type === "typing") return typeof push.user_id === "string";
   if (push.type !== "presence" || typeof push.version !== "number" || typeof push.count !== "number") return false;
   return push.event === "count" || isMember(push.member);
-}
-
-/** Whether two are the same JSON. */
-function same(one: unknown, other: unknown): boolean {
-  if (!(one instanceof Object && other instanceof Object)) return one === other;
-  const [mine, others] = [new Map(Object.entries(one)), Object.entries(other)];
-  return (
-    mine.size === others.length &&
-    Array.isArray(one) === Array.isArray(other) &&
-    others.every(([name, value]) => mine.has(name) && same(mine.get(name), value))
-  );
 }
 
 /** Milliseconds that only go forward, whatever happens to the machine's clock. */

@@ -5,7 +5,7 @@ import { Client, type ClientOptions } from "./client.js";
 import { Commands, type CommandHandler, type CommandOptions } from "./commands.js";
 import { Connection, type Ways } from "./connection.js";
 import { Documents, type Document, type DocumentsHost } from "./documents.js";
-import { TidewireError, uncertain } from "./errors.js";
+import { TidewireError, isPassing, uncertain } from "./errors.js";
 import type { ErrorObject, HelloResult, PublishResult, Push, Send } from "./generated/frames.js";
 import { IndexedDbStore } from "./indexeddb.js";
 import { Presence } from "./presence.js";
@@ -41,10 +41,15 @@ export class LiveChannel<E extends Events = Events> extends Channel<E> {
   document<T = unknown>(key: string): Document<T> {
     if (!this.#documents) {
       const documents = this.#withDocuments();
-      this.rejoin().catch((error: unknown) => passes(error) || this.#report(error));
+      this.rejoin().catch((error: unknown) => isPassing(error) || this.#report(error));
       void documents.prepare();
     }
     return this.#withDocuments().document<T>(key);
+  }
+
+  /** What is kept can be read from now on. */
+  async prepare(): Promise<void> {
+    await this.#documents?.prepare();
   }
 
   /** Take up what an earlier page has left. */
@@ -85,7 +90,8 @@ export class Tidewire extends Client<LiveChannel> {
   }
 
   /** Have the server, or a peer, do something. Resolves with the answer. */
-  command(name: string, data?: unknown, options?: CommandOptions): Promise<unknown> {
+  async command(name: string, data?: unknown, options?: CommandOptions): Promise<unknown> {
+    await this.standing();
     return this.#commands.ask(name, data, options);
   }
 
@@ -163,6 +169,7 @@ export class Tidewire extends Client<LiveChannel> {
     this.#storeOf = user;
     this.#store = new IndexedDbStore({ name: this.#name(user), report: (error) => this.report(error) });
     this.outbox.store = this.#store;
+    this.channels.forEach((channel) => void channel.prepare());
   }
 
   #name(user: string): string {
@@ -237,10 +244,6 @@ export class Tidewire extends Client<LiveChannel> {
     if (response.status === 404) return undefined;
     throw new TidewireError(answer as ErrorObject);
   }
-}
-
-function passes(error: unknown): boolean {
-  return error instanceof TidewireError && (error.retryable || error.kind === "closed");
 }
 
 /** Whom a JWT is about; `undefined` if it is none. */

@@ -37,6 +37,7 @@ function setUp() {
   });
   const channel = new Channel("room:a", {
     ask,
+    standing: async () => undefined,
     connected,
     report,
     recovery,

@@ -54,6 +54,20 @@ test("connects with the first channel, and tells each state once", async () => {
   expect(states).toEqual(["connecting", "connected", "reconnecting", "connected", "closed"]);
 });
 
+test("a token that can't be had is told, and asked for again", async () => {
+  let asked = 0;
+  const failure = new Error("not signed in");
+  const getToken = async (): Promise<string> => {
+    if (asked++) return "good";
+    throw failure;
+  };
+  const { client, onError } = setUp({ getToken });
+  client.connect();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(client.state).toBe("connected");
+  expect(onError).toHaveBeenCalledExactlyOnceWith(failure);
+});
+
 test("a channel of one name is always the same object", () => {
   const { client } = setUp();
   expect(client.channel("room:a")).toBe(client.channel("room:a"));

@@ -13,7 +13,13 @@ const WORDS = [
   ...["disconnect", "code", "after_ms", "offset", "prev_offset", "epoch", "publications", "position", "recovered"],
   ...["more", "behind", "sender", "data", "name", "retryable", "retry_after_ms", "__proto__", "constructor", ""],
 ];
+const ASKED = [
+  ...["hello", "subscribe", "publish", "history", "sync", "command", "result"],
+  ...["state.get", "state.patch", "presence.get", "presence.update", "typing"],
+];
 const NUMBERS = [0, 1, 2, 3, 5, -1, 0.5, 1005, 2001, 3000, 1e21, Number.MAX_SAFE_INTEGER];
+
+const MEMBER = { user_id: "bob", status: "online", active: true, data: null, connections: 1 };
 
 type Random = () => number;
 
@@ -52,6 +58,9 @@ function message(random: Random, id: number): unknown {
     { channel: "room:a", position, recovered: random() < 0.5, publications, more: true },
     { publications, position, more: true },
     { behind: { "room:a": position } },
+    { documents: { k: { version: 2, value: { a: 1 } } }, more: true },
+    { version: one(NUMBERS, random), value: { a: 1 }, resolution: "applied" },
+    { members: [MEMBER], count: 1, version: one(NUMBERS, random) },
     { message_id: "m1", status: "accepted" },
   ];
   const frames = [
@@ -61,6 +70,12 @@ function message(random: Random, id: number): unknown {
     { type: "reply", id, error: { code: 1000, name: "bad_frame", message: "no", retryable: random() < 0.5 } },
     { type: "system", event: "disconnect", code: 3000, name: "max_age", reconnect: true, after_ms: 0 },
     { type: "pong", id },
+    { type: "receipt", channel: "room:a", message_id: "m1", status: "stored", position },
+    { type: "command", command_id: "c", name: "said", data: 1, sender: { user_id: "b" }, expires_at_ms: 9e15 },
+    { type: "state", channel: "room:a", key: "k", version: one(NUMBERS, random), patch: { a: 1 }, updated_by: "b" },
+    { type: "presence", channel: "room:a", event: "join", member: MEMBER, count: 1, version: one(NUMBERS, random) },
+    { type: "typing", channel: "room:a", user_id: "bob", active: random() < 0.5 },
+    { type: "system", event: "superseded" },
     { message: "Internal server error", connectionId: "c1", requestId: "r1" },
   ];
   const how = random();
@@ -84,12 +99,24 @@ test.each(Array.from({ length: 60 }, (_, seed) => seed))("(seed %i)", async (see
   });
   const channel = client.channel("room:a");
   channel.subscribe({ history: 2 }).catch(() => undefined);
+  channel.onReceipt(() => undefined);
+  channel.presence.join().catch(() => undefined);
+  client.onCommand("said", (data) => data);
   await settled();
   for (let step = 0; step < 60; step++) {
     if (random() < 0.3) channel.publish("said", step).catch(() => undefined);
     if (random() < 0.2) channel.history().catch(() => undefined);
+    if (random() < 0.2) {
+      channel
+        .document("k")
+        .patch({ step })
+        .catch(() => undefined);
+    }
+    if (random() < 0.1) channel.presence.update({ status: "busy" }).catch(() => undefined);
+    if (random() < 0.1) channel.presence.type();
+    if (random() < 0.1) client.command("said").catch(() => undefined);
     // What the server answers itself is spoilt as well.
-    server.instead.set(one(["hello", "subscribe", "publish", "history", "sync"], random), () => anything(random));
+    server.instead.set(one(ASKED, random), () => anything(random));
     if (random() < 0.5) server.instead.clear();
     const said = message(random, Number(server.requests.at(-1)?.["id"] ?? 0) + (random() < 0.3 ? 1 : 0));
     const text = typeof said === "string" ? said : JSON.stringify(said);

@@ -2,41 +2,7 @@ import { IDBDatabase, IDBFactory, IDBKeyRange, IDBObjectStore } from "fake-index
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { IndexedDbStore } from "../src/indexeddb.js";
 import type { Publish } from "../src/outbox.js";
-
-/** Web Locks of all pages; each page has its own view, whose locks end with it. */
-class FakeLocks {
-  readonly held = new Map<string, FakePage>();
-
-  page(): FakePage {
-    return new FakePage(this);
-  }
-}
-
-class FakePage {
-  readonly #all: FakeLocks;
-
-  constructor(all: FakeLocks) {
-    this.#all = all;
-  }
-
-  async request(name: string, work: () => Promise<void>): Promise<void> {
-    await Promise.resolve();
-    expect(this.#all.held.has(name)).toBe(false);
-    this.#all.held.set(name, this);
-    await work();
-    this.#all.held.delete(name);
-  }
-
-  async query(): Promise<{ held: { name: string }[] }> {
-    await Promise.resolve();
-    return { held: [...this.#all.held.keys()].map((name) => ({ name })) };
-  }
-
-  /** The page goes: the browser releases its locks. */
-  go(): void {
-    for (const [name, page] of [...this.#all.held]) if (page === this) this.#all.held.delete(name);
-  }
-}
+import { FakeLocks, type FakePage } from "./fake-locks.js";
 
 const NAME = "tidewire:https://example.org:ann";
 let reported: unknown[];

@@ -24,9 +24,10 @@ function setUp({ names = ["websocket", "sse", "short_poll"], first = null as str
   const pushes: Push[] = [];
   const states: string[] = [];
   const onConnected = vi.fn();
+  const token = vi.fn(async () => "good");
   const connection = new Connection({
     endpoints: async () => ENDPOINTS,
-    token: async () => "good",
+    token,
     ways: () => ways,
     fetch: noFetch,
     remembered,
@@ -37,7 +38,7 @@ function setUp({ names = ["websocket", "sse", "short_poll"], first = null as str
   });
   const last = (name: string): FakeTransport => (transports[name] as ReturnType<typeof fakeTransports>).last();
   const all = (name: string): FakeTransport[] => (transports[name] as ReturnType<typeof fakeTransports>).all;
-  return { connection, tried, last, all, remembered, pushes, states, onConnected };
+  return { connection, token, tried, last, all, remembered, pushes, states, onConnected };
 }
 
 type SetUp = ReturnType<typeof setUp>;
@@ -207,6 +208,18 @@ describe("before the server's age limit", () => {
     next.say({ ...cursor, ephemeral: true });
     old.say(event(7));
     expect(set.pushes).toHaveLength(2);
+  });
+
+  test.each([1004, 1005])("a successor that is refused (%i) leaves the link as it is", async (code) => {
+    const set = await aged();
+    await vi.advanceTimersByTimeAsync(80_000);
+    set.last("websocket").open();
+    set.last("websocket").refuse(set.last("websocket").request("hello"), { code, name: "no", retryable: false });
+    await settled();
+    expect([set.connection.state, set.all("websocket")[0]?.ended]).toEqual(["connected", false]);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(set.all("websocket")).toHaveLength(3);
+    expect(set.token).toHaveBeenLastCalledWith(code === 1004);
   });
 
   test("a successor that does not stand is tried again; the link is used as long as it lasts", async () => {

@@ -89,6 +89,7 @@ class Tab {
     });
     this.channel = new Channel("room:a", {
       ask,
+      standing: async () => undefined,
       publish: (frame) => ask(frame) as never,
       recovery,
       connected,

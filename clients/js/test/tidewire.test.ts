@@ -1,82 +1,183 @@
-// The client with everything, against a server in memory.
+// The client with everything, put together: what a channel's parts ask of its subscription, and what outlives a page.
 
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Tidewire, type TidewireOptions } from "../src/tidewire.js";
-import { settled, wireError } from "./fakes.js";
+import "fake-indexeddb/auto";
+import { IDBFactory } from "fake-indexeddb";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { Tidewire, type TidewireOptions } from "../src/index.js";
+import { FakeLocks } from "./fake-locks.js";
+import { HELLO, wireError, type Frame } from "./fakes.js";
 import { Server } from "./server.js";
-import { FakeBrowser } from "./tabs-fakes.js";
 
 const open: Tidewire[] = [];
-beforeEach(() => void vi.useFakeTimers());
+beforeEach(() => {
+  vi.stubGlobal("indexedDB", new IDBFactory());
+  vi.stubGlobal("navigator", { locks: new FakeLocks().page() });
+});
 afterEach(() => {
   open.splice(0).forEach((client) => client.close());
   vi.unstubAllGlobals();
-  vi.useRealTimers();
 });
 
-const TOKEN = `h.${btoa(JSON.stringify({ sub: "ann" }))}.s`;
-
-/** This is a page, and the only one of its browser. */
-function stubPage(): void {
-  const { navigator, BroadcastChannel } = new FakeBrowser().page().browser;
-  vi.stubGlobal("document", new EventTarget());
-  vi.stubGlobal("navigator", navigator);
-  vi.stubGlobal("BroadcastChannel", BroadcastChannel);
+/** A JWT of this user, signed by nobody. */
+function tokenOf(user: string): string {
+  const part = (value: unknown): string => btoa(JSON.stringify(value)).replaceAll("=", "");
+  return `${part({ alg: "none" })}.${part({ sub: user })}.`;
 }
 
-function setUp(options: Partial<TidewireOptions> = {}) {
-  const server = new Server();
-  const onError = vi.fn();
-  const client = new Tidewire({
+function client(server: Server, options: Partial<TidewireOptions> = {}): Tidewire {
+  const made = new Tidewire({
     websocketUrl: "ws://server/v1/ws",
+    httpUrl: "http://server",
     transports: ["websocket"],
-    getToken: async () => "good",
+    getToken: async () => tokenOf("ann"),
     WebSocket: server.WebSocket,
+    fetch: () => Promise.reject(new Error("nothing is asked by HTTP here")),
     random: () => 0,
-    onError,
+    onError: (error) => expect.unreachable(String(error)),
     ...options,
   });
-  open.push(client);
-  return { server, client, onError };
+  open.push(made);
+  return made;
 }
 
-test("who may not be seen hears on", async () => {
-  const { server, client, onError } = setUp();
-  const channel = client.channel("room:a");
-  const heard: unknown[] = [];
-  channel.on("*", ({ offset }) => heard.push(offset));
-  await channel.subscribe();
-  server.instead.set("subscribe", ({ presence }) => {
-    if (!presence) return undefined;
-    server.publish("room:a"); // overtakes the answer
-    return { error: wireError({ name: "forbidden", code: 1005, retryable: false }) };
+/** Have subscriptions bring documents and members. */
+function withParts(server: Server): void {
+  const position = { epoch: "e1", offset: 0 };
+  server.instead.set("subscribe", ({ channel, state, presence }: Frame) => ({
+    ...{ channel, position, recovered: false, publications: [] },
+    ...(state ? { state: { documents: { board: { version: 3, value: { title: "Plans" } } } } } : {}),
+    ...(presence ? { presence: { members: [], count: 0, version: 1 } } : {}),
+  }));
+}
+
+function until<T>(probe: () => T | false | undefined): Promise<T> {
+  return vi.waitFor(() => {
+    const value = probe();
+    if (!value) throw new Error("not yet");
+    return value;
   });
-  await expect(channel.presence.join()).rejects.toMatchObject({ kind: "forbidden" });
-  server.publish("room:a");
-  await settled();
-  expect(heard).toEqual([1, 2]);
-  // What is lost now is found, too.
-  server.stream("room:a").log.push({ ...server.publish("room:a"), offset: 4, prev_offset: 3, message_id: "lost" });
-  await vi.advanceTimersByTimeAsync(10_000);
-  expect(heard).toEqual([1, 2, 3, 4]);
-  expect(onError).not.toHaveBeenCalled();
+}
+
+describe("a channel's parts ride on its subscription", () => {
+  test("a document subscribes, shows what came, and what is pushed", async () => {
+    const server = new Server();
+    withParts(server);
+    const document = client(server).channel("room:a").document<{ title: string }>("board");
+    expect(await document.ready()).toEqual({ title: "Plans" });
+    expect(server.asked("subscribe").map(({ state }) => state)).toEqual([true]);
+    server.last.say({ type: "state", channel: "room:a", key: "board", version: 4, patch: { title: "New" } });
+    await until(() => document.value?.title === "New");
+  });
+
+  test("what is written shows at once, and is settled by the server's answer", async () => {
+    const server = new Server();
+    withParts(server);
+    server.instead.set("state.patch", () => ({ version: 4, value: { title: "Ours" }, resolution: "merged" }));
+    const document = client(server).channel("room:a").document<{ title: string }>("board");
+    await document.ready();
+    const written = document.patch({ title: "Mine" });
+    expect(document.value).toEqual({ title: "Mine" });
+    expect(await written).toEqual({ version: 4, value: { title: "Ours" }, resolution: "merged" });
+    expect([document.value, server.asked("state.patch")[0]?.["base_version"]]).toEqual([{ title: "Ours" }, 3]);
+  });
+
+  test("who joins is subscribed with presence, beside what was wanted before, and again after a loss", async () => {
+    const server = new Server();
+    withParts(server);
+    const room = client(server).channel("room:a");
+    await room.document("board").ready();
+    await room.presence.join();
+    const wanted = (): unknown[] => server.asked("subscribe").map(({ state, presence }) => [state, presence]);
+    expect(wanted()).toEqual([
+      [true, undefined],
+      [{ board: 3 }, true],
+    ]);
+    server.cutAll();
+    await until(() => wanted().length === 3);
+    expect(wanted().at(-1)).toEqual([{ board: 3 }, true]);
+  });
 });
 
-test.each([undefined, "websocket"])("a page has the tabs' connection from its first attempt on: %s", async (way) => {
-  stubPage();
-  const setItem = vi.fn();
-  vi.stubGlobal("localStorage", { getItem: () => way && `${way} ${Date.now()}`, setItem });
-  const { server, client, onError } = setUp({ getToken: async () => TOKEN });
-  const heard: unknown[] = [];
-  client.channel("room:a").on("*", ({ offset }) => heard.push(offset));
-  const subscribing = client.channel("room:a").subscribe();
-  await vi.advanceTimersByTimeAsync(10_000);
-  expect(client.transport).toBe("tabs");
-  await subscribing;
-  server.publish("room:a");
-  await settled();
-  expect(heard).toEqual([1]);
-  expect(server.opened).toHaveLength(1);
-  expect(setItem.mock.calls.map(([, kept]) => kept)).toEqual([expect.stringMatching(/^websocket /)]);
-  expect(onError).not.toHaveBeenCalled();
+describe("commands and messages to others", () => {
+  test("the server is asked, and a peer's command is answered", async () => {
+    const server = new Server();
+    server.instead.set("command", ({ name }: Frame) => ({ data: `done: ${String(name)}` }));
+    server.instead.set("result", () => ({}));
+    server.instead.set("hello", () => ({ ...HELLO, server_time_ms: Date.now() }));
+    const ann = client(server);
+    ann.onCommand("move", (data) => ({ to: data }));
+    ann.connect();
+    await until(() => ann.state === "connected");
+    expect(await ann.command("dice.roll")).toBe("done: dice.roll");
+    const sender = { user_id: "bob", connection_id: "c2" };
+    const command = { type: "command", command_id: "x", name: "move", data: "e4", sender };
+    server.last.say({ ...command, expires_at_ms: Date.now() + 5_000 });
+    const result = await until(() => server.asked("result")[0]);
+    expect(result).toMatchObject({ command_id: "x", data: { to: "e4" } });
+  });
+
+  test("what is sent to a user is sent again until it is answered", async () => {
+    const server = new Server();
+    let answers = 0;
+    server.instead.set("send", ({ message_id }: Frame) =>
+      answers++ ? { message_id, status: "accepted" } : { error: wireError({}) },
+    );
+    await client(server)
+      .send({ user_id: "bob" }, "hi", 1, { messageId: "m" })
+      .catch(() => expect.unreachable());
+    expect(server.asked("send").map(({ message_id, retry }) => [message_id, retry])).toEqual([
+      ["m", undefined],
+      ["m", true],
+    ]);
+  });
+});
+
+describe("what outlives the page", () => {
+  test("a document is there before the server has been reached", async () => {
+    const server = new Server();
+    withParts(server);
+    const first = client(server);
+    await first.channel("room:a").document("board").ready();
+    first.close();
+    server.down = true;
+    const document = client(server).channel("room:a").document("board");
+    await until(() => document.value);
+    expect([document.value, document.version]).toEqual([{ title: "Plans" }, 3]);
+  });
+
+  test("what was published offline is sent by the next page, once, before what is new", async () => {
+    const server = new Server();
+    const first = client(server, { onError: () => undefined });
+    first.connect();
+    await until(() => first.state === "connected");
+    server.down = true;
+    server.cutAll();
+    for (const text of ["one", "two"]) {
+      first
+        .channel("room:a")
+        .publish("said", text, { offline: true })
+        .catch(() => undefined);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50)); // the database says nothing of what it has written
+    first.close();
+    server.down = false;
+    const next = client(server);
+    await next.channel("room:a").publish("said", "three");
+    expect(server.stream("room:a").log.map(({ data }) => data)).toEqual(["one", "two", "three"]);
+  });
+
+  test("another user sees nothing of it; nor does the same one who has logged out", async () => {
+    const server = new Server();
+    withParts(server);
+    const ann = client(server);
+    await ann.channel("room:a").document("board").ready();
+    await ann.logout();
+    server.down = true;
+    for (const user of ["ann", "bob"]) {
+      const later = client(server, { getToken: async () => tokenOf(user) });
+      const document = later.channel("room:a").document("board");
+      await until(() => later.state === "reconnecting");
+      expect(document.value).toBeUndefined();
+    }
+  });
 });

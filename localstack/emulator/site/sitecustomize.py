@@ -25,4 +25,5 @@ elif _program == "ministack":
     # They put themselves in the place of parts of it.
     import indexes  # type: ignore[import-not-found]  # noqa: F401  # beside it
     import polling  # type: ignore[import-not-found]  # noqa: F401
+    import rules  # type: ignore[import-not-found]  # noqa: F401  # beside it
     import unpacking  # type: ignore[import-not-found]  # noqa: F401  # beside it

@@ -155,9 +155,7 @@ export interface Result {
   type: "result";
   id: number | string;
   command_id: string;
-  data?: {
-    [k: string]: unknown;
-  };
+  data?: unknown;
   error?: PeerError | null;
 }
 /**
@@ -269,9 +267,7 @@ export interface PresenceUpdate {
   channel: string;
   status?: ("online" | "away" | "busy" | "offline") | null;
   active?: boolean | null;
-  data?: {
-    [k: string]: unknown;
-  };
+  data?: unknown;
 }
 /**
  * Say that the user types, or types no more. Without ``id`` there is no reply, whatever comes of it.
@@ -385,9 +381,7 @@ export interface DocumentsResult {
  */
 export interface DocumentResult {
   version: number;
-  value?: {
-    [k: string]: unknown;
-  };
+  value?: unknown;
   deleted?: true | null;
   updated_by?: string | null;
   updated_at_ms?: number | null;
@@ -398,9 +392,7 @@ export interface DocumentResult {
  */
 export interface StateChange {
   version: number;
-  value?: {
-    [k: string]: unknown;
-  };
+  value?: unknown;
   patch?: {
     [k: string]: unknown;
   } | null;
@@ -484,9 +476,7 @@ export interface SyncResult {
  */
 export interface StateWriteResult {
   version: number;
-  value?: {
-    [k: string]: unknown;
-  };
+  value?: unknown;
   patch?: {
     [k: string]: unknown;
   } | null;
@@ -549,9 +539,7 @@ export interface CommandPush {
  */
 export interface StatePush {
   version: number;
-  value?: {
-    [k: string]: unknown;
-  };
+  value?: unknown;
   patch?: {
     [k: string]: unknown;
   } | null;

@@ -7,14 +7,13 @@ import type { OpenTransport } from "./transport.js";
 
 export type HttpWay = "sse" | "stream" | "long_poll" | "short_poll";
 
-// The server says something every 15 s.
+// The server says something every 15 s, and answers a poll within 25.
 const SILENT_MS = 40_000;
 const STREAM_AGAIN_MS = 1_000;
 // What a poll without news is followed by, twice as long each time; and when it was held as long as asked.
 const POLL_MIN_MS = 200;
 const POLL_MAX_MS = 2_000;
 const POLL_WAIT_S = 25;
-const POLL_TIMEOUT_MS = 40_000;
 
 /** What a read may bring: where it ended, and frames as text. */
 interface Read {
@@ -71,20 +70,17 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
       while (!ending.signal.aborted) {
         const began = performance.now();
         let silent = true;
-        const silence = new AbortController();
-        const abort = (): void => silence.abort();
-        ending.signal.addEventListener("abort", abort);
-        let timer = setTimeout(abort, SILENT_MS);
+        const patience = limited(ending.signal);
         const path = `${streamUrl}/v1/stream/sessions/${hello.session_id}?`;
-        const response = await read(path, accept, silence.signal);
-        if (!response.ok || !response.body) throw new Error(`the stream was answered with ${response.status}`);
+        const response = await read(path, accept, patience.signal);
+        const type = response.headers.get("Content-Type") ?? "";
+        if (!response.ok || !response.body || !type.startsWith(accept)) throw new Error("no stream was given");
         const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
         let rest = "";
         for (;;) {
           const { done, value = "" } = await reader.read();
           if (done) break;
-          clearTimeout(timer);
-          timer = setTimeout(abort, SILENT_MS);
+          patience.renew();
           silent = false;
           stands();
           stands = () => undefined;
@@ -92,8 +88,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
           rest = lines.pop() as string;
           lines.forEach(parse);
         }
-        clearTimeout(timer);
-        ending.signal.removeEventListener("abort", abort);
+        patience.end();
         if (silent) throw new Error("a stream without a word");
         await pause(began + STREAM_AGAIN_MS - performance.now(), ending.signal);
       }
@@ -105,10 +100,11 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
       while (!ending.signal.aborted) {
         const waitS = way === "long_poll" ? POLL_WAIT_S : 0;
         const began = performance.now();
-        const signal = AbortSignal.any([ending.signal, AbortSignal.timeout(POLL_TIMEOUT_MS)]);
-        const response = await read(`${httpUrl}${frames}?wait_s=${waitS}`, "application/json", signal);
+        const patience = limited(ending.signal);
+        const response = await read(`${httpUrl}${frames}?wait_s=${waitS}`, "application/json", patience.signal);
         if (!response.ok) throw new Error(`the poll was answered with ${response.status}`);
         const got = lineRead(await response.text());
+        patience.end();
         take(got);
         // A long poll comes back with nothing at once where the server can't hold it.
         const held = performance.now() - began > 1_000;
@@ -148,6 +144,25 @@ function sseParser(take: (read: Read) => void): (line: string) => void {
       take({ cursor, frames: data });
       data = "";
     }
+  };
+}
+
+/** Returns a signal that is given with the transport's end, or when it was not renewed for too long. */
+function limited(end: AbortSignal): { readonly signal: AbortSignal; renew(): void; end(): void } {
+  const controller = new AbortController();
+  const abort = (): void => controller.abort();
+  let timer = setTimeout(abort, SILENT_MS);
+  end.addEventListener("abort", abort);
+  return {
+    signal: controller.signal,
+    renew: () => {
+      clearTimeout(timer);
+      timer = setTimeout(abort, SILENT_MS);
+    },
+    end: () => {
+      clearTimeout(timer);
+      end.removeEventListener("abort", abort);
+    },
   };
 }
 
