@@ -361,11 +361,15 @@ async def test_where_sockets_do_not_work_the_next_way_is_taken(
     assert await ann.complaints() == []
 
 
-async def test_a_page_moves_up_when_sockets_work_again(people: People) -> None:
+@pytest.mark.parametrize("lesser", TRANSPORTS[1:])
+async def test_a_page_moves_up_when_sockets_work_again(people: People, lesser: str) -> None:
     blocked, context = await people.network("forbidden"), await people.context()
     await context.clock.install()
-    ann = await people.open(context=context, network=blocked, origin=people.stack.url, shareTabs=False)
-    assert await ann.page.evaluate("harness.client.transport") == "sse"
+    transports = ["websocket", lesser]
+    ann = await people.open(
+        context=context, network=blocked, origin=people.stack.url, shareTabs=False, transports=transports
+    )
+    assert await ann.page.evaluate("harness.client.transport") == lesser
     blocked.back()
     heard = []
     # It tries once a minute. Not all of it at once: a stream would seem to have been silent for too long.
