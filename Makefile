@@ -25,7 +25,7 @@ run: $(READY) web/dist/index.html
 SHORT_RUN := tests/torture/test_run.py
 test: $(READY) build
 	$(BIN)/pytest -q -n 2 tests/unit tests/contract tests/infra tests/edge tests/perf tests/torture --ignore $(SHORT_RUN)
-	$(BIN)/pytest -q tests/integration tests/e2e
+	$(BIN)/pytest -q tests/integration tests/clients tests/e2e
 	$(BIN)/pytest -q $(SHORT_RUN)
 	npm test --silent
 

@@ -1,11 +1,14 @@
 """What tests on the deployed local stack share."""
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from playwright.async_api import Browser
+
     from localstack.stack import LocalStack
 
 
@@ -29,3 +32,29 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[LocalStack]":
     with LocalStack(folder, stream_max_age_s=STREAM_MAX_AGE_S) as running:
         yield running
     remove(folder / "cdk.out")  # 130 MB, and pytest keeps the folders of three runs
+
+
+@pytest.fixture(scope="session")
+async def warm_stack(stack: "LocalStack") -> "LocalStack":
+    """The stack, of which everything has worked once: functions that start from cold take longer than tests wait."""
+    from tests.integration.client import Client, dev_token
+
+    client = await Client.open(stack.url)
+    channel = f"room:warm-up-{secrets.token_hex(4)}"
+    await client.hello(dev_token(stack.url, "ann"), subscribe=[{"channel": channel, "state": True, "presence": True}])
+    await client.publish(channel, 1)
+    await client.wait_for_events(channel, 1)
+    await client.close()
+    return stack
+
+
+@pytest.fixture(scope="session")
+async def browser() -> "AsyncIterator[Browser]":
+    from playwright.async_api import async_playwright
+
+    from tests.e2e.browser import launch
+
+    async with async_playwright() as playwright:
+        browser = await launch(playwright)
+        yield browser
+        await browser.close()

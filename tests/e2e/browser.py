@@ -11,7 +11,11 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser as PlaywrightBrowser
+    from playwright.async_api import Playwright
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _PACKAGE: Final = ROOT / "node_modules" / "@sparticuz" / "chromium"
@@ -39,6 +43,17 @@ class Browser:
 
     executable: Path
     environment: dict[str, str] = field(default_factory=dict)
+
+
+async def launch(playwright: "Playwright", **options: Any) -> "PlaywrightBrowser":
+    """Start it, without a window."""
+    found = find_browser()
+    # /dev/shm is small in containers; without a GPU there is nothing to draw with but the processor.
+    arguments = ["--disable-dev-shm-usage", "--disable-gpu", *options.pop("args", [])]
+    environment: dict[str, str | float | bool] = {**os.environ, **found.environment}
+    return await playwright.chromium.launch(
+        executable_path=found.executable, env=environment, args=arguments, chromium_sandbox=False, **options
+    )
 
 
 def find_browser() -> Browser:

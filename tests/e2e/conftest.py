@@ -1,6 +1,5 @@
 """A browser, windows on the chat page, and rooms that no other test uses."""
 
-import os
 import re
 import secrets
 import subprocess
@@ -9,10 +8,10 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import pytest
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, expect
 
 from localstack.stack import LocalStack
-from tests.e2e.browser import ROOT, find_browser
+from tests.e2e.browser import ROOT
 from tests.e2e.chat import CONNECTED, Window
 
 _WARM_UP_MS: Final = 240_000
@@ -26,20 +25,6 @@ def page_url(request: pytest.FixtureRequest) -> str:
     subprocess.run(["node", "build.js"], cwd=ROOT / "web", check=True)
     stack: LocalStack = request.getfixturevalue("stack")
     return stack.url
-
-
-@pytest.fixture(scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    found = find_browser()
-    async with async_playwright() as playwright:
-        # /dev/shm is small in containers; without a GPU there is nothing to draw with but the processor.
-        arguments = ["--disable-dev-shm-usage", "--disable-gpu"]
-        environment: dict[str, str | float | bool] = {**os.environ, **found.environment}
-        browser = await playwright.chromium.launch(
-            executable_path=found.executable, env=environment, args=arguments, chromium_sandbox=False
-        )
-        yield browser
-        await browser.close()
 
 
 @pytest.fixture(scope="session")

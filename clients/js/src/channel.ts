@@ -30,7 +30,7 @@ export interface ChannelHost {
   /** Resolves when something can be asked. */
   readonly standing: () => Promise<void>;
   readonly publish: (frame: Publish, offline: boolean) => Promise<PublishResult>;
-  readonly recovery: Pick<Recovery, "open" | "close" | "since" | "subscribed">;
+  readonly recovery: Pick<Recovery, "open" | "close" | "since" | "subscribed" | "notSubscribed">;
   readonly connected: () => boolean;
   readonly report: (error: unknown) => void;
   readonly random?: () => number;
@@ -54,6 +54,7 @@ export class Channel<E extends Events = Events> {
   readonly #resets = new Set<() => void>();
   readonly #receipts = new Set<(receipt: Receipt) => void>();
   #wanted = false; // the user has subscribed
+  #stands = false; // ... and this connection is
   #turn = 0; // counts unsubscribing: answers to what was asked before it are ignored
   #joining: Promise<readonly Publication[]> | undefined;
   #asking: Promise<void> | undefined; // ends when all that was asked in turn has been answered
@@ -92,7 +93,7 @@ export class Channel<E extends Events = Events> {
   /** Receive them no longer. */
   async unsubscribe(): Promise<void> {
     this.#turn++;
-    this.#wanted = false;
+    this.#wanted = this.#stands = false;
     this.#host.recovery.close(this.name);
     this.#joining = undefined;
     const error = closed("unsubscribed");
@@ -170,6 +171,7 @@ export class Channel<E extends Events = Events> {
 
   /** The connection has gone. */
   disconnected(): void {
+    this.#stands = false;
     this.#parts.forEach((part) => part.disconnected());
   }
 
@@ -252,6 +254,7 @@ export class Channel<E extends Events = Events> {
           });
           this.#check(turn);
         } while (this.#stale);
+        this.#stands = true;
         recovery.subscribed(result);
         for (const part of this.#parts) this.#call(() => part.subscribed(result));
         this.#check(turn); // a listener may have unsubscribed
@@ -262,7 +265,7 @@ export class Channel<E extends Events = Events> {
           if (!this.position) {
             this.#wanted = false;
             recovery.close(this.name);
-          }
+          } else if (this.#stands) recovery.notSubscribed(this.name);
           throw error;
         }
         await this.#pause(error.retryAfterMs ?? backoffMs(attempt, RECONNECT, random));

@@ -319,6 +319,7 @@ function remembered(key: string): NonNullable<ConnectionOptions["remembered"]> {
       return Date.now() - Number(atMs) < REMEMBERED_MS ? way : null;
     },
     set: (way) => {
+      if (way === "tabs") return; // which way theirs has taken they remember themselves
       try {
         storage()?.setItem(key, `${way} ${Date.now()}`);
       } catch {

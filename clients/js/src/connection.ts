@@ -17,7 +17,7 @@ export interface ConnectionOptions {
   readonly endpoints: () => Promise<Endpoints>;
   /** A token; `fresh` asks for a new one, since the last was refused. */
   readonly token: (fresh: boolean) => Promise<string>;
-  /** Asked before each round of attempts, too. */
+  /** Asked in each round of attempts, when there is a token. */
   readonly ways: () => Ways;
   readonly fetch: typeof fetch;
   /** The way that worked when somebody last looked, and its keeping. */
@@ -113,8 +113,8 @@ export class Connection {
     return requests.map(() => Promise.reject(error));
   }
 
-  /** Try the ways that there are, one after another; the first that stands is taken. Without a link, again later. */
-  async #seek(ways = this.#order()): Promise<void> {
+  /** Try the ways, or some, one after another; the first that stands is taken. Without a link, again later. */
+  async #seek(some?: string[]): Promise<void> {
     clearTimeout(this.#retryTimer);
     this.#retryTimer = undefined;
     const round = ++this.#round;
@@ -126,17 +126,21 @@ export class Connection {
       if (round === this.#round) this.#notFound();
       return;
     }
-    if (round === this.#round) this.#try(ways, endpoints, token); // else closed meanwhile, and perhaps opened again
+    if (round !== this.#round) return; // closed meanwhile, and perhaps opened again
+    const ways = this.#options.ways(); // whose they are may be known by the token alone
+    this.#try(some ?? this.#order(ways), ways, endpoints, token);
   }
 
-  #try([way, ...others]: string[], endpoints: Endpoints, token: string): void {
+  #try([way, ...others]: string[], ways: Ways, endpoints: Endpoints, token: string): void {
     if (way === undefined) return this.#notFound();
+    const open = ways[way];
+    if (!open) return this.#try(others, ways, endpoints, token); // it was one when the round was called for
     const { fetch, onPush } = this.#options;
     const breaker = this.#breaker(way);
     let upAtMs: number | undefined;
     let link: Link | undefined = undefined;
     link = this.#trying = new Link({
-      open: this.#options.ways()[way] as OpenTransport,
+      open,
       endpoints,
       fetch,
       token,
@@ -165,12 +169,12 @@ export class Connection {
           this.#trying = undefined;
           if (error?.code === SESSION_UNKNOWN) {
             this.#sessionId = undefined;
-            return this.#try([way, ...others], endpoints, token);
+            return this.#try([way, ...others], ways, endpoints, token);
           }
           if (error && !error.retryable && !this.#link) return this.close(error);
           if (error) return this.#notFound(error.retryAfterMs);
           breaker.failed(now());
-          return this.#try(others, endpoints, token);
+          return this.#try(others, ways, endpoints, token);
         }
         if (now() - upAtMs < STEADY_MS) breaker.failed(now());
         else breaker.succeeded();
@@ -227,8 +231,8 @@ export class Connection {
   }
 
   /** The ways to be tried: that which worked last, then the others from the best down, but for those that fail. */
-  #order(): string[] {
-    const names = Object.keys(this.#options.ways());
+  #order(ways: Ways): string[] {
+    const names = Object.keys(ways);
     const first = this.#way ?? this.#options.remembered?.get();
     const order = names.filter((name) => name === first).concat(names.filter((name) => name !== first));
     const left = order.filter((name) => this.#breaker(name).state(now()) !== "open");

@@ -85,6 +85,12 @@ export class Receiver {
     return [...(result.recovered ? stream.continue(result, nowMs) : stream.begin(result.position, nowMs))];
   }
 
+  /** Subscribing once more was refused: the subscription that stands goes on. */
+  notSubscribed(channel: string, nowMs: number): Action[] {
+    this.#traffic(nowMs); // what was asked to fill a hole counts no more: `sync` tells whether there is one
+    return [...(this.#streams.get(channel)?.goOn(nowMs) ?? [])];
+  }
+
   /** An event was pushed. */
   event(event: Event, nowMs: number): Action[] {
     const stream = this.#streams.get(event.channel);
@@ -194,6 +200,11 @@ class Stream {
   open(): void {
     this.opening = true;
     this.#fillNone();
+  }
+
+  *goOn(nowMs: number): Generator<Action> {
+    this.opening = false;
+    yield* this.#release(nowMs);
   }
 
   /** Know nothing but the position, and what waits of the same stream behind it. */

@@ -43,6 +43,11 @@ export class Recovery {
     this.#act(this.#receiver.subscribed(result, now()));
   }
 
+  /** Subscribing once more was refused: the subscription that stands goes on. */
+  notSubscribed(channel: string): void {
+    this.#act(this.#receiver.notSubscribed(channel, now()));
+  }
+
   event(event: Event): void {
     this.#act(this.#receiver.event(event, now()));
   }
