@@ -1,7 +1,8 @@
 """The JavaScript client in a browser's page."""
 
 import subprocess
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Generator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Self
@@ -60,9 +61,9 @@ class JavaScriptDriver:
             getattr(self._network, action)()
             if action == "back":  # as the system tells a browser, and that its pages
                 await self.page.evaluate("window.dispatchEvent(new Event('online'))")
-            return _nothing()
+            return _Outcome(self.page)
         id_ = await self.page.evaluate("([action, args]) => harness.start(action, args)", [action, dict(arguments)])
-        return self._outcome(id_)
+        return _Outcome(self.page, id_)
 
     async def do(self, action: str, **arguments: Any) -> Any:
         """Do one of the actions; return its result."""
@@ -83,15 +84,21 @@ class JavaScriptDriver:
         complaints: list[str] = await self.page.evaluate("harness.complaints")
         return complaints
 
-    async def _outcome(self, id_: int) -> Any:
-        outcome = await self.page.evaluate("id => harness.outcome(id)", id_)
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """Of an action that the page has begun; without an id it is over."""
+
+    page: Page
+    id_: int | None = None
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._value().__await__()
+
+    async def _value(self) -> Any:
+        if self.id_ is None:
+            return None
+        outcome = await self.page.evaluate("id => harness.outcome(id)", self.id_)
         if "error" in outcome:
             raise RefusedError(outcome["error"])
         return outcome["value"]
-
-
-def _nothing() -> Coroutine[Any, Any, None]:
-    async def nothing() -> None:
-        return None
-
-    return nothing()

@@ -293,6 +293,19 @@ describe("one of the pages has the connection", () => {
     expect(tabs.map(({ connection }) => connection.state)).toEqual(["connected", "connected"]);
   });
 
+  // Among these times there are some when it waits for its hub, and some when it waits before it looks for it again.
+  test.each(upTo(20).map((n) => n * 1_500))("... at once, whatever it waits for itself: after %i ms", async (ms) => {
+    const { server, tabs } = await open(1);
+    server.down = true;
+    server.cutAll();
+    await passing(ms);
+    server.down = false;
+    tabs[0].connection.wake();
+    tabs[0].tabs.wake();
+    await passing(100);
+    expect(tabs[0].connection.state).toBe("connected");
+  });
+
   test("what other scripts say on its channel throws nothing", async () => {
     const { browser, server, tabs } = await open(2);
     const stranger = new FakeChannel(browser, browser.page(), "tidewire-1-https://x ann");

@@ -32,7 +32,8 @@ export interface Browser {
 }
 
 interface TabTransport extends Transport {
-  post(message: ToHub): void;
+  /** Returns whether there is a hub to take it. */
+  post(message: ToHub): boolean;
   /** A hub has begun. */
   heard(hub: string): void;
 }
@@ -56,6 +57,7 @@ export class Tabs {
   readonly #name: string;
   readonly #transports = new Set<TabTransport>();
   #noWorker = false; // it could not be started
+  #woken = false; // and no hub has been told
   #lobby: Port | undefined; // where hubs say that they have begun, and tabs that they have come
   #standing: AbortController | undefined; // for the hub's place; ends waiting for it as well as having it
 
@@ -94,8 +96,10 @@ export class Tabs {
       unlock();
       handlers.close();
     };
-    const post = (message: ToHub): void => {
-      if (hub !== undefined && !ended) port.postMessage(message);
+    const post = (message: ToHub): boolean => {
+      const open = hub !== undefined && !ended;
+      if (open) port.postMessage(message);
+      return open;
     };
     const transport: TabTransport = {
       post,
@@ -114,6 +118,7 @@ export class Tabs {
       else if (data?.kind === "open" && hub === undefined) {
         hub = data.hub;
         clearTimeout(timer);
+        if (this.#woken) this.wake();
         handlers.open();
       }
     };
@@ -139,7 +144,7 @@ export class Tabs {
 
   /** The page or the network has woken: the shared connection is not to wait for its next attempt. */
   wake(): void {
-    this.#transports.forEach((transport) => transport.post({ kind: "wake" }));
+    this.#woken = ![...this.#transports].some((transport) => transport.post({ kind: "wake" }));
   }
 
   /**
