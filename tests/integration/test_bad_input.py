@@ -27,7 +27,10 @@ from tests.integration.conftest import Connect
 Item = dict[str, Any]
 
 CHANNEL = "room:bad-input"
-CAPABILITIES = {"*": ["subscribe", "publish", "history"]}
+CAPABILITIES = {
+    "*": ["subscribe", "publish", "history", "presence", "state.read", "state.write"],
+    "command:dice.*": ["command"],
+}
 
 
 def frame(type_: str, **fields: Any) -> str:
@@ -36,6 +39,18 @@ def frame(type_: str, **fields: Any) -> str:
 
 def publish(**fields: Any) -> str:
     return frame("publish", **{"channel": CHANNEL, "name": "said", "data": 1, **fields})
+
+
+def state(type_: str, **fields: Any) -> str:
+    return frame(f"state.{type_}", **{"channel": CHANNEL, "key": "k", **fields})
+
+
+def presence(**fields: Any) -> str:
+    return frame("presence.update", channel=CHANNEL, **fields)
+
+
+def command(**fields: Any) -> str:
+    return frame("command", **{"name": "dice.roll", "data": {"channel": CHANNEL}, **fields})
 
 
 def nested(depth: int) -> str:
@@ -88,6 +103,26 @@ BAD_FRAMES: dict[str, tuple[str, int, str, Any]] = {
     "a pattern as a channel": (frame("subscribe", channel="room:*"), 1002, "invalid_field", 7),
     "a protocol of the future": (frame("hello", protocol=2), 1012, "unsupported_protocol", 7),
     "a channel for servers": (publish(channel="broadcast:all"), 1005, "forbidden", 7),
+    "a document of null": (state("set", value=None), 1002, "invalid_field", 7),
+    "a document nested 10,000 deep": (state("set")[:-1] + f', "value": {nested(10_000)}}}', 1000, "bad_frame", None),
+    "a document too large for a frame": (state("set", value="x" * 32_000), 1003, "too_large", None),
+    "a key of other characters": (state("set", value=1, key="a/b"), 1002, "invalid_field", 7),
+    "a key too long": (state("set", value=1, key="k" * 101), 1002, "invalid_field", 7),
+    "a key that is a path": (state("set", value=1, key=".."), 1002, "invalid_field", 7),
+    "a base that never was": (state("set", value=1, base_version=5), 1007, "version_conflict", 7),
+    "a base below all": (state("set", value=1, base_version=-1), 1002, "invalid_field", 7),
+    "presence data too large": (presence(data="x" * 1_001), 1003, "too_large", 7),
+    "presence where one is not": (presence(status="away"), 1006, "not_subscribed", 7),
+    "a status that there is not": (presence(status=""), 1002, "invalid_field", 7),
+    "typing where one is not": (frame("typing", channel=CHANNEL, active=True), 1006, "not_subscribed", 7),
+    "reading on from nowhere": (frame("ack", channel=CHANNEL, offset=-1), 1002, "invalid_field", 7),
+    "a command's field missing": (command(data={}), 1002, "invalid_field", 7),
+    "a command's field out of range": (command(data={"channel": CHANNEL, "sides": 1}), 1002, "invalid_field", 7),
+    "a command's data of another type": (command(data=[1]), 1002, "invalid_field", 7),
+    "a command that there is not": (command(name="dice.no"), 1008, "unknown_command", 7),
+    "a command of nobody": (command(to={"user_id": ""}), 1002, "invalid_field", 7),
+    "a command with no time": (command(timeout_ms=0), 1002, "invalid_field", 7),
+    "an answer nobody asked for": (frame("result", command_id="c" * 20, data=1), 1008, "unknown_command", 7),
 }
 
 

@@ -105,6 +105,23 @@ async def test_who_types_and_how_far_one_has_read(connect: Connect, channel: str
     assert [f for f in bob.frames if f.get("type") == "typing"] == []
 
 
+async def test_who_goes_on_typing_is_told_of_once(connect: Connect, channel: str) -> None:
+    ann = await connect("ann", subscribe=here(channel))
+    bob = await connect("bob", subscribe=here(channel))
+    went_on: Frame = {"type": "typing", "channel": channel, "active": True}
+    said = [went_on] * 9 + [went_on | {"active": False}] * 9
+    # One batch is met by one process: it knows of what it has passed on.
+    assert {str(reply["result"]) for reply in await bob.batch([*said, went_on])} == {"{}"}
+    await bob.publish(channel, "that was all", priority="express")
+    await ann.wait_for_events(channel, 1)
+
+    def told() -> list[bool]:
+        return sorted(frame["active"] for frame in ann.frames if frame.get("type") == "typing")
+
+    await ann.wait_for(lambda: len(told()) >= 2)
+    assert told() == [False, True]  # nobody promises their order
+
+
 async def test_typing_without_an_id_is_not_answered(connect: Connect, channel: str) -> None:
     ann = await connect("ann", subscribe=here(channel))
     # What is asked next is answered, and nothing came before.

@@ -49,7 +49,7 @@ export class Client<C extends Channel = Channel> {
     this.#random = options.random ? { random: options.random } : {};
     this.#connection = new Connection({
       endpoints: () => this.find(),
-      token: (fresh) => this.#token(fresh),
+      token: (fresh) => this.token(fresh),
       ways: () => this.ways(),
       fetch: this.fetch,
       remembered: this.remembered,
@@ -241,15 +241,6 @@ export class Client<C extends Channel = Channel> {
     this.#ready = true;
     this.#waiting.forEach((wake) => wake());
     this.outbox.connected();
-  }
-
-  async #token(fresh: boolean): Promise<string> {
-    try {
-      return await this.token(fresh);
-    } catch (error) {
-      this.report(error); // it is asked for again, but whoever wrote it should know
-      throw error;
-    }
   }
 
   #check(): void {

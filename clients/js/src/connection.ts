@@ -122,8 +122,8 @@ export class Connection {
     let token: string;
     try {
       [endpoints, token] = await Promise.all([this.#options.endpoints(), this.#options.token(this.#refused)]);
-    } catch {
-      if (round === this.#round) this.#notFound();
+    } catch (error) {
+      if (round === this.#round) this.#notFound(undefined, uncertain(String(error)));
       return;
     }
     if (round !== this.#round) return; // closed meanwhile, and perhaps opened again
@@ -173,7 +173,7 @@ export class Connection {
             return this.#try([way, ...others], ways, endpoints, token);
           }
           if (error && !error.retryable && !this.#link) return this.close(error);
-          if (error) return this.#notFound(error.retryAfterMs);
+          if (error) return this.#notFound(error.retryAfterMs, error);
           breaker.failed(now());
           return this.#try(others, ways, endpoints, token);
         }
@@ -251,15 +251,15 @@ export class Connection {
   }
 
   /** No way leads there. Where there is a link, it goes on with that. */
-  #notFound(waitMs?: number): void {
-    if (!this.#link) this.#later(waitMs);
+  #notFound(waitMs?: number, error?: TidewireError): void {
+    if (!this.#link) this.#later(waitMs, error);
     else if (this.#link.ended) this.#lost();
   }
 
-  #later(waitMs = backoffMs(this.#attempt++, RECONNECT, this.#options.random)): void {
+  #later(waitMs = backoffMs(this.#attempt++, RECONNECT, this.#options.random), error?: TidewireError): void {
     clearTimeout(this.#retryTimer);
     this.#retryTimer = setTimeout(() => void this.#seek(), waitMs);
-    this.#enter("reconnecting");
+    this.#enter("reconnecting", error);
   }
 
   /** The token was refused, or has ended, and with it the subscriptions: one more try, with a fresh one. */

@@ -61,11 +61,14 @@ test("a token that can't be had is told, and asked for again", async () => {
     if (asked++) return "good";
     throw failure;
   };
-  const { client, onError } = setUp({ getToken });
+  const { client } = setUp({ getToken });
+  const states = vi.fn();
+  client.onState(states);
   client.connect();
   await vi.advanceTimersByTimeAsync(1_000);
   expect(client.state).toBe("connected");
-  expect(onError).toHaveBeenCalledExactlyOnceWith(failure);
+  const told = expect.objectContaining({ message: "Error: not signed in", retryable: true });
+  expect(states).toHaveBeenCalledWith("reconnecting", told);
 });
 
 test("a channel of one name is always the same object", () => {
