@@ -239,6 +239,24 @@ async def test_a_page_that_one_comes_back_to_has_what_it_missed(
         assert await ann.complaints() == []
 
 
+async def test_a_page_that_is_put_aside_lets_go_and_comes_back(people: People) -> None:
+    # Where the browser keeps no pages, as Chromium without a window does not, this is what it would tell one.
+    network = await people.network()
+    ann = await people.open(network=network)
+    await people.publish(1)
+    await people.hears(ann, 1)
+    told = "name => window.dispatchEvent(new PageTransitionEvent(name, { persisted: true }))"
+    await ann.page.evaluate(told, "pagehide")
+    await eventually(lambda: not people.sockets(network))
+    assert await ann.page.evaluate("navigator.locks.query().then(({ held }) => held)") == []
+    await people.publish(2)
+    await ann.page.evaluate(told, "pageshow")
+    await people.publish(3)
+    await people.hears(ann, 1, 2, 3)
+    assert len(people.sockets(network)) == 1
+    assert await ann.complaints() == []
+
+
 # tabs
 
 

@@ -160,6 +160,7 @@ export class Connection {
         this.#refused = true; // the next one says hello with a fresh token; the one that is up has its own
         this.#trying = undefined;
         link?.close(error);
+        this.#notFound();
       },
       onAnswer: () => {
         this.#refused = false;
@@ -252,6 +253,7 @@ export class Connection {
   /** No way leads there. Where there is a link, it goes on with that. */
   #notFound(waitMs?: number, error?: TidewireError): void {
     if (!this.#link) this.#later(waitMs, error);
+    else if (this.#link.ended) this.#lost();
   }
 
   #later(waitMs = backoffMs(this.#attempt++, RECONNECT, this.#options.random), error?: TidewireError): void {
@@ -286,7 +288,8 @@ export class Connection {
   #system(link: Link, frame: Record<string, unknown>): boolean {
     const { event, code: said, after_ms: afterMs } = frame;
     if (event === "superseded") {
-      if (link !== this.#link) link.close(uncertain("the next link reads now"));
+      // Its successor may be told later that it is one.
+      if (link !== this.#link || this.#trying) link.close(uncertain("the next link reads now"));
       else {
         // Somebody else reads this session, as a page does that was copied: it is theirs.
         this.#sessionId = undefined;

@@ -60,6 +60,10 @@ export class Link {
     });
   }
 
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   get idle(): boolean {
     return this.#pending.size === 0;
   }

@@ -158,6 +158,38 @@ describe("on a lesser way", () => {
     expect(set.connection.state).toBe("connected");
   });
 
+  test("the server may tell the last of its successor before it answers that one: that is no loss", async () => {
+    const set = await onSse();
+    await vi.advanceTimersByTimeAsync(60_000);
+    set.last("websocket").open();
+    const asked = set.connection.ask([SYNC])[0]?.catch((error: unknown) => error);
+    set.last("sse").say({ type: "system", event: "superseded" });
+    expect([set.last("sse").ended, set.connection.state]).toEqual([true, "connected"]);
+    expect(await asked).toMatchObject({ retryable: true });
+    await stand(set, "websocket");
+    expect([set.connection.way, set.states]).toEqual(["websocket", ["connecting", "connected"]]);
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(set.connection.state).toBe("connected");
+  });
+
+  test.each(["ends", "is refused for good", "has a bad token"])("... unless that one %s then", async (what) => {
+    const set = await onSse();
+    await vi.advanceTimersByTimeAsync(60_000);
+    set.last("websocket").open();
+    set.last("sse").say({ type: "system", event: "superseded" });
+    const hello = set.last("websocket").request("hello");
+    if (what === "ends") set.last("websocket").close();
+    else {
+      const code = what === "has a bad token" ? 1004 : 1005;
+      set.last("websocket").refuse(hello, { code, name: "no", retryable: false });
+    }
+    await settled();
+    expect(set.connection.state).toBe("reconnecting");
+    await vi.advanceTimersByTimeAsync(250);
+    await stand(set, "sse");
+    expect(set.connection.state).toBe("connected");
+  });
+
   test("after three failures a better one is asked more and more seldom", async () => {
     const set = await onSse(); // the first
     for (let minute = 0; minute < 10; minute++) {
