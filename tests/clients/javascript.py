@@ -16,10 +16,19 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 _HARNESS: Final = Path(__file__).with_name("page.js")
 
 
-@cache
 def harness() -> str:
     """Return the script that gives each page ``openHarness``, the client included."""
-    esbuild = [str(ROOT / "node_modules/.bin/esbuild"), str(_HARNESS), "--bundle", "--format=iife", "--target=es2022"]
+    return _bundled(_HARNESS)
+
+
+def worker() -> str:
+    """Return the client's script for a SharedWorker."""
+    return _bundled(ROOT / "clients/js/src/tabs/worker.ts")
+
+
+@cache
+def _bundled(source: Path) -> str:
+    esbuild = [str(ROOT / "node_modules/.bin/esbuild"), str(source), "--bundle", "--format=iife", "--target=es2022"]
     return subprocess.run(esbuild, capture_output=True, text=True, check=True).stdout
 
 

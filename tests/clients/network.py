@@ -19,11 +19,13 @@ class Network:
         mode: What becomes of new connections: they lead to the server, end at once, are answered with 403, or never
             answered.
         refused: How many it has kept from the server.
+        scripts: By path, those that are answered here.
     """
 
     def __init__(self, server: str, mode: Mode = "open") -> None:
         self.mode = mode
         self.refused = 0
+        self.scripts: dict[str, str] = {}
         self._upstream = urlsplit(server)
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -94,7 +96,7 @@ class Network:
             up_reader, up_writer = await asyncio.open_connection(self._upstream.hostname, self._upstream.port)
             self._writers.add(up_writer)
             passing = [
-                asyncio.ensure_future(_pass(reader, up_writer)),
+                asyncio.ensure_future(self._ask(reader, writer, up_writer)),
                 asyncio.ensure_future(_pass(up_reader, writer)),
             ]
             try:
@@ -112,6 +114,20 @@ class Network:
             writer.write(_FORBIDDEN)
         elif self.mode == "silent":
             await reader.read()
+
+    async def _ask(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, up_writer: asyncio.StreamWriter
+    ) -> None:
+        # A request begins with a chunk: browsers wait for the answer to the one before.
+        while data := await reader.read(_CHUNK_BYTES):
+            path = data.split(b" ", 2)[1].decode() if data.startswith(b"GET /") else ""
+            if (script := self.scripts.get(path)) is not None:
+                body = script.encode()
+                head = f"HTTP/1.1 200 OK\r\nContent-Type: text/javascript\r\nContent-Length: {len(body)}\r\n\r\n"
+                writer.write(head.encode() + body)
+            else:
+                up_writer.write(data)
+                await up_writer.drain()
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

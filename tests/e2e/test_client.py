@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Error, Route, async_playwright
 
 from localstack.stack import LocalStack
-from tests.clients.javascript import JavaScriptDriver, harness
+from tests.clients.javascript import JavaScriptDriver, harness, worker
 from tests.clients.network import Network
 from tests.clients.scenario import DEADLINE_S, sees
 from tests.e2e.browser import launch
@@ -96,6 +96,24 @@ class People:
     async def hears(self, driver: JavaScriptDriver, *data: Any) -> None:
         await sees(driver, "events", list(data), channel=self.channel)
 
+    @asynccontextmanager
+    async def offline(self, context: BrowserContext, network: Network) -> AsyncIterator[None]:
+        """Inside, the server is not reached; pages that are not behind the network load, as if a worker had them."""
+
+        async def refuse(route: Route) -> None:
+            await route.abort("internetdisconnected")
+
+        await context.route("**/v1/**", refuse)
+        network.away()
+        yield
+        await context.unroute("**/v1/**", refuse)
+        network.back()
+
+    async def kept(self, driver: JavaScriptDriver, count: int) -> None:
+        """Wait until the browser's storage has so many requests of the driver's user."""
+        database = f"tidewire {self.stack.url} {driver.options['user']}"
+        await driver.page.evaluate(_KEPT, [database, count])
+
     def sockets(self, network: Network) -> set[str]:
         """Return the ids of the connections that the edge has by way of a network."""
         connections = list(self.stack.edge.gateway.connections.values())
@@ -165,36 +183,48 @@ async def test_both_edit_a_document_offline_and_agree_afterwards(people: People)
 async def test_what_was_kept_is_sent_after_a_reload(people: People, while_offline: bool) -> None:
     network, context = await people.network(), await people.context()
     bob = await people.open("bob")
-    # The page itself is not behind the network, as if a service worker had it.
     ann = await people.open(context=context, network=network, origin=people.stack.url)
-
-    async def refuse(route: Route) -> None:
-        await route.abort("internetdisconnected")
-
-    await context.route("**/v1/**", refuse)
-    network.away()
-    await sees(ann, "state", "reconnecting")
-    for number in range(FULL):
-        await ann.start("publish", {"channel": people.channel, "data": number, "offline": True})
-    user = ann.options["user"]
-    await ann.page.evaluate(_KEPT, [f"tidewire {people.stack.url} {user}", FULL])
-
-    async def online() -> None:
-        await context.unroute("**/v1/**", refuse)
-        network.back()
-
-    if not while_offline:
-        await online()
-    await ann.page.reload()
-    await ann.begin()
-    last = await ann.start("publish", {"channel": people.channel, "data": "after the reload", "offline": True})
+    publish = {"channel": people.channel, "offline": True}
+    async with people.offline(context, network):
+        await sees(ann, "state", "reconnecting")
+        for number in range(FULL):
+            await ann.start("publish", {**publish, "data": number})
+        await people.kept(ann, FULL)
+        if while_offline:
+            await ann.page.reload()
+            await ann.begin()
+            last = await ann.start("publish", {**publish, "data": "after the reload"})
+            assert await ann.see("state", {}) != "connected"
     if while_offline:
-        assert await ann.see("state", {}) != "connected"
-        await online()
         await ann.page.evaluate("window.dispatchEvent(new Event('online'))")
+    else:
+        await ann.page.reload()
+        await ann.begin()
+        last = await ann.start("publish", {**publish, "data": "after the reload"})
     await last
     await people.hears(bob, *range(FULL), "after the reload")
-    await ann.page.evaluate(_KEPT, [f"tidewire {people.stack.url} {user}", 0])
+    await people.kept(ann, 0)
+    assert await ann.complaints() == []
+
+
+async def test_a_document_written_offline_outlives_the_page(people: People) -> None:
+    network, context = await people.network(), await people.context()
+    board = {"channel": people.channel, "key": "board"}
+    bob = await people.open("bob")
+    ann = await people.open(context=context, network=network, origin=people.stack.url)
+    await ann.do("set", **board, value={"title": "Plans"})
+    await sees(bob, "document", {"title": "Plans"}, **board)
+    async with people.offline(context, network):
+        await sees(ann, "state", "reconnecting")
+        await ann.start("patch", {**board, "patch": {"open": True}, "offline": True})
+        await people.kept(ann, 1)
+        await ann.page.reload()
+        await ann.begin()
+        await sees(ann, "document", {"title": "Plans"}, **board)  # as it was last told
+    await ann.page.evaluate("window.dispatchEvent(new Event('online'))")
+    for driver in (ann, bob):
+        await sees(driver, "document", {"title": "Plans", "open": True}, **board)
+    await people.kept(ann, 0)
     assert await ann.complaints() == []
 
 
@@ -323,6 +353,26 @@ async def test_tabs_that_come_and_go_share_what_is_written(people: People) -> No
     await third.do("patch", **board, patch={"c": 3})
     await sees(second, "document", {"a": 1, "b": 2, "c": 3}, **board)
     assert len(people.sockets(network)) == 1
+
+
+async def test_a_worker_has_the_socket_whichever_tabs_come_and_go(people: People) -> None:
+    network, context = await people.network(), await people.context()
+    network.scripts["/worker.js"] = worker()
+    tabs = [await people.open(context=context, network=network, sharedWorker="/worker.js") for _ in range(3)]
+    [before] = people.sockets(network)
+    await people.publish(1)
+    for tab in tabs:
+        await people.hears(tab, 1)
+    await tabs[0].page.close()
+    tabs[0] = await people.open(context=context, network=network, sharedWorker="/worker.js")
+    await tabs[0].do("publish", channel=people.channel, data=2)
+    for tab, heard in zip(tabs, ([2], [1, 2], [1, 2]), strict=True):
+        await people.hears(tab, *heard)
+        assert await tab.complaints() == []
+    assert people.sockets(network) == {before}
+    for tab in tabs:
+        await tab.page.close()
+    await eventually(lambda: not people.sockets(network))
 
 
 # networks
