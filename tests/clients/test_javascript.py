@@ -1,4 +1,4 @@
-"""The browser client does what clients do, on each of the five transports, against the deployed local stack."""
+"""The browser client does what clients do, on each of its ways, against the deployed local stack."""
 
 from contextlib import AsyncExitStack
 from typing import Any, Final
@@ -11,21 +11,23 @@ from tests.clients.javascript import JavaScriptDriver, harness
 from tests.clients.network import Network
 from tests.clients.scenario import Scenario, scenarios
 
-TRANSPORTS: Final = ("websocket", "sse", "stream", "long_poll", "short_poll")
+# Each alone; and as it is by default, by way of the connection that tabs share.
+WAYS: Final[dict[str, dict[str, Any]]] = {
+    way: {"transports": [way], "shareTabs": False} for way in ("websocket", "sse", "stream", "long_poll", "short_poll")
+} | {"tabs": {}}
 
 pytestmark = pytest.mark.timeout(300)  # the first test starts the stack, and all functions
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("scenario", scenarios(), ids=lambda scenario: scenario.name)
-async def test_the_client_does(scenario: Scenario, transport: str, warm_stack: LocalStack, browser: Browser) -> None:
+async def test_the_client_does(scenario: Scenario, way: str, warm_stack: LocalStack, browser: Browser) -> None:
     async with AsyncExitStack() as opened:
 
         async def open_(user_id: str, caps: Any) -> JavaScriptDriver:
             network = await opened.enter_async_context(Network(warm_stack.url))
             context = await opened.enter_async_context(await browser.new_context())
             await context.add_init_script(harness())
-            options = {"transports": [transport], "shareTabs": False, "caps": caps}
-            return await JavaScriptDriver.open(context, network, user_id, **options)
+            return await JavaScriptDriver.open(context, network, user_id, caps=caps, **WAYS[way])
 
         await scenario.run(open_)
