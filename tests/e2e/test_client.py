@@ -16,8 +16,8 @@ from tests.clients.javascript import JavaScriptDriver, harness, worker
 from tests.clients.network import Network
 from tests.clients.scenario import DEADLINE_S, sees
 from tests.e2e.browser import launch
-from tests.integration.checks import eventually
-from tests.integration.client import dev_token
+from tests.integration.checks import eventually, whole_history
+from tests.integration.client import Client, dev_token
 
 pytestmark = [
     pytest.mark.timeout(300),  # the first test starts the stack, and all functions
@@ -92,6 +92,14 @@ class People:
                     http.post("/v1/publish", json=body).raise_for_status()
 
         return asyncio.to_thread(publish)
+
+    async def history(self) -> list[Any]:
+        """Read the data of all that is kept, without a browser."""
+        client = await Client.open(self.stack.url)
+        await client.hello(dev_token(self.stack.url, "cyd"))
+        publications = await whole_history(client, self.channel)
+        await client.close()
+        return [each["data"] for each in publications]
 
     async def hears(self, driver: JavaScriptDriver, *data: Any) -> None:
         await sees(driver, "events", list(data), channel=self.channel)
@@ -388,6 +396,28 @@ async def test_each_transport_alone(people: People, transport: str) -> None:
     assert await ann.complaints() == []
 
 
+@pytest.mark.parametrize("way", [*TRANSPORTS, "tabs"])
+async def test_cut_again_and_again_nothing_is_lost_doubled_or_reordered(people: People, way: str) -> None:
+    network, context = await people.network(), await people.context()
+    options: dict[str, Any] = {} if way == "tabs" else {"transports": [way], "shareTabs": False}
+    pages = [await people.open(context=context, network=network, **options) for _ in range(2)]
+    said: list[Awaitable[Any]] = []
+    for number in range(60):
+        for page, driver in enumerate(pages):
+            said.append(await driver.start("publish", {"channel": people.channel, "data": [page, number]}))
+        if number % 10 == 9:
+            network.cut()
+    await asyncio.gather(*said)
+    heard = [await _until(driver, people.channel, lambda events: len(events) >= len(said)) for driver in pages]
+    history = await people.history()
+    assert heard == [history, history]
+    for page in range(2):
+        assert [number for by, number in history if by == page] == list(range(60))
+    for driver in pages:
+        assert await driver.see("resets", {"channel": people.channel}) == 0
+        assert await driver.complaints() == []
+
+
 @pytest.mark.parametrize(
     ("mode", "bound_ms"),
     # What is to be shown: no timeout is waited for, which would be 4 s (where nothing else runs, it is well under 1 s);
@@ -408,6 +438,21 @@ async def test_where_sockets_do_not_work_the_next_way_is_taken(
     assert took_ms < bound_ms
     await people.publish("Hello")
     await people.hears(ann, "Hello")
+    assert await ann.complaints() == []
+
+
+async def test_where_sockets_stop_working_the_next_way_goes_on(people: People) -> None:
+    network = await people.network()
+    ann = await people.open(network=network, origin=people.stack.url, shareTabs=False)
+    await people.publish(1)
+    await people.hears(ann, 1)
+    network.mode = "forbidden"
+    network.cut()
+    await ann.do("publish", channel=people.channel, data="mine")
+    assert await ann.page.evaluate("harness.client.transport") == "sse"
+    await people.publish(2)
+    await people.hears(ann, 1, "mine", 2)
+    assert await ann.see("resets", {"channel": people.channel}) == 0
     assert await ann.complaints() == []
 
 
