@@ -201,6 +201,7 @@ export class Connection {
     if (!old) return;
     this.#retired?.close(uncertain("it took too long"));
     this.#retired = old;
+    old.retire();
     setTimeout(
       () => {
         old.close(uncertain("no answer came"));

@@ -68,6 +68,11 @@ export class Link {
     return this.#pending.size === 0;
   }
 
+  /** Another has followed it, in the same session. */
+  retire(): void {
+    this.#transport.retire?.();
+  }
+
   /**
    * Send requests as one frame, or one batch, which is carried out in order.
    * @returns a promise for each; it is refused with a retryable error when nothing came back

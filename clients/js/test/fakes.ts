@@ -10,6 +10,7 @@ export type Frame = Record<string, unknown>;
 export class FakeTransport {
   readonly sent: string[] = [];
   ended = false;
+  retired = false;
   readonly url: string;
   readonly #handlers: TransportHandlers;
 
@@ -32,6 +33,10 @@ export class FakeTransport {
 
   send(text: string): void {
     this.sent.push(text);
+  }
+
+  retire(): void {
+    this.retired = true;
   }
 
   close(): void {

@@ -319,3 +319,26 @@ describe("posting", () => {
     await settled();
   });
 });
+
+describe("when its session is another's", () => {
+  test.each(["sse", "stream", "long_poll", "short_poll"] as const)("%s reads no more, and is answered", async (way) => {
+    const set = await greeted(way);
+    const body = stream();
+    if (way === "sse" || way === "stream") set.last().answer(body.body);
+    else set.last().answer({ cursor: "1", frames: [] });
+    await settled();
+    await body.write(way === "sse" ? ": ping\n\n" : "\n");
+    set.transport.send(JSON.stringify({ type: "sync", id: 2, positions: {} }));
+    const asked = set.last();
+    set.transport.retire?.();
+    const { length } = set.calls;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(set.calls).toHaveLength(length);
+    expect(set.handlers.close).not.toHaveBeenCalled();
+    asked.answer([{ type: "reply", id: 2, result: { behind: {} } }]);
+    await settled();
+    expect(set.messages.at(-1)).toMatchObject({ id: 2, result: { behind: {} } });
+    set.transport.close();
+    expect(set.handlers.close).toHaveBeenCalledOnce();
+  });
+});

@@ -150,7 +150,11 @@ describe("on a lesser way", () => {
     await stand(set, "websocket");
     expect([set.connection.way, set.states]).toEqual(["websocket", ["connecting", "connected"]]);
     expect(set.onConnected).toHaveBeenCalledTimes(2);
-    expect(set.last("sse").ended).toBe(false);
+    expect([set.last("sse").retired, set.last("sse").ended, set.last("websocket").retired]).toEqual([
+      true,
+      false,
+      false,
+    ]);
     set.last("sse").reply(set.last("sse").request("sync"), { behind: {} });
     expect(await asked).toEqual({ behind: {} });
     await vi.advanceTimersByTimeAsync(10_000);

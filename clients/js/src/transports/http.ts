@@ -24,18 +24,20 @@ interface Read {
 /** Returns a transport that reads in this way. */
 export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport {
   return ({ httpUrl, streamUrl }, handlers) => {
-    const ending = new AbortController();
+    const reading = new AbortController();
+    let ended = false;
     let session: HttpSession | undefined;
     let greeted: Promise<HttpSession> | undefined;
     let cursor: string | undefined;
     const end = (): void => {
-      if (ending.signal.aborted) return;
-      ending.abort();
+      if (ended) return;
+      ended = true;
+      reading.abort();
       handlers.close();
     };
     /** Tell what has come, unless it has ended meanwhile. */
     const say = (text: string): void => {
-      if (!ending.signal.aborted && text !== "[]") handlers.message(text);
+      if (!ended && text !== "[]") handlers.message(text);
     };
     const take = (read: Read): void => {
       cursor = read.cursor;
@@ -52,6 +54,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
         if (way === "sse" || way === "stream") await stream(opened, stands);
         else await poll(opened, stands);
       } catch (error) {
+        if (reading.signal.aborted) return; // it was ended, or is to read no more
         if (session || !(error instanceof TidewireError)) return end();
         const { code, kind: name, message, retryable, retryAfterMs: retry_after_ms, details } = error;
         say(JSON.stringify({ type: "reply", id, error: { code, name, message, retryable, retry_after_ms, details } }));
@@ -67,10 +70,10 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
       const accept = way === "sse" ? "text/event-stream" : "application/x-ndjson";
       const parse = way === "sse" ? sseParser(take) : (line: string) => line && take(lineRead(line));
       // It ends after some minutes, as every stream does, and is asked for again: once a second at most.
-      while (!ending.signal.aborted) {
+      while (!reading.signal.aborted) {
         const began = performance.now();
         let silent = true;
-        const patience = limited(ending.signal);
+        const patience = limited(reading.signal);
         const path = `${streamUrl}/v1/stream/sessions/${hello.session_id}?`;
         const response = await read(path, accept, patience.signal);
         const type = response.headers.get("Content-Type") ?? "";
@@ -90,17 +93,17 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
         }
         patience.end();
         if (silent) throw new Error("a stream without a word");
-        await pause(began + STREAM_AGAIN_MS - performance.now(), ending.signal);
+        await pause(began + STREAM_AGAIN_MS - performance.now(), reading.signal);
       }
     };
 
     const poll = async ({ frames }: HttpSession, stands: () => void): Promise<void> => {
       let pauseMs = POLL_MIN_MS;
       stands();
-      while (!ending.signal.aborted) {
+      while (!reading.signal.aborted) {
         const waitS = way === "long_poll" ? POLL_WAIT_S : 0;
         const began = performance.now();
-        const patience = limited(ending.signal);
+        const patience = limited(reading.signal);
         const response = await read(`${httpUrl}${frames}?wait_s=${waitS}`, "application/json", patience.signal);
         if (!response.ok) throw new Error(`the poll was answered with ${response.status}`);
         const got = lineRead(await response.text());
@@ -109,16 +112,17 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
         // A long poll comes back with nothing at once where the server can't hold it.
         const held = performance.now() - began > 1_000;
         pauseMs = got.frames || held ? POLL_MIN_MS : Math.min(POLL_MAX_MS, pauseMs * 2);
-        if (waitS === 0 || !(got.frames || held)) await pause(pauseMs, ending.signal);
+        if (waitS === 0 || !(got.frames || held)) await pause(pauseMs, reading.signal);
       }
     };
 
-    queueMicrotask(() => ending.signal.aborted || handlers.open());
+    queueMicrotask(() => ended || handlers.open());
     return {
       send: (text) => {
         if (!greeted) void begin(text);
         else if (session) void session.post(text).then(say);
       },
+      retire: () => reading.abort(),
       close: (forGood) => {
         if (forGood) session?.end();
         end();

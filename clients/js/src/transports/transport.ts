@@ -13,6 +13,8 @@ export interface Transport {
   /** The most that it takes, in bytes of UTF-8; what is larger goes by HTTP. */
   readonly maxBytes?: number;
   send(text: string): void;
+  /** Its session is another's now: a read would take it back. What was sent is answered still. */
+  retire?(): void;
   /** `forGood`: nobody will come back to its session. */
   close(forGood?: boolean): void;
 }
