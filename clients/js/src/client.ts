@@ -233,7 +233,9 @@ export class Client<C extends Channel = Channel> {
     clearInterval(this.#heartbeat);
     const everyMs = Math.min(Math.max(HEARTBEAT_MIN_MS, hello.heartbeat_s * 1000), TIMER_MAX_MS);
     this.#heartbeat = setInterval(() => this.#check(), everyMs);
-    this.#userId = hello.user_id;
+    // What is here is one user's: documents, positions, what waits to be sent.
+    if ((this.#userId ??= hello.user_id) !== hello.user_id)
+      return this.#connection.close(closed("another user's token"));
     if (this.#way !== this.#connection.way) this.#tell("connected"); // without a loss
     this.#clockMs = hello.server_time_ms - Date.now();
     const greeting = this.greeted(hello);
