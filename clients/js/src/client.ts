@@ -70,6 +70,7 @@ export class Client<C extends Channel = Channel> {
       connected: () => this.state === "connected",
       deliver: (event) => this.channels.get(event.channel)?.deliver(event),
       startOver: (channel) => this.channels.get(channel)?.startOver(),
+      resubscribe: (channel) => this.channels.get(channel)?.resubscribe(),
       report: (error) => this.report(error),
     });
   }
