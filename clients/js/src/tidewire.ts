@@ -72,7 +72,6 @@ export class Tidewire extends Client<LiveChannel> {
   #storeOf: string | undefined;
   #tabs: Tabs | undefined;
   #tabsOf: string | undefined;
-  #alone = false; // tabs can't share here
   #user: string | undefined; // by the last token
 
   constructor(options: TidewireOptions) {
@@ -146,7 +145,7 @@ export class Tidewire extends Client<LiveChannel> {
   }
 
   protected override ways(): Ways {
-    const open = this.#alone || this.#options.shareTabs === false || !globalThis.document ? undefined : this.#shared();
+    const open = this.#options.shareTabs === false || !globalThis.document ? undefined : this.#shared();
     return open ? { tabs: open } : super.ways();
   }
 
@@ -200,32 +199,7 @@ export class Tidewire extends Client<LiveChannel> {
       });
       this.#tabsOf = user;
     }
-    const tabs = this.#tabs;
-    return (
-      tabs &&
-      ((endpoints, handlers) => {
-        let stood = false;
-        let ours = false;
-        const transport = tabs.open(endpoints, {
-          ...handlers,
-          open: () => {
-            stood = true;
-            handlers.open();
-          },
-          close: () => {
-            if (!stood && !ours) this.#alone = true; // the page's rules forbid it
-            handlers.close();
-          },
-        });
-        return {
-          ...transport,
-          close: () => {
-            ours = true;
-            transport.close();
-          },
-        };
-      })
-    );
+    return this.#tabs?.forbidden ? undefined : this.#tabs?.open;
   }
 
   async #readDocument(channel: string, key: string): Promise<{ version: number; value: unknown } | undefined> {

@@ -80,3 +80,19 @@ test.each([undefined, "websocket"])("a page has the tabs' connection from its fi
   expect(setItem.mock.calls.map(([, kept]) => kept)).toEqual([expect.stringMatching(/^websocket /)]);
   expect(onError).not.toHaveBeenCalled();
 });
+
+test("where the worker's script can't be had, the tabs share all the same", async () => {
+  const browser = new FakeBrowser();
+  browser.onWorker = () => undefined;
+  browser.workerFails = true;
+  const { navigator, BroadcastChannel, SharedWorker } = browser.page().browser;
+  vi.stubGlobal("document", new EventTarget());
+  vi.stubGlobal("navigator", navigator);
+  vi.stubGlobal("BroadcastChannel", BroadcastChannel);
+  vi.stubGlobal("SharedWorker", SharedWorker);
+  const { client, onError } = setUp({ getToken: async () => TOKEN, sharedWorker: "/nowhere.js" });
+  client.connect();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect([client.state, client.transport]).toEqual(["connected", "tabs"]);
+  expect(onError).toHaveBeenCalledOnce();
+});
