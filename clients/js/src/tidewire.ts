@@ -22,6 +22,8 @@ export interface TidewireOptions extends ClientOptions {
   readonly persist?: boolean;
 }
 
+const READ_TIMEOUT_MS = 30_000;
+
 /** A channel with everything. */
 export class LiveChannel<E extends Events = Events> extends Channel<E> {
   /** Who is there; touched by `join()` at the latest. */
@@ -202,20 +204,26 @@ export class Tidewire extends Client<LiveChannel> {
     return this.#tabs?.forbidden ? undefined : this.#tabs?.open;
   }
 
-  async #readDocument(channel: string, key: string): Promise<{ version: number; value: unknown } | undefined> {
+  async #readDocument(
+    channel: string,
+    key: string,
+    fresh = false,
+  ): Promise<{ version: number; value: unknown } | undefined> {
     const { httpUrl } = await this.find();
     const url = `${httpUrl}/v1/channels/${encodeURIComponent(channel)}/state/${encodeURIComponent(key)}`;
-    const headers = { Authorization: `Bearer ${await this.token(false)}` };
+    const headers = { Authorization: `Bearer ${await this.token(fresh)}` };
     let response: Response;
     let answer: unknown;
     try {
-      response = await this.fetch(url, { headers });
+      response = await this.fetch(url, { headers, signal: AbortSignal.timeout(READ_TIMEOUT_MS) });
       answer = await response.json();
     } catch {
       throw uncertain("the document could not be read");
     }
     if (response.ok) return { version: Number(JSON.parse(response.headers.get("ETag") ?? "0")), value: answer };
     if (response.status === 404) return undefined;
+    // The connection may have one that is newer, of another tab.
+    if (response.status === 401 && !fresh) return this.#readDocument(channel, key, true);
     throw new TidewireError(answer as ErrorObject);
   }
 }
