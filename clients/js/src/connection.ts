@@ -1,6 +1,6 @@
 // The connection, kept up: finds a way to the server, comes back after a loss, moves on to a new link in time.
 
-import { RECONNECT, TIMER_MAX_MS, backoffMs } from "./backoff.js";
+import { ASKED_MAX_MS, RECONNECT, TIMER_MAX_MS, backoffMs } from "./backoff.js";
 import { Breaker } from "./breaker.js";
 import { TidewireError, closed, uncertain } from "./errors.js";
 import type { HelloResult, Push } from "./generated/frames.js";
@@ -45,6 +45,7 @@ const RETIRED_MS = 10_000;
 const SESSION_UNKNOWN = 1011;
 const RECONNECT_CODES = { from: 3000, to: 3500 };
 const TOKEN_EXPIRED = 3500;
+const TOO_LATE = 3503; // hello was; as when the page slept meanwhile, or the server had to start
 
 export class Connection {
   readonly #options: ConnectionOptions;
@@ -257,8 +258,11 @@ export class Connection {
   /** Try again, after what the server asks for: but who is sent away each time comes more and more seldom all the same. */
   #later(atLeastMs = 0, error?: TidewireError): void {
     clearTimeout(this.#retryTimer);
-    const waitMs = Math.max(atLeastMs, backoffMs(this.#attempt++, RECONNECT, this.#options.random));
-    this.#retryTimer = setTimeout(() => void this.#seek(), Math.min(waitMs, TIMER_MAX_MS));
+    const waitMs = Math.max(
+      Math.min(atLeastMs, ASKED_MAX_MS),
+      backoffMs(this.#attempt++, RECONNECT, this.#options.random),
+    );
+    this.#retryTimer = setTimeout(() => void this.#seek(), waitMs);
     this.#enter("reconnecting", error);
   }
 
@@ -290,18 +294,27 @@ export class Connection {
     const { event, code: said, after_ms: afterMs } = frame;
     if (event === "superseded") {
       if (link !== this.#link) link.close(uncertain("the next link reads now"));
-      else {
+      else if (this.#trying) {
+        // The next link that reads may be ours, and is about to stand.
+        this.#link = undefined;
+        this.#enter("reconnecting");
+        link.close(uncertain("the next link reads now"));
+      } else {
         // Somebody else reads this session, as a page does that was copied: it is theirs.
         this.#sessionId = undefined;
         this.#lost();
       }
     } else if (event !== "disconnect") return false;
-    else if (link !== this.#retired) {
+    else if (this.#link && link !== this.#link) {
+      // The one that is up is told for itself.
+      if (link === this.#trying) this.#trying = undefined;
+      link.close(uncertain("the server ended it"));
+    } else {
       const code = Number(said);
       const name = typeof frame["name"] === "string" ? frame["name"] : "disconnected";
       const error = new TidewireError({ code, name, message: `the server ended it: ${name}`, retryable: false });
       if (code === TOKEN_EXPIRED) this.#unauthenticated(error);
-      else if (code >= RECONNECT_CODES.from && code < RECONNECT_CODES.to) {
+      else if ((code >= RECONNECT_CODES.from && code < RECONNECT_CODES.to) || (code === TOO_LATE && !this.#link)) {
         const waitMs = typeof afterMs === "number" ? afterMs : undefined;
         this.#drop(uncertain("the server ended the connection"), () => this.#later(waitMs));
       } else this.close(error);

@@ -1,6 +1,6 @@
 // Errors as the protocol has them (docs/protocol.md section 5).
 
-import { TIMER_MAX_MS } from "./backoff.js";
+import { ASKED_MAX_MS } from "./backoff.js";
 import type { ErrorObject } from "./generated/frames.js";
 
 /** An error that the server answered, or one of this client's own with the code that fits it. */
@@ -19,7 +19,7 @@ export class TidewireError extends Error {
     this.kind = error.name;
     this.retryable = error.retryable === true;
     const { retry_after_ms: afterMs } = error;
-    this.retryAfterMs = typeof afterMs === "number" ? Math.min(afterMs, TIMER_MAX_MS) : undefined;
+    this.retryAfterMs = typeof afterMs === "number" ? Math.min(afterMs, ASKED_MAX_MS) : undefined;
     this.details = error.details;
   }
 }
