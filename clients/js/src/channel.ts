@@ -55,6 +55,7 @@ export class Channel<E extends Events = Events> {
   readonly #receipts = new Set<(receipt: Receipt) => void>();
   #wanted = false; // the user has subscribed
   #stands = false; // ... and this connection is
+  #left = false; // the user has unsubscribed, and the server may not know: a session keeps its subscriptions
   #turn = 0; // counts unsubscribing: answers to what was asked before it are ignored
   #joining: Promise<readonly Publication[]> | undefined;
   #asking: Promise<void> | undefined; // ends when all that was asked in turn has been answered
@@ -99,12 +100,11 @@ export class Channel<E extends Events = Events> {
     const error = closed("unsubscribed");
     this.#waiting?.fail(error);
     this.#parts.forEach((part) => part.closed(error));
+    this.#left = true;
     try {
-      await this.#inTurn(async () => {
-        if (this.#host.connected()) await this.#host.ask({ type: "unsubscribe", channel: this.name });
-      });
+      await this.#leave();
     } catch (error) {
-      if (this.#host.connected()) throw error; // otherwise the subscription has ended with its connection
+      if (this.#host.connected()) throw error; // otherwise the next connection leaves it
     }
   }
 
@@ -166,6 +166,8 @@ export class Channel<E extends Events = Events> {
   /** A connection stands: take the subscription up again. */
   connected(): void {
     if (this.#waiting) this.#waiting.wake();
+    else if (this.#left && !this.#wanted)
+      this.#leave().catch((error: unknown) => isPassing(error) || this.#host.report(error));
     else this.resubscribe();
   }
 
@@ -228,6 +230,14 @@ export class Channel<E extends Events = Events> {
     this.want();
     if (this.#joining) this.#stale = true;
     await (this.#joining ?? this.#join());
+  }
+
+  #leave(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (!this.#host.connected()) return;
+      await this.#host.ask({ type: "unsubscribe", channel: this.name });
+      this.#left = false;
+    });
   }
 
   /** Subscribe, however often it takes; return the `history` latest publications where nothing was to continue. */

@@ -1,5 +1,6 @@
 // The client: puts one connection, its channels, their recovery and the outbox together.
 
+import { TIMER_MAX_MS } from "./backoff.js";
 import { Channel, type ChannelHost } from "./channel.js";
 import { Connection, type ConnectionOptions, type ConnectionState, type Ways } from "./connection.js";
 import { closed, uncertain, type TidewireError } from "./errors.js";
@@ -69,6 +70,7 @@ export class Client<C extends Channel = Channel> {
       connected: () => this.state === "connected",
       deliver: (event) => this.channels.get(event.channel)?.deliver(event),
       startOver: (channel) => this.channels.get(channel)?.startOver(),
+      resubscribe: (channel) => this.channels.get(channel)?.resubscribe(),
       report: (error) => this.report(error),
     });
   }
@@ -230,8 +232,11 @@ export class Client<C extends Channel = Channel> {
   async #connected(hello: HelloResult): Promise<void> {
     // However busy: API Gateway closes what is silent for 10 minutes, and a loss may show in nothing else.
     clearInterval(this.#heartbeat);
-    this.#heartbeat = setInterval(() => this.#check(), Math.max(HEARTBEAT_MIN_MS, hello.heartbeat_s * 1000));
-    this.#userId = hello.user_id;
+    const everyMs = Math.min(Math.max(HEARTBEAT_MIN_MS, hello.heartbeat_s * 1000), TIMER_MAX_MS);
+    this.#heartbeat = setInterval(() => this.#check(), everyMs);
+    // What is here is one user's: documents, positions, what waits to be sent.
+    if ((this.#userId ??= hello.user_id) !== hello.user_id)
+      return this.#connection.close(closed("another user's token"));
     if (this.#way !== this.#connection.way) this.#tell("connected"); // without a loss
     this.#clockMs = hello.server_time_ms - Date.now();
     const greeting = this.greeted(hello);

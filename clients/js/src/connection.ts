@@ -1,6 +1,6 @@
 // The connection, kept up: finds a way to the server, comes back after a loss, moves on to a new link in time.
 
-import { RECONNECT, backoffMs } from "./backoff.js";
+import { ASKED_MAX_MS, RECONNECT, TIMER_MAX_MS, backoffMs } from "./backoff.js";
 import { Breaker } from "./breaker.js";
 import { TidewireError, closed, uncertain } from "./errors.js";
 import type { HelloResult, Push } from "./generated/frames.js";
@@ -45,6 +45,7 @@ const RETIRED_MS = 10_000;
 const SESSION_UNKNOWN = 1011;
 const RECONNECT_CODES = { from: 3000, to: 3500 };
 const TOKEN_EXPIRED = 3500;
+const TOO_LATE = 3503; // hello was; as when the page slept meanwhile, or the server had to start
 
 export class Connection {
   readonly #options: ConnectionOptions;
@@ -52,11 +53,11 @@ export class Connection {
   #state: ConnectionState = "idle";
   #link: Link | undefined; // the one that is up
   #way: string | undefined; // its way, or that of the last
-  #upAtMs = 0;
+  #upAtMs = 0; // when it was adopted
   #trying: Link | undefined;
   #retired: Link | undefined;
   #round = 0; // counts rounds of attempts for good: what belongs to an earlier one is ignored
-  #attempt = 0; // rounds that failed since the last success
+  #attempt = 0; // rounds that failed, or brought nothing that lasted
   #sessionId: string | undefined;
   #refused = false; // a token was not accepted, and with a fresh one nothing has been answered yet
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -158,8 +159,8 @@ export class Connection {
       onUnauthenticated: (error) => {
         if (this.#link === undefined || this.#link === link) return this.#unauthenticated(error);
         this.#refused = true; // the next one says hello with a fresh token; the one that is up has its own
-        this.#trying = undefined;
-        link?.close(error);
+        if (link === this.#trying) this.#trying = undefined;
+        link?.close(uncertain(error.message)); // what waits there was not done: it is asked again on the other
         this.#notFound();
       },
       onAnswer: () => {
@@ -168,7 +169,7 @@ export class Connection {
       onDown: (error) => {
         if (upAtMs === undefined) {
           this.#trying = undefined;
-          if (error?.code === SESSION_UNKNOWN) {
+          if (error?.code === SESSION_UNKNOWN && this.#sessionId !== undefined) {
             this.#sessionId = undefined;
             return this.#try([way, ...others], ways, endpoints, token);
           }
@@ -188,7 +189,7 @@ export class Connection {
   #adopt(link: Link, way: string, hello: HelloResult): void {
     this.#retire();
     [this.#link, this.#trying, this.#way] = [link, undefined, way];
-    this.#attempt = 0;
+    this.#upAtMs = now();
     this.#sessionId = hello.session_id;
     this.#options.remembered?.set(way);
     this.#schedule(way, hello);
@@ -229,7 +230,7 @@ export class Connection {
       if (!this.#trying) void this.#seek([way]);
     };
     const share = ROLLOVER_FROM + (this.#options.random ?? Math.random)() * (ROLLOVER_TO - ROLLOVER_FROM);
-    this.#rolloverTimer = setTimeout(rollover, Math.min(ageS * 1000 * share, 2 ** 31 - 1));
+    this.#rolloverTimer = setTimeout(rollover, Math.min(ageS * 1000 * share, TIMER_MAX_MS));
   }
 
   /** The ways to be tried: that which worked last, then the others from the best down, but for those that fail. */
@@ -257,8 +258,13 @@ export class Connection {
     else if (this.#link.ended) this.#lost();
   }
 
-  #later(waitMs = backoffMs(this.#attempt++, RECONNECT, this.#options.random), error?: TidewireError): void {
+  /** Try again, after what the server asks for: but who is sent away each time comes more and more seldom all the same. */
+  #later(atLeastMs = 0, error?: TidewireError): void {
     clearTimeout(this.#retryTimer);
+    const waitMs = Math.max(
+      Math.min(atLeastMs, ASKED_MAX_MS),
+      backoffMs(this.#attempt++, RECONNECT, this.#options.random),
+    );
     this.#retryTimer = setTimeout(() => void this.#seek(), waitMs);
     this.#enter("reconnecting", error);
   }
@@ -273,6 +279,7 @@ export class Connection {
   /** Let go of all links. What waits is refused when the loss was told, since who hears of it may close for good. */
   #drop(error: TidewireError, tell: () => void): void {
     this.#round++;
+    if (this.#link && now() - this.#upAtMs >= STEADY_MS) this.#attempt = 0;
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#upwardTimer);
     clearTimeout(this.#rolloverTimer);
@@ -297,12 +304,16 @@ export class Connection {
         this.#lost();
       }
     } else if (event !== "disconnect") return false;
-    else if (link !== this.#retired) {
+    else if (this.#link && link !== this.#link) {
+      // The one that is up is told for itself.
+      if (link === this.#trying) this.#trying = undefined;
+      link.close(uncertain("the server ended it"));
+    } else {
       const code = Number(said);
       const name = typeof frame["name"] === "string" ? frame["name"] : "disconnected";
       const error = new TidewireError({ code, name, message: `the server ended it: ${name}`, retryable: false });
       if (code === TOKEN_EXPIRED) this.#unauthenticated(error);
-      else if (code >= RECONNECT_CODES.from && code < RECONNECT_CODES.to) {
+      else if ((code >= RECONNECT_CODES.from && code < RECONNECT_CODES.to) || (code === TOO_LATE && !this.#link)) {
         const waitMs = typeof afterMs === "number" ? afterMs : undefined;
         this.#drop(uncertain("the server ended the connection"), () => this.#later(waitMs));
       } else this.close(error);

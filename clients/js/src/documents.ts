@@ -2,7 +2,7 @@
 
 import { RECONNECT, backoffMs } from "./backoff.js";
 import type { Asked } from "./link.js";
-import { TidewireError, isPassing, tooLarge, uncertain } from "./errors.js";
+import { TidewireError, closed, isPassing, tooLarge, uncertain } from "./errors.js";
 import type {
   ChangesResult,
   DocumentsResult,
@@ -66,6 +66,8 @@ interface Write<T> {
   request: Change;
   readonly id: Promise<number> | undefined; // in the store
   readonly seen: unknown; // what its writer had before it
+  readonly restored: boolean; // an earlier page has left it
+  refusals: number;
   readonly resolve: (result: WriteResult<T>) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -89,7 +91,6 @@ export class Document<T = unknown> {
   #value: T | undefined; // with the writes
   #base = 0; // the version that this shows
   #sending = false;
-  #restored = 0; // writes of earlier pages, which go first
 
   constructor(key: string, documents: Documents) {
     this.key = key;
@@ -181,9 +182,10 @@ export class Document<T = unknown> {
     if (told && !missing) this.#waiting.splice(0).forEach(({ resolve }) => resolve(this.#value));
   }
 
-  /** Take up a write that an earlier page has left. */
+  /** Take up a write that an earlier page has left: it goes before all of this page, but for one that is under way. */
   restore({ id, request }: Kept): void {
-    this.#add(request as Change, Promise.resolve(id), this.#restored++).catch(
+    const place = this.#writes.findIndex(({ restored }, index) => !restored && !(index === 0 && this.#sending));
+    this.#add(request as Change, Promise.resolve(id), place < 0 ? this.#writes.length : place, true).catch(
       (error: unknown) => isPassing(error) || this.#documents.host.report(error),
     );
   }
@@ -223,10 +225,10 @@ export class Document<T = unknown> {
     return JSON.parse(text) as Change;
   }
 
-  #add(request: Change, id: Promise<number> | undefined, place: number): Promise<WriteResult<T>> {
+  #add(request: Change, id: Promise<number> | undefined, place: number, restored = false): Promise<WriteResult<T>> {
     id?.catch(() => undefined); // it is told when its turn comes
     return new Promise((resolve, reject) => {
-      this.#writes.splice(place, 0, { request, id, seen: this.#value, resolve, reject });
+      this.#writes.splice(place, 0, { request, id, seen: this.#value, restored, refusals: 0, resolve, reject });
       this.update();
       void this.send();
     });
@@ -239,7 +241,13 @@ export class Document<T = unknown> {
     let end: () => void;
     try {
       id = await write.id;
-      const result = (await this.#documents.persist(() => host.ask(write.request))) as StateWriteResult;
+      if (write.refusals > 2) await this.#documents.pause(backoffMs(write.refusals - 2, RECONNECT, host.random));
+      const ask = async (): Promise<unknown> => {
+        // It may have waited for long, and this page for longer.
+        if (id !== undefined && (await host.store?.sent(id)) === false) throw closed("another page sends it");
+        return host.ask(write.request);
+      };
+      const result = (await this.#documents.persist(ask)) as StateWriteResult;
       await this.#documents.wrote(this.key, result);
       const { version, resolution } = result;
       const value = (result.deleted ? undefined : (result.value ?? this.#settled)) as T | undefined;
@@ -280,6 +288,7 @@ export class Document<T = unknown> {
         const value = await listener(conflict);
         if (value === undefined) continue;
         write.request = this.#request({ type: "state.set", value, base_version: 0 }, version);
+        write.refusals++;
         this.update();
         return true;
       } catch (thrown) {
@@ -400,18 +409,18 @@ export class Documents implements ChannelPart {
   async persist<R>(ask: () => Promise<R>): Promise<R> {
     const left = this.#left;
     for (let attempt = 0; ; attempt++) {
-      while (!this.open) await this.#pause();
+      while (!this.open) await this.pause();
       try {
         return await ask();
       } catch (error) {
         if (left !== this.#left || !(error instanceof TidewireError && error.retryable)) throw error;
-        await this.#pause(error.retryAfterMs ?? backoffMs(attempt, RECONNECT, this.host.random));
+        await this.pause(error.retryAfterMs ?? backoffMs(attempt, RECONNECT, this.host.random));
       }
     }
   }
 
   /** Wait for the next subscription, or, where there is one, so long at most. */
-  #pause(ms = 0): Promise<void> {
+  pause(ms = 0): Promise<void> {
     return new Promise((resolve, reject) => {
       const wake = (error?: TidewireError): void => {
         clearTimeout(timer);

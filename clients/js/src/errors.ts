@@ -1,5 +1,6 @@
 // Errors as the protocol has them (docs/protocol.md section 5).
 
+import { ASKED_MAX_MS } from "./backoff.js";
 import type { ErrorObject } from "./generated/frames.js";
 
 /** An error that the server answered, or one of this client's own with the code that fits it. */
@@ -17,7 +18,8 @@ export class TidewireError extends Error {
     this.code = error.code;
     this.kind = error.name;
     this.retryable = error.retryable === true;
-    this.retryAfterMs = typeof error.retry_after_ms === "number" ? error.retry_after_ms : undefined;
+    const { retry_after_ms: afterMs } = error;
+    this.retryAfterMs = typeof afterMs === "number" ? Math.min(afterMs, ASKED_MAX_MS) : undefined;
     this.details = error.details;
   }
 }

@@ -164,8 +164,9 @@ export class IndexedDbStore implements Store {
   }
 
   async wipe(): Promise<void> {
-    this.#inMemory = true;
+    this.close(); // if it was not yet
     this.#unsaved.clear();
+    this.#database = this.#open();
     try {
       await this.#database;
     } catch {

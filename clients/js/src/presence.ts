@@ -1,6 +1,6 @@
 // Who is in a channel, and what its user says there: status, activity, typing, how far was read.
 
-import { RECONNECT, backoffMs } from "./backoff.js";
+import { RECONNECT, TIMER_MAX_MS, backoffMs } from "./backoff.js";
 import type { Asked } from "./link.js";
 import { TidewireError, closed, isPassing, tooLarge, uncertain } from "./errors.js";
 import type { Member, PresenceResult, Push, SubscribeResult } from "./generated/frames.js";
@@ -41,7 +41,6 @@ const ACTIVE_AGAIN_MS = 10_000; // the server notes it no more often
 const ACTIVE_ENDS_MS = 60_000;
 const TYPING_AGAIN_MS = 3_000;
 const TYPING_ENDS_MS = 5_000;
-const TIMER_MAX_MS = 2 ** 31 - 1; // a longer one would end at once
 
 /** Who is in a channel. Whoever does not `join` neither sees nor is seen. */
 export class Presence implements ChannelPart {

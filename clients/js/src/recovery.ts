@@ -10,6 +10,8 @@ export interface RecoveryOptions {
   readonly connected: () => boolean;
   readonly deliver: (event: Event) => void;
   readonly startOver: (channel: string) => void;
+  /** Have the channel subscribe again, from `since` on. */
+  readonly resubscribe: (channel: string) => void;
   readonly report: (error: unknown) => void;
 }
 
@@ -91,10 +93,16 @@ export class Recovery {
   async #history(asked: AskHistory): Promise<void> {
     this.#fills.set(asked.channel, asked);
     try {
-      const result = await this.#after(asked);
-      if (this.#counts(asked)) this.#act(this.#receiver.filled(asked.channel, result, now()));
+      const { channel, since, limit } = asked;
+      const result = (await this.#options.ask({ type: "history", channel, since, limit })) as HistoryResult;
+      if (this.#counts(asked)) this.#act(this.#receiver.filled(channel, result, now()));
     } catch (error) {
       if (!this.#counts(asked)) return;
+      if (error instanceof TidewireError && error.code === FORBIDDEN) {
+        // The token allows to subscribe, not to read history; recovery comes with the subscription. It is the channel
+        // that asks: without what its parts want it would be told no more of that.
+        return this.#options.resubscribe(asked.channel);
+      }
       if (!isPassing(error)) this.#options.report(error);
       this.#receiver.notFilled(asked.channel, now());
       this.#act([]);
@@ -103,18 +111,6 @@ export class Recovery {
 
   #counts(asked: AskHistory): boolean {
     return this.#fills.get(asked.channel) === asked;
-  }
-
-  async #after(asked: AskHistory): Promise<HistoryResult> {
-    const { channel, since, limit } = asked;
-    try {
-      return (await this.#options.ask({ type: "history", channel, since, limit })) as HistoryResult;
-    } catch (error) {
-      if (!(this.#counts(asked) && error instanceof TidewireError && error.code === FORBIDDEN)) throw error;
-      // The token allows to subscribe, not to read history; recovery comes with the subscription.
-      const result = (await this.#options.ask({ type: "subscribe", channel, since })) as SubscribeResult;
-      return { ...result, more: result.more === true };
-    }
   }
 
   async #sync({ positions }: AskSync): Promise<void> {

@@ -22,6 +22,8 @@ export interface TidewireOptions extends ClientOptions {
   readonly persist?: boolean;
 }
 
+const READ_TIMEOUT_MS = 30_000;
+
 /** A channel with everything. */
 export class LiveChannel<E extends Events = Events> extends Channel<E> {
   /** Who is there; touched by `join()` at the latest. */
@@ -72,7 +74,6 @@ export class Tidewire extends Client<LiveChannel> {
   #storeOf: string | undefined;
   #tabs: Tabs | undefined;
   #tabsOf: string | undefined;
-  #alone = false; // tabs can't share here
   #user: string | undefined; // by the last token
 
   constructor(options: TidewireOptions) {
@@ -146,7 +147,7 @@ export class Tidewire extends Client<LiveChannel> {
   }
 
   protected override ways(): Ways {
-    const open = this.#alone || this.#options.shareTabs === false || !globalThis.document ? undefined : this.#shared();
+    const open = this.#options.shareTabs === false || !globalThis.document ? undefined : this.#shared();
     return open ? { tabs: open } : super.ways();
   }
 
@@ -200,48 +201,29 @@ export class Tidewire extends Client<LiveChannel> {
       });
       this.#tabsOf = user;
     }
-    const tabs = this.#tabs;
-    return (
-      tabs &&
-      ((endpoints, handlers) => {
-        let stood = false;
-        let ours = false;
-        const transport = tabs.open(endpoints, {
-          ...handlers,
-          open: () => {
-            stood = true;
-            handlers.open();
-          },
-          close: () => {
-            if (!stood && !ours) this.#alone = true; // the page's rules forbid it
-            handlers.close();
-          },
-        });
-        return {
-          ...transport,
-          close: () => {
-            ours = true;
-            transport.close();
-          },
-        };
-      })
-    );
+    return this.#tabs?.forbidden ? undefined : this.#tabs?.open;
   }
 
-  async #readDocument(channel: string, key: string): Promise<{ version: number; value: unknown } | undefined> {
+  async #readDocument(
+    channel: string,
+    key: string,
+    fresh = false,
+  ): Promise<{ version: number; value: unknown } | undefined> {
     const { httpUrl } = await this.find();
     const url = `${httpUrl}/v1/channels/${encodeURIComponent(channel)}/state/${encodeURIComponent(key)}`;
-    const headers = { Authorization: `Bearer ${await this.token(false)}` };
+    const headers = { Authorization: `Bearer ${await this.token(fresh)}` };
     let response: Response;
     let answer: unknown;
     try {
-      response = await this.fetch(url, { headers });
+      response = await this.fetch(url, { headers, signal: AbortSignal.timeout(READ_TIMEOUT_MS) });
       answer = await response.json();
     } catch {
       throw uncertain("the document could not be read");
     }
     if (response.ok) return { version: Number(JSON.parse(response.headers.get("ETag") ?? "0")), value: answer };
     if (response.status === 404) return undefined;
+    // The connection may have one that is newer, of another tab.
+    if (response.status === 401 && !fresh) return this.#readDocument(channel, key, true);
     throw new TidewireError(answer as ErrorObject);
   }
 }

@@ -103,7 +103,7 @@ test("has one file for a script tag", () => {
 
 test("has a script for a SharedWorker, that imports nothing", () => {
   const heard = [];
-  const script = readFileSync(require.resolve("tidewire/worker", { paths: [page] }), "utf8");
+  const script = readFileSync(createRequire(join(page, "page.cjs")).resolve("tidewire/worker"), "utf8");
   runInNewContext(script, { addEventListener: (name) => heard.push(name) });
   expect(heard).toEqual(["connect"]);
 });

@@ -34,6 +34,7 @@ function setUp() {
     report,
     deliver: (event) => channel.deliver(event),
     startOver: () => channel.startOver(),
+    resubscribe: () => channel.resubscribe(),
   });
   const channel = new Channel("room:a", {
     ask,

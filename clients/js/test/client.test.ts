@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Client as Tidewire, type ClientOptions as TidewireOptions } from "../src/client.js";
-import { event, publication, seeded, settled, wireError, type Frame } from "./fakes.js";
+import { HELLO, event, publication, seeded, settled, wireError, type Frame } from "./fakes.js";
 import { Server, type Network } from "./server.js";
 
 const open: Tidewire[] = [];
@@ -635,4 +635,44 @@ test("when the fresh token is of no use either, what waits is refused, and the a
   expect(await publishing).toMatchObject({ code: 1004, kind: "unauthenticated" });
   expect(told).toHaveBeenLastCalledWith("closed", expect.objectContaining({ code: 1004, kind: "unauthenticated" }));
   expect(server.opened).toHaveLength(2);
+});
+
+test("a channel that was left without a connection is left on the next one: a session keeps its subscriptions", async () => {
+  const { client, server } = setUp();
+  await listen(client);
+  server.down = true;
+  server.cutAll();
+  await settled();
+  await client.channel("room:a").unsubscribe();
+  server.down = false;
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(client.state).toBe("connected");
+  expect(server.asked("unsubscribe").map(({ channel }) => channel)).toEqual(["room:a"]);
+  server.cutAll();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(server.asked("unsubscribe")).toHaveLength(1);
+});
+
+test("a client is one user's: with another's token it closes", async () => {
+  const { client, server, states } = setUp();
+  await listen(client);
+  server.instead.set("publish", () => null);
+  const publishing = outcome(client.channel("room:a").publish("said", "ann's"));
+  await settled();
+  server.instead.delete("publish");
+  server.instead.set("hello", () => ({ ...HELLO, user_id: "bob" }));
+  server.cutAll();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(states.at(-1)).toBe("closed");
+  expect(server.asked("publish")).toHaveLength(1);
+  expect(await publishing).toMatchObject({ retryable: false });
+});
+
+test("a heartbeat that no timer can wait for is not a heartbeat without end", async () => {
+  const { client, server } = setUp();
+  server.instead.set("hello", () => ({ ...HELLO, heartbeat_s: 3_000_000 }));
+  client.connect();
+  await settled();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(server.asked("sync")).toHaveLength(0);
 });

@@ -11,7 +11,7 @@ const RETRY_MS = 250; // the first wait, with random() = 0
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-function setUp({ token = async (_fresh: boolean): Promise<string> => "good" } = {}) {
+function setUp({ token = async (_fresh: boolean): Promise<string> => "good", random = (): number => 0 } = {}) {
   const transports = fakeTransports();
   const states: ConnectionState[] = [];
   const errors: (TidewireError | undefined)[] = [];
@@ -27,7 +27,7 @@ function setUp({ token = async (_fresh: boolean): Promise<string> => "good" } = 
     token: tokens,
     ways: () => ({ websocket: transports.open }),
     fetch: noFetch,
-    random: () => 0,
+    random,
     onPush: (push) => pushes.push(push),
     onState,
     onConnected,
@@ -456,5 +456,52 @@ test("a listener may open it again when it hears that it was closed", async () =
   });
   set.connection.close();
   await greet(set);
+  expect(set.connection.state).toBe("connected");
+});
+
+test("one that lets connect and cuts, or sends away at once, is asked more and more seldom", async () => {
+  for (const end of [
+    (set: SetUp) => set.transports.last().close(),
+    (set: SetUp) => set.transports.last().say({ type: "system", event: "disconnect", code: 3002, after_ms: 0 }),
+    (set: SetUp) => set.transports.last().say({ type: "system", event: "disconnect", code: 3002, after_ms: 2 ** 32 }),
+  ]) {
+    const set = setUp({ random: () => 0.5 });
+    set.connection.open();
+    for (let second = 0; second < 120; second++) {
+      const { last, all } = set.transports;
+      if (all.length > 0 && !last().ended) {
+        await greet(set);
+        end(set);
+      }
+      await vi.advanceTimersByTimeAsync(1_000);
+    }
+    expect(set.transports.all.length).toBeLessThan(20);
+    set.connection.close();
+  }
+});
+
+test("a session that is unknown to the server is not left twice", async () => {
+  const set = setUp();
+  set.connection.open();
+  for (let i = 0; i < 5; i++) {
+    await settled();
+    const { last } = set.transports;
+    if (last().ended) break;
+    last().open();
+    last().refuse(last().request("hello"), { code: 1011, name: "session_unknown", retryable: false });
+    await settled();
+  }
+  expect(set.transports.all).toHaveLength(1);
+  expect(set.connection.state).toBe("closed");
+});
+
+test("what waits on a link that another has followed is uncertain when its token has ended", async () => {
+  const set = await connected();
+  const old = set.transports.last();
+  await vi.advanceTimersByTimeAsync(0.8 * 7_200_000);
+  const waits = failure(set.connection.ask([SYNC])[0]);
+  await greet(set);
+  old.refuse(old.request("sync"), { code: 1004, name: "unauthenticated", retryable: false });
+  expect(await waits).toMatchObject({ retryable: true });
   expect(set.connection.state).toBe("connected");
 });

@@ -693,6 +693,40 @@ describe("over pages", () => {
     expect(store.kept.size).toBe(0);
   });
 
+  test("one that is taken up while another is under way goes behind it, and before the rest; each is sent once", async () => {
+    const store = new FakeStore();
+    const { server } = await setUp("merge", { n: 1 });
+    const ann = new Client(server, { store });
+    await ann.come();
+    ann.instead.push(() => Promise.reject(uncertain("the connection ended")));
+    const written = [ann.document().patch({ a: 1 }), ann.document().patch({ b: 1 })];
+    await settled();
+    ann.go();
+    for (const name of ["kept1", "kept2"]) {
+      const request = { type: "state.patch", channel: CHANNEL, key: "k", patch: { [name]: 1 } } as const;
+      ann.documents.restore({ id: await store.keep(request), request, sentAtMs: undefined });
+    }
+    await ann.come();
+    await Promise.all(written);
+    const sent = ann.writes().map(({ patch }) => Object.keys(patch as object)[0]);
+    expect(sent).toEqual(["a", "a", "kept1", "kept2", "b"]);
+    expect(ann.document().pending).toBe(0);
+  });
+
+  test("one that another page has taken over meanwhile is not sent", async () => {
+    const store = new FakeStore();
+    const { server } = await setUp("merge", { n: 1 });
+    const ann = new Client(server, { store });
+    await ann.come();
+    ann.go();
+    const written = outcome(ann.document().patch({ a: 1 }, { offline: true }));
+    await settled();
+    store.sent = async () => false;
+    await ann.come();
+    expect(await written).toMatchObject({ kind: "closed" });
+    expect([ann.writes(), ann.document().value]).toEqual([[], { n: 1 }]);
+  });
+
   test("of one that is refused the next page is told, and it is forgotten", async () => {
     const store = new FakeStore();
     const { server } = await setUp("reject", { n: 1 });
@@ -789,4 +823,21 @@ describe("whatever the network does, all end with what the server has", () => {
       expect(client.report).not.toHaveBeenCalled();
     }
   });
+});
+
+test("a listener that insists against a rule of the server's does not hammer it", async () => {
+  const { ann } = await setUp("merge", { n: 1 });
+  const refuse = async (request: Asked): Promise<unknown> => {
+    ann.instead.push(refuse);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    if (request.type === "state.get") return ann.server.handle(request as never, ann);
+    throw refusal({ code: 1014, name: "refused" });
+  };
+  ann.instead.push(refuse);
+  ann.document().onConflict(({ mine }) => mine);
+  const written = outcome(ann.document().set({ n: 2 }));
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(ann.writes().length).toBeLessThan(45);
+  ann.documents.closed(closed("enough"));
+  expect(await written).toMatchObject({ kind: "closed" });
 });

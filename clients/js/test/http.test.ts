@@ -342,3 +342,20 @@ describe("when its session is another's", () => {
     expect(set.handlers.close).toHaveBeenCalledOnce();
   });
 });
+
+describe("between polls", () => {
+  test("pauses between polls leave no listeners behind", async () => {
+    const added = vi.spyOn(AbortSignal.prototype, "addEventListener");
+    const removed = vi.spyOn(AbortSignal.prototype, "removeEventListener");
+    const set = await greeted("short_poll");
+    // The fetch of the test listens, too.
+    const own = (): number => added.mock.calls.length - removed.mock.calls.length - 2 * set.calls.length;
+    for (let i = 0; i < 20; i++) {
+      set.last().answer({ cursor: "c", frames: [] });
+      await vi.advanceTimersByTimeAsync(2_000);
+    }
+    expect(set.calls.length).toBeGreaterThan(20);
+    expect(own()).toBeLessThan(5);
+    set.transport.close();
+  });
+});

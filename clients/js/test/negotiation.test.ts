@@ -295,6 +295,51 @@ describe("sessions", () => {
     expect(set.last("sse").request("hello")).not.toHaveProperty("session_id");
   });
 
+  test("one that our own next link reads already is not left", async () => {
+    const set = await onSse();
+    await vi.advanceTimersByTimeAsync(60_000);
+    set.last("websocket").open(); // it has said hello
+    const asked = set.connection.ask([SYNC])[0]?.catch((error: unknown) => error);
+    set.last("sse").say({ type: "system", event: "superseded" });
+    expect([set.last("sse").ended, set.last("websocket").ended]).toEqual([true, false]);
+    expect(await asked).toMatchObject({ retryable: true });
+    await stand(set, "websocket");
+    expect([set.connection.way, set.connection.state]).toEqual(["websocket", "connected"]);
+    expect(set.all("sse")).toHaveLength(1);
+  });
+
+  test("... and if that does not stand, it is taken up again", async () => {
+    const set = await onSse();
+    await vi.advanceTimersByTimeAsync(60_000);
+    set.last("websocket").open();
+    set.last("sse").say({ type: "system", event: "superseded" });
+    set.last("websocket").close();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(set.connection.state).toBe("reconnecting");
+    set.last("sse").open();
+    expect(set.last("sse").request("hello")).toMatchObject({ session_id: "s1" });
+  });
+
+  test("a successor whose hello took the server too long leaves the link as it is", async () => {
+    const set = await onSse();
+    await vi.advanceTimersByTimeAsync(60_000);
+    set.last("websocket").open();
+    set.last("websocket").say({ type: "system", event: "disconnect", code: 3503, name: "not_authenticated_in_time" });
+    expect([set.connection.state, set.last("sse").ended]).toEqual(["connected", false]);
+  });
+
+  test("a first hello that took the server too long is said again", async () => {
+    const set = setUp({ names: ["websocket"] });
+    set.connection.open();
+    await settled();
+    set.last("websocket").open();
+    set.last("websocket").say({ type: "system", event: "disconnect", code: 3503, name: "not_authenticated_in_time" });
+    await vi.advanceTimersByTimeAsync(250);
+    expect(set.all("websocket")).toHaveLength(2);
+    await stand(set, "websocket");
+    expect(set.connection.state).toBe("connected");
+  });
+
   test("a page that is put aside lets go, and comes back when it wakes", async () => {
     const set = setUp();
     set.connection.open();

@@ -80,3 +80,38 @@ test.each([undefined, "websocket"])("a page has the tabs' connection from its fi
   expect(setItem.mock.calls.map(([, kept]) => kept)).toEqual([expect.stringMatching(/^websocket /)]);
   expect(onError).not.toHaveBeenCalled();
 });
+
+test("where the worker's script can't be had, the tabs share all the same", async () => {
+  const browser = new FakeBrowser();
+  browser.onWorker = () => undefined;
+  browser.workerFails = true;
+  const { navigator, BroadcastChannel, SharedWorker } = browser.page().browser;
+  vi.stubGlobal("document", new EventTarget());
+  vi.stubGlobal("navigator", navigator);
+  vi.stubGlobal("BroadcastChannel", BroadcastChannel);
+  vi.stubGlobal("SharedWorker", SharedWorker);
+  const { client, onError } = setUp({ getToken: async () => TOKEN, sharedWorker: "/nowhere.js" });
+  client.connect();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect([client.state, client.transport]).toEqual(["connected", "tabs"]);
+  expect(onError).toHaveBeenCalledOnce();
+});
+
+test("a large document is read with a fresh token where the last has ended", async () => {
+  let token = 1;
+  const fetch = vi.fn(async (_url: unknown, init?: RequestInit) =>
+    new Headers(init?.headers).get("Authorization") === "Bearer 2"
+      ? new Response(JSON.stringify({ big: true }), { headers: { ETag: '"3"' } })
+      : Response.json(wireError({ code: 1004, name: "unauthenticated", retryable: false }), { status: 401 }),
+  );
+  const getToken = async (fresh: boolean): Promise<string> => String((token = fresh ? 2 : token));
+  const { server, client, onError } = setUp({ httpUrl: "http://server", getToken, fetch: fetch as never });
+  server.instead.set("subscribe", ({ channel }) => ({
+    ...{ channel, position: { epoch: "e1", offset: 0 }, recovered: false, publications: [] },
+    state: { documents: { board: { version: 3 } } },
+  }));
+  const ready = client.channel("room:a").document("board").ready();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(await ready).toEqual({ big: true });
+  expect(onError).not.toHaveBeenCalled();
+});

@@ -66,6 +66,7 @@ class Tab {
       connected,
       deliver: (event) => channels().deliver(event),
       startOver: () => channels().startOver(),
+      resubscribe: () => channels().resubscribe(),
       report,
     });
     this.connection = new Connection({

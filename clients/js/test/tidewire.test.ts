@@ -181,3 +181,45 @@ describe("what outlives the page", () => {
     }
   });
 });
+
+test("a hole is filled with what the parts want, where history is forbidden", async () => {
+  const server = new Server();
+  withParts(server);
+  server.instead.set("history", () => ({ error: wireError({ code: 1005, name: "forbidden", retryable: false }) }));
+  server.instead.set("presence.get", () => ({ members: [], count: 0, version: 1 }));
+  server.instead.set("state.get", () => ({ documents: {} }));
+  const room = client(server).channel("room:a");
+  await room.document("board").ready();
+  await room.presence.join();
+  await until(() => room.subscribed && room.position);
+  server.last.say({ type: "system", event: "lagged", channel: "room:a", position: { epoch: "e1", offset: 2 } });
+  const again = await until(() => {
+    const types = server.requests.map(({ type }) => type);
+    return (
+      types.includes("history") &&
+      server.requests.slice(types.indexOf("history")).find(({ type }) => type === "subscribe")
+    );
+  });
+  expect(again).toMatchObject({ presence: true, state: { board: 3 } });
+});
+
+test("who logs out leaves nothing behind, even where a page that does not run has it open", async () => {
+  const server = new Server();
+  withParts(server);
+  const ann = client(server);
+  await ann.channel("room:a").document("board").ready();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const name = (await indexedDB.databases())[0]?.name as string;
+  const frozen = await new Promise<IDBDatabase>((resolve) => {
+    const opening = indexedDB.open(name);
+    opening.onsuccess = () => resolve(opening.result);
+  });
+  const rows = (): Promise<number> =>
+    new Promise((resolve) => {
+      const request = frozen.transaction("documents").objectStore("documents").count();
+      request.onsuccess = () => resolve(request.result);
+    });
+  expect(await rows()).toBe(1);
+  await ann.logout();
+  expect(await rows()).toBe(0);
+});

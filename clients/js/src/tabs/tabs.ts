@@ -56,6 +56,8 @@ export class Tabs {
   readonly #Channel: new (name: string) => Port;
   readonly #name: string;
   readonly #transports = new Set<TabTransport>();
+  /** The page's rules forbid it: nobody is shared with. */
+  forbidden = false;
   #noWorker = false; // it could not be started
   #woken = false; // and no hub has been told
   #lobby: Port | undefined; // where hubs say that they have begun, and tabs that they have come
@@ -136,6 +138,7 @@ export class Tabs {
       return new Promise((resolve) => (unlock = resolve));
     };
     this.#locks.request(id, {}, held).catch((error: unknown) => {
+      this.forbidden ||= hub === undefined;
       this.#options.report(error);
       close();
     });
