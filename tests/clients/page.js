@@ -91,6 +91,10 @@ class Harness {
     this.client.close();
   }
 
+  connect() {
+    this.client.connect();
+  }
+
   async subscribe({ channel, ...options }) {
     return (await this.#of(channel).channel.subscribe(options)).map(({ data }) => data);
   }

@@ -7,7 +7,8 @@ each of them), and one of these:
 error ``fails``. With ``later`` it goes on under that name, until a step ``settled`` with that name waits for it.
 
     open         ``user?`` (another client's name: the same user), ``caps?``; else opened with its first step
-    close
+    close        for good: its session ends, and with it what the server keeps for a session that comes back
+    connect      anew after that; its subscriptions go on from where they were
     subscribe    ``channel``, ``history?``: returns the data of what is kept
     unsubscribe  ``channel``
     publish      ``channel``, ``data``, and of the protocol's ``name``, ``priority``, ``ephemeral``, ``receipt``;
@@ -57,6 +58,7 @@ DEADLINE_S: Final = 60
 _ACTIONS: Final[Mapping[str, str]] = {
     "open": "user caps",
     "close": "",
+    "connect": "",
     "subscribe": "channel history",
     "unsubscribe": "channel",
     "publish": "channel data name priority ephemeral receipt offline times",
