@@ -71,6 +71,25 @@ test("a token that can't be had is told, and asked for again", async () => {
   expect(states).toHaveBeenCalledWith("reconnecting", told);
 });
 
+test("another way without a loss is told, too", async () => {
+  const never = new Promise<Response>(() => undefined); // a poll that is held
+  const session = { ...HELLO, session_token: "secret" };
+  const fetch = (async (_url: string, { method }: RequestInit) =>
+    method === "POST" ? Response.json(session) : never) as unknown as typeof globalThis.fetch;
+  const { client, server } = setUp({ transports: ["websocket", "long_poll"], httpUrl: "http://server", fetch });
+  const told: unknown[] = [];
+  client.onState((state) => told.push([state, client.transport]));
+  server.down = true;
+  client.connect();
+  await settled();
+  server.down = false;
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(told.slice(1)).toEqual([
+    ["connected", "long_poll"],
+    ["connected", "websocket"],
+  ]);
+});
+
 test("a channel of one name is always the same object", () => {
   const { client } = setUp();
   expect(client.channel("room:a")).toBe(client.channel("room:a"));
