@@ -73,7 +73,7 @@ $(STAMPS)/tools: Makefile tools/check_tools.sh
 	@sh tools/check_tools.sh "$(PYTHON)"
 	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/python: uv.lock pyproject.toml $(STAMPS)/tools
+$(STAMPS)/python: uv.lock pyproject.toml clients/python/pyproject.toml $(STAMPS)/tools
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
 	$(BIN)/uv sync --quiet --frozen
 	@touch $@

@@ -7,11 +7,11 @@ from typing import Any
 import boto3
 import httpx
 import pytest
+from tidewire.replica import Replica
 
 from localstack.stack import LocalStack
 from shared.adapters.dynamodb_documents import DynamoDbDocumentStore
 from shared.contract import ENV_STATE_TABLE, OUTPUT_TABLE_NAMES
-from shared.protocol.replica import Replica
 from tests.integration.client import Client, RequestError, dev_token
 from tests.integration.conftest import Connect
 from tests.integration.http_session import HttpSession

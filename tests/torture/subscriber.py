@@ -6,8 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from shared.protocol.members import Members
-from shared.protocol.receiver import (
+from tidewire.members import Members
+from tidewire.receiver import (
     Action,
     AskHistory,
     AskSync,
@@ -16,6 +16,7 @@ from shared.protocol.receiver import (
     StartOver,
     positions_to_wire,
 )
+
 from tests.torture.http_wire import HttpWire
 from tests.torture.journal import digest
 from tests.torture.watch import Scene

@@ -1,5 +1,5 @@
 // Who is in a channel (docs/protocol.md section 3.1): what was answered, and what has been pushed since. Pure: frames and
-// the time go in. tests/golden/members.json holds it and shared/protocol/members.py to the same behaviour.
+// the time go in. tests/golden/members.json holds it and clients/python/src/tidewire/members.py to the same behaviour.
 //
 // Pushes may come late, in any order, twice or not at all. Each has a version, and whatever is told of a member by a lower
 // one than is known is old. What does not come shows in a version that is left out, or in a count that is not one's own.

@@ -1,6 +1,6 @@
 // The receiving rules of docs/protocol.md section 3: order, holes, repeats, positions. Pure: frames and the time go in,
 // actions come out. Whoever runs it carries the actions out in their order, feeds the answers back, and calls `tick` at
-// `nextTickMs`. tests/golden/receiver.json holds it and shared/protocol/receiver.py to the same behaviour.
+// `nextTickMs`. tests/golden/receiver.json holds it and clients/python/src/tidewire/receiver.py to the same behaviour.
 
 import type { Event, HistoryResult, Position, Publication, SubscribeResult } from "./generated/frames.js";
 import { OffsetSet } from "./offsets.js";

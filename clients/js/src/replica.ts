@@ -1,5 +1,5 @@
 // How a client keeps a channel's documents (docs/protocol.md section 3). No timers, no network: what is to be asked is
-// returned. `shared/protocol/replica.py` has the same rules.
+// returned. `clients/python/src/tidewire/replica.py` has the same rules.
 
 import type { Asked } from "./link.js";
 import type { ChangesResult, DocumentsResult } from "./generated/frames.js";

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tidewire.replica import Replica
 
 from shared.adapters.memory import MemoryDocumentStore
 from shared.adapters.schemas import Schemas
@@ -14,7 +15,6 @@ from shared.domain.resolving import Reject, Resolver
 from shared.errors import UnavailableError
 from shared.protocol.encode import to_json
 from shared.protocol.limits import DATA_MAX_BYTES, DOCUMENT_MAX_BYTES, DOCUMENTS_MAX
-from shared.protocol.replica import Replica
 from shared.services.documents import Write
 from tests.unit.stack import MemoryStack
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from tidewire.members import Members
 
 from shared.domain.connection import Connection
 from shared.domain.presence import Look, Told
 from shared.errors import UnavailableError
 from shared.ports import Broadcast
-from shared.protocol.members import Members
 from shared.services.http_sessions import HttpSessions
 from shared.services.sessions import HelloRequest
 from tests.unit.stack import MemoryStack

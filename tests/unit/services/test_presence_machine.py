@@ -9,9 +9,9 @@ from typing import Any, Final
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from tidewire.members import Members
 
 from shared.domain.mailbox import is_mailbox
-from shared.protocol.members import Members
 from tests.unit.stack import MemoryStack
 
 ROOM: Final = "room:a"

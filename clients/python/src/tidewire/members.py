@@ -8,8 +8,8 @@ one than is known is old. What does not come shows in a version that is left out
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from shared.domain.presence import TYPING_FORGOTTEN_MS
-
+# Whoever is not heard of for this long types no more.
+_TYPING_FORGOTTEN_MS: Final = 8_000
 # What is missing after this time is asked for; as with events, it may only be late.
 _MISSED_AFTER_MS: Final = 1_000
 
@@ -93,7 +93,7 @@ class Members:
 
     def typing(self, *, now_ms: int) -> set[str]:
         """Return who types: said so not long ago, and nothing else since."""
-        return {user_id for user_id, at_ms in self._typing.items() if now_ms - at_ms < TYPING_FORGOTTEN_MS}
+        return {user_id for user_id, at_ms in self._typing.items() if now_ms - at_ms < _TYPING_FORGOTTEN_MS}
 
     def _judge(self, now_ms: int) -> None:
         if not self._ahead and (self._numbers or self.count == len(self.members)):

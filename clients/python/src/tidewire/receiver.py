@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from shared.domain.offsets import OffsetSet
-from shared.domain.publication import StreamPosition
-from shared.protocol.limits import BATCH_MAX_FRAMES, HISTORY_MAX_LIMIT
+from tidewire.frames import Position
+from tidewire.offsets import OffsetSet
 
 # A hole still open after this is filled with `history`; when that fails, again after twice the time, and so on.
 HOLE_MS: Final = 1_000
@@ -25,6 +24,9 @@ _WAITING_MAX: Final = 1_000
 # server knows an id: after that it may be used again.
 _SEEN_MAX: Final = 500
 _SEEN_MS: Final = 300_000
+# docs/protocol.md sections 2 and 2.1.
+_BATCH_MAX_FRAMES: Final = 100
+_HISTORY_MAX_LIMIT: Final = 300
 
 Event = Mapping[str, Any]
 
@@ -41,7 +43,7 @@ class StartOver:
     """What lies between the application's last publication and ``position`` can't be had: it begins anew from there."""
 
     channel: str
-    position: StreamPosition
+    position: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +51,15 @@ class AskHistory:
     """Ask ``history``; the answer goes to :meth:`Receiver.filled`, its failure to :meth:`Receiver.not_filled`."""
 
     channel: str
-    since: StreamPosition
-    limit: int = HISTORY_MAX_LIMIT
+    since: Position
+    limit: int = _HISTORY_MAX_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
 class AskSync:
     """Ask ``sync``; the answer goes to :meth:`Receiver.behind`, its failure to :meth:`Receiver.not_synced`."""
 
-    positions: Mapping[str, StreamPosition]
+    positions: Mapping[str, Position]
 
 
 Action = Deliver | StartOver | AskHistory | AskSync
@@ -78,7 +80,7 @@ class _Stream:
         failures: Fills that failed since the last that did not.
     """
 
-    position: StreamPosition | None = None
+    position: Position | None = None
     settled: OffsetSet = field(default_factory=OffsetSet)
     waiting: dict[tuple[str, int], Event] = field(default_factory=dict)
     seen: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
@@ -104,7 +106,7 @@ class Receiver:
         """The application wants no more of it."""
         self._streams.pop(channel, None)
 
-    def since(self, channel: str) -> StreamPosition | None:
+    def since(self, channel: str) -> Position | None:
         """Return what a subscription is to be continued from."""
         stream = self._streams.get(channel)
         return stream.position if stream else None
@@ -114,7 +116,7 @@ class Receiver:
         stream = self._streams.get(result["channel"])
         if stream is None or not stream.opening:
             return []
-        channel, position = result["channel"], _position(result["position"])
+        channel, position = result["channel"], Position.from_wire(result["position"])
         self._traffic(now_ms)
         known = stream.position
         if known is not None and result["recovered"] and known.epoch == position.epoch:
@@ -123,6 +125,15 @@ class Receiver:
         self._begin(stream, position)
         return [*actions, *self._release(stream, now_ms)]
 
+    def not_subscribed(self, channel: str, now_ms: int) -> list[Action]:
+        """Subscribing once more was refused: the subscription that stands goes on."""
+        self._traffic(now_ms)  # what was asked to fill a hole counts no more: `sync` tells whether there is one
+        stream = self._streams.get(channel)
+        if stream is None:
+            return []
+        stream.opening = False
+        return list(self._release(stream, now_ms))
+
     def event(self, event: Event, now_ms: int) -> list[Action]:
         """An event was pushed."""
         stream = self._streams.get(event["channel"])
@@ -130,6 +141,8 @@ class Receiver:
             return []
         if event.get("ephemeral"):
             return [Deliver(event)]
+        if not _is_placed(event):
+            return []  # what it was, `history` will tell
         self._traffic(now_ms)
         if len(stream.waiting) < _WAITING_MAX:
             stream.waiting.setdefault((event["epoch"], event["offset"]), event)
@@ -142,7 +155,7 @@ class Receiver:
             return []
         if result["more"] and not result["publications"]:
             return self.not_filled(channel, now_ms)
-        position = _position(result["position"])
+        position = Position.from_wire(result["position"])
         if position.epoch == stream.position.epoch:
             return list(self._continue(channel, stream, result, now_ms))
         # The stream was replaced: nobody can say what lies between the two.
@@ -165,7 +178,7 @@ class Receiver:
             stream = self._streams.get(channel)
             if stream is None or stream.position is None or stream.opening:
                 continue
-            if _position(end).epoch != stream.position.epoch or end["offset"] > stream.position.offset:
+            if Position.from_wire(end).epoch != stream.position.epoch or end["offset"] > stream.position.offset:
                 self._traffic(now_ms)  # an answer on its way may be older than this news: `sync` is asked once more
                 if not stream.filling:
                     actions.append(self._fill(channel, stream))
@@ -179,7 +192,7 @@ class Receiver:
         """Return a ``sync`` of every channel: for the idle heartbeat, and when the machine or the network wakes."""
         known = [(channel, s.position) for channel, s in self._streams.items() if s.position and not s.opening]
         return [
-            AskSync(dict(known[start : start + BATCH_MAX_FRAMES])) for start in range(0, len(known), BATCH_MAX_FRAMES)
+            AskSync(dict(known[start : start + _BATCH_MAX_FRAMES])) for start in range(0, len(known), _BATCH_MAX_FRAMES)
         ]
 
     def tick(self, now_ms: int) -> list[Action]:
@@ -202,7 +215,7 @@ class Receiver:
     def _traffic(self, now_ms: int) -> None:
         self._quiet_at_ms = now_ms + QUIET_MS
 
-    def _begin(self, stream: _Stream, position: StreamPosition) -> None:
+    def _begin(self, stream: _Stream, position: Position) -> None:
         """Know nothing but the position, and what waits of the same stream behind it."""
         stream.position = position
         stream.settled = OffsetSet()
@@ -220,7 +233,7 @@ class Receiver:
         if result.get("more"):
             yield self._fill(channel, stream)
             return
-        yield from self._settle_to(channel, stream, _position(result["position"]).offset)
+        yield from self._settle_to(channel, stream, Position.from_wire(result["position"]).offset)
         stream.opening = False
         # What was pushed of another stream than the one that answered is of one that has ended.
         _forget_others(stream, stream.position.epoch)
@@ -230,7 +243,7 @@ class Receiver:
         """Everything up to ``offset`` that was not handed over has gone from the log: say so, and go on from there."""
         assert stream.position is not None
         if offset > stream.position.offset and not stream.settled.covers(stream.position.offset + 1, offset):
-            yield StartOver(channel, StreamPosition(stream.position.epoch, offset))
+            yield StartOver(channel, Position(stream.position.epoch, offset))
         self._settle(stream, stream.position.offset + 1, offset)
 
     def _release(self, stream: _Stream, now_ms: int) -> Iterator[Action]:
@@ -267,7 +280,7 @@ class Receiver:
     def _settle(self, stream: _Stream, first: int, last: int) -> None:
         assert stream.position is not None
         stream.settled.add(max(first, stream.position.offset + 1), last)
-        stream.position = StreamPosition(stream.position.epoch, stream.settled.advance(stream.position.offset))
+        stream.position = Position(stream.position.epoch, stream.settled.advance(stream.position.offset))
 
     def _fill(self, channel: str, stream: _Stream) -> AskHistory:
         assert stream.position is not None
@@ -275,7 +288,7 @@ class Receiver:
         return AskHistory(channel, stream.position)
 
 
-def positions_to_wire(positions: Mapping[str, StreamPosition]) -> dict[str, Any]:
+def positions_to_wire(positions: Mapping[str, Position]) -> dict[str, Any]:
     """Return the ``positions`` of a ``sync`` request."""
     return {channel: position.to_wire() for channel, position in positions.items()}
 
@@ -284,5 +297,10 @@ def _forget_others(stream: _Stream, epoch: str) -> None:
     stream.waiting = {place: event for place, event in stream.waiting.items() if place[0] == epoch}
 
 
-def _position(wire: Mapping[str, Any]) -> StreamPosition:
-    return StreamPosition(wire["epoch"], wire["offset"])
+def _is_placed(event: Event) -> bool:
+    return (
+        isinstance(event.get("epoch"), str)
+        and isinstance(event.get("offset"), int)
+        and isinstance(event.get("prev_offset"), int)
+        and isinstance(event.get("sender"), dict)
+    )

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from shared.protocol.members import Members
+from tidewire.members import Members
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "members.json").read_text())
 

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from shared.protocol.replica import Replica
+from tidewire.replica import Replica
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "replica.json").read_text())
 

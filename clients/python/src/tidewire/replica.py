@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.domain.merge import patched
+from tidewire.merge import patched
 
 Frame = Mapping[str, Any]
 

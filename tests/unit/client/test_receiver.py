@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tidewire.frames import Position
+from tidewire.offsets import OffsetSet
+from tidewire.receiver import Action, AskHistory, AskSync, Deliver, Receiver, StartOver, positions_to_wire
 
-from shared.domain.offsets import OffsetSet
-from shared.domain.publication import PRIORITIES, StreamPosition
-from shared.protocol.receiver import Action, AskHistory, AskSync, Deliver, Receiver, StartOver, positions_to_wire
+from shared.domain.publication import PRIORITIES
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "receiver.json").read_text())
 CHANNEL = "room:a"
@@ -87,7 +88,7 @@ class Network:
     pushes: list[dict[str, Any]] = field(default_factory=list)
     asked: list[Action] = field(default_factory=list)
     delivered: list[dict[str, Any]] = field(default_factory=list)
-    started_over: list[StreamPosition] = field(default_factory=list)
+    started_over: list[Position] = field(default_factory=list)
     dropped_below: int = 0  # retention
     now_ms: int = 0
 

@@ -1,0 +1,1 @@
+"""Client of Tidewire, a real-time backend for AWS."""
