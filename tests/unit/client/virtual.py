@@ -1,0 +1,58 @@
+"""Time of the test's own: where everything waits, the clock goes on at once to whatever is due next.
+
+For what does no I/O: a thread that works beside the loop does not stop the clock.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+Test = Callable[..., Coroutine[Any, Any, None]]
+
+
+class _Selector(selectors.DefaultSelector):
+    """Waits for nothing: what it was to wait, the clock goes on by."""
+
+    now_s = 1_000_000.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise AssertionError("everything waits, and nothing will ever come")
+        self.now_s += max(0.0, timeout)
+        return super().select(0)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop with such a clock; its time begins somewhere."""
+
+    def __init__(self) -> None:
+        self._clock = _Selector()
+        super().__init__(self._clock)
+
+    def time(self) -> float:
+        """Return the clock's seconds."""
+        return self._clock.now_s
+
+
+def virtual_time(test: Test) -> Callable[..., None]:
+    """Run an async test in such a loop. What it leaves running is its fault."""
+
+    @wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        async def checked() -> None:
+            await test(*args, **kwargs)
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not left, f"left running: {left}"
+
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(checked())
+
+    return run
+
+
+async def settle() -> None:
+    """Return when everything that can go on now has done so. No time passes."""
+    for _ in range(50):
+        await asyncio.sleep(0)
