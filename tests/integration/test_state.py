@@ -7,7 +7,6 @@ from typing import Any
 import boto3
 import httpx
 import pytest
-from tidewire.replica import Replica
 
 from localstack.stack import LocalStack
 from shared.adapters.dynamodb_documents import DynamoDbDocumentStore
@@ -15,6 +14,7 @@ from shared.contract import ENV_STATE_TABLE, OUTPUT_TABLE_NAMES
 from tests.integration.client import Client, RequestError, dev_token
 from tests.integration.conftest import Connect
 from tests.integration.http_session import HttpSession
+from tidewire.replica import Replica
 
 
 def room(namespace: str = "room") -> str:

@@ -6,6 +6,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
+from tests.torture.http_wire import HttpWire
+from tests.torture.journal import digest
+from tests.torture.watch import Scene
+from tests.torture.wire import Frame, NotConnectedError, Reply, Wire, error_code
 from tidewire.members import Members
 from tidewire.receiver import (
     Action,
@@ -16,11 +20,6 @@ from tidewire.receiver import (
     StartOver,
     positions_to_wire,
 )
-
-from tests.torture.http_wire import HttpWire
-from tests.torture.journal import digest
-from tests.torture.watch import Scene
-from tests.torture.wire import Frame, NotConnectedError, Reply, Wire, error_code
 
 _BACKOFF_S: Final = (0.1, 4.0)
 # 9 minutes for a client that has no more to do; here a run has only minutes.

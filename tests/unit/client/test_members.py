@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tidewire.members import Members
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "members.json").read_text())

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+from shared.domain.publication import PRIORITIES
 from tidewire.frames import Position
 from tidewire.offsets import OffsetSet
 from tidewire.receiver import Action, AskHistory, AskSync, Deliver, Receiver, StartOver, positions_to_wire
-
-from shared.domain.publication import PRIORITIES
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "receiver.json").read_text())
 CHANNEL = "room:a"

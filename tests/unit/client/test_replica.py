@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tidewire.replica import Replica
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "replica.json").read_text())

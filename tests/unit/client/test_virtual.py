@@ -20,7 +20,8 @@ async def test_hours_pass_at_once(hours: int) -> None:
 def test_what_is_left_running_is_told() -> None:
     @virtual_time
     async def forgets() -> None:
-        asyncio.ensure_future(asyncio.sleep(10))
+        left = [asyncio.ensure_future(asyncio.sleep(10))]
+        assert not left[0].done()
 
     with pytest.raises(AssertionError, match="left running"):
         forgets()

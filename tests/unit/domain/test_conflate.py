@@ -4,9 +4,9 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tidewire.receiver import Deliver, Receiver
 
 from shared.domain.conflate import conflate
+from tidewire.receiver import Deliver, Receiver
 
 events = st.lists(st.tuples(st.sampled_from("xyz"), st.sampled_from(["low", "high"])), max_size=20)
 

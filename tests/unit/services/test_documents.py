@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tidewire.replica import Replica
 
 from shared.adapters.memory import MemoryDocumentStore
 from shared.adapters.schemas import Schemas
@@ -17,6 +16,7 @@ from shared.protocol.encode import to_json
 from shared.protocol.limits import DATA_MAX_BYTES, DOCUMENT_MAX_BYTES, DOCUMENTS_MAX
 from shared.services.documents import Write
 from tests.unit.stack import MemoryStack
+from tidewire.replica import Replica
 
 ROOM = "room:a"
 KEY = "board"

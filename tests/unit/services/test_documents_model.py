@@ -9,12 +9,12 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from tidewire.replica import Replica
 
 from functions.documents.keep_larger import keep_larger
 from shared.adapters.memory import MemoryDocumentStore
 from shared.domain.document import Change, Chunk, DocumentLog
 from tests.unit.stack import MemoryStack
+from tidewire.replica import Replica
 
 CLIENTS = ("ann", "bob", "cyd")
 KEYS = ("board", "cursor")

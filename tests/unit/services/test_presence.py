@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from tidewire.members import Members
 
 from shared.domain.connection import Connection
 from shared.domain.presence import Look, Told
@@ -15,6 +14,7 @@ from shared.ports import Broadcast
 from shared.services.http_sessions import HttpSessions
 from shared.services.sessions import HelloRequest
 from tests.unit.stack import MemoryStack
+from tidewire.members import Members
 
 ROOM = "room:a"
 GRACE_S = 11  # until the look behind it

@@ -9,10 +9,10 @@ from typing import Any, Final
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from tidewire.members import Members
 
 from shared.domain.mailbox import is_mailbox
 from tests.unit.stack import MemoryStack
+from tidewire.members import Members
 
 ROOM: Final = "room:a"
 USERS: Final = ("ann", "bob", "cyd", "dan")
