@@ -40,14 +40,22 @@ class TidewireError(Exception):
         )
 
 
+class UnreachableError(TidewireError):
+    """No answer came from the address: no network, no such name, no server, or none within the time."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(TIMEOUT, "timeout", message)
+
+
+TIMEOUT: Final = 2002
 UNAUTHENTICATED: Final = 1004
 FORBIDDEN: Final = 1005
 NOT_SUBSCRIBED: Final = 1006
 VERSION_CONFLICT: Final = 1007
 UNKNOWN_COMMAND: Final = 1008
 SESSION_UNKNOWN: Final = 1011
+UNSUPPORTED_PROTOCOL: Final = 1012
 REFUSED: Final = 1014
-TIMEOUT: Final = 2002
 
 
 def uncertain(message: str) -> TidewireError:
