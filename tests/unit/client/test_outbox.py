@@ -83,7 +83,7 @@ class Process:
 
     def come_online(self) -> None:
         self.online = True
-        self.outbox.connected()
+        self.outbox.connected_again()
 
     async def accept(self) -> None:
         for frame, answer in zip(self.last.frames, self.last.answers, strict=True):
@@ -299,7 +299,7 @@ async def test_a_new_connection_does_not_wait_for_what_the_old_one_was_asked_to(
     process = Process()
     process.outbox.add(said("1"))
     await process.fail(TidewireError(2004, "rate_limited", "later", retry_after_ms=20_000))
-    process.outbox.connected()
+    process.outbox.connected_again()
     assert len(process.batches) == 2
     await asyncio.sleep(60)
     assert len(process.batches) == 2
@@ -584,7 +584,7 @@ async def test_one_that_is_noted_as_sent_is_not_noted_again_whatever_it_takes() 
     process.outbox.add(said("1"), offline=True)
     await settle()
     await process.fail(uncertain("no answer came"))
-    process.outbox.connected()
+    process.outbox.connected_again()
     assert process.last.frames == [again(said("1"))]
     await process.accept()
     assert store.log == ["keep 1", "sent 1", "forget 1"]

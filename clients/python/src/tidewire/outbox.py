@@ -145,8 +145,8 @@ class Outbox:
             else:
                 self._send(batch)
 
-    def connected(self) -> None:
-        """A new connection stands: what the last one was waited for does not count any more."""
+    def connected_again(self) -> None:
+        """A connection stands, the first or a new one: what the last one was waited for does not count any more."""
         self._stop_waiting()
         self.flush()
 
@@ -294,7 +294,7 @@ class Outbox:
                 item.answer.set_result(answer.result())
         self._items[:0] = again
         if again and self._connected():
-            self._timer = asyncio.get_running_loop().call_later(wait_ms / 1000, self.connected)
+            self._timer = asyncio.get_running_loop().call_later(wait_ms / 1000, self.connected_again)
         else:
             self.flush()
 
