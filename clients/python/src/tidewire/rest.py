@@ -1,4 +1,4 @@
-"""The HTTP API (docs/protocol.md 4.4), for servers and tools: one call after another, no connection kept by the server."""
+"""The HTTP API (docs/protocol.md 4.4), for servers and tools: each call stands alone."""
 
 from types import TracebackType
 from typing import Any, Final, Self
@@ -78,10 +78,11 @@ class Rest:
             raise UnreachableError(f"{self.url} can't be reached: {error or type(error).__name__}") from error
         if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
             return response
-        raise _refusal(response)
+        raise refusal(response)
 
 
-def _refusal(response: httpx.Response) -> TidewireError:
+def refusal(response: httpx.Response) -> TidewireError:
+    """Return the error that an answer is which grants nothing."""
     try:
         return TidewireError.from_wire(response.json())
     except (ValueError, KeyError, TypeError, AttributeError):
