@@ -46,7 +46,7 @@ class Channel:
         self._documents: Documents | None = None
         self._parts: list[ChannelPart] = [self.presence]
         self._listeners: dict[str, list[Callable[[Event], object]]] = {}
-        self._resets: list[Callable[[], object]] = []
+        self._resets: list[Callable[[Position], object]] = []
         self._receipts: list[Callable[[Receipt], object]] = []
         self._iterators: set[Events] = set()
         self._wanted = False  # the user has subscribed
@@ -163,8 +163,11 @@ class Channel:
         """Be told what became of publications that asked for a receipt. Returns a function that ends it."""
         return _add(self._receipts, listener)
 
-    def on_reset(self, listener: Callable[[], object]) -> Callable[[], None]:
-        """Be called when what was missed could not be had: start over from ``history``. Returns what ends it."""
+    def on_reset(self, listener: Callable[[Position], object]) -> Callable[[], None]:
+        """Be called when what was missed can't be had: start over from ``history``. Returns a function that ends it.
+
+        The position is where the events that follow go on.
+        """
         return _add(self._resets, listener)
 
     def events(self) -> Events:
@@ -237,9 +240,9 @@ class Channel:
             for part in self._parts:
                 part.push(push)
 
-    def start_over(self) -> None:
-        """What was missed can't be had."""
-        self._tell(self._resets)
+    def start_over(self, position: Position) -> None:
+        """What was missed up to there can't be had."""
+        self._tell(self._resets, position)
 
     def resubscribe(self) -> None:
         """The stream was replaced, or the connection: ask where it stands now."""

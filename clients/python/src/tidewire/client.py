@@ -94,7 +94,7 @@ class Tidewire:
         )
         told = Told(
             deliver=lambda event: self._with(event["channel"], lambda channel: channel.deliver(event)),
-            start_over=lambda name: self._with(name, Channel.start_over),
+            start_over=lambda name, position: self._with(name, lambda channel: channel.start_over(position)),
             resubscribe=lambda name: self._with(name, Channel.resubscribe),
         )
         self._recovery = Recovery(self._host, told)
@@ -336,7 +336,7 @@ class Tidewire:
         for waiting in list(self._waiting):
             if not waiting.done():
                 waiting.set_result(None)
-        self._outbox.connected_again()
+        self._outbox.connected()
 
     def _beat(self, every_s: float) -> None:
         self._stop_beating()
