@@ -10,12 +10,14 @@ class Recorder:
 
     def __init__(self) -> None:
         self.told: list[Any] = []
+        self.messages = 0
         self._more = asyncio.Event()
 
     def open(self) -> None:
         self._note("open")
 
     def message(self, text: str) -> None:
+        self.messages += 1
         try:
             said = json.loads(text)
         except ValueError:

@@ -321,6 +321,14 @@ async def test_a_line_without_end_ends_it(way: HttpWay) -> None:
     await it.end()
 
 
+@virtual_time
+async def test_bytes_that_are_no_text_are_told_from_what_they_stand_in() -> None:
+    it, body = await streaming("stream")
+    await body.write(b'{"cursor":"c","frames":[{"id":"\xff\xc3"}]}\n')
+    assert it.handlers.frames[1:] == [{"id": "\ufffd\ufffd"}]
+    await it.end()
+
+
 # Polling
 
 
@@ -411,7 +419,7 @@ async def test_the_replies_to_a_post_are_what_has_come() -> None:
     it.transport.send('{"type":"typing"}')
     await settle()
     await it.http.last.answer([])
-    assert len(it.handlers.told) == 3
+    assert it.handlers.messages == 2
     await it.end()
 
 

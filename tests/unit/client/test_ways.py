@@ -121,6 +121,8 @@ async def test_what_answers_with_something_else_is_no_tidewire(answer: Any) -> N
         ("<html>", 502, "timeout"),
         ("<html>", 404, "unsupported_protocol"),
         ("", 301, "unsupported_protocol"),
+        ('{"code": 1e999}', 400, "unsupported_protocol"),
+        ("[" * 100_000, 400, "unsupported_protocol"),
     ],
 )
 @virtual_time

@@ -237,7 +237,7 @@ async def test_who_raises_on_a_message_does_not_end_it() -> None:
 
 
 async def test_no_log_holds_what_is_sent(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "tidewire"):
         async with serving(echo) as url:
             transport, handlers = connect(url)
             await handlers.until(1)
