@@ -54,10 +54,6 @@ class _Item:
         """Whoever published it waits no more, and was not told to rely on it."""
         return self.answer is not None and self.answer.cancelled() and self.id is None
 
-    @property
-    def to_note(self) -> bool:
-        return self.id is not None and self.sent_at_ms is None and not self.noted
-
 
 class Outbox:
     """All of it runs in one event loop.
@@ -141,16 +137,16 @@ class Outbox:
         self._drop_abandoned()
         self._give_up()
         batch = self._next()
-        if not batch:
-            return
-        self._busy = True
-        if self._store is not None and batch[0].to_note:
-            self._spawn(self._note(self._store, [item for item in batch if item.to_note]))
-        else:
-            self._send(batch)
+        to_note = [item for item in batch if self._to_note(item)]
+        if batch:
+            self._busy = True
+            if self._store is not None and to_note:
+                self._spawn(self._note(self._store, to_note))
+            else:
+                self._send(batch)
 
-    def connected(self) -> None:
-        """A new connection stands: what the last one was waited for does not count any more."""
+    def connected_again(self) -> None:
+        """A connection stands, the first or a new one: what the last one was waited for does not count any more."""
         self._stop_waiting()
         self.flush()
 
@@ -264,15 +260,20 @@ class Outbox:
             self._reject(item, uncertain("whether it was published is unknown"))
 
     def _next(self) -> list[_Item]:
-        """Return the first of the line that can go together: all of them have to be noted first, or none has."""
+        """Return the first of the line that can go together."""
         size_bytes = 0
         batch: list[_Item] = []
         for item in self._items[:_BATCH_MAX_FRAMES]:
             size_bytes += item.size_bytes
-            if item.keeping or (batch and (size_bytes > _BATCH_MAX_BYTES or item.to_note != batch[0].to_note)):
+            if item.keeping or (batch and size_bytes > _BATCH_MAX_BYTES):
                 break
+            if self._to_note(item) and any(other.noted and other.sent_at_ms is None for other in batch):
+                break  # it came while those were noted: they don't wait for it
             batch.append(item)
         return batch
+
+    def _to_note(self, item: _Item) -> bool:
+        return self._store is not None and item.id is not None and item.sent_at_ms is None and not item.noted
 
     def _settle(self, batch: Sequence[_Item], answers: Sequence[asyncio.Future[Any]]) -> None:
         again: list[_Item] = []
@@ -293,7 +294,7 @@ class Outbox:
                 item.answer.set_result(answer.result())
         self._items[:0] = again
         if again and self._connected():
-            self._timer = asyncio.get_running_loop().call_later(wait_ms / 1000, self.connected)
+            self._timer = asyncio.get_running_loop().call_later(wait_ms / 1000, self.connected_again)
         else:
             self.flush()
 

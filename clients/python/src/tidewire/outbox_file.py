@@ -199,7 +199,7 @@ class OutboxFile:
             self._database = connect(self._path)
             self._prepare(self._database)
         except OSError as error:
-            wrong = f"can't be opened. Name a file in a folder that may be written to ({error.strerror})"
+            wrong = f"can't be opened. Name a file in a folder that may be written to ({error.strerror or error})"
             raise OutboxFileError(self._path, wrong) from error
         except sqlite3.Error as error:
             raise self._failure(error) from error
