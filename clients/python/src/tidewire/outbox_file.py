@@ -205,9 +205,10 @@ class OutboxFile:
             raise self._failure(error) from error
 
     def _prepare(self, database: sqlite3.Connection) -> None:
-        # What is committed has to survive a loss of power. EXTRA: "additional durability if the commit is followed
-        # closely by a power loss" (https://www.sqlite.org/pragma.html#pragma_synchronous), which FULL gives with some
-        # journals alone. On a Mac fsync leaves it in the disk's cache (https://www.sqlite.org/pragma.html#pragma_fullfsync).
+        # What is committed has to survive a loss of power. FULL syncs the truncation of the journal, which is what
+        # commits; where SQLite were to delete the journal instead, EXTRA syncs its folder as well
+        # (https://www.sqlite.org/pragma.html#pragma_synchronous). On a Mac, fsync leaves data in the disk's cache
+        # (https://www.sqlite.org/pragma.html#pragma_fullfsync).
         database.execute("PRAGMA synchronous = EXTRA")
         database.execute("PRAGMA fullfsync = ON")
         # Taken first: of two that open it at once, one gets it. The lock is the system's: it goes with the process.
