@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.client.virtual import settle, virtual_time
 from tidewire.errors import TidewireError, closed, outbox_full, uncertain
-from tidewire.frames import Frame
+from tidewire.frames import Frame, PublishResult
 from tidewire.outbox import Outbox
 from tidewire.store import Kept
 
@@ -28,6 +28,10 @@ def again(frame: Frame) -> Frame:
 
 def accepted(message_id: str) -> Frame:
     return {"message_id": message_id, "status": "accepted"}
+
+
+def published(message_id: str) -> PublishResult:
+    return PublishResult(message_id, "accepted")
 
 
 def ids(frames: list[Frame]) -> list[str]:
@@ -156,7 +160,7 @@ def kept_by(process: Process) -> FakeStore:
     return store
 
 
-async def outcome(answer: asyncio.Future[Frame]) -> Any:
+async def outcome(answer: asyncio.Future[PublishResult]) -> Any:
     return (await asyncio.gather(answer, return_exceptions=True))[0]
 
 
@@ -169,7 +173,7 @@ async def test_sends_at_once_and_gives_the_server_s_answer() -> None:
     answer = process.outbox.add(said("1"))
     assert process.last.frames == [said("1")]
     await process.accept()
-    assert await answer == accepted("1")
+    assert await answer == published("1")
 
 
 @virtual_time
@@ -242,7 +246,7 @@ async def test_what_was_sent_before_is_sent_with_the_same_id_and_retry_true() ->
     process.come_online()
     assert process.last.frames == [again(said("1"))]
     await process.accept()
-    assert await answer == accepted("1")
+    assert await answer == published("1")
 
 
 @virtual_time
@@ -271,7 +275,7 @@ async def test_what_failed_in_the_middle_of_a_batch_goes_before_what_was_publish
     await settle()
     assert len(process.batches) == 1
     a2.set_exception(LIMITED)
-    assert await other == accepted("b1")
+    assert await other == published("b1")
     process.outbox.add(said("a5"))
     await asyncio.sleep(0.799)
     assert len(process.batches) == 1
@@ -313,7 +317,7 @@ async def test_an_answer_that_is_cancelled_is_none_that_came() -> None:
     await asyncio.sleep(20)
     assert process.last.frames == [again(said("1"))]
     await process.accept()
-    assert await answer == accepted("1")
+    assert await answer == published("1")
 
 
 @virtual_time
@@ -338,7 +342,7 @@ async def test_one_that_is_refused_for_good_fails_alone() -> None:
     process.last.answers[0].set_result(accepted("1"))
     process.last.answers[1].set_exception(FORBIDDEN)
     process.last.answers[2].set_result(accepted("3"))
-    assert [await outcome(answer) for answer in answers] == [accepted("1"), FORBIDDEN, accepted("3")]
+    assert [await outcome(answer) for answer in answers] == [published("1"), FORBIDDEN, published("3")]
     assert len(process.batches) == 1
 
 
@@ -456,7 +460,7 @@ async def test_clear_refuses_what_is_under_way_when_nothing_comes_back_and_leave
     process.online = False
     process.outbox.clear(FORBIDDEN)  # before it can go back in line
     await settle()
-    assert await answers[0] == accepted("1")
+    assert await answers[0] == published("1")
     assert await outcome(answers[1]) is FORBIDDEN
     assert list(store.kept) == [2]
     process.come_online()
@@ -469,7 +473,7 @@ async def test_clear_does_not_refuse_what_is_answered() -> None:
     answer = process.outbox.add(said("1"))
     process.outbox.clear(closed("the client was closed"))
     await process.accept()
-    assert await answer == accepted("1")
+    assert await answer == published("1")
 
 
 @virtual_time
@@ -524,7 +528,7 @@ async def test_one_that_is_cancelled_while_it_is_under_way_hurts_no_other() -> N
     process.come_online()
     one.cancel()
     await process.accept()
-    assert await two == accepted("2")
+    assert await two == published("2")
     assert process.reported == []
 
 
@@ -538,7 +542,7 @@ async def test_one_that_is_cancelled_is_not_sent_again() -> None:
     await asyncio.sleep(20)
     assert process.sent == ["1", "2"]
     await process.accept()
-    assert await two == accepted("2")
+    assert await two == published("2")
 
 
 @virtual_time
@@ -582,7 +586,7 @@ async def test_one_that_is_to_outlive_the_process_is_kept_before_it_is_sent_note
     assert store.log == ["keep 1", "sent 1"]
     assert process.last.frames == [said("1")]
     await process.accept()
-    assert await answer == accepted("1")
+    assert await answer == published("1")
     assert store.log == ["keep 1", "sent 1", "forget 1"]
 
 
@@ -675,7 +679,7 @@ async def test_one_that_the_store_does_not_take_is_refused_and_holds_up_nothing(
     answer = process.outbox.add(said("2"))
     assert await outcome(refused) is error
     await process.accept()
-    assert await answer == accepted("2")
+    assert await answer == published("2")
     assert process.sent == ["2"]
 
 
@@ -692,7 +696,7 @@ async def test_one_that_can_t_be_noted_is_sent_once_and_not_left_to_a_later_proc
     assert process.reported == [error]
     assert store.kept == {}
     await process.accept()
-    assert await answer == accepted("1")
+    assert await answer == published("1")
     assert store.log == ["keep 1", "forget 1"]
 
 
@@ -745,7 +749,7 @@ async def test_a_connection_that_ends_before_it_was_sent_leaves_it_unsent_howeve
     assert process.last.frames == [said("1")]
     assert store.kept[1].sent_at_ms == process.now_ms()
     await process.accept()
-    assert await answer == accepted("1")
+    assert await answer == published("1")
 
 
 @virtual_time

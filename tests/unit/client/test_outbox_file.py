@@ -535,4 +535,4 @@ async def test_with_a_full_disk_what_is_to_be_kept_is_refused_and_the_rest_goes_
     frames, answers = await client.asked.get()
     assert frames == [said("2")]
     answers[0].set_result({"message_id": "2"})
-    assert await published == {"message_id": "2"}
+    assert (await published).message_id == "2"

@@ -39,6 +39,20 @@ class TidewireError(Exception):
             details=error.get("details"),
         )
 
+    def to_wire(self) -> dict[str, Any]:
+        """Return the ``error`` object."""
+        error: dict[str, Any] = {
+            "code": self.code,
+            "name": self.kind,
+            "message": str(self),
+            "retryable": self.retryable,
+        }
+        if self.retry_after_ms is not None:
+            error["retry_after_ms"] = self.retry_after_ms
+        if self.details is not None:
+            error["details"] = self.details
+        return error
+
 
 class UnreachableError(TidewireError):
     """No answer came from the address: no network, no such name, no server, or none within the time."""
@@ -71,6 +85,11 @@ def closed(message: str) -> TidewireError:
 def too_large(size_bytes: int) -> TidewireError:
     """More than a frame may have: it is not sent at all."""
     return TidewireError(1003, "too_large", f"{size_bytes} bytes is too much")
+
+
+def senseless(what: str) -> TidewireError:
+    """What the server has said is not what the protocol says."""
+    return TidewireError(UNSUPPORTED_PROTOCOL, "unsupported_protocol", f"{what} makes no sense")
 
 
 def outbox_full() -> TidewireError:

@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from tidewire.backoff import backoff_ms
 from tidewire.errors import TidewireError, closed, outbox_full, too_large, uncertain
-from tidewire.frames import Frame
+from tidewire.frames import Frame, PublishResult, read
+from tidewire.futures import resolve
 from tidewire.store import Kept, Store
 
 _FRAME_MAX_BYTES: Final = 256_000
@@ -42,7 +43,7 @@ class _Item:
     frame: Frame
     size_bytes: int
     offline: bool
-    answer: asyncio.Future[Frame] | None  # None: an earlier process published it, and nobody waits for it
+    answer: asyncio.Future[PublishResult] | None  # None: an earlier process published it, and nobody waits for it
     id: int | None = None  # in the store, when it is kept there
     keeping: bool = False  # it may not be sent yet
     noted: bool = False  # the store knows that it is being sent
@@ -104,7 +105,7 @@ class Outbox:
         for item in self._items:
             self._keep(item)
 
-    def add(self, frame: Frame, *, offline: bool = False) -> asyncio.Future[Frame]:
+    def add(self, frame: Frame, *, offline: bool = False) -> asyncio.Future[PublishResult]:
         """Put a publication in line: the order is that of the calls.
 
         Args:
@@ -119,7 +120,7 @@ class Outbox:
             stored; ``too_large``; ``limit_reached`` when too much waits; ``closed``; what the store raises. Data that
             is no JSON: ``TypeError`` or ``ValueError``.
         """
-        answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[PublishResult] = asyncio.get_running_loop().create_future()
         try:
             item = self._item(frame, offline, answer)
         except (TidewireError, TypeError, ValueError, RecursionError) as error:
@@ -168,7 +169,7 @@ class Outbox:
         for item in items:
             item.refuse(error)
 
-    def _item(self, frame: Frame, offline: bool, answer: asyncio.Future[Frame]) -> _Item:
+    def _item(self, frame: Frame, offline: bool, answer: asyncio.Future[PublishResult]) -> _Item:
         text = _text(frame)
         size_bytes = len(text) + _ENVELOPE_BYTES
         if size_bytes > _FRAME_MAX_BYTES:
@@ -291,7 +292,7 @@ class Outbox:
         again: list[_Item] = []
         wait_ms = 0.0
         for item, answer in zip(batch, answers, strict=True):
-            error = uncertain("no answer came") if answer.cancelled() else answer.exception()
+            result, error = _outcome(answer)
             if item.cleared is not None and (error is item.cleared or _is_retryable(error)):
                 item.refuse(item.cleared)  # it has not been answered, and may be kept
             elif isinstance(error, TidewireError) and error.retryable:
@@ -300,20 +301,20 @@ class Outbox:
                 item.frame = {**item.frame, "retry": True}
                 again.append(item)
             else:
-                self._end(item, answer, error)
+                self._end(item, result, error)
         self._items[:0] = again
         if again and self._connected():
             self._timer = asyncio.get_running_loop().call_later(wait_ms / 1000, self.connected_again)
         else:
             self.flush()
 
-    def _end(self, item: _Item, answer: asyncio.Future[Any], error: BaseException | None) -> None:
+    def _end(self, item: _Item, result: PublishResult | None, error: BaseException | None) -> None:
         if not _is_closed(error):  # closed: it has not been answered
             self._forget(self._store, item)
         if error is not None:
             self._reject(item, error)
-        elif item.answer is not None and not item.answer.done():
-            item.answer.set_result(answer.result())
+        elif item.answer is not None and result is not None:
+            resolve(item.answer, result)
 
     def _wait_ms(self, item: _Item, error: TidewireError) -> float:
         return backoff_ms(item.attempts, self._random) if error.retry_after_ms is None else error.retry_after_ms
@@ -321,6 +322,18 @@ class Outbox:
     def _reject(self, item: _Item, error: BaseException) -> None:
         if not item.refuse(error) and item.id is not None and not _is_closed(error):
             self._report(error)  # nobody waits for it
+
+
+def _outcome(answer: asyncio.Future[Any]) -> tuple[PublishResult | None, BaseException | None]:
+    if answer.cancelled():
+        return None, uncertain("no answer came")
+    error = answer.exception()
+    if error is not None:
+        return None, error
+    try:
+        return read(PublishResult.from_wire, answer.result()), None
+    except TidewireError as error:
+        return None, error
 
 
 def _is_retryable(error: BaseException | None) -> bool:
