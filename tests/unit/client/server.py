@@ -58,7 +58,7 @@ class Socket:
 
     def send(self, text: str) -> None:
         self.sent.append(text)
-        self.server.arrive(lambda: self.ended or self.server.handle(self, text))
+        self.server.arrive(lambda: None if self.ended else self.server.handle(self, text))
 
     def retire(self) -> None:
         pass
@@ -75,7 +75,7 @@ class Socket:
 
     def say(self, message: Any) -> None:
         text = message if isinstance(message, str) else json.dumps(message)
-        self.server.arrive(lambda: self.ended or self._handlers.message(text))
+        self.server.arrive(lambda: None if self.ended else self._handlers.message(text))
 
     def end(self) -> None:
         """It ends by itself, as when the network goes."""
