@@ -42,12 +42,11 @@ class Stream:
 class Socket:
     """The transport that the client has, and the server's end of it."""
 
-    max_bytes: int | None = None
-
     def __init__(self, server: "Server", handlers: Handlers) -> None:
         self.server = server
         self.sent: list[str] = []
         self.subscriptions: set[str] = set()
+        self.max_bytes = server.max_bytes
         self.for_good = False
         self.ended = False
         self._handlers = handlers
@@ -75,7 +74,12 @@ class Socket:
 
     def say(self, message: Any) -> None:
         text = message if isinstance(message, str) else json.dumps(message)
-        self.server.arrive(lambda: None if self.ended else self._handlers.message(text))
+        self.server.arrive(lambda: self.hear(text))
+
+    def hear(self, text: str) -> None:
+        """Something arrives at the client, whoever says it: what that raises is the caller's to see."""
+        if not self.ended:
+            self._handlers.message(text)
 
     def end(self) -> None:
         """It ends by itself, as when the network goes."""
@@ -104,6 +108,7 @@ class Server:
         instead: What answers requests of a type in the server's place: a result, ``{"error": …}``, nothing at all
             (``None``), or :data:`AS_EVER`.
         down: Nobody gets through.
+        max_bytes: The most that sockets take.
     """
 
     def __init__(self, network: Network | None = None) -> None:
@@ -114,6 +119,7 @@ class Server:
         self.streams: dict[str, Stream] = {}
         self.instead: dict[str, Callable[[Frame], Any]] = {}
         self.down = False
+        self.max_bytes: int | None = None
 
     def open_transport(self, _endpoints: Endpoints, handlers: Handlers) -> Socket:
         """See :data:`~tidewire.transports.transport.OpenTransport`."""

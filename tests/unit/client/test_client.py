@@ -27,7 +27,7 @@ class SetUp:
         self.ends: list[TidewireError | None] = []
         self.errors: list[BaseException] = []
         self.client = Tidewire(
-            "http://test",
+            "nowhere://test",  # nothing goes by HTTP here
             **{
                 "get_token": lambda _fresh: "good",
                 "transports": {"websocket": self.server.open_transport},

@@ -16,7 +16,7 @@ from tidewire.host import Host
 from tidewire.listeners import Listeners
 from tidewire.part import ChannelPart
 from tidewire.presence import Presence
-from tidewire.receiver import makes_sense
+from tidewire.receiver import is_subscription
 from tidewire.recovery import Recovery
 from tidewire.store import Kept
 
@@ -357,7 +357,7 @@ class Channel:
                 request |= part.subscribing()
             result: Frame = await self._host.ask(request)
         self._check(turn)
-        if not makes_sense(result):
+        if not is_subscription(result, self.name):
             raise uncertain("the answer makes no sense")
         return result
 
