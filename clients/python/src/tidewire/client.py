@@ -199,8 +199,8 @@ class Tidewire:
 
     async def close(self) -> None:
         """End it: what waits is refused; what is kept on disk stays there for the next client."""
+        tasks = self._tasks - {asyncio.current_task()}  # not those of a listener who connects anew
         self._connection.close()
-        tasks = self._tasks - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         ending = tasks | self._letting_go | self._releasing
