@@ -229,10 +229,10 @@ export class Channel<E extends Events = Events> {
 
   async *#events(): AsyncGenerator<Event<E>, void, void> {
     const queue: (WireEvent | TidewireError)[] = [];
-    let wake: () => void = () => undefined;
+    let wake: (() => void) | undefined;
     const tell = (news: WireEvent | TidewireError): void => {
       queue.push(news);
-      wake();
+      wake?.();
     };
     this.#iterators.add(tell);
     try {

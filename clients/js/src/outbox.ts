@@ -138,7 +138,7 @@ export class Outbox {
   clear(error: TidewireError): void {
     this.#ended = error;
     this.#stopWaiting();
-    this.#putBack(this.#items.splice(0));
+    for (const item of this.#items.splice(0)) item.reject(error);
   }
 
   /** Put them in line before all others; or refuse them, when the client has been closed. */
@@ -221,15 +221,14 @@ export class Outbox {
     return this.#items.splice(0, count);
   }
 
-  #settle(batch: Item[], results: PromiseSettledResult<unknown>[]): void {
+  #settle(batch: Item[], results: readonly { reason?: TidewireError; value?: unknown }[]): void {
     const again: Item[] = [];
     let waitMs = 0;
-    results.forEach((result, index) => {
+    results.forEach(({ reason: error, value }, index) => {
       const item = batch[index] as Item;
-      const error = result.status === "rejected" ? (result.reason as TidewireError) : undefined;
       if (!error?.retryable) {
         if (!this.#isEnd(error)) this.#forget(item);
-        return error ? item.reject(error) : item.resolve((result as PromiseFulfilledResult<PublishResult>).value);
+        return error ? item.reject(error) : item.resolve(value as PublishResult);
       }
       waitMs = Math.max(waitMs, error.retryAfterMs ?? backoffMs(item.attempts, RECONNECT, this.#options.random));
       item.attempts++;
