@@ -412,12 +412,8 @@ class TicketStore(Protocol):
 class ApiKeyStore(Protocol):
     """Keys of servers, their secrets by their hash alone. Every read is strongly consistent."""
 
-    def add(self, key: ApiKey, secret: str) -> None:
-        """Keep a key, found and listed from then on.
-
-        Raises:
-            LimitReachedError: There are as many as there may be.
-        """
+    def add(self, key: ApiKey, secret: str, *, at_most: int) -> bool:
+        """Keep a key, found and listed from then on, unless there are ``at_most`` already; return whether it is."""
         ...
 
     def find(self, key: str) -> ApiKey | None:

@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 from shared.adapters.aws import translated
 from shared.adapters.dynamodb import Item, pages
 from shared.contract import PK, SK
-from shared.domain.api_key import KEYS_MAX, ApiKey, is_key_id
-from shared.errors import ContentionError, LimitReachedError
+from shared.domain.api_key import ApiKey, is_key_id
+from shared.errors import ContentionError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -40,28 +40,26 @@ class DynamoDbApiKeyStore:
         self._client = client
         self._table = table
 
-    def add(self, key: ApiKey, secret: str) -> None:
+    def add(self, key: ApiKey, secret: str, *, at_most: int) -> bool:
         attributes: Item = {
             "name": {"S": key.name},
             "capabilities": {"S": json.dumps({k: list(v) for k, v in key.capabilities.items()})},
             "created_at_ms": {"N": str(key.created_at_ms)},
         }
-        failed = self._write(
+        return self._write(
             [
                 {
                     "Update": self._of(
                         Key=_COUNT,
                         UpdateExpression=_ADD,
                         ConditionExpression="attribute_not_exists(pk) OR key_count < :most",
-                        ExpressionAttributeValues={":by": {"N": "1"}, ":most": {"N": str(KEYS_MAX)}},
+                        ExpressionAttributeValues={":by": {"N": "1"}, ":most": {"N": str(at_most)}},
                     )
                 },
                 {"Put": self._of(Item=_key(key.key_id) | attributes | {"hash": {"S": _hash(secret)}})},
                 {"Put": self._of(Item=_listed(key.key_id) | attributes)},
             ]
         )
-        if failed:
-            raise LimitReachedError(f"there are {KEYS_MAX} keys already")
 
     def find(self, key: str) -> ApiKey | None:
         key_id, _, secret = key.partition(".")
@@ -91,7 +89,7 @@ class DynamoDbApiKeyStore:
         if not is_key_id(key_id):
             return False
         less = {":by": {"N": "-1"}}
-        return not self._write(
+        return self._write(
             [
                 {"Update": self._of(Key=_COUNT, UpdateExpression=_ADD, ExpressionAttributeValues=less)},
                 {"Delete": self._of(Key=_key(key_id), ConditionExpression="attribute_exists(pk)")},
@@ -103,7 +101,7 @@ class DynamoDbApiKeyStore:
         return {"TableName": self._table, **write}
 
     def _write(self, writes: list[Any]) -> bool:
-        """Write all or nothing; return whether a condition did not hold.
+        """Write all or nothing; return whether the conditions held, and so whether it was written.
 
         Raises:
             ContentionError: Somebody else adds or removes one at this moment.
@@ -116,9 +114,9 @@ class DynamoDbApiKeyStore:
                 raise
             reasons: list[Item] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
             if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
-                return True
+                return False
             raise ContentionError("other keys are being changed", retry_after_ms=200) from error
-        return False
+        return True
 
 
 def _to_api_key(key_id: str, item: Item) -> ApiKey:

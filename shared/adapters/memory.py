@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shared.domain.api_key import KEYS_MAX, ApiKey
+from shared.domain.api_key import ApiKey
 from shared.domain.connection import Connection, Interest, Interests, Session
 from shared.domain.dead_letter import DeadLetter, RedrivenQueue
 from shared.domain.document import Change, Chunk, Document, DocumentLog, log_of
@@ -18,7 +18,7 @@ from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
 from shared.domain.rate import Rate
 from shared.domain.segment import Ring, Segment
-from shared.errors import ConnectionGoneError, LimitReachedError, TidewireError
+from shared.errors import ConnectionGoneError, TidewireError
 from shared.ports import (
     Broadcast,
     Delivery,
@@ -459,10 +459,11 @@ class MemoryApiKeyStore:
     def __init__(self) -> None:
         self._keys: dict[str, tuple[ApiKey, str]] = {}
 
-    def add(self, key: ApiKey, secret: str) -> None:
-        if len(self._keys) >= KEYS_MAX:
-            raise LimitReachedError(f"there are {KEYS_MAX} keys already")
-        self._keys[key.key_id] = key, secret
+    def add(self, key: ApiKey, secret: str, *, at_most: int) -> bool:
+        room = len(self._keys) < at_most
+        if room:
+            self._keys[key.key_id] = key, secret
+        return room
 
     def find(self, key: str) -> ApiKey | None:
         key_id, _, secret = key.partition(".")

@@ -8,7 +8,6 @@ from typing import Final
 from shared.domain.channel import is_user_id
 from shared.domain.principal import Principal
 
-KEYS_MAX: Final = 1_000
 KEY_NAME_MAX_LENGTH: Final = 100
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 

@@ -7,10 +7,11 @@ from typing import Final
 
 from shared.domain.api_key import ApiKey
 from shared.domain.principal import Principal
-from shared.errors import NotFoundError
+from shared.errors import LimitReachedError, NotFoundError
 from shared.ports import ApiKeyStore
 from shared.services.admin import check_admin
 
+KEYS_MAX: Final = 1_000
 KEYS_PAGE: Final = 100
 _ID_BYTES: Final = 8
 _SECRET_BYTES: Final = 32
@@ -33,7 +34,8 @@ class Keys:
         check_admin(principal)
         key = ApiKey(secrets.token_hex(_ID_BYTES), name, capabilities, self.now_ms())
         secret = secrets.token_urlsafe(_SECRET_BYTES)
-        self.store.add(key, secret)
+        if not self.store.add(key, secret, at_most=KEYS_MAX):
+            raise LimitReachedError(f"there are {KEYS_MAX} keys already: revoke one that is not used any more")
         return key, f"{key.key_id}.{secret}"
 
     def page(self, principal: Principal, after: str) -> tuple[Sequence[ApiKey], bool]:
