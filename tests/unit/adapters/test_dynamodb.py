@@ -142,6 +142,15 @@ class TestApiKeys:
             stub.add_response("get_item", {}, {"TableName": "t", "Key": ANY, "ConsistentRead": True})
             assert DynamoDbApiKeyStore(client, "t").find("id.secret") is None
 
+    @pytest.mark.parametrize("key_id", ["", "x" * 65, "x" * 3_000, "a#b", "a\n", "ü"])
+    def test_what_is_no_id_is_not_even_asked_for(self, key_id: str) -> None:
+        """DynamoDB refuses keys that are empty or too long: that would be told as a failure of ours."""
+        client = boto3.client("dynamodb", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+        store = DynamoDbApiKeyStore(client, "t")
+        with Stubber(client):  # fails at whatever is asked
+            assert store.find(f"{key_id}.secret") is None
+            assert not store.remove(key_id)
+
     def test_somebody_elses_change_at_the_same_moment_may_be_tried_again(self) -> None:
         client = boto3.client("dynamodb", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
         with Stubber(client) as stub:
