@@ -74,7 +74,7 @@ class Commands:
             TidewireError: As ``command_failed``, with the handler's or peer's ``message`` and ``details`` as
                 ``details``; as ``timeout`` when nothing came back, and it may have been done: it is not tried again.
             TypeError: The data is no JSON.
-            ValueError: Likewise: NaN, a circle.
+            ValueError: Likewise: NaN, a circle, half a character.
         """
         _check_size(data)
         request: Frame = {"type": "command", "name": name, "data": data, "timeout_ms": round(timeout_s * 1000)}
