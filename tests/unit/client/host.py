@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from tidewire.errors import TidewireError, uncertain
 from tidewire.frames import Frame
@@ -111,3 +111,12 @@ class FakeHost:
 def wire_error(code: int = 2001, name: str = "unavailable", **fields: Any) -> TidewireError:
     """Return an error as the server says it."""
     return TidewireError.from_wire({"code": code, "name": name, "message": "not now", **fields})
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    """Return a function that takes anything and raises that."""
+
+    def refuse(*_: Any) -> NoReturn:
+        raise error
+
+    return refuse

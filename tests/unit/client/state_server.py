@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Literal, NoReturn
 
-from tests.unit.client.host import FakeHost, wire_error
+from tests.unit.client.host import FakeHost, raising, wire_error
 from tests.unit.client.virtual import settle
 from tidewire.document import Document
 from tidewire.documents import Documents
@@ -215,15 +215,10 @@ class Client:
         self.read.append(key)
         entry = self.server.current(key)
         if self.read_instead:
-            await self.read_instead.pop(0)()
+            instead = await self.read_instead.pop(0)()
+            if isinstance(instead, tuple):
+                return instead
         return None if entry.value is None else (entry.version, copied(entry.value))
-
-
-def raising(error: BaseException) -> Callable[..., Any]:
-    def refuse(*_: Any) -> NoReturn:
-        raise error
-
-    return refuse
 
 
 @asynccontextmanager

@@ -1,13 +1,12 @@
 """Commands: asked of the server or a peer, and done for peers."""
 
 import asyncio
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
 import pytest
 
-from tests.unit.client.host import FakeHost, wire_error
+from tests.unit.client.host import FakeHost, raising, wire_error
 from tests.unit.client.virtual import settle, virtual_time
 from tidewire.commands import CommandContext, CommandError, Commands
 from tidewire.errors import TidewireError, closed, uncertain
@@ -22,13 +21,6 @@ CIRCLE["self"] = CIRCLE
 def command(**fields: Any) -> Frame:
     base = {"type": "command", "command_id": "k1", "name": "move", "data": {"to": "e4"}, "sender": SENDER}
     return {**base, "expires_at_ms": NOW_MS + 10_000, **fields}
-
-
-def raising(error: BaseException) -> Callable[..., Any]:
-    def handler(*_: Any) -> Any:
-        raise error
-
-    return handler
 
 
 def results(fake: FakeHost) -> list[Frame]:
@@ -196,6 +188,20 @@ async def test_a_result_is_sent_again_until_the_command_expires() -> None:
     fake.last.reject(wire_error(retry_after_ms=6_000))
     await asyncio.sleep(60)
     assert (len(fake.sent), fake.reports) == (3, [])
+
+
+@virtual_time
+async def test_a_result_that_fails_again_and_again_is_sent_less_and_less_often() -> None:
+    fake = FakeHost(reply=raising(uncertain("no answer")), random=lambda: 1.0)
+    commands = Commands(fake.host)
+    commands.on("move", lambda *_: 1)
+    commands.push(command())
+    counts = []
+    for _ in range(4):
+        await asyncio.sleep(2)
+        counts.append(len(fake.sent))
+    await fake.close()
+    assert counts == [3, 4, 4, 5]
 
 
 @virtual_time

@@ -1,12 +1,13 @@
 """Writes of documents against a server that settles as the real one does: order, conflicts, what is kept."""
 
 import asyncio
+import gc
 from random import Random
 from typing import Any
 
 import pytest
 
-from tests.unit.client.host import WAITS, wire_error
+from tests.unit.client.host import WAITS, raising, wire_error
 from tests.unit.client.state_server import (
     CHANNEL,
     LARGE,
@@ -15,7 +16,6 @@ from tests.unit.client.state_server import (
     StateServer,
     Strategy,
     collecting,
-    raising,
     state_server,
 )
 from tests.unit.client.virtual import settle, virtual_time
@@ -324,13 +324,14 @@ async def test_after_nothing_or_a_listener_that_raises_the_next_is_asked_then_it
         await bob.document().set({"n": 2})
         error = ValueError("mine")
         asked: list[Conflict] = []
-        ann.document().on_conflict(lambda _: None)
+        ann.document().on_conflict(lambda conflict: conflict.current.clear())
         ann.document().on_conflict(raising(error))
         ann.document().on_conflict(asked.append)
         ended = ann.document().on_conflict(lambda _: {"n": 0})
         ended()
         assert await outcome(ann.document().set({"n": 3})) == "version_conflict"
-        assert (len(asked), ann.reports) == (1, [error])
+        assert [(conflict.mine, conflict.current) for conflict in asked] == [({"n": 3}, {"n": 2})]
+        assert (ann.document().value, ann.reports) == ({"n": 2}, [error])
 
 
 @virtual_time
@@ -456,6 +457,22 @@ async def test_what_can_not_be_kept_is_refused() -> None:
     async with state_server(store=store) as (_, ann, _bob):
         assert await outcome(ann.document().set({"n": 1}, offline=True)) == "limit_reached"
         assert (ann.document().value, ann.writes) == (None, [])
+
+
+@virtual_time
+async def test_of_what_can_not_be_kept_nobody_hears_twice() -> None:
+    store, heard = FakeStore(error=OSError("no disk")), []
+    async with state_server(store=store) as (_, ann, _bob):
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+        ann.go()
+        written = ann.document().set({"n": 1}, offline=True)
+        await settle()
+        ann.documents.closed(closed("left"))
+        assert await outcome(written) == "closed"
+        del written
+        gc.collect()
+        await settle()
+        assert (heard, ann.reports) == ([], [])
 
 
 @pytest.mark.parametrize("strategy", ["merge", "reject", "last_write_wins"])

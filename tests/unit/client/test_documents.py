@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.client.host import WAITS, wire_error
-from tests.unit.client.state_server import CHANNEL, LARGE, Client, StateServer, collecting, raising, state_server
+from tests.unit.client.host import WAITS, raising, wire_error
+from tests.unit.client.state_server import CHANNEL, LARGE, Client, StateServer, collecting, state_server
 from tests.unit.client.virtual import settle, virtual_time
 from tidewire.errors import TidewireError, closed, uncertain
 from tidewire.frames import Frame
@@ -140,12 +140,15 @@ async def test_what_is_handed_out_is_nobody_elses() -> None:
         (await document.ready())["list"][0]["n"] = 2
         assert document.value == {"list": [{"n": 1}]}
         document.on_change(lambda value, _: value["list"].append(5))
+        document.on_change(lambda value, _: value["list"].append(5))
         mine: Any = {"list": [{"n": 3}]}
         written = document.set(mine)
         mine["list"][0]["n"] = 4
         result = await written
         result.value["list"].append(6)
         assert document.value == {"list": [{"n": 3}]}
+        await document.patch({"m": 1})
+        assert document.value == {"list": [{"n": 3}], "m": 1}
 
 
 @pytest.mark.parametrize("junk", [None, 1, "x", {}, [], [1], True, {"version": 3}, {"k": {"version": "x"}}], ids=repr)
@@ -174,6 +177,8 @@ async def test_frames_that_make_no_sense_raise_nothing_and_stop_nothing(junk: An
         ann.documents.check()
         await asyncio.sleep(100)
         assert ann.document().pending == 0
+        assert ann.reports
+        assert all(isinstance(error, TidewireError) for error in ann.reports)
         assert await asyncio.wait_for(bob.document().patch({"n": 2}), 1)
 
 
@@ -184,8 +189,9 @@ async def test_what_is_nested_too_deeply_is_reported_and_stops_nothing() -> None
         for _ in range(5_000):
             deep = {"a": deep}
         ann.documents.push({"type": "state", "channel": CHANNEL, "key": "k", "version": 2, "patch": deep})
-        ann.documents.subscribed({"state": {"documents": {"other": {"version": 1, "changes": [{"patch": deep}]}}}})
-        assert [type(error) for error in ann.reports] == [RecursionError]
+        changes = [{"version": 1, "patch": deep}]
+        ann.documents.subscribed({"state": {"documents": {"other": {"version": 1, "changes": changes}}}})
+        assert [type(error) for error in ann.reports] == [RecursionError] * 2
         await bob.document().patch({"n": 2})
         await ann.receive()
         assert ann.document().value == {"n": 2}
@@ -303,6 +309,7 @@ async def test_changes_are_the_current_value_once_it_is_told_and_then_each_until
     again = ann.document().changes()
     await ann.come()
     assert await anext(again) == {"n": 3, "mine": 1}
+    assert [value async for value in changes] == []
     await ann.close()
     await bob.close()
 
@@ -325,3 +332,37 @@ async def test_whoever_gives_up_waiting_for_a_change_loses_none() -> None:
             await asyncio.wait_for(anext(changes), 1)
         await ann.document().patch({"n": 2})
         assert await anext(changes) == {"n": 2}
+
+
+@virtual_time
+async def test_an_answer_to_what_was_asked_before_leaving_tells_nothing_of_the_next_subscription() -> None:
+    async with state_server("merge", {"n": 1}) as (_, ann, bob):
+        ann.instead += [lambda _: WAITS, lambda _: WAITS]
+        ann.documents.check()
+        await settle()
+        ann.documents.check()
+        await settle()
+        ann.documents.closed(closed("left"))
+        await bob.document().patch({"n": 2})
+        ready = asyncio.create_task(ann.document().ready())
+        ann.fake.sent[0].resolve({"documents": {}})
+        ann.fake.sent[1].reject(uncertain("the connection ended"))
+        await settle()
+        assert not ready.done()
+        await ann.come()
+        assert (await ready, ann.reports) == ({"n": 2}, [])
+
+
+@virtual_time
+async def test_a_large_document_that_makes_no_sense_is_not_read_again_until_the_next_check() -> None:
+    async with state_server() as (server, ann, _bob):
+        server.handle({"type": "state.set", "key": "k", "value": {"text": TEXT}})
+        ann.read_instead.append(lambda: asyncio.sleep(0, ("x", 1)))
+        ready = asyncio.create_task(ann.document().ready())
+        ann.documents.push(ann.inbox.pop())
+        with pytest.raises(TidewireError, match="makes no sense"):
+            await ready
+        assert ann.read == ["k"]
+        ann.documents.check()
+        await settle()
+        assert ann.document().value == {"text": TEXT}

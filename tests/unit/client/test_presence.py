@@ -138,6 +138,20 @@ async def test_whoever_gives_up_waiting_to_join_joins_all_the_same() -> None:
 
 
 @virtual_time
+async def test_joining_that_is_refused_after_leaving_does_not_end_the_next() -> None:
+    room = Room(errors=[wire_error(1005, "forbidden")])
+    first = asyncio.create_task(room.presence.join())
+    await asyncio.sleep(0)
+    leaving = asyncio.create_task(room.presence.leave())
+    await asyncio.sleep(0)
+    second = asyncio.create_task(room.presence.join())
+    assert await refused(first) == "forbidden"
+    await leaving
+    await second
+    assert room.presence.subscribing() == {"presence": True}
+
+
+@virtual_time
 async def test_joining_ends_with_the_client() -> None:
     room = Room()
     joining = asyncio.create_task(room.presence.join())

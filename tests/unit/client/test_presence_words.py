@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.unit.client.host import wire_error
+from tests.unit.client.host import FakeHost, raising, wire_error
 from tests.unit.client.test_presence import CHANNEL, Room, listed, member, push, refused, timers
 from tests.unit.client.virtual import settle, virtual_time
 from tidewire.errors import closed, uncertain
@@ -62,7 +62,19 @@ async def test_an_update_is_refused_to_who_has_not_joined_or_says_too_much_by_th
     await settle()
     await presence.leave()
     assert await refused(leaving) == "closed"
-    assert (len(room.fake.sent), timers()) == (2, 0)
+    assert (len(room.fake.sent), timers(), room.fake.reports) == (2, 0, [])
+
+
+@virtual_time
+async def test_what_fails_again_and_again_is_sent_less_and_less_often() -> None:
+    room = Room(FakeHost(reply=raising(uncertain("no answer")), random=lambda: 1.0))
+    room.presence.mark_read(1)
+    counts = []
+    for _ in range(4):
+        await asyncio.sleep(2)
+        counts.append(len(room.fake.sent))
+    room.presence.closed(closed("enough"))
+    assert counts == [3, 4, 4, 5]
 
 
 @virtual_time
@@ -260,6 +272,9 @@ async def test_active_is_said_once_in_10_s_and_its_end_after_a_minute() -> None:
     await settle()
     await presence.leave()
     assert timers() == 0
+    await room.joined()
+    presence.active()
+    assert said() == [True]  # of before, nothing is known there
 
 
 @virtual_time
@@ -322,6 +337,7 @@ async def test_typing_that_fails_is_not_said_again_and_for_good_it_is_reported()
     await settle()
     assert len(room.fake.reports) == 1
     await presence.leave()
+    assert timers() == 0
 
 
 @virtual_time
