@@ -1,5 +1,6 @@
 """A server of one channel's documents that settles as the real one does, and users on a network that does its worst."""
 
+import asyncio
 import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,6 +17,7 @@ from tidewire.errors import TidewireError, closed, uncertain
 from tidewire.frames import Frame
 from tidewire.merge import copied, patched, same
 from tidewire.store import Kept, Store
+from tidewire.write import WriteResult
 
 CHANNEL = "room:a"
 LARGE = 24_000
@@ -239,6 +241,14 @@ async def state_server(
             await client.close()
 
 
+async def outcome(written: "asyncio.Future[WriteResult]") -> WriteResult | str:
+    """Return the result, or the kind of error."""
+    try:
+        return await written
+    except TidewireError as error:
+        return error.kind
+
+
 @contextmanager
 def collecting(document: Document) -> Iterator[list[Any]]:
     """Collect the values that a document takes."""
@@ -253,9 +263,14 @@ class FakeStore:
     kept: dict[int, Frame] = field(default_factory=dict)
     error: BaseException | None = None
     ours: bool = True
+    disk: asyncio.Event = field(default_factory=asyncio.Event)  # is fast, unless it is cleared
     next_id: int = 1
 
+    def __post_init__(self) -> None:
+        self.disk.set()
+
     async def keep(self, request: Frame) -> int:
+        await self.disk.wait()
         if self.error is not None:
             raise self.error
         self.kept[self.next_id] = copied(request)

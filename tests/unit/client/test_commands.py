@@ -109,6 +109,33 @@ async def test_tells_of_a_failure_no_more_than_its_words(thrown: Exception, erro
         assert len(fake.reports) == reports
 
 
+@virtual_time
+async def test_a_handler_that_was_cancelled_has_failed() -> None:
+    fake = FakeHost(reply=lambda _: {})
+    commands = Commands(fake.host)
+
+    async def handler(*_: Any) -> None:
+        never = asyncio.get_running_loop().create_future()
+        never.cancel()
+        await never
+
+    commands.on("move", handler)
+    commands.push(command())
+    await settle()
+    assert results(fake) == [{"type": "result", "command_id": "k1", "error": {"message": "it was cancelled"}}]
+
+
+@virtual_time
+async def test_a_handler_ends_with_the_client() -> None:
+    fake = FakeHost(reply=lambda _: {})
+    commands = Commands(fake.host)
+    commands.on("move", lambda *_: asyncio.sleep(5))
+    commands.push(command())
+    await settle()
+    await fake.close()
+    assert (fake.sent, fake.reports) == ([], [])
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

@@ -66,6 +66,20 @@ async def test_an_update_is_refused_to_who_has_not_joined_or_says_too_much_by_th
 
 
 @virtual_time
+async def test_what_was_said_before_joining_is_refused_is_refused_with_it() -> None:
+    room = Room(errors=[wire_error(1005, "forbidden")])
+    joining = asyncio.create_task(room.presence.join())
+    await asyncio.sleep(0)
+    update = asyncio.create_task(room.presence.update(status="away"))
+    room.presence.active()
+    assert await refused(joining) == "forbidden"
+    assert await refused(update) == "forbidden"
+    assert timers() == 0
+    await room.joined()
+    assert room.fake.sent == []
+
+
+@virtual_time
 async def test_what_fails_again_and_again_is_sent_less_and_less_often() -> None:
     room = Room(FakeHost(reply=raising(uncertain("no answer")), random=lambda: 1.0))
     room.presence.mark_read(1)

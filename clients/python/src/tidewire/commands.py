@@ -10,6 +10,7 @@ from typing import Any, Final
 from tidewire.backoff import again_after_ms
 from tidewire.errors import FORBIDDEN, UNKNOWN_COMMAND, TidewireError, is_passing, too_large
 from tidewire.frames import Frame, Sender
+from tidewire.futures import awaited
 from tidewire.host import Host
 
 # The server says `timeout` a second or two after the time; nothing comes only if that got lost.
@@ -115,7 +116,7 @@ class Commands:
         answer: Frame
         try:
             result = handler(data, context)
-            answer = {"data": await result if isawaitable(result) else result}
+            answer = {"data": await awaited(result) if isawaitable(result) else result}
             _check_size(answer["data"])
         except Exception as error:
             if not isinstance(error, CommandError):

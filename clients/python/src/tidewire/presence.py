@@ -240,8 +240,10 @@ class Presence:
         return outcome
 
     def _was_refused(self, joined: "asyncio.Future[None]") -> None:
-        if failure(joined) is not None and self._joined is joined:
+        error = failure(joined)
+        if error is not None and self._joined is joined:
             self._joined = None
+            self._end(error)
 
     def _suspend(self) -> None:
         """Nothing can be asked until ``subscribed``."""
@@ -251,7 +253,7 @@ class Presence:
         self._failures = 0
         self._known.asked()
 
-    def _end(self, error: TidewireError) -> None:
+    def _end(self, error: BaseException) -> None:
         """This connection is no member any more."""
         self._suspend()
         self._active_ms = -inf
