@@ -265,6 +265,7 @@ class FakeStore:
     ours: bool = True
     disk: asyncio.Event = field(default_factory=asyncio.Event)  # is fast, unless it is cleared
     next_id: int = 1
+    begun: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.disk.set()
@@ -278,6 +279,7 @@ class FakeStore:
         return self.next_id - 1
 
     async def sent(self, id: int) -> bool:
+        self.begun.append(id)
         return self.ours
 
     def forget(self, id: int) -> None:

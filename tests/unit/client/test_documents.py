@@ -147,7 +147,7 @@ async def test_what_is_handed_out_is_nobody_elses() -> None:
         result = await written
         result.value["list"].append(6)
         assert document.value == {"list": [{"n": 3}]}
-        await document.patch({"m": 1})
+        document.patch({"m": 1})
         assert document.value == {"list": [{"n": 3}], "m": 1}
 
 
@@ -309,6 +309,8 @@ async def test_changes_are_the_current_value_once_it_is_told_and_then_each_until
     again = ann.document().changes()
     await ann.come()
     assert await anext(again) == {"n": 3, "mine": 1}
+    await ann.document().patch({"n": 4})
+    assert await anext(again) == {"n": 4, "mine": 1}
     assert [value async for value in changes] == []
     await ann.close()
     await bob.close()

@@ -95,6 +95,7 @@ async def test_of_what_can_not_be_kept_nobody_hears_twice() -> None:
         await settle()
         ann.documents.closed(closed("left"))
         assert await outcome(written) == "closed"
+        store.error = None
         del written
         gc.collect()
         await settle()
@@ -117,3 +118,4 @@ async def test_one_that_was_left_while_it_was_being_kept_is_the_next_processs() 
         assert (await written).value == {"n": 1, "b": 1}
         assert [write["patch"] for write in ann.writes] == [{"b": 1}]
         assert [request["patch"] for request in store.kept.values()] == [{"a": 1}]
+        assert store.begun == []

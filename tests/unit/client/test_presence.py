@@ -139,16 +139,25 @@ async def test_whoever_gives_up_waiting_to_join_joins_all_the_same() -> None:
 
 @virtual_time
 async def test_joining_that_is_refused_after_leaving_does_not_end_the_next() -> None:
-    room = Room(errors=[wire_error(1005, "forbidden")])
-    first = asyncio.create_task(room.presence.join())
-    await asyncio.sleep(0)
-    leaving = asyncio.create_task(room.presence.leave())
-    await asyncio.sleep(0)
-    second = asyncio.create_task(room.presence.join())
+    answered = asyncio.Event()
+    answers = [wire_error(1005, "forbidden"), None, None]
+
+    async def resubscribe() -> None:
+        error = answers.pop(0)
+        await answered.wait()
+        if error is not None:
+            raise error
+
+    presence = Presence(CHANNEL, FakeHost().host, resubscribe)
+    first = asyncio.create_task(presence.join())
+    await settle()
+    await presence.leave()
+    second = asyncio.create_task(presence.join())
+    await settle()
+    answered.set()
     assert await refused(first) == "forbidden"
-    await leaving
     await second
-    assert room.presence.subscribing() == {"presence": True}
+    assert presence.subscribing() == {"presence": True}
 
 
 @virtual_time
