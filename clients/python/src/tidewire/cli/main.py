@@ -1,0 +1,22 @@
+"""Where the process starts: nothing else is imported before the extra ``cli`` is known to be installed."""
+
+import sys
+from importlib.util import find_spec
+
+from tidewire.cli.exit_codes import ExitCode
+
+_NEEDED = ("typer", "rich", "jwt", "platformdirs")
+
+
+def main() -> None:
+    """Run the command line; end the process."""
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+        sys.stderr.write(f"tidewire: {', '.join(missing)} can't be found: install the extra: pip install 'tidewire[cli]'\n")
+        raise SystemExit(ExitCode.REFUSED)
+    from tidewire.cli.app import app
+
+    app(prog_name="tidewire")
+
+
+if __name__ == "__main__":
+    main()
