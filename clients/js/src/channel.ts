@@ -251,11 +251,11 @@ export class Channel<E extends Events = Events> {
 
   async #untilJoined(history: number, turn: number): Promise<readonly Publication[]> {
     const { recovery, random } = this.#host;
+    let latest: readonly Publication[] = [];
     for (let attempt = 0; ; attempt++) {
       try {
-        let result: SubscribeResult;
         do {
-          result = await this.#inTurn(async () => {
+          const result = await this.#inTurn(async () => {
             for (const part of this.#parts) await part.prepare?.();
             this.#check(turn);
             this.#stale = false;
@@ -263,12 +263,14 @@ export class Channel<E extends Events = Events> {
             return this.#subscribe(history);
           });
           this.#check(turn);
-        } while (this.#stale);
-        this.#stands = true;
-        recovery.subscribed(result);
-        for (const part of this.#parts) this.#call(() => part.subscribed(result));
-        this.#check(turn); // a listener may have unsubscribed
-        return result.publications;
+          if (this.#stale) continue;
+          if (!this.#stands) latest = result.publications;
+          this.#stands = true;
+          recovery.subscribed(result);
+          for (const part of this.#parts) this.#call(() => part.subscribed(result));
+          this.#check(turn); // a listener may have unsubscribed
+        } while (this.#stale); // ... or have asked for more
+        return latest;
       } catch (error) {
         this.#check(turn);
         if (!(error instanceof TidewireError && error.retryable)) {

@@ -334,6 +334,22 @@ test("told so while an answer is awaited, it does not believe that one", async (
   expect(channel.position).toEqual(position(0, "e2"));
 });
 
+test("a listener that wants more while it is told what was missed gets it", async () => {
+  const { channel, asked, last, disconnect, reconnect } = await standing(3);
+  let wants = true;
+  channel.onReset(() => {
+    if (wants) channel.resubscribe();
+    wants = false;
+  });
+  await disconnect();
+  await reconnect();
+  await last("subscribe").answer({ ...subscribed(0), position: position(0, "e2") });
+  expect(asked("subscribe")).toHaveLength(3);
+  expect(last("subscribe").request).toMatchObject({ since: position(0, "e2") });
+  await last("subscribe").answer({ ...recovered(0, []), position: position(0, "e2") });
+  expect(asked("subscribe")).toHaveLength(3);
+});
+
 test("a channel that nobody wants does not subscribe again", async () => {
   const { channel, asked } = setUp();
   channel.resubscribe();

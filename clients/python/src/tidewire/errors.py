@@ -39,6 +39,20 @@ class TidewireError(Exception):
             details=error.get("details"),
         )
 
+    def to_wire(self) -> dict[str, Any]:
+        """Return the ``error`` object."""
+        error: dict[str, Any] = {
+            "code": self.code,
+            "name": self.kind,
+            "message": str(self),
+            "retryable": self.retryable,
+        }
+        if self.retry_after_ms is not None:
+            error["retry_after_ms"] = self.retry_after_ms
+        if self.details is not None:
+            error["details"] = self.details
+        return error
+
 
 class UnreachableError(TidewireError):
     """No answer came from the address: no network, no such name, no server, or none within the time."""

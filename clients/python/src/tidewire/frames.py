@@ -1,11 +1,12 @@
 """What the server sends, as the application has it. Names and meanings are those of docs/protocol.md section 2."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
-from tidewire.errors import TidewireError
+from tidewire.errors import TidewireError, uncertain
 
+T = TypeVar("T")
 Frame = dict[str, Any]
 Priority = Literal["express", "high", "normal", "low"]
 Status = Literal["online", "away", "busy", "offline"]
@@ -202,3 +203,15 @@ class Member:
 def _position(fields: Mapping[str, Any]) -> Position | None:
     position = fields.get("position")
     return None if position is None else Position.from_wire(position)
+
+
+def read(from_wire: Callable[[Any], T], wire: Any) -> T:
+    """Return what ``from_wire`` makes of what has come.
+
+    Raises:
+        TidewireError: ``timeout``, retryable: it makes no sense, so it is as if nothing had come.
+    """
+    try:
+        return from_wire(wire)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise uncertain("the answer makes no sense") from error

@@ -297,10 +297,28 @@ def _forget_others(stream: _Stream, epoch: str) -> None:
     stream.waiting = {place: event for place, event in stream.waiting.items() if place[0] == epoch}
 
 
+def makes_sense(run: Any) -> bool:
+    """Tell whether the answer to ``subscribe`` or ``history`` can be taken."""
+    try:
+        position, publications = run["position"], run["publications"]
+        return (
+            isinstance(position["epoch"], str)
+            and isinstance(position["offset"], int)
+            and (isinstance(run.get("recovered"), bool) or isinstance(run.get("more"), bool))
+            and all(_is_placed(publication) for publication in publications)
+        )
+    except (LookupError, TypeError, AttributeError):
+        return False
+
+
 def _is_placed(event: Event) -> bool:
+    sender = event.get("sender")
     return (
         isinstance(event.get("epoch"), str)
         and isinstance(event.get("offset"), int)
         and isinstance(event.get("prev_offset"), int)
-        and isinstance(event.get("sender"), dict)
+        and isinstance(event.get("published_at_ms"), int)
+        and isinstance(event.get("message_id"), str)
+        and isinstance(sender, dict)
+        and isinstance(sender.get("user_id"), str)
     )

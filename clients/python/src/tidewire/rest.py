@@ -1,11 +1,11 @@
-"""The HTTP API (docs/protocol.md 4.4), for servers and tools: one call after another, no connection kept by the server."""
+"""The HTTP API (docs/protocol.md 4.4), for servers and tools: call after call; the server keeps no connection."""
 
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
 
-from tidewire.errors import UNSUPPORTED_PROTOCOL, TidewireError, UnreachableError
+from tidewire.problems import refusal, unreachable
 
 TIMEOUT_S: Final = 35.0  # API Gateway answers within 30
 
@@ -72,20 +72,8 @@ class Rest:
             response = self._http.request(
                 method, self.url + path, json=json, params=params, headers={**self._headers, **(headers or {})}
             )
-        except httpx.InvalidURL as error:
-            raise UnreachableError(f"{self.url} is no URL: {error}") from error
-        except httpx.RequestError as error:
-            raise UnreachableError(f"{self.url} can't be reached: {error or type(error).__name__}") from error
+        except (httpx.InvalidURL, httpx.RequestError) as error:
+            raise unreachable(self.url, error) from error
         if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
             return response
-        raise _refusal(response)
-
-
-def _refusal(response: httpx.Response) -> TidewireError:
-    try:
-        return TidewireError.from_wire(response.json())
-    except (ValueError, KeyError, TypeError, AttributeError):
-        what = f"{response.request.url} answered {response.status_code}, not as Tidewire does"
-        if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-            return UnreachableError(what)  # a proxy or gateway before it
-        return TidewireError(UNSUPPORTED_PROTOCOL, "unsupported_protocol", what)
+        raise refusal(response)
