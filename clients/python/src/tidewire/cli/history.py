@@ -72,9 +72,7 @@ def pages(
         left = None if left is None else left - len(page.publications)
 
 
-def _page(
-    deployment: Deployment, channel: str, limit: int, since: Position | None, *, reverse: bool
-) -> HistoryResult:
+def _page(deployment: Deployment, channel: str, limit: int, since: Position | None, *, reverse: bool) -> HistoryResult:
     params: dict[str, Any] = {"limit": limit, "reverse": reverse}
     if since is not None:
         params |= {"since_epoch": since.epoch, "since_offset": since.offset}

@@ -21,9 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="Make, list and revoke the API keys
 def create(
     deployment: Deployment,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is, such as billing.")],
-    allow: Annotated[
-        list[str], typer.Option(metavar="PATTERN=CAPABILITY,…", help="What it allows; may come again.")
-    ],
+    allow: Annotated[list[str], typer.Option(metavar="PATTERN=CAPABILITY,…", help="What it allows; may come again.")],
     as_json: JsonOption = False,
 ) -> None:
     """Make a key, and print it: it is shown this once.

@@ -11,7 +11,9 @@ _NEEDED = ("typer", "rich", "jwt", "platformdirs")
 def main() -> None:
     """Run the command line; end the process."""
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        sys.stderr.write(f"tidewire: {', '.join(missing)} can't be found: install the extra: pip install 'tidewire[cli]'\n")
+        sys.stderr.write(
+            f"tidewire: {', '.join(missing)} can't be found: install the extra: pip install 'tidewire[cli]'\n"
+        )
         raise SystemExit(ExitCode.REFUSED)
     from tidewire.cli.app import app
 

@@ -48,6 +48,7 @@ def complete_profile(incomplete: str) -> list[str]:
 
 
 ChannelArgument = Annotated[str, typer.Argument(metavar="CHANNEL", help="Such as room:lobby.")]
+KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="The document's name in its channel.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON, one value a line.")]
 
 UrlOption = Annotated[
@@ -65,14 +66,22 @@ ProfileOption = Annotated[
     ),
 ]
 TokenOption = Annotated[str | None, typer.Option(help="A user's token. [env: TIDEWIRE_TOKEN]", rich_help_panel=_PANEL)]
-ApiKeyOption = Annotated[str | None, typer.Option(help="A server's key. [env: TIDEWIRE_API_KEY]", rich_help_panel=_PANEL)]
+ApiKeyOption = Annotated[
+    str | None, typer.Option(help="A server's key. [env: TIDEWIRE_API_KEY]", rich_help_panel=_PANEL)
+]
 UserOption = Annotated[
     str | None,
     typer.Option(
         help="Who to be where no credential is needed (stage local). [default: your name]", rich_help_panel=_PANEL
     ),
 ]
-_COMMON = {"url": UrlOption, "profile": ProfileOption, "token": TokenOption, "api_key": ApiKeyOption, "user": UserOption}
+_COMMON = {
+    "url": UrlOption,
+    "profile": ProfileOption,
+    "token": TokenOption,
+    "api_key": ApiKeyOption,
+    "user": UserOption,
+}
 
 
 def guarded(function: Callable[P, None]) -> Callable[P, None]:

@@ -13,9 +13,7 @@ from tidewire.cli.profiles import CREDENTIALS, Profile, Profiles
 
 app = typer.Typer(no_args_is_help=True, help="Deployments by name, for --profile.")
 
-_Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="As --profile has it.", autocompletion=complete_profile)
-]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="As --profile has it.", autocompletion=complete_profile)]
 
 
 @app.command("list")

@@ -10,14 +10,13 @@ from tidewire.cli.deployment import Deployment, object_of
 from tidewire.cli.exit_codes import CommandError, ExitCode
 from tidewire.cli.identity import no_tidewire
 from tidewire.cli.lines import read_all
-from tidewire.cli.options import ChannelArgument, JsonOption, for_deployment
+from tidewire.cli.options import ChannelArgument, JsonOption, KeyArgument, for_deployment
 from tidewire.cli.output import Output, data, time_of
 from tidewire.cli.paths import channel_path
 from tidewire.cli.values import json_object, json_or_text
 
 app = typer.Typer(no_args_is_help=True, help="Read, write and watch a channel's documents.")
 
-_Key = Annotated[str, typer.Argument(metavar="KEY", help="The document's name in its channel.")]
 _IfVersion = Annotated[
     int | None, typer.Option(min=0, help="Only upon this version of it; 0: only where there is none yet.")
 ]
@@ -61,7 +60,7 @@ def get(
 def set_(
     deployment: Deployment,
     channel: ChannelArgument,
-    key: _Key,
+    key: KeyArgument,
     value: Annotated[str, typer.Argument(metavar="VALUE", help="JSON, else it is a text; - reads standard input.")],
     if_version: _IfVersion = None,
     as_json: JsonOption = False,
@@ -81,7 +80,7 @@ def set_(
 def patch(
     deployment: Deployment,
     channel: ChannelArgument,
-    key: _Key,
+    key: KeyArgument,
     changes: Annotated[
         str, typer.Argument(metavar="PATCH", help="A merge patch (RFC 7396): null takes a member away; - reads it.")
     ],
@@ -101,7 +100,7 @@ def patch(
 def delete(
     deployment: Deployment,
     channel: ChannelArgument,
-    key: _Key,
+    key: KeyArgument,
     if_version: _IfVersion = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -47,8 +47,8 @@ def token(
 ) -> None:
     """Print a token.
 
-    A deployment of stage local signs it. Otherwise it is signed here, with the secret of --secret-file, of --stack, or of
-    the environment's TIDEWIRE_SECRET; then --allow says what it allows.
+    A deployment of stage local signs it. Otherwise it is signed here, with the secret of --secret-file, of --stack,
+    or of the environment's TIDEWIRE_SECRET; then --allow says what it allows.
 
     Example: tidewire token --user ann --allow 'room:*=subscribe,publish' --stack TidewireDev
     """

@@ -1,0 +1,43 @@
+"""``tidewire state watch``: show a document, and whenever it changes."""
+
+import asyncio
+from typing import Any
+
+from tidewire import Tidewire
+from tidewire.cli.deployment import Deployment
+from tidewire.cli.following import tell_states, until_first
+from tidewire.cli.options import ChannelArgument, JsonOption, KeyArgument, for_deployment
+from tidewire.cli.output import Output, data
+
+
+@for_deployment()
+def watch(deployment: Deployment, channel: ChannelArgument, key: KeyArgument, as_json: JsonOption = False) -> None:
+    """Show a document, and again whenever it has changed. Ctrl-C ends it.
+
+    Columns: version, value; an empty value: there is no document.
+
+    Example: tidewire state watch room:lobby board
+    """
+    deployment.check()
+    asyncio.run(_follow(deployment, channel, key, Output(as_json=as_json)))
+
+
+async def _follow(deployment: Deployment, channel: str, key: str, output: Output) -> None:
+    async with deployment.client() as client:
+        tell_states(client)
+        await until_first(_document(client, channel, key, output))
+
+
+async def _document(client: Tidewire, channel: str, key: str, output: Output) -> None:
+    document = client.channel(channel).document(key)
+    changes = document.changes()
+    _show(output, document.version, await document.ready())
+    async for value in changes:
+        _show(output, document.version, value)
+
+
+def _show(output: Output, version: int, value: Any) -> None:
+    if output.as_json:
+        output.json({"version": version, "value": value})
+    else:
+        output.line(str(version), "" if value is None else data(value))
