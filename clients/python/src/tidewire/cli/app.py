@@ -5,6 +5,8 @@ from typing import Final
 import typer
 
 from tidewire.cli import keys, profile, state
+from tidewire.cli.bench import bench
+from tidewire.cli.doctor.command import doctor
 from tidewire.cli.exit_codes import epilog
 from tidewire.cli.history import history
 from tidewire.cli.presence import presence
@@ -14,6 +16,7 @@ from tidewire.cli.redrive import redrive
 
 # SUB
 from tidewire.cli.token import token
+from tidewire.cli.watch import watch
 
 _HELP: Final = """
 Tidewire from the command line: publish, subscribe, look into channels, run a deployment.
@@ -41,10 +44,13 @@ for _name, _command, _panel in (
     ("history", history, _CHANNELS),
     ("presence", presence, _CHANNELS),
     ("token", token, _ACCESS),
+    ("bench", bench, _OPERATION),
+    ("doctor", doctor, _OPERATION),
     ("redrive", redrive, _OPERATION),
     ("purge", purge, _OPERATION),
 ):
     app.command(_name, rich_help_panel=_panel)(_command)
+state.app.command("watch")(watch)
 app.add_typer(state.app, name="state", rich_help_panel=_CHANNELS)
 app.add_typer(keys.app, name="keys", rich_help_panel=_ACCESS)
 app.add_typer(profile.app, name="profile", rich_help_panel=_ACCESS)

@@ -146,6 +146,10 @@ class Bar:
         """So much more is done."""
         self._progress.advance(self._task, by)
 
+    def restart(self, description: str, total: float) -> None:
+        """Something else is done from now on."""
+        self._progress.reset(self._task, description=description, total=total)
+
     def of(self, total: float) -> None:
         """So much is to be done in all."""
         self._progress.update(self._task, total=total)
