@@ -26,7 +26,7 @@ class _Seen:
         self._notice = notice
         channel.on("*", lambda event: self._see(self.events, event.data))
         channel.on_receipt(lambda receipt: self._see(self.receipts, receipt.status))
-        channel.on_reset(self._reset)
+        channel.on_reset(lambda _position: self._reset())
         channel.presence.on_change(lambda _presence: notice())
 
     def document(self, key: str) -> Document:

@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="that these are divided among (%(default)s)")
     parser.add_argument("--calm", type=int, default=5_000, help="with faults off (%(default)s)")
     parser.add_argument("--subscribers", type=int, default=20)
+    parser.add_argument("--clients", type=int, default=10, help="subscribers that are the Python client (%(default)s)")
     parser.add_argument("--publishers", type=int, default=4)
     parser.add_argument("--channels", type=int, default=16)
     parser.add_argument("--rate", type=float, default=100, help="publications a second, at most (%(default)s)")
@@ -34,6 +35,7 @@ def main() -> int:
         rounds=options.rounds,
         calm=options.calm,
         subscribers=options.subscribers,
+        clients=min(options.clients, options.subscribers),
         publishers=options.publishers,
         channels=options.channels,
         channels_each=3,

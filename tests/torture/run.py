@@ -19,6 +19,7 @@ from localstack.stack import LocalStack
 from shared.ports import Lane
 from shared.settings import Settings
 from tests.torture.checker import Report, check, read
+from tests.torture.client import ClientSubscriber
 from tests.torture.faults import EdgeFaults
 from tests.torture.journal import Journal
 from tests.torture.proxy import ProxyProcess, shares
@@ -34,6 +35,8 @@ _LISTS_WITHIN_S: Final = 150  # who has left is seen for 10 s more, and a look t
 _NUDGE_EVERY_S: Final = 20
 _TOKEN_TTL_S: Final = 4 * 3600
 
+AnySubscriber = Subscriber | ClientSubscriber
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -44,6 +47,7 @@ class Plan:
             emulator reads through a whole stream for each query, and a long one makes it slow.
         calm: Publications of the last phase, in which nothing goes wrong.
         subscribers: Of each round.
+        clients: So many of them are the Python client; the others speak the protocol themselves.
         channels_each: Channels of each subscriber.
         rate_per_s: How fast all publishers together may go.
         ahead_max: How many publications may be acknowledged and seen by nobody before publishers wait.
@@ -57,6 +61,7 @@ class Plan:
     rounds: int
     calm: int
     subscribers: int
+    clients: int
     publishers: int
     channels: int
     channels_each: int
@@ -184,8 +189,8 @@ class _Run:
         with Journal(self._folder / f"{name}.jsonl") as journal:
             scene = Scene(self._stack.url, journal, watch, plan.seed)
             subscribers = [
-                Subscriber(user, await self._token(user), _some(channels, number, plan), scene, presence=True)
-                for number, user in enumerate(f"{name}-sub-{number}" for number in range(plan.subscribers))
+                await self._subscriber(f"{name}-sub-{number}", number, channels, scene)
+                for number in range(plan.subscribers)
             ]
             publishers = [
                 Publisher(user, await self._token(user), channels, scene)
@@ -211,8 +216,8 @@ class _Run:
                 self._tell(f"{name}: everything is published")
                 drained = await self._drain(subscribers)
                 wrong_lists = await self._wrong_lists(subscribers)
-                leaving = subscribers[::2]
-                for task in background[1::2]:
+                leaving = subscribers[: len(subscribers) // 2]
+                for task in background[1 : 1 + len(leaving)]:
                     task.cancel()
                 self._tell(f"{name}: {len(leaving)} subscribers leave")
                 wrong_lists += await self._wrong_lists([one for one in subscribers if one not in leaving])
@@ -232,10 +237,18 @@ class _Run:
             records_again=records.again,
         )
 
+    async def _subscriber(self, user: str, number: int, channels: Sequence[str], scene: Scene) -> AnySubscriber:
+        token, some = await self._token(user), _some(channels, number, self._plan)
+        # One after another they are of both kinds, as far as there are.
+        every = self._plan.subscribers / max(1, self._plan.clients)
+        if self._plan.clients and int(number / every) != int((number + 1) / every):
+            return ClientSubscriber(user, token, some, scene)
+        return Subscriber(user, token, some, scene, presence=True)
+
     async def _trouble(
         self,
         watch: Watch,
-        clients: Sequence[Subscriber | Publisher],
+        clients: Sequence[AnySubscriber | Publisher],
         records: WorkerRecords,
         publishing: Sequence[asyncio.Task[None]],
     ) -> None:
@@ -280,13 +293,13 @@ class _Run:
             wait_for = self._dice.randint(1, 2 * self._plan.publications_per_kill)
             await watch.settled_more(wait_for if self._kills else self._plan.publications_per_kill // 2)
 
-    async def _cut_sockets(self, watch: Watch, clients: Sequence[Subscriber | Publisher]) -> None:
+    async def _cut_sockets(self, watch: Watch, clients: Sequence[AnySubscriber | Publisher]) -> None:
         while True:
             await watch.settled_more(self._dice.randint(1, 2 * self._plan.publications_per_cut))
             half_open = self._dice.random() < _HALF_OPEN_SHARE
             self._cuts += self._dice.choice(clients).cut(half_open=half_open)
 
-    async def _drain(self, subscribers: Sequence[Subscriber]) -> bool:
+    async def _drain(self, subscribers: Sequence[AnySubscriber]) -> bool:
         """Wait until the lanes are empty and every subscriber has everything; return whether that came about."""
         deadline_s = time.monotonic() + self._plan.drain_s
         while time.monotonic() < deadline_s:
@@ -297,7 +310,7 @@ class _Run:
             await asyncio.sleep(0.5)  # neither SQS nor the log tells when it changes
         return False
 
-    async def _wrong_lists(self, present: Sequence[Subscriber]) -> int:
+    async def _wrong_lists(self, present: Sequence[AnySubscriber]) -> int:
         """Wait until everybody's lists of members are right; return how many are not in the end."""
         deadline_s, nudge_s = time.monotonic() + _LISTS_WITHIN_S, 0.0
         while True:
@@ -330,7 +343,7 @@ class _Run:
         return sum(_waiting(url) for url in urls if "DeadLetters" in url)
 
     async def _tell_regularly(
-        self, name: str, watch: Watch, subscribers: Sequence[Subscriber], publishers: Sequence[Publisher]
+        self, name: str, watch: Watch, subscribers: Sequence[AnySubscriber], publishers: Sequence[Publisher]
     ) -> None:
         begun_s = time.monotonic()
         while True:

@@ -19,6 +19,7 @@ def test_a_short_run_keeps_every_promise(tmp_path: Path) -> None:
         rounds=1,
         calm=100,
         subscribers=6,
+        clients=3,
         publishers=3,
         channels=4,
         channels_each=3,

@@ -43,6 +43,7 @@ def virtual_time(test: Test) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         async def checked() -> None:
             await test(*args, **kwargs)
+            await settle()
             left = asyncio.all_tasks() - {asyncio.current_task()}
             assert not left, f"left running: {left}"
 

@@ -1,1 +1,53 @@
-"""Client of Tidewire, a real-time backend for AWS."""
+"""Client of Tidewire, a real-time backend that you deploy into your own AWS account.
+
+:class:`Tidewire` is one user's client, for asyncio; :class:`Publisher` is a server's, without.
+"""
+
+from tidewire.channel import Channel
+from tidewire.client import GetToken, Tidewire
+from tidewire.commands import CommandContext, CommandError
+from tidewire.connection import ConnectionState
+from tidewire.document import Conflict, Document, WriteResult
+from tidewire.errors import TidewireError, UnreachableError
+from tidewire.events import Events
+from tidewire.frames import (
+    Event,
+    HistoryResult,
+    Member,
+    Position,
+    Priority,
+    PublishResult,
+    Receipt,
+    Sender,
+    Status,
+)
+from tidewire.presence import Presence
+from tidewire.publisher import Publisher
+from tidewire.ways import Way
+
+__all__ = [
+    "Channel",
+    "CommandContext",
+    "CommandError",
+    "Conflict",
+    "ConnectionState",
+    "Document",
+    "Event",
+    "Events",
+    "GetToken",
+    "HistoryResult",
+    "Member",
+    "Position",
+    "Presence",
+    "Priority",
+    "PublishResult",
+    "Publisher",
+    "Receipt",
+    "Sender",
+    "Status",
+    "Tidewire",
+    "TidewireError",
+    "UnreachableError",
+    "Way",
+    "WriteResult",
+]

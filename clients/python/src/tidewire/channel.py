@@ -46,7 +46,7 @@ class Channel:
         self._documents: Documents | None = None
         self._parts: list[ChannelPart] = [self.presence]
         self._listeners: dict[str, list[Callable[[Event], object]]] = {}
-        self._resets: list[Callable[[], object]] = []
+        self._resets: list[Callable[[Position], object]] = []
         self._receipts: list[Callable[[Receipt], object]] = []
         self._iterators: set[Events] = set()
         self._wanted = False  # the user has subscribed
@@ -82,8 +82,8 @@ class Channel:
         if not self._wanted:
             self._wanted = True
             return await asyncio.shield(self._join(history))
-        if self._is_joining:
-            await asyncio.shield(self._joining)
+        if self._under_way is not None:
+            await asyncio.shield(self._under_way)
         if history == 0:
             return []
         latest = await self.history(limit=history, reverse=True)
@@ -123,7 +123,7 @@ class Channel:
         Args:
             name: Of the event, 1 to 100 characters.
             data: Any JSON value of at most 24,000 bytes.
-            message_id: 1 to 64 characters: of two with one id within 5 minutes the second is none. Made up unless given.
+            message_id: 1 to 64 characters: of two with one id within 5 minutes the second is none. Made up by default.
             priority: ``express``, ``high``, ``normal`` or ``low``; what the channel's namespace says unless given.
             ephemeral: For who is there now: it gets no offset, and is not kept.
             receipt: Have :meth:`on_receipt` told when it is stored.
@@ -140,9 +140,7 @@ class Channel:
         frame |= {"receipt": True} if receipt else {}
         return self._publish(frame, offline)
 
-    async def history(
-        self, *, since: Position | None = None, limit: int = 50, reverse: bool = False
-    ) -> HistoryResult:
+    async def history(self, *, since: Position | None = None, limit: int = 50, reverse: bool = False) -> HistoryResult:
         """Read what is kept: after ``since`` ascending, or with ``reverse`` before it descending.
 
         Args:
@@ -165,8 +163,11 @@ class Channel:
         """Be told what became of publications that asked for a receipt. Returns a function that ends it."""
         return _add(self._receipts, listener)
 
-    def on_reset(self, listener: Callable[[], object]) -> Callable[[], None]:
-        """Be called when what was missed could not be had: start over from ``history``. Returns what ends it."""
+    def on_reset(self, listener: Callable[[Position], object]) -> Callable[[], None]:
+        """Be called when what was missed can't be had: start over from ``history``. Returns a function that ends it.
+
+        The position is where the events that follow go on.
+        """
         return _add(self._resets, listener)
 
     def events(self) -> Events:
@@ -239,13 +240,13 @@ class Channel:
             for part in self._parts:
                 part.push(push)
 
-    def start_over(self) -> None:
-        """What was missed can't be had."""
-        self._tell(self._resets)
+    def start_over(self, position: Position) -> None:
+        """What was missed up to there can't be had."""
+        self._tell(self._resets, position)
 
     def resubscribe(self) -> None:
         """The stream was replaced, or the connection: ask where it stands now."""
-        if self._is_joining:
+        if self._under_way is not None:
             self._stale = True
         elif self._wanted:
             self._host.spawn(self._quietly(self._join))
@@ -264,11 +265,8 @@ class Channel:
     async def _rejoin(self) -> None:
         """Subscribe, or once more: what the parts want has changed."""
         self._wanted = True
-        if self._is_joining:
-            self._stale = True
-            await asyncio.shield(self._joining)
-        else:
-            await asyncio.shield(self._join())
+        self._stale = self._under_way is not None
+        await asyncio.shield(self._under_way or self._join())
 
     async def _quietly(self, ask: Callable[[], Awaitable[Any]]) -> None:
         try:
@@ -290,8 +288,8 @@ class Channel:
         return self._joining
 
     @property
-    def _is_joining(self) -> bool:
-        return self._joining is not None and not self._joining.done()
+    def _under_way(self) -> "asyncio.Task[list[Event]] | None":
+        return None if self._joining is None or self._joining.done() else self._joining
 
     async def _until_joined(self, history: int, turn: int) -> list[Event]:
         attempt = 0

@@ -24,11 +24,11 @@ from tidewire.host import Host
 from tidewire.link import REQUEST_TIMEOUT_S
 from tidewire.outbox import Outbox
 from tidewire.outbox_file import OutboxFile
+from tidewire.problems import refusal
 from tidewire.recovery import Recovery, Told
-from tidewire.rest import refusal
 from tidewire.transports.session import HttpSession
 from tidewire.transports.transport import Endpoints, OpenTransport
-from tidewire.ways import WAYS, Deployment, Way, make_http, real_ways
+from tidewire.ways import WAYS, Deployment, Way, http_client, real_ways
 
 logger = logging.getLogger("tidewire")
 
@@ -69,7 +69,7 @@ class Tidewire:
         outbox: str | Path | None = None,
         on_error: Callable[[BaseException], object] | None = None,
     ) -> None:
-        self._deployment = Deployment(url, websocket_url)
+        self._url, self._websocket_url = url, websocket_url
         self._get_token, self._transports, self._on_error = get_token, transports, on_error
         self._outbox_path = None if outbox is None else Path(outbox)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -94,7 +94,7 @@ class Tidewire:
         )
         told = Told(
             deliver=lambda event: self._with(event["channel"], lambda channel: channel.deliver(event)),
-            start_over=lambda name: self._with(name, Channel.start_over),
+            start_over=lambda name, position: self._with(name, lambda channel: channel.start_over(position)),
             resubscribe=lambda name: self._with(name, Channel.resubscribe),
         )
         self._recovery = Recovery(self._host, told)
@@ -105,7 +105,7 @@ class Tidewire:
             report=self._report,
             spawn=self._spawn,
         )
-        self._http, self._connection = self._prepare()
+        self._prepare()
 
     async def __aenter__(self) -> Self:
         return self
@@ -133,7 +133,7 @@ class Tidewire:
     def connect(self) -> None:
         """Connect, if it is not connected or trying to; after :meth:`close`, anew."""
         if self.state == "closed":
-            self._http, self._connection = self._prepare()
+            self._prepare()
         self._connection.open()
 
     def channel(self, name: str) -> Channel:
@@ -211,26 +211,27 @@ class Tidewire:
 
     # What it is made of.
 
-    def _prepare(self) -> tuple[httpx.AsyncClient, Connection]:
-        http = make_http()
-        ways = self._transports if isinstance(self._transports, Mapping) else real_ways(self._transports, http)
+    def _prepare(self) -> None:
+        http = self._http = http_client()
+        self._deployment = Deployment(self._url, http, websocket_url=self._websocket_url)
 
         async def open_session(endpoints: Endpoints, hello: Frame) -> HttpSession:
-            return await HttpSession.open(http, endpoints.http_url, hello)
+            return await HttpSession.open(endpoints.http_url, hello, http)
 
-        options = ConnectionOptions(
-            endpoints=lambda: self._deployment.endpoints(http),
-            token=self._token,
-            ways=ways,
-            open_session=open_session,
-            spawn=self._spawn,
-            let_go=self._let_go,
-            report=self._report,
-            on_push=self._push,
-            on_state=self._changed,
-            on_connected=self._connected,
+        self._connection = Connection(
+            ConnectionOptions(
+                endpoints=self._deployment.find,
+                token=self._token,
+                ways=self._transports if isinstance(self._transports, Mapping) else real_ways(self._transports, http),
+                open_session=open_session,
+                spawn=self._spawn,
+                let_go=self._let_go,
+                report=self._report,
+                on_push=self._push,
+                on_state=self._changed,
+                on_connected=self._connected,
+            )
         )
-        return http, Connection(options)
 
     def _documents(self, channel: str) -> Documents:
         return Documents(channel, self._host, lambda key: self._read_document(channel, key), lambda: self._store)
@@ -335,7 +336,7 @@ class Tidewire:
         for waiting in list(self._waiting):
             if not waiting.done():
                 waiting.set_result(None)
-        self._outbox.connected_again()
+        self._outbox.connected()
 
     def _beat(self, every_s: float) -> None:
         self._stop_beating()
@@ -416,7 +417,7 @@ class Tidewire:
 
     async def _read_document(self, channel: str, key: str, *, fresh: bool = False) -> tuple[int, Any] | None:
         """Return a document's version and value as it is by HTTP: for what is too large for a frame."""
-        endpoints = await self._deployment.endpoints(self._http)
+        endpoints = await self._deployment.find()
         url = f"{endpoints.http_url}/v1/channels/{quote(channel, safe='')}/state/{quote(key, safe='')}"
         headers = {"Authorization": f"Bearer {await self._token(fresh)}"}
         try:

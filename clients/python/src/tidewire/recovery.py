@@ -17,12 +17,12 @@ class Told:
 
     Attributes:
         deliver: An event's turn has come.
-        start_over: What was missed in this channel can't be had.
+        start_over: What was missed in this channel up to this position can't be had.
         resubscribe: Have the channel subscribe again, from ``since`` on.
     """
 
     deliver: Callable[[Mapping[str, Any]], None]
-    start_over: Callable[[str], None]
+    start_over: Callable[[str, Position], None]
     resubscribe: Callable[[str], None]
 
 
@@ -80,8 +80,8 @@ class Recovery:
                     self._host.spawn(self._sync(action))
                 case Deliver(event) if event.get("ephemeral") or self._stands(event["channel"]):
                     self._told.deliver(event)
-                case StartOver(channel, _) if self._stands(channel):
-                    self._told.start_over(channel)
+                case StartOver(channel, position) if self._stands(channel):
+                    self._told.start_over(channel, position)
                 case AskHistory(channel) if self._stands(channel):
                     self._fills[channel] = action
                     self._host.spawn(self._history(action))
