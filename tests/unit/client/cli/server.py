@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,13 +12,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from functions.http_api.app import create_app
+from shared.protocol.encode import encode_frames
 from tests.unit.functions.conftest import services_of
-from tests.unit.functions.served import served
+from tests.unit.functions.served import listening, serving
 from tests.unit.stack import MemoryStack
 
 CONFIG = {"websocket_url": "ws://localhost/v1/ws", "http_url": "http://localhost", "transports": ["websocket"]}
@@ -90,36 +91,76 @@ def answering(answers: Answers) -> Iterator[str]:
 
 
 class Tidewire:
-    """The HTTP side of a whole Tidewire over memory: what was asked has been seen to before it is answered.
+    """A whole Tidewire over memory, by HTTP and WebSocket: what was asked has been seen to before it is answered.
 
     Attributes:
-        stack: Its services.
+        drain: Lets go on what waits in lanes and on the bus.
     """
 
-    def __init__(self, stack: MemoryStack, **environment: str) -> None:
-        self.stack = stack
-        self._app: FastAPI = create_app(services_of(stack, **environment))
+    def __init__(self, stack: MemoryStack, drain: Callable[[], None], **environment: str) -> None:
+        self._stack, self._drain = stack, drain
+        self._app = create_app(services_of(stack, **environment))
         self._turn = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "GET":
-            return await self._app(scope, receive, send)
-        async with self._turn:  # memory is no database: one write at a time
+        self._stack.clock.now_ms = int(time.time() * 1000)
+        if scope["type"] == "websocket":
+            await self._socket(receive, send)
+        elif scope["method"] == "GET":
+            await self._app(scope, receive, send)
+        else:
             said: list[Any] = []
 
             async def hold(message: Any) -> None:
                 said.append(message)
 
-            await self._app(scope, receive, hold)
-            await run_in_threadpool(self.stack.drain)
-        for message in said:
-            await send(message)
+            async with self._turn:  # memory is no database: one write at a time
+                await self._app(scope, receive, hold)
+                await run_in_threadpool(self._drain)
+            for message in said:
+                await send(message)
+
+    async def _socket(self, receive: Receive, send: Send) -> None:
+        await receive()
+        connection_id = secrets.token_hex(8)
+        self._stack.connect(connection_id)
+        await send({"type": "websocket.accept"})
+        pushing = asyncio.create_task(self._push(connection_id, send))
+        while (message := await receive())["type"] == "websocket.receive":
+            async with self._turn:
+                replies = await run_in_threadpool(self._dispatch, connection_id, message["text"])
+            for reply in encode_frames(replies):
+                await send({"type": "websocket.send", "text": reply.decode()})
+        pushing.cancel()
+        self._stack.sessions.disconnect(connection_id)
+        self._stack.transport.inboxes.pop(connection_id, None)
+
+    def _dispatch(self, connection_id: str, text: str) -> list[dict[str, Any]]:
+        self._stack.transport.active_ms[connection_id] = self._stack.clock()
+        replies = self._stack.dispatcher.handle(
+            connection_id, text, max_bytes=32_000, received_at_ms=self._stack.clock()
+        )
+        self._drain()
+        return replies
+
+    async def _push(self, connection_id: str, send: Send) -> None:
+        inbox = self._stack.transport.inboxes[connection_id]
+        while True:
+            while inbox:
+                await send({"type": "websocket.send", "text": inbox.pop(0).decode()})
+            if self._stack.transport.inboxes.get(connection_id) is not inbox:
+                await send({"type": "websocket.close", "code": 1001})
+                return
+            await asyncio.sleep(0.01)  # memory has no event for it
 
 
 @contextmanager
-def tidewire(stage: str = "local", channels: str = "") -> Iterator[tuple[str, MemoryStack]]:
+def tidewire(
+    stage: str = "local", *, drain: Callable[[MemoryStack], None] = MemoryStack.drain
+) -> Iterator[tuple[str, MemoryStack]]:
     """Serve a Tidewire; yield its origin and its services."""
-    stack = MemoryStack(channels)
-    stack.clock.now_ms = int(time.time() * 1000)
-    with served(Tidewire(stack, TIDEWIRE_STAGE=stage)) as origin:  # type: ignore[arg-type]
-        yield origin, stack
+    stack = MemoryStack()
+    with listening() as (sock, origin):
+        urls = {"HTTP_URL": origin, "STREAM_URL": origin, "WEBSOCKET_URL": origin.replace("http", "ws") + "/v1/ws"}
+        with serving(Tidewire(stack, lambda: drain(stack), TIDEWIRE_STAGE=stage, **urls), sock):
+            yield origin, stack

@@ -41,7 +41,10 @@ def test_a_line_that_is_refused_is_told_and_the_others_go_on(served: MemoryStack
 
 
 def test_history_goes_on_over_pages(served: MemoryStack, run: Run) -> None:
-    run("pub", "room:a", "-", stdin="".join(f"{n}\n" for n in range(320)))
+    served.connect("c1", "ann")
+    for n in range(320):
+        served.ask("c1", {"type": "publish", "channel": "room:a", "name": "said", "data": n})
+    served.drain()
     assert [line.split("\t")[-1] for line in run("history", "room:a", "--all").lines] == [str(n) for n in range(320)]
     assert len(run("history", "room:a").lines) == 50
     assert len(run("history", "room:a", "-n", "310").lines) == 310

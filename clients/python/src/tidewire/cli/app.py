@@ -13,8 +13,7 @@ from tidewire.cli.presence import presence
 from tidewire.cli.publish import pub
 from tidewire.cli.purge import purge
 from tidewire.cli.redrive import redrive
-
-# SUB
+from tidewire.cli.subscribe import sub
 from tidewire.cli.token import token
 from tidewire.cli.watch import watch
 
@@ -40,7 +39,7 @@ _ACCESS: Final = "Who may"
 
 for _name, _command, _panel in (
     ("pub", pub, _CHANNELS),
-    # SUB2
+    ("sub", sub, _CHANNELS),
     ("history", history, _CHANNELS),
     ("presence", presence, _CHANNELS),
     ("token", token, _ACCESS),

@@ -13,11 +13,12 @@ import typer
 from tidewire import Tidewire
 from tidewire.cli.deployment import Deployment
 from tidewire.cli.exit_codes import CommandError, ExitCode
-from tidewire.cli.options import JsonOption, PriorityChoice, Transport, for_deployment
+from tidewire.cli.options import JsonOption, PriorityOption, TransportOption, for_deployment
 from tidewire.cli.output import Bar, Output, progress
 from tidewire.cli.values import duration_s
 from tidewire.errors import TidewireError
-from tidewire.frames import Event
+from tidewire.frames import Event, Priority
+from tidewire.ways import Way
 
 _DURATION_S: Final = 10.0
 _CONNECTING_AT_ONCE: Final = 20  # more would measure how a stage starts from cold
@@ -33,8 +34,8 @@ class Load:
     rate_per_s: float
     duration_s: float
     size_bytes: int
-    priority: str | None
-    transports: Sequence[Transport] | None
+    priority: Priority | None
+    transport: Way | None
 
     @property
     def publications(self) -> int:
@@ -88,10 +89,8 @@ def bench(
         typer.Option(parser=duration_s, metavar="DURATION", help="How long it is published. [default: 10s]"),
     ] = None,
     size: Annotated[int, typer.Option(min=20, max=24_000, metavar="BYTES", help="Of each publication's data.")] = 100,
-    priority: Annotated[PriorityChoice | None, typer.Option(help="[default: the channel's]")] = None,
-    transport: Annotated[
-        list[Transport] | None, typer.Option(help="That way alone; may come again. [default: the best that works]")
-    ] = None,
+    priority: PriorityOption = None,
+    transport: TransportOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure how long publications take to arrive, and whether all do.
@@ -103,7 +102,7 @@ def bench(
     Example: tidewire bench --subscribers 50 --rate 20 --duration 30s
     """
     deployment.check()
-    load = Load(subscribers, rate, duration or _DURATION_S, size, priority and priority.value, transport)
+    load = Load(subscribers, rate, duration or _DURATION_S, size, priority, transport)
     with progress("connecting", load.subscribers) as bar:
         measured = asyncio.run(_measure(deployment, load, bar))
     result = measured.result(load)
@@ -129,7 +128,7 @@ async def _measure(deployment: Deployment, load: Load, bar: Bar) -> Measured:
 
         async def join() -> None:
             async with enough:
-                client = await clients.enter_async_context(deployment.client(load.transports))
+                client = await clients.enter_async_context(deployment.client(load.transport))
                 await _subscribe(client, name, measured)
                 bar.advance()
 
@@ -140,7 +139,7 @@ async def _measure(deployment: Deployment, load: Load, bar: Bar) -> Measured:
             for one in joining:
                 one.cancel()
             await asyncio.gather(*joining, return_exceptions=True)
-        publisher = await clients.enter_async_context(deployment.client(load.transports))
+        publisher = await clients.enter_async_context(deployment.client(load.transport))
         bar.restart("publishing", load.publications)
         await _publish(publisher, name, load, measured, bar)
         await _settled(load, measured)
@@ -175,7 +174,7 @@ async def _publish(client: Tidewire, name: str, load: Load, measured: Measured, 
     for number in range(load.publications):
         await asyncio.sleep(max(0.0, begun_s + number / load.rate_per_s - time.perf_counter()))
         measured.sent_s.append(time.perf_counter())
-        answers.append(channel.publish("bench", {"n": number, "pad": pad}, priority=load.priority))  # type: ignore[arg-type]
+        answers.append(channel.publish("bench", {"n": number, "pad": pad}, priority=load.priority))
         bar.advance()
     for answer in await asyncio.gather(*answers, return_exceptions=True):
         if isinstance(answer, TidewireError):

@@ -2,22 +2,22 @@
 
 import asyncio
 import getpass
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import httpx
 
-from tidewire.cli.exit_codes import CommandError, ExitCode
+from tidewire import Tidewire
+from tidewire.cli.exit_codes import CommandError, ExitCode, told
 from tidewire.cli.identity import DevelopmentToken, FixedToken, Identity, NoToken, TokenCommand, config_of, no_tidewire
+from tidewire.cli.output import complain
 from tidewire.cli.profiles import Profile, Profiles
 from tidewire.errors import UNAUTHENTICATED, TidewireError
 from tidewire.rest import TIMEOUT_S, Rest
-
-if TYPE_CHECKING:
-    from tidewire import Tidewire
+from tidewire.ways import WAYS, Way
 
 DEFAULT_URL: Final = "http://localhost:8080"
 
@@ -122,15 +122,17 @@ class Deployment:
                 ExitCode.USAGE,
             )
 
-    def client(self, transports: Sequence[str] | None = None) -> "Tidewire":
-        """Return a client that is to be entered and left."""
-        from tidewire import Tidewire
-
-        return Tidewire(self.url, get_token=self.get_token, **({"transports": transports} if transports else {}))
+    def client(self, way: Way | None = None) -> Tidewire:
+        """Return a client that is to be entered and left; it takes that way alone, any unless given."""
+        return Tidewire(self.url, self.get_token, transports=WAYS if way is None else (way,), on_error=_report)
 
     async def get_token(self, fresh: bool) -> str:
         """Return the token, as the client asks for it: beside the event loop, since it may take a while."""
         return await asyncio.to_thread(self.identity.token, fresh) or ""
+
+
+def _report(error: BaseException) -> None:
+    complain(told(error) if isinstance(error, TidewireError) else f"{type(error).__name__}: {error}")
 
 
 def object_of(url: str, response: httpx.Response) -> dict[str, Any]:

@@ -62,6 +62,14 @@ def exit_code_of(error: TidewireError) -> ExitCode:
             return ExitCode.REFUSED
 
 
+def told(error: TidewireError) -> str:
+    """Return the error in words."""
+    if isinstance(error, UnreachableError):
+        return str(error)
+    later = "" if error.retry_after_ms is None else f"; again in {max(1, round(error.retry_after_ms / 1000))} s"
+    return f"{error} ({error.kind}{later})"
+
+
 def epilog() -> str:
     """Return the list of exit codes, for the help."""
     return "Exit codes: " + "; ".join(f"{code.value} {code.meaning}" for code in ExitCode) + "."

@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import httpx
 
@@ -128,7 +128,7 @@ def development_token(
     )
 
 
-def config_of(rest: Rest) -> dict[str, object]:
+def config_of(rest: Rest) -> dict[str, Any]:
     """Return where clients connect, as the deployment says.
 
     Raises:
@@ -148,5 +148,5 @@ def no_tidewire(url: str) -> TidewireError:
     return TidewireError(UNSUPPORTED_PROTOCOL, "unsupported_protocol", f"{url} answers, but not as Tidewire does")
 
 
-def _has(config: dict[str, object], names: Sequence[str]) -> bool:
+def _has(config: dict[str, Any], names: Sequence[str]) -> bool:
     return all(name in config for name in names)

@@ -4,39 +4,21 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
-from enum import StrEnum
 from functools import wraps
 from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
 from tidewire.cli.deployment import DEFAULT_URL, Deployment, Given, resolve
-from tidewire.cli.exit_codes import CommandError, ExitCode, exit_code_of
+from tidewire.cli.exit_codes import CommandError, ExitCode, exit_code_of, told
 from tidewire.cli.output import complain, let_go
 from tidewire.cli.profiles import Profiles
-from tidewire.errors import TidewireError, UnreachableError
+from tidewire.errors import TidewireError
+from tidewire.frames import Priority
+from tidewire.ways import Way
 
 P = ParamSpec("P")
 _PANEL = "Which deployment, and who"
-
-
-class Transport(StrEnum):
-    """A way to the server."""
-
-    websocket = "websocket"
-    sse = "sse"
-    stream = "stream"
-    long_poll = "long_poll"
-    short_poll = "short_poll"
-
-
-class PriorityChoice(StrEnum):
-    """How urgent a publication is."""
-
-    express = "express"
-    high = "high"
-    normal = "normal"
-    low = "low"
 
 
 def complete_profile(incomplete: str) -> list[str]:
@@ -47,6 +29,10 @@ def complete_profile(incomplete: str) -> list[str]:
         return []
 
 
+PriorityOption = Annotated[Priority | None, typer.Option(help="[default: the channel's]")]
+TransportOption = Annotated[
+    Way | None, typer.Option("--transport", help="That way alone. [default: the best that works]")
+]
 ChannelArgument = Annotated[str, typer.Argument(metavar="CHANNEL", help="Such as room:lobby.")]
 KeyArgument = Annotated[str, typer.Argument(metavar="KEY", help="The document's name in its channel.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON, one value a line.")]
@@ -105,14 +91,6 @@ def guarded(function: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(ExitCode.INTERRUPTED) from None
 
     return run
-
-
-def told(error: TidewireError) -> str:
-    """Return the error in words."""
-    if isinstance(error, UnreachableError):
-        return str(error)
-    later = "" if error.retry_after_ms is None else f"; again in {max(1, round(error.retry_after_ms / 1000))} s"
-    return f"{error} ({error.kind}{later})"
 
 
 def for_deployment(

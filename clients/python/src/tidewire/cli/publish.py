@@ -8,10 +8,10 @@ import typer
 
 from tidewire.backoff import backoff_ms
 from tidewire.cli.deployment import Deployment
-from tidewire.cli.exit_codes import CommandError, ExitCode, exit_code_of
+from tidewire.cli.exit_codes import CommandError, ExitCode, exit_code_of, told
 from tidewire.cli.identity import no_tidewire
 from tidewire.cli.lines import read_lines
-from tidewire.cli.options import ChannelArgument, JsonOption, PriorityChoice, for_deployment, told
+from tidewire.cli.options import ChannelArgument, JsonOption, PriorityOption, for_deployment
 from tidewire.cli.output import Output, complain, note, progress
 from tidewire.cli.values import json_or_text
 from tidewire.errors import TidewireError
@@ -30,7 +30,7 @@ def pub(
         typer.Argument(metavar="DATA", help="JSON, else it is a text; - publishes each line of standard input."),
     ],
     name: Annotated[str, typer.Option("--name", "-n", help="What the event is called.")] = "message",
-    priority: Annotated[PriorityChoice | None, typer.Option(help="[default: the channel's]")] = None,
+    priority: PriorityOption = None,
     message_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Of two with one id within 5 minutes the second is none.")
     ] = None,
@@ -45,7 +45,7 @@ def pub(
     """
     fields: dict[str, Any] = {"channel": channel, "name": name}
     if priority is not None:
-        fields["priority"] = priority.value
+        fields["priority"] = priority
     output = Output(as_json=as_json)
     if text != "-":
         fields |= {"data": json_or_text(text), "message_id": message_id or str(uuid.uuid4())}

@@ -1,7 +1,6 @@
 """``tidewire sub``: show what is published, as it comes."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -9,9 +8,10 @@ import typer
 from tidewire import Tidewire
 from tidewire.cli.deployment import Deployment
 from tidewire.cli.following import tell_states, until_first
-from tidewire.cli.options import JsonOption, Transport, for_deployment
+from tidewire.cli.options import JsonOption, TransportOption, for_deployment
 from tidewire.cli.output import Output, note
 from tidewire.frames import Event
+from tidewire.ways import Way
 
 
 @for_deployment()
@@ -23,9 +23,7 @@ def sub(
     ] = 0,
     name: Annotated[list[str] | None, typer.Option("--name", "-n", help="Of that name alone; may come again.")] = None,
     count: Annotated[int | None, typer.Option(min=1, metavar="N", help="End after so many.")] = None,
-    transport: Annotated[
-        list[Transport] | None, typer.Option(help="That way alone; may come again. [default: the best that works]")
-    ] = None,
+    transport: TransportOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what is published in channels, as it comes.
@@ -62,16 +60,16 @@ async def _follow(
     channels: dict[str, None],
     history: int,
     shown: _Shown,
-    transports: Sequence[Transport] | None,
+    transport: Way | None,
 ) -> None:
-    async with deployment.client(transports) as client:
+    async with deployment.client(transport) as client:
         tell_states(client)
         await until_first(*(_channel(client, channel, history, shown) for channel in channels))
 
 
 async def _channel(client: Tidewire, name: str, history: int, shown: _Shown) -> None:
     channel = client.channel(name)
-    channel.on_reset(lambda: note(f"{name} started over: more was missed than is kept"))
+    channel.on_reset(lambda _position: note(f"{name} started over: more was missed than is kept"))
     events = channel.events()
     for event in await channel.subscribe(history=history):
         if shown.show(event):

@@ -16,7 +16,7 @@ from tidewire.cli.deployment import Given, resolve
 from tidewire.cli.doctor import http_steps, push_steps
 from tidewire.cli.doctor.findings import Fault, Finding, NotExaminedError, Step
 from tidewire.cli.doctor.patient import Patient
-from tidewire.cli.exit_codes import CommandError, ExitCode
+from tidewire.cli.exit_codes import CommandError, ExitCode, told
 from tidewire.cli.options import (
     ApiKeyOption,
     JsonOption,
@@ -25,7 +25,6 @@ from tidewire.cli.options import (
     UrlOption,
     UserOption,
     guarded,
-    told,
 )
 from tidewire.cli.output import Output, note
 from tidewire.cli.values import duration_s

@@ -17,6 +17,7 @@ from tidewire.cli.identity import DevelopmentToken, config_of
 from tidewire.cli.paths import channel_path
 from tidewire.errors import TidewireError, UnreachableError
 from tidewire.rest import Rest
+from tidewire.ways import Way
 
 _LOOK_S: Final = 0.2
 
@@ -77,7 +78,7 @@ class Patient:
         """Return what ``GET /v1/config`` answers; it is asked once."""
         if self._config is None:
             rest = Rest(self.deployment.url, http=self.deployment.http)
-            self._config = await asyncio.to_thread(config_of, rest)
+            self._config = dict(await asyncio.to_thread(config_of, rest))
         return self._config
 
     async def token(self) -> str:
@@ -121,7 +122,7 @@ class Patient:
             await peer.__aexit__(None, None, None)
 
     @asynccontextmanager
-    async def client(self, way: str) -> AsyncIterator[Tidewire]:
+    async def client(self, way: Way) -> AsyncIterator[Tidewire]:
         """Enter a client that takes that way alone, once it is connected.
 
         Raises:
@@ -137,7 +138,7 @@ class Patient:
             if state in ("connected", "closed"):
                 connected.set()
 
-        async with self.deployment.client([way]) as client:
+        async with self.deployment.client(way) as client:
             client.on_state(changed)
             client.connect()
             try:

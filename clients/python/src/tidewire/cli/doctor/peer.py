@@ -25,7 +25,7 @@ class Peer(ABC):
 
     def __init__(self, token: str, patience_s: float) -> None:
         self._token, self._patience_s = token, patience_s
-        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._asked: dict[Any, asyncio.Future[Any]] = {}
         self._pushes: list[Frame] = []
         self._news = asyncio.Condition()
         self._reading: asyncio.Task[None] | None = None
@@ -102,7 +102,7 @@ class Peer(ABC):
         for frame in frames if isinstance(frames, list) else [frames]:
             if not isinstance(frame, dict):
                 continue
-            answered = self._asked.get(frame.get("id")) if frame.get("type") == "reply" else None
+            answered = self._asked.get(frame.get("id", 0)) if frame.get("type") == "reply" else None
             if answered is not None and not answered.done():
                 _answer(answered, frame)
             elif frame.get("type") != "reply":
