@@ -159,7 +159,7 @@ async def test_a_hello_refused_for_another_reason_closes_unless_it_may_be_tried_
     set_up = await opened()
     set_up.last.open()
     set_up.last.refuse(set_up.last.request("hello"), error(2001, "unavailable", retry_after_ms=3_000))
-    assert set_up.state == "reconnecting"
+    assert set_up.states[-1] == "reconnecting"
     await pass_(2.9)
     assert len(set_up.network.made) == 1
     await pass_(0.2)
@@ -198,7 +198,7 @@ async def test_who_says_that_there_is_no_tidewire_closes_it_and_who_cannot_be_re
     set_up.find = find
     set_up.connection.open()
     await settle()
-    assert set_up.state == "reconnecting"
+    assert set_up.states[-1] == "reconnecting"
     await pass_(RETRY_S)
     assert set_up.state == "closed"
     assert set_up.errors[-1] is not None and set_up.errors[-1].kind == "unsupported_protocol"

@@ -5,12 +5,14 @@ Its golden scenarios are those that every client is held to.
 
 import json
 from itertools import permutations
+from math import inf
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
-from tidewire.members import Members
+from tidewire.members import Members, is_answer, is_push
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "members.json").read_text())
 
@@ -189,3 +191,74 @@ def test_a_push_that_overtakes_the_answer_is_not_lost() -> None:
     members.push(push("leave", "ann", 1, 5), now_ms=6_000)
     members.answered([result("ann", "bob", version=4)], now_ms=6_000)
     assert (sorted(members.members), members.count, members.needs_get(now_ms=9_000)) == (["bob"], 1, False)
+
+
+def test_says_when_time_alone_will_change_something() -> None:
+    members = Members()
+    assert members.next_ms() == inf
+    members.answered([result()], now_ms=0)
+    assert members.next_ms() == inf
+    members.push(typing("bob", True), now_ms=500)
+    assert members.next_ms() == 8_500
+    members.push(push("join", "bob", 2, 2), now_ms=600)
+    assert members.next_ms() == 1_600
+    members.asked()
+    assert members.next_ms() == 8_500
+    members.typing(now_ms=8_500)
+    assert members.next_ms() == inf
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_any_network_leads_to_who_is_there(seed: int) -> None:
+    random = Random(seed)
+    users: dict[str, dict[str, Any]] = {}
+    pushes, answers = [], [result(version=0)]
+    for version in range(1, 31):
+        user_id = f"u{random.randrange(6)}"
+        event = "join" if user_id not in users else "leave" if random.random() < 0.4 else "update"
+        users[user_id] = member(user_id, data=version)
+        if event == "leave":
+            del users[user_id]
+        pushes.append(push(event, user_id, len(users), version, data=version))
+        answers.append({"members": list(users.values()), "count": len(users), "version": version})
+    members = begun(answers[random.randrange(10)])
+    arrived = [frame for frame in random.sample(pushes + pushes[:10], 40) if random.random() < 0.95]
+    for frame in arrived:
+        members.push(frame, now_ms=0)
+        if random.random() < 0.03:
+            members.asked()
+    members.answered([answers[30]], now_ms=0)  # what was lost at the end shows in nothing but the next answer
+    assert (members.members, members.needs_get(now_ms=9_000)) == (users, False)
+
+
+GOOD_MEMBER = member("ann", active=True, data=None)
+GOOD_PUSH = push("join", "ann", 1, 1, active=True, data=None)
+JUNK: list[Any] = [None, 1, "x", [], {}, True, 0.5]
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+def test_what_makes_no_sense_is_told_from_what_does(junk: Any) -> None:
+    assert is_push(GOOD_PUSH)
+    assert is_push(number(1, 1))
+    assert is_push(typing("ann", True))
+    assert is_answer(result(version=1))
+    assert is_answer({"members": [GOOD_MEMBER], "count": 2, "version": 1, "more": True})
+    assert not is_push(junk)
+    assert not is_answer(junk)
+    for name in ("version", "count"):
+        if junk != 1 or junk is True:
+            assert not is_push(GOOD_PUSH | {name: junk})
+            assert not is_answer(result() | {name: junk})
+    for name in ("user_id", "status", "active", "connections"):
+        if type(junk) is not type(GOOD_MEMBER[name]):
+            assert not is_push(GOOD_PUSH | {"member": GOOD_MEMBER | {name: junk}})
+            assert not is_answer({"members": [GOOD_MEMBER | {name: junk}], "count": 1, "version": 1})
+    assert not is_push(GOOD_PUSH | {"member": junk})
+    if not isinstance(junk, str):
+        assert not is_push(GOOD_PUSH | {"event": junk})
+        assert not is_push(typing("ann", True) | {"user_id": junk})
+    if not isinstance(junk, bool):
+        assert not is_push(typing("ann", True) | {"active": junk})
+    assert not is_answer({"members": [], "count": 1, "version": 1, "more": True})  # then it would never end
+    if junk != []:
+        assert not is_answer({"members": junk, "count": 1, "version": 1})

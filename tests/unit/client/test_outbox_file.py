@@ -5,7 +5,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 import tidewire
-from tidewire.errors import TidewireError
+from tidewire.errors import TidewireError, closed
+from tidewire.outbox import Outbox
 from tidewire.outbox_file import OutboxFile, OutboxFileError
 from tidewire.store import Kept
 
@@ -54,8 +55,10 @@ class Disk(sqlite3.Connection):
     """A database whose disk fills up: what writes fails, as SQLite says it."""
 
     full = False
+    begun = 0  # transactions
 
     def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+        self.begun += sql == "BEGIN IMMEDIATE"
         if self.full and sql.startswith(("INSERT", "UPDATE", "COMMIT")):
             raise sqlite3.OperationalError("database or disk is full")
         return super().execute(sql, *args)
@@ -157,9 +160,9 @@ async def test_close_does_what_was_begun_and_nothing_after_it(opened: Open, path
     file.forget(id)
     await asyncio.gather(file.close(), file.close())
     file.forget(await keeping)  # it was not answered
-    with pytest.raises(TidewireError) as closed:
+    with pytest.raises(TidewireError) as refused:
         await file.keep(said("3"))
-    assert closed.value.kind == "closed"
+    assert refused.value.kind == "closed"
     await file.close()
     assert [row[0] for row in rows(path)] == [keeping.result()]
 
@@ -196,22 +199,13 @@ async def test_a_keep_that_is_cancelled_hurts_no_other(opened: Open) -> None:
 
 
 async def test_what_is_asked_for_while_it_works_is_written_together(path: Path) -> None:
-    commits = 0
-
-    class Counting(sqlite3.Connection):
-        def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
-            nonlocal commits
-            commits += sql == "COMMIT"
-            return super().execute(sql, *args)
-
-    file = await OutboxFile.open(
-        path, "ann", connect=lambda path: sqlite3.connect(path, isolation_level=None, factory=Counting)
-    )
+    disks: list[Disk] = []
+    file = await OutboxFile.open(path, "ann", connect=on(disks))
     ids = await asyncio.gather(*(file.keep(said(f"{index}")) for index in range(200)))
     for id in ids:
         file.forget(id)
     await file.close()
-    assert commits <= 5
+    assert disks[0].begun <= 5
     assert rows(path) == []
 
 
@@ -453,6 +447,19 @@ async def test_what_could_not_be_forgotten_is_forgotten_with_what_comes_next(ope
     assert [row[0] for row in rows(path)] == [two]
 
 
+@pytest.mark.parametrize("full", [False, True])
+async def test_forgetting_is_done_once_and_not_tried_for_ever(opened: Open, full: bool) -> None:
+    disks: list[Disk] = []
+    file = await opened(connect=on(disks))
+    id = await file.keep(said("1"))
+    disks[0].full = full
+    file.forget(id)
+    for _ in range(20):
+        await asyncio.gather(file.left(), return_exceptions=True)
+    disks[0].full = False
+    assert disks[0].begun <= 22
+
+
 async def test_what_could_not_be_forgotten_at_all_is_told_in_the_end_and_the_file_is_let_go_of(
     path: Path, opened: Open
 ) -> None:
@@ -464,3 +471,68 @@ async def test_what_could_not_be_forgotten_at_all_is_told_in_the_end_and_the_fil
     with pytest.raises(OutboxFileError, match="disk is full"):
         await file.close()
     assert [kept.id for kept in await (await opened()).left()] == [id]
+
+
+# with the outbox before it
+
+
+class Client:
+    """What an outbox needs of one; each batch is answered when the test says so."""
+
+    def __init__(self, file: OutboxFile) -> None:
+        self.asked: asyncio.Queue[tuple[list[dict[str, Any]], list[asyncio.Future[Any]]]] = asyncio.Queue()
+        self.reported: list[BaseException] = []
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.outbox = Outbox(self._ask, lambda: True, self.reported.append, self._spawn)
+        self.outbox.store = file
+
+    def _ask(self, requests: list[dict[str, Any]]) -> list[asyncio.Future[Any]]:
+        answers: list[asyncio.Future[Any]] = [asyncio.get_running_loop().create_future() for _ in requests]
+        self.asked.put_nowait((requests, answers))
+        return answers
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+
+async def test_a_publication_is_on_the_disk_before_it_is_sent_and_gone_when_it_was_answered(
+    opened: Open, path: Path
+) -> None:
+    file = await opened()
+    first = Client(file)
+    published = first.outbox.add(said("1"), offline=True)
+    await first.asked.get()
+    await file.close()
+    first.outbox.clear(closed("the client was closed"))
+    ((_, _, sent_at_ms),) = rows(path)
+    assert sent_at_ms is not None
+
+    file = await opened()
+    following = Client(file)
+    for kept in await file.left():
+        following.outbox.restore(kept)
+    frames, answers = await following.asked.get()
+    assert frames == [{**said("1"), "retry": True}]
+    answers[0].set_result({"message_id": "1"})
+    following.outbox.add(said("2"))
+    await following.asked.get()  # after the answer
+    await file.close()
+    assert rows(path) == []
+    assert not published.done()  # it was under way when its process ended
+
+
+async def test_with_a_full_disk_what_is_to_be_kept_is_refused_and_the_rest_goes_on(opened: Open) -> None:
+    disks: list[Disk] = []
+    client = Client(await opened(connect=on(disks)))
+    disks[0].full = True
+    refused = client.outbox.add(said("1"), offline=True)
+    published = client.outbox.add(said("2"))
+    with pytest.raises(OutboxFileError, match="disk is full"):
+        await refused
+    frames, answers = await client.asked.get()
+    assert frames == [said("2")]
+    answers[0].set_result({"message_id": "2"})
+    assert (await published).message_id == "2"

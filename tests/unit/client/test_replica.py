@@ -41,3 +41,31 @@ def test_golden(scenario: dict[str, Any]) -> None:
         }
         expected = {"ask": None} | {name: call[name] for name in seen if name in call}
         assert {name: seen[name] for name in expected} == expected, f"step {index}: {call['call']}"
+
+
+@pytest.mark.parametrize("version", [None, "1", "x", {}, [], 0.5, -1, float("nan"), True])
+def test_versions_that_make_no_sense_change_nothing(version: Any) -> None:
+    replica = Replica("room:a")
+    said = {"version": version, "value": 1}
+    replica.pushed({"type": "state", "channel": "room:a", "key": "a", **said})
+    replica.wrote("a", said)
+    replica.changed("a", [said])
+    replica.read({"documents": {"a": said}})
+    replica.missing.add("a")
+    replica.fetched("a", said)
+    assert (replica.versions, replica.values) == ({}, {})
+
+
+@pytest.mark.parametrize("junk", [None, 1, "x", [], [1], {"changes": {}}, {"version": 1, "patch": 1}])
+def test_documents_that_make_no_sense_change_nothing(junk: Any) -> None:
+    replica = Replica("room:a")
+    assert replica.read({"documents": {"a": junk, "b": {"version": 1, "value": 2}}}) is None
+    replica.changed("b", [junk])
+    assert (replica.versions, replica.values) == ({"b": 1}, {"b": 2})
+
+
+def test_what_is_asked_for_does_not_change_with_what_comes_later() -> None:
+    replica = Replica("room:a")
+    asked = replica.read({"documents": {"a": {"version": 1, "value": 1}}, "more": True})
+    replica.pushed({"type": "state", "channel": "room:a", "key": "b", "version": 1, "value": 2})
+    assert asked == {"type": "state.get", "channel": "room:a", "known": {"a": 1}, "after": "a"}

@@ -7,7 +7,7 @@ from tidewire.channel import Channel
 from tidewire.client import GetToken, Tidewire
 from tidewire.commands import CommandContext, CommandError
 from tidewire.connection import ConnectionState
-from tidewire.document import Conflict, Document, WriteResult
+from tidewire.document import Document
 from tidewire.errors import TidewireError, UnreachableError
 from tidewire.events import Events
 from tidewire.frames import (
@@ -22,8 +22,10 @@ from tidewire.frames import (
     Status,
 )
 from tidewire.presence import Presence
-from tidewire.publisher import Publisher
+
+# PUB
 from tidewire.ways import Way
+from tidewire.write import Conflict, WriteResult
 
 __all__ = [
     "Channel",
@@ -41,7 +43,7 @@ __all__ = [
     "Presence",
     "Priority",
     "PublishResult",
-    "Publisher",
+    # "Publisher",
     "Receipt",
     "Sender",
     "Status",

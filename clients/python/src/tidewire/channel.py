@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from tidewire.backoff import backoff_ms
-from tidewire.documents import Document, Documents
+from tidewire.document import Document
+from tidewire.documents import Documents
 from tidewire.errors import TidewireError, closed, is_passing, uncertain
 from tidewire.events import Events
 from tidewire.frames import Event, Frame, HistoryResult, Position, Priority, PublishResult, Receipt, read
-from tidewire.futures import look
+from tidewire.futures import failure, refuse, resolve
 from tidewire.host import Host
+from tidewire.listeners import Listeners
 from tidewire.part import ChannelPart
 from tidewire.presence import Presence
 from tidewire.receiver import makes_sense
@@ -45,9 +47,9 @@ class Channel:
         self.presence = Presence(name, host, self._rejoin)
         self._documents: Documents | None = None
         self._parts: list[ChannelPart] = [self.presence]
-        self._listeners: dict[str, list[Callable[[Event], object]]] = {}
-        self._resets: list[Callable[[Position], object]] = []
-        self._receipts: list[Callable[[Receipt], object]] = []
+        self._listeners: dict[str, Listeners[[Event], object]] = {}
+        self._resets: Listeners[[Position], object] = Listeners(host.report)
+        self._receipts: Listeners[[Receipt], object] = Listeners(host.report)
         self._iterators: set[Events] = set()
         self._wanted = False  # the user has subscribed
         self._stands = False  # ... and this connection is
@@ -157,18 +159,18 @@ class Channel:
 
     def on(self, name: str, listener: Callable[[Event], object]) -> Callable[[], None]:
         """Listen to events of a name, or to all with ``*``. Returns a function that ends it."""
-        return _add(self._listeners.setdefault(name, []), listener)
+        return self._listeners.setdefault(name, Listeners(self._host.report)).add(listener)
 
     def on_receipt(self, listener: Callable[[Receipt], object]) -> Callable[[], None]:
         """Be told what became of publications that asked for a receipt. Returns a function that ends it."""
-        return _add(self._receipts, listener)
+        return self._receipts.add(listener)
 
     def on_reset(self, listener: Callable[[Position], object]) -> Callable[[], None]:
         """Be called when what was missed can't be had: start over from ``history``. Returns a function that ends it.
 
         The position is where the events that follow go on.
         """
-        return _add(self._resets, listener)
+        return self._resets.add(listener)
 
     def events(self) -> Events:
         """Return the channel's events from now on, one by one, in order; taking the first subscribes to it.
@@ -198,7 +200,7 @@ class Channel:
         """A connection stands: take the subscription up again."""
         self._over = None
         if self._waiting is not None:
-            _wake(self._waiting)
+            resolve(self._waiting, None)
         elif self._left and not self._wanted:
             self._host.spawn(self._quietly(self._leave))
         else:
@@ -230,19 +232,20 @@ class Channel:
         for events in list(self._iterators):
             events.put(event)
         for name in dict.fromkeys([event.name, EVERY_NAME]):
-            self._tell(self._listeners.get(name, []), event)
+            if name in self._listeners:
+                self._listeners[name].call(event)
 
     def push(self, push: Frame) -> None:
         """Something else of this channel was pushed."""
         if push["type"] == "receipt":
-            self._tell(self._receipts, read(Receipt.from_wire, push))
+            self._receipts.call(read(Receipt.from_wire, push))
         else:
             for part in self._parts:
                 part.push(push)
 
     def start_over(self, position: Position) -> None:
         """What was missed up to there can't be had."""
-        self._tell(self._resets, position)
+        self._resets.call(position)
 
     def resubscribe(self) -> None:
         """The stream was replaced, or the connection: ask where it stands now."""
@@ -284,7 +287,7 @@ class Channel:
     def _join(self, history: int = 0) -> "asyncio.Task[list[Event]]":
         """Subscribe, however often it takes; return the latest publications where nothing was to continue."""
         self._joining = asyncio.ensure_future(self._until_joined(history, self._turn))
-        self._joining.add_done_callback(look)  # who waits for it is told
+        self._joining.add_done_callback(failure)  # who waits for it is told
         return self._joining
 
     @property
@@ -351,8 +354,9 @@ class Channel:
     async def _pause(self, wait_ms: float) -> None:
         """Wait, or, without a connection, for the next one."""
         loop = asyncio.get_running_loop()
-        waiting = self._waiting = loop.create_future()
-        timer = loop.call_later(wait_ms / 1000, _wake, waiting) if self._host.connected() else None
+        waiting: asyncio.Future[None] = loop.create_future()
+        self._waiting = waiting
+        timer = loop.call_later(wait_ms / 1000, resolve, waiting, None) if self._host.connected() else None
         try:
             await waiting
         finally:
@@ -361,31 +365,9 @@ class Channel:
                 timer.cancel()
 
     def _ended(self, error: TidewireError) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(error)
+        if self._waiting is not None:
+            refuse(self._waiting, error)
         for part in self._parts:
             part.closed(error)
         for events in list(self._iterators):
             events.end(error)
-
-    def _tell(self, listeners: list[Callable[..., object]], *arguments: object) -> None:
-        for listener in list(listeners):
-            try:
-                listener(*arguments)
-            except Exception as error:
-                self._host.report(error)  # a listener that raises breaks nothing but itself
-
-
-def _add(listeners: list[Any], listener: Any) -> Callable[[], None]:
-    listeners.append(listener)
-
-    def end() -> None:
-        if listener in listeners:
-            listeners.remove(listener)
-
-    return end
-
-
-def _wake(waiting: "asyncio.Future[None]") -> None:
-    if not waiting.done():
-        waiting.set_result(None)

@@ -1,7 +1,9 @@
 """The client: puts one connection, its channels, their recovery, the outbox and commands together."""
 
 import asyncio
+import base64
 import inspect
+import json
 import logging
 import time
 import uuid
@@ -19,11 +21,12 @@ from tidewire.connection import Connection, ConnectionOptions, ConnectionState
 from tidewire.documents import Documents
 from tidewire.errors import TidewireError, closed, uncertain
 from tidewire.frames import Frame, PublishResult
-from tidewire.futures import refused
+from tidewire.futures import refuse, refused, resolve
 from tidewire.host import Host
+from tidewire.late_store import LateStore
 from tidewire.link import REQUEST_TIMEOUT_S
+from tidewire.listeners import Listeners
 from tidewire.outbox import Outbox
-from tidewire.outbox_file import OutboxFile
 from tidewire.problems import refusal
 from tidewire.recovery import Recovery, Told
 from tidewire.transports.session import HttpSession
@@ -75,14 +78,14 @@ class Tidewire:
         self._tasks: set[asyncio.Task[None]] = set()
         self._letting_go: set[asyncio.Task[None]] = set()
         self._channels: dict[str, Channel] = {}
-        self._states: list[StateListener] = []
+        self._states: Listeners[[ConnectionState, TidewireError | None], object] = Listeners(self._report)
         self._waiting: set[asyncio.Future[None]] = set()  # for a connection
         self._ready = False  # what an earlier process has left goes first
         self._clock_ms = 0.0  # how far the server's is ahead of ours
         self._user_id: str | None = None
         self._way: str | None = None  # as it was told
         self._heartbeat: asyncio.TimerHandle | None = None
-        self._store: OutboxFile | None = None
+        self._store: LateStore | None = None
         self._host = Host(
             ask=self._ask,
             standing=self._standing,
@@ -148,13 +151,7 @@ class Tidewire:
 
     def on_state(self, listener: StateListener) -> Callable[[], None]:
         """Be told of each change of ``state``, or of ``transport``. Returns a function that ends it."""
-        self._states.append(listener)
-
-        def end() -> None:
-            if listener in self._states:
-                self._states.remove(listener)
-
-        return end
+        return self._states.add(listener)
 
     def send(
         self, to: Mapping[str, str], name: str, data: Any, *, message_id: str | None = None, receipt: bool = False
@@ -206,14 +203,15 @@ class Tidewire:
         await asyncio.gather(*tasks, *self._letting_go, return_exceptions=True)
         await self._http.aclose()
         if self._store is not None:
-            store, self._store, self._outbox.store = self._store, None, None
-            await store.close()
+            await self._store.close()
 
     # What it is made of.
 
     def _prepare(self) -> None:
         http = self._http = http_client()
         self._deployment = Deployment(self._url, http, websocket_url=self._websocket_url)
+        if self._outbox_path is not None:
+            self._store = self._outbox.store = LateStore(self._outbox_path)
 
         async def open_session(endpoints: Endpoints, hello: Frame) -> HttpSession:
             return await HttpSession.open(endpoints.http_url, hello, http)
@@ -237,15 +235,19 @@ class Tidewire:
         return Documents(channel, self._host, lambda key: self._read_document(channel, key), lambda: self._store)
 
     async def _token(self, fresh: bool) -> str:
-        token = self._get_token(fresh)
-        return await token if inspect.isawaitable(token) else token
+        asked = self._get_token(fresh)
+        token = await asked if inspect.isawaitable(asked) else asked
+        user_id = subject(token)
+        if self._store is not None and user_id is not None:
+            await self._store.open(user_id)  # before the network is there
+        return token
 
     def _ask(self, request: Frame, timeout_s: float = REQUEST_TIMEOUT_S) -> "asyncio.Future[Any]":
         return self._connection.ask([request], timeout_s)[0]
 
     def _publish(self, frame: Frame, offline: bool) -> "asyncio.Future[PublishResult]":
-        if offline and self._outbox_path is None:
-            raise ValueError("offline needs an outbox: Tidewire(…, outbox=…)")
+        if offline and self._store is None:
+            raise ValueError("offline needs an outbox: Tidewire(..., outbox=...)")
         if self.state == "closed":
             return refused(closed("the client is closed"))
         if self.state == "idle":
@@ -307,20 +309,19 @@ class Tidewire:
         if self._way != self._connection.way:
             self._tell("connected", None)  # without a loss
         self._clock_ms = hello["server_time_ms"] - time.time() * 1000
-        if self._outbox_path is None or self._store is not None:
+        if self._store is None:
             self._go_on()
         else:
-            self._spawn(self._restore(self._outbox_path, self._user_id))
+            self._spawn(self._restore(self._store, self._user_id))
 
-    async def _restore(self, path: Path, user_id: str) -> None:
+    async def _restore(self, store: LateStore, user_id: str) -> None:
         """Take up what an earlier process has left."""
         try:
-            store = await OutboxFile.open(path, user_id)
+            await store.open(user_id)
             left = await store.left()
         except TidewireError as error:
             self._connection.close(error)
             return
-        self._store = self._outbox.store = store
         for kept in left:
             if kept.request["type"] in ("publish", "send"):
                 self._outbox.restore(kept)
@@ -334,9 +335,8 @@ class Tidewire:
             channel.connected()
         self._ready = True
         for waiting in list(self._waiting):
-            if not waiting.done():
-                waiting.set_result(None)
-        self._outbox.connected()
+            resolve(waiting, None)
+        self._outbox.connected_again()
 
     def _beat(self, every_s: float) -> None:
         self._stop_beating()
@@ -401,16 +401,11 @@ class Tidewire:
 
     def _tell(self, state: ConnectionState, error: TidewireError | None) -> None:
         self._way = self._connection.way
-        for listener in list(self._states):
-            try:
-                listener(state, error)
-            except Exception as thrown:
-                self._report(thrown)
+        self._states.call(state, error)
 
     def _ended(self, error: TidewireError) -> None:
         for waiting in list(self._waiting):
-            if not waiting.done():
-                waiting.set_exception(error)
+            refuse(waiting, error)
         self._outbox.clear(error)
         for channel in list(self._channels.values()):
             channel.closed(error)
@@ -431,3 +426,13 @@ class Tidewire:
         if response.status_code == httpx.codes.UNAUTHORIZED and not fresh:
             return await self._read_document(channel, key, fresh=True)
         raise refusal(response)
+
+
+def subject(token: str) -> str | None:
+    """Return whom a JWT is about; ``None`` if it is none."""
+    try:
+        claims = token.split(".")[1]
+        user_id = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"]
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None  # the server tells
+    return user_id if isinstance(user_id, str) else None

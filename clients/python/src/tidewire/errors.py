@@ -87,6 +87,11 @@ def too_large(size_bytes: int) -> TidewireError:
     return TidewireError(1003, "too_large", f"{size_bytes} bytes is too much")
 
 
+def senseless(what: str) -> TidewireError:
+    """What the server has said is not what the protocol says."""
+    return TidewireError(UNSUPPORTED_PROTOCOL, "unsupported_protocol", f"{what} makes no sense")
+
+
 def outbox_full() -> TidewireError:
     """As much waits already as may wait: in memory, or on disk."""
     return TidewireError(1010, "limit_reached", "the outbox is full")

@@ -1,13 +1,17 @@
-"""Answers that may be of no interest to anybody: asyncio would log an error that nobody looks at."""
+"""Futures of which whoever waits may have gone, or nobody ever looks at the error: asyncio would log that."""
 
 import asyncio
-from typing import Any
+from typing import Any, TypeVar
+
+from tidewire.errors import closed
+
+T = TypeVar("T")
 
 
 def answer() -> "asyncio.Future[Any]":
     """Return a future whose error may go unseen."""
     future = asyncio.get_running_loop().create_future()
-    future.add_done_callback(look)
+    future.add_done_callback(failure)
     return future
 
 
@@ -18,7 +22,18 @@ def refused(error: BaseException) -> "asyncio.Future[Any]":
     return future
 
 
-def look(future: "asyncio.Future[Any]") -> None:
-    """Look at the error of one that is done."""
-    if not future.cancelled():
-        future.exception()
+def resolve(future: "asyncio.Future[T]", result: T) -> None:
+    """Settle it, unless it is settled or nobody waits for it any more."""
+    if not future.done():
+        future.set_result(result)
+
+
+def refuse(future: "asyncio.Future[Any]", error: BaseException) -> None:
+    """As :func:`resolve`, with an error."""
+    if not future.done():
+        future.set_exception(error)
+
+
+def failure(future: "asyncio.Future[Any]") -> BaseException | None:
+    """Return what a settled one raises, which is then nobody else's to look at; ``None`` if it has a result."""
+    return closed("the client was closed") if future.cancelled() else future.exception()

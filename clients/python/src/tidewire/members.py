@@ -6,7 +6,8 @@ one than is known is old. What does not come shows in a version that is left out
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from math import inf
+from typing import Any, Final, TypeGuard
 
 # Whoever is not heard of for this long types no more.
 _TYPING_FORGOTTEN_MS: Final = 8_000
@@ -23,10 +24,11 @@ class Members:
     Attributes:
         members: By user, as the frames have them; empty where numbers alone are told.
         count: How many there are.
+        numbers: Numbers alone are told.
     """
 
     def __init__(self) -> None:
-        self._typing: dict[str, int] = {}
+        self._typing: dict[str, int] = {}  # by user, when it said so
         self._doubtful_since_ms: int | None = None
         self._begin(_NOBODY)
         self._kept: list[Frame] | None = []
@@ -35,7 +37,7 @@ class Members:
         self.members = {member["user_id"]: member for member in result["members"]}
         self.count = result["count"]
         self._incomplete = bool(result.get("more"))
-        self._numbers = bool(self.count) and not self.members and not self._incomplete
+        self.numbers = bool(self.count) and not self.members and not self._incomplete
         # Older than all that was told by then; each member's own version counts from there.
         self._base: int = result["version"]
         self._newest = self._complete = self._number_version = self._base
@@ -91,12 +93,20 @@ class Members:
         since_ms = self._doubtful_since_ms
         return self._incomplete or (since_ms is not None and now_ms - since_ms >= _MISSED_AFTER_MS)
 
+    def next_ms(self) -> float:
+        """Return when time alone will have changed something, :meth:`needs_get` or :meth:`typing`; ``inf`` if never."""
+        due: list[float] = [at_ms + _TYPING_FORGOTTEN_MS for at_ms in self._typing.values()]
+        if self._kept is None and self._doubtful_since_ms is not None:
+            due.append(self._doubtful_since_ms + _MISSED_AFTER_MS)
+        return min(due, default=inf)
+
     def typing(self, *, now_ms: int) -> set[str]:
         """Return who types: said so not long ago, and nothing else since."""
-        return {user_id for user_id, at_ms in self._typing.items() if now_ms - at_ms < _TYPING_FORGOTTEN_MS}
+        self._typing = {user: at_ms for user, at_ms in self._typing.items() if now_ms - at_ms < _TYPING_FORGOTTEN_MS}
+        return set(self._typing)
 
     def _judge(self, now_ms: int) -> None:
-        if not self._ahead and (self._numbers or self.count == len(self.members)):
+        if not self._ahead and (self.numbers or self.count == len(self.members)):
             self._doubtful_since_ms = None
         elif self._doubtful_since_ms is None:
             self._doubtful_since_ms = now_ms
@@ -107,7 +117,7 @@ class Members:
             old = [user for user in self.members if self._versions.get(user, self._base) < frame["version"]]
             for user_id in old:
                 del self.members[user_id]
-            self._numbers = not self.members
+            self.numbers = not self.members
 
     def _take_member(self, frame: Frame) -> None:
         member = frame["member"]
@@ -118,10 +128,44 @@ class Members:
             self._typing.pop(user_id, None)
         else:
             self.members[user_id] = member
-            self._numbers = False
+            self.numbers = False
 
     def _type(self, user_id: str, active: bool, now_ms: int) -> None:
         if active:
             self._typing[user_id] = now_ms
         else:
             self._typing.pop(user_id, None)
+
+
+def is_answer(answer: object) -> TypeGuard[Frame]:
+    """Tell whether it is what :meth:`Members.answered` takes as a page. What the server says is not trusted."""
+    if not isinstance(answer, dict) or not _has_numbers(answer) or not isinstance(answer.get("members"), list):
+        return False
+    members = answer["members"]
+    return all(map(_is_member, members)) and (not answer.get("more") or bool(members))
+
+
+def is_push(push: object) -> TypeGuard[Frame]:
+    """Tell whether it is what :meth:`Members.push` takes."""
+    if not isinstance(push, dict):
+        return False
+    if push.get("type") == "typing":
+        return isinstance(push.get("user_id"), str) and isinstance(push.get("active"), bool)
+    if push.get("type") != "presence" or not _has_numbers(push):
+        return False
+    return push.get("event") == "count" or (isinstance(push.get("event"), str) and _is_member(push.get("member")))
+
+
+def _has_numbers(frame: Frame) -> bool:
+    return type(frame.get("version")) is int and type(frame.get("count")) is int
+
+
+def _is_member(member: object) -> bool:
+    return (
+        isinstance(member, dict)
+        and isinstance(member.get("user_id"), str)
+        and isinstance(member.get("status"), str)
+        and isinstance(member.get("active"), bool)
+        and type(member.get("connections")) is int
+        and "data" in member
+    )

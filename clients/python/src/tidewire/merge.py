@@ -1,5 +1,6 @@
-"""JSON values: merge patches, and whether two are the same. Nothing here changes what it is given."""
+"""JSON values: merge patches, copies, and whether two are the same. Nothing here changes what it is given."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,12 +16,27 @@ def patched(value: Any, patch: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def copied(value: Any) -> Any:
+    """Return a copy: whoever has it may change it."""
+    return json.loads(json.dumps(value)) if isinstance(value, dict | list) else value
+
+
 def same(one: Any, other: Any) -> bool:
     """Tell whether two JSON values are the same. Python takes True for 1; JSON does not."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    return bool(one == other)
+    pairs = [(one, other)]  # no recursion: it may be nested however deeply
+    while pairs:
+        one, other = pairs.pop()
+        if isinstance(one, dict) and isinstance(other, dict):
+            if one.keys() != other.keys():
+                return False
+            pairs += [(value, other[key]) for key, value in one.items()]
+        elif isinstance(one, list) and isinstance(other, list):
+            if len(one) != len(other):
+                return False
+            pairs += zip(one, other, strict=True)
+        elif isinstance(one, bool) or isinstance(other, bool):
+            if one is not other:
+                return False
+        elif one != other:
+            return False
+    return True

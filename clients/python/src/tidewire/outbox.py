@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from tidewire.backoff import backoff_ms
 from tidewire.errors import TidewireError, closed, outbox_full, too_large, uncertain
-from tidewire.frames import Frame
+from tidewire.frames import Frame, PublishResult, read
+from tidewire.futures import refuse, resolve
 from tidewire.store import Kept, Store
 
 _FRAME_MAX_BYTES: Final = 256_000
@@ -42,7 +43,7 @@ class _Item:
     frame: Frame
     size_bytes: int
     offline: bool
-    answer: asyncio.Future[Frame] | None  # None: an earlier process published it, and nobody waits for it
+    answer: asyncio.Future[PublishResult] | None  # None: an earlier process published it, and nobody waits for it
     id: int | None = None  # in the store, when it is kept there
     keeping: bool = False  # it may not be sent yet
     noted: bool = False  # the store knows that it is being sent
@@ -53,10 +54,6 @@ class _Item:
     def abandoned(self) -> bool:
         """Whoever published it waits no more, and was not told to rely on it."""
         return self.answer is not None and self.answer.cancelled() and self.id is None
-
-    @property
-    def to_note(self) -> bool:
-        return self.id is not None and self.sent_at_ms is None and not self.noted
 
 
 class Outbox:
@@ -99,7 +96,7 @@ class Outbox:
         for item in self._items:
             self._keep(item)
 
-    def add(self, frame: Frame, *, offline: bool = False) -> asyncio.Future[Frame]:
+    def add(self, frame: Frame, *, offline: bool = False) -> asyncio.Future[PublishResult]:
         """Put a publication in line: the order is that of the calls.
 
         Args:
@@ -114,7 +111,7 @@ class Outbox:
             stored; ``too_large``; ``limit_reached`` when too much waits; ``closed``; what the store raises. Data that
             is no JSON: ``TypeError`` or ``ValueError``.
         """
-        answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[PublishResult] = asyncio.get_running_loop().create_future()
         try:
             item = self._item(frame, offline, answer)
         except (TidewireError, TypeError, ValueError, RecursionError) as error:
@@ -141,16 +138,16 @@ class Outbox:
         self._drop_abandoned()
         self._give_up()
         batch = self._next()
-        if not batch:
-            return
-        self._busy = True
-        if self._store is not None and batch[0].to_note:
-            self._spawn(self._note(self._store, [item for item in batch if item.to_note]))
-        else:
-            self._send(batch)
+        to_note = [item for item in batch if self._to_note(item)]
+        if batch:
+            self._busy = True
+            if self._store is not None and to_note:
+                self._spawn(self._note(self._store, to_note))
+            else:
+                self._send(batch)
 
-    def connected(self) -> None:
-        """A new connection stands: what the last one was waited for does not count any more."""
+    def connected_again(self) -> None:
+        """A connection stands, the first or a new one: what the last one was waited for does not count any more."""
         self._stop_waiting()
         self.flush()
 
@@ -161,7 +158,7 @@ class Outbox:
         for item in items:
             self._reject(item, error)
 
-    def _item(self, frame: Frame, offline: bool, answer: asyncio.Future[Frame]) -> _Item:
+    def _item(self, frame: Frame, offline: bool, answer: asyncio.Future[PublishResult]) -> _Item:
         text = _text(frame)
         size_bytes = len(text) + _ENVELOPE_BYTES
         if size_bytes > _FRAME_MAX_BYTES:
@@ -264,21 +261,26 @@ class Outbox:
             self._reject(item, uncertain("whether it was published is unknown"))
 
     def _next(self) -> list[_Item]:
-        """Return the first of the line that can go together: all of them have to be noted first, or none has."""
+        """Return the first of the line that can go together."""
         size_bytes = 0
         batch: list[_Item] = []
         for item in self._items[:_BATCH_MAX_FRAMES]:
             size_bytes += item.size_bytes
-            if item.keeping or (batch and (size_bytes > _BATCH_MAX_BYTES or item.to_note != batch[0].to_note)):
+            if item.keeping or (batch and size_bytes > _BATCH_MAX_BYTES):
                 break
+            if self._to_note(item) and any(other.noted and other.sent_at_ms is None for other in batch):
+                break  # it came while those were noted: they don't wait for it
             batch.append(item)
         return batch
+
+    def _to_note(self, item: _Item) -> bool:
+        return self._store is not None and item.id is not None and item.sent_at_ms is None and not item.noted
 
     def _settle(self, batch: Sequence[_Item], answers: Sequence[asyncio.Future[Any]]) -> None:
         again: list[_Item] = []
         wait_ms = 0.0
         for item, answer in zip(batch, answers, strict=True):
-            error = uncertain("no answer came") if answer.cancelled() else answer.exception()
+            result, error = _outcome(answer)
             if isinstance(error, TidewireError) and error.retryable:
                 wait_ms = max(wait_ms, self._wait_ms(item, error))
                 item.attempts += 1
@@ -289,11 +291,11 @@ class Outbox:
                 self._forget(self._store, item)
             if error is not None:
                 self._reject(item, error)
-            elif item.answer is not None and not item.answer.done():
-                item.answer.set_result(answer.result())
+            elif item.answer is not None and result is not None:
+                resolve(item.answer, result)
         self._items[:0] = again
         if again and self._connected():
-            self._timer = asyncio.get_running_loop().call_later(wait_ms / 1000, self.connected)
+            self._timer = asyncio.get_running_loop().call_later(wait_ms / 1000, self.connected_again)
         else:
             self.flush()
 
@@ -302,9 +304,21 @@ class Outbox:
 
     def _reject(self, item: _Item, error: BaseException) -> None:
         if item.answer is not None and not item.answer.done():
-            item.answer.set_exception(error)
+            refuse(item.answer, error)
         elif item.id is not None and not _is_closed(error):
             self._report(error)  # nobody waits for it
+
+
+def _outcome(answer: asyncio.Future[Any]) -> tuple[PublishResult | None, BaseException | None]:
+    if answer.cancelled():
+        return None, uncertain("no answer came")
+    error = answer.exception()
+    if error is not None:
+        return None, error
+    try:
+        return read(PublishResult.from_wire, answer.result()), None
+    except TidewireError as error:
+        return None, error
 
 
 def _is_closed(error: BaseException | None) -> bool:

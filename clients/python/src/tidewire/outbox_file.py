@@ -199,15 +199,16 @@ class OutboxFile:
             self._database = connect(self._path)
             self._prepare(self._database)
         except OSError as error:
-            wrong = f"can't be opened. Name a file in a folder that may be written to ({error.strerror})"
+            wrong = f"can't be opened. Name a file in a folder that may be written to ({error.strerror or error})"
             raise OutboxFileError(self._path, wrong) from error
         except sqlite3.Error as error:
             raise self._failure(error) from error
 
     def _prepare(self, database: sqlite3.Connection) -> None:
-        # What is committed has to survive a loss of power. EXTRA: "additional durability if the commit is followed
-        # closely by a power loss" (https://www.sqlite.org/pragma.html#pragma_synchronous), which FULL gives with some
-        # journals alone. On a Mac fsync leaves it in the disk's cache (https://www.sqlite.org/pragma.html#pragma_fullfsync).
+        # What is committed has to survive a loss of power. FULL syncs the truncation of the journal, which is what
+        # commits; where SQLite were to delete the journal instead, EXTRA syncs its folder as well
+        # (https://www.sqlite.org/pragma.html#pragma_synchronous). On a Mac, fsync leaves data in the disk's cache
+        # (https://www.sqlite.org/pragma.html#pragma_fullfsync).
         database.execute("PRAGMA synchronous = EXTRA")
         database.execute("PRAGMA fullfsync = ON")
         # Taken first: of two that open it at once, one gets it. The lock is the system's: it goes with the process.

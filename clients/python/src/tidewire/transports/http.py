@@ -173,7 +173,7 @@ class _Http:
                     await asyncio.wait(self._posts, timeout=_POSTS_S)
                 if self._for_good and self._opening is not None:
                     await asyncio.wait({self._opening})
-                    if not self._opening.cancelled():
+                    if not (self._opening.cancelled() or self._opening.exception()):
                         with suppress(Exception):  # a session that nobody reads ends by itself
                             await self._opening.result().end()
         left = {*self._posts, *([self._opening] if self._opening else [])}
