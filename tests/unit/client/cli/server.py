@@ -64,7 +64,7 @@ def answering(answers: Answers) -> Iterator[str]:
         def _answer(self) -> None:
             parts = urlsplit(self.path)
             text = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            body = json.loads(text) if text else None
+            body = json.loads(text) if text[:1] in (b"{", b"[") else text.decode()
             answer = answers(Asked(self.command, parts.path, parse_qs(parts.query), dict(self.headers), body))
             sent = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
             self.send_response(answer.status)

@@ -104,6 +104,15 @@ class Deployment:
         """As :meth:`call`; return the JSON object that is answered."""
         return object_of(self.url, self.call(method, path, json=json, params=params, headers=headers))
 
+    def delete(self, path: str) -> None:
+        """Delete what is there.
+
+        Raises:
+            TidewireError: As :meth:`call`.
+        """
+        if self.call("DELETE", path).status_code != httpx.codes.NO_CONTENT:
+            raise no_tidewire(self.url)
+
     def rest(self, *, fresh: bool = False) -> Rest:
         """Return the HTTP API with our credential."""
         return Rest(self.url, token=self.identity.token(fresh), api_key=self.api_key, http=self.http)

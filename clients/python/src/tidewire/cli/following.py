@@ -5,12 +5,11 @@ import os
 import stat
 import sys
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any
 
 from tidewire import Tidewire
 from tidewire.cli.output import note
-from tidewire.errors import TidewireError
+from tidewire.errors import TidewireError, closed
 
 
 def tell_states(client: Tidewire) -> None:
@@ -28,36 +27,59 @@ def tell_states(client: Tidewire) -> None:
     client.on_state(changed)
 
 
-async def until_first(*work: Coroutine[Any, Any, None]) -> None:
-    """Run them beside each other until one of them ends, or nobody reads standard output any more; end the others.
+async def until_first(client: Tidewire, *work: Coroutine[Any, Any, None]) -> None:
+    """Run them beside each other until one of them ends, or there is no more use in it; end the others.
 
     Raises:
-        BrokenPipeError: Whoever read has gone.
-        TidewireError: What the one raises.
+        BrokenPipeError: Nobody reads standard output any more.
+        TidewireError: What the one raises, or why the client has ended for good.
     """
-    tasks = [asyncio.create_task(one) for one in (*work, _reader_gone())]
+    tasks = [asyncio.create_task(one) for one in (_ended(client), *work, _reader_gone())]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def _ended(client: Tidewire) -> None:
+    """Raise when the client has ended for good: what was awaited of it may just end."""
+    ended: asyncio.Future[TidewireError | None] = asyncio.get_running_loop().create_future()
+
+    def changed(state: str, error: TidewireError | None) -> None:
+        if state == "closed" and not ended.done():
+            ended.set_result(error)
+
+    stop = client.on_state(changed)
+    try:
+        raise await ended or closed("the client was closed")
+    finally:
+        stop()
+
+
 async def _reader_gone() -> None:
     """Raise when standard output is a pipe that nobody reads: not at the next line, which may never come."""
     gone = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    with suppress(OSError, ValueError, NotImplementedError):  # no descriptor, or one that can't be waited for
+    pipe = _pipe()
+    if pipe is not None:
+        # Of a pipe's writing end nothing can be read: it counts as readable when the other end is closed.
+        asyncio.get_running_loop().add_reader(pipe, gone.set)
+    try:
+        await gone.wait()
+    finally:
+        if pipe is not None:
+            asyncio.get_running_loop().remove_reader(pipe)
+    raise BrokenPipeError
+
+
+def _pipe() -> int | None:
+    """Return the descriptor of standard output, if that is a pipe that can be watched."""
+    try:
         output = sys.stdout.fileno()
-        if stat.S_ISFIFO(os.fstat(output).st_mode):
-            # Of a pipe's writing end nothing can be read: it counts as readable when the other end is closed.
-            loop.add_reader(output, gone.set)
-            try:
-                await gone.wait()
-            finally:
-                loop.remove_reader(output)
-            raise BrokenPipeError
-    await asyncio.Event().wait()
+        return output if os.name == "posix" and stat.S_ISFIFO(os.fstat(output).st_mode) else None
+    except (OSError, ValueError):
+        return None  # it has none

@@ -76,7 +76,7 @@ def revoke(
     """
     if not key_id.strip():
         raise CommandError("which key?", ExitCode.USAGE)
-    deployment.call("DELETE", f"/v1/keys/{quote(key_id, safe='')}")
+    deployment.delete(f"/v1/keys/{quote(key_id, safe='')}")
     note(f"key {key_id} is revoked")
 
 

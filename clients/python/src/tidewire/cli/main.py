@@ -1,5 +1,6 @@
 """Where the process starts: nothing else is imported before the extra ``cli`` is known to be installed."""
 
+import io
 import sys
 from importlib.util import find_spec
 
@@ -17,6 +18,9 @@ def main() -> None:
         raise SystemExit(ExitCode.REFUSED)
     from tidewire.cli.app import app
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # not every terminal knows every character
     app(prog_name="tidewire")
 
 

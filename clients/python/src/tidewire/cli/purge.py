@@ -36,7 +36,7 @@ def purge(
         raise CommandError("give --channel or --user, one of both", ExitCode.USAGE)
     if not yes and not _agreed(f"Delete {what} at {deployment.url}, for good? [y/N] "):
         raise CommandError("nothing was deleted", ExitCode.REFUSED)
-    deployment.call("DELETE", path)
+    deployment.delete(path)
     note(f"{what} is gone")
 
 

@@ -9,7 +9,7 @@ from tidewire.cli.deployment import Deployment
 from tidewire.cli.exit_codes import CommandError, ExitCode
 from tidewire.cli.identity import no_tidewire
 from tidewire.cli.options import JsonOption, for_deployment
-from tidewire.cli.output import Output, note, progress
+from tidewire.cli.output import Output, progress
 
 
 @for_deployment(admin=True)
@@ -36,30 +36,30 @@ def redrive(
         rows: list[dict[str, Any]] = [{"queue": name, "waiting": count} for name, count in chosen.items()]
     else:
         headers = ["queue", "put back", "unreadable"]
-        rows = [_redrive(deployment, name, count) for name, count in chosen.items() if count or name == queue]
-        if not rows:
-            note("no dead letters wait")
+        rows = [_redrive(deployment, name, count) for name, count in chosen.items()]
     if as_json:
         for row in rows:
             output.json(row)
-    elif rows:
+    else:
         output.table(headers, [[str(value) for value in row.values()] for row in rows])
 
 
 def _redrive(deployment: Deployment, queue: str, count: int) -> dict[str, Any]:
     done = unreadable = 0
     with progress(queue, count) as bar:
+        params: dict[str, Any] | None = None
         more = True
         while more:
-            answer = deployment.ask("POST", f"/v1/dead-letters/{quote(queue, safe='')}/redrive")
+            answer = deployment.ask("POST", f"/v1/dead-letters/{quote(queue, safe='')}/redrive", params=params)
             try:
                 redriven, unread = int(answer["redriven"]), int(answer["unreadable"])
+                params = {"before_ms": int(answer["before_ms"])}  # what is refused again meanwhile is left
             except (KeyError, TypeError, ValueError):
                 raise no_tidewire(deployment.url) from None
             done += redriven
             unreadable += unread
             bar.advance(redriven + unread)
-            more = bool(answer.get("more"))
+            more = redriven > 0 and bool(answer.get("more"))
     return {"queue": queue, "redriven": done, "unreadable": unreadable}
 
 

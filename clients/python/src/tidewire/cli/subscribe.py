@@ -10,6 +10,7 @@ from tidewire.cli.deployment import Deployment
 from tidewire.cli.following import tell_states, until_first
 from tidewire.cli.options import JsonOption, TransportOption, for_deployment
 from tidewire.cli.output import Output, note
+from tidewire.errors import closed
 from tidewire.frames import Event
 from tidewire.ways import Way
 
@@ -64,7 +65,7 @@ async def _follow(
 ) -> None:
     async with deployment.client(transport) as client:
         tell_states(client)
-        await until_first(*(_channel(client, channel, history, shown) for channel in channels))
+        await until_first(client, *(_channel(client, channel, history, shown) for channel in channels))
 
 
 async def _channel(client: Tidewire, name: str, history: int, shown: _Shown) -> None:
@@ -77,3 +78,4 @@ async def _channel(client: Tidewire, name: str, history: int, shown: _Shown) -> 
     async for event in events:
         if shown.show(event):
             return
+    raise closed("the channel was left")

@@ -25,15 +25,22 @@ def watch(deployment: Deployment, channel: ChannelArgument, key: KeyArgument, as
 async def _follow(deployment: Deployment, channel: str, key: str, output: Output) -> None:
     async with deployment.client() as client:
         tell_states(client)
-        await until_first(_document(client, channel, key, output))
+        await until_first(client, _document(client, channel, key, output))
 
 
 async def _document(client: Tidewire, channel: str, key: str, output: Output) -> None:
     document = client.channel(channel).document(key)
-    changes = document.changes()
-    _show(output, document.version, await document.ready())
-    async for value in changes:
-        _show(output, document.version, value)
+    # The version belongs to the value: it is taken with it, not when it is shown.
+    changes: asyncio.Queue[tuple[int, Any]] = asyncio.Queue()
+    document.on_change(lambda value, changed: changes.put_nowait((changed.version, value)))
+    value = await document.ready()
+    shown = document.version
+    _show(output, shown, value)
+    while True:
+        version, value = await changes.get()
+        if version > shown:  # the first may come both ways
+            shown = version
+            _show(output, version, value)
 
 
 def _show(output: Output, version: int, value: Any) -> None:

@@ -80,8 +80,8 @@ def doctor(
             steps = [finding.to_json() for finding in findings]
             output.json({"url": deployment.url, "healthy": not faults, "steps": steps})
     skipped = sum(finding.outcome == "skipped" for finding in findings)
-    well = f"{len(findings) - faults - skipped} of {len(findings)} are well"
-    note(well + (f", {faults} are not" if faults else "") + (f", {skipped} were not examined" if skipped else ""))
+    counts = {"well": len(findings) - faults - skipped, "faulty": faults, "not examined": skipped}
+    note(", ".join(f"{count} {name}" for name, count in counts.items() if count))
     if faults:
         raise typer.Exit(ExitCode.FAULTS)
 
