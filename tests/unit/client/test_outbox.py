@@ -446,6 +446,36 @@ async def test_clear_refuses_what_waits_to_be_sent_again() -> None:
     assert len(process.batches) == 1
 
 
+@pytest.mark.parametrize("lost", [uncertain("the connection ended"), FORBIDDEN], ids=["first", "with it"])
+@virtual_time
+async def test_clear_refuses_what_is_under_way_when_nothing_comes_back_and_leaves_it_kept(lost: TidewireError) -> None:
+    process = Process()
+    store = kept_by(process)
+    answers = [process.outbox.add(said("1"), offline=True)]
+    await settle()
+    await process.accept()
+    answers.append(process.outbox.add(said("2"), offline=True))
+    await settle()
+    process.last.answers[0].set_exception(lost)
+    process.online = False
+    process.outbox.clear(FORBIDDEN)  # before it can go back in line
+    await settle()
+    assert await answers[0] == published("1")
+    assert await outcome(answers[1]) is FORBIDDEN
+    assert list(store.kept) == [2]
+    process.come_online()
+    assert process.sent == ["1", "2"]
+
+
+@virtual_time
+async def test_clear_does_not_refuse_what_is_answered() -> None:
+    process = Process()
+    answer = process.outbox.add(said("1"))
+    process.outbox.clear(closed("the client was closed"))
+    await process.accept()
+    assert await answer == published("1")
+
+
 @virtual_time
 async def test_at_most_1_000_publications_wait() -> None:
     process = Process(online=False)
@@ -846,7 +876,7 @@ async def test_one_that_was_sent_too_long_ago_is_not_sent_again_but_reported_onc
 
 
 @virtual_time
-async def test_what_an_earlier_process_published_and_the_server_refuses_is_reported_while_closing_is_no_news() -> None:
+async def test_what_an_earlier_process_published_and_the_server_refuses_is_reported_while_an_end_is_no_news() -> None:
     process = Process(online=False)
     store = FakeStore(process.now_ms)
     await store.keep(said("1"))
@@ -855,5 +885,5 @@ async def test_what_an_earlier_process_published_and_the_server_refuses_is_repor
     assert process.reported == [FORBIDDEN]
     process.online = False
     process.outbox.restore(Kept(9, said("2"), None))
-    process.outbox.clear(closed("the client was closed"))
+    process.outbox.clear(TidewireError(1004, "unauthenticated", "no more tokens"))
     assert process.reported == [FORBIDDEN]

@@ -86,6 +86,7 @@ class Tidewire:
         self._way: str | None = None  # as it was told
         self._heartbeat: asyncio.TimerHandle | None = None
         self._store: LateStore | None = None
+        self._released: httpx.AsyncClient | None = None
         self._host = Host(
             ask=self._ask,
             standing=self._standing,
@@ -197,13 +198,11 @@ class Tidewire:
     async def close(self) -> None:
         """End it: what waits is refused; what is kept on disk stays there for the next client."""
         self._connection.close()
+        self._release()
         tasks = self._tasks - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *self._letting_go, return_exceptions=True)
-        await self._http.aclose()
-        if self._store is not None:
-            await self._store.close()
+        await asyncio.gather(*tasks, *self._letting_go, return_exceptions=True)  # what they raise is reported
 
     # What it is made of.
 
@@ -403,7 +402,21 @@ class Tidewire:
         self._way = self._connection.way
         self._states.call(state, error)
 
+    def _release(self) -> None:
+        """Let go of the network and the file, once."""
+        if self._http is not self._released:
+            self._released = self._http
+            self._let_go(self._let_go_of(self._http, self._store))
+
+    async def _let_go_of(self, http: httpx.AsyncClient, store: LateStore | None) -> None:
+        transports = self._letting_go - {asyncio.current_task()}
+        await asyncio.gather(*transports, return_exceptions=True)  # what they raise is reported
+        await http.aclose()
+        if store is not None:
+            await store.close()
+
     def _ended(self, error: TidewireError) -> None:
+        asyncio.get_running_loop().call_soon(self._release)  # when its transports are being let go
         for waiting in list(self._waiting):
             refuse(waiting, error)
         self._outbox.clear(error)

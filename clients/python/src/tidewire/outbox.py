@@ -21,7 +21,7 @@ from typing import Any, Final
 from tidewire.backoff import backoff_ms
 from tidewire.errors import TidewireError, closed, outbox_full, too_large, uncertain
 from tidewire.frames import Frame, PublishResult, read
-from tidewire.futures import refuse, resolve
+from tidewire.futures import resolve
 from tidewire.store import Kept, Store
 
 _FRAME_MAX_BYTES: Final = 256_000
@@ -49,11 +49,19 @@ class _Item:
     noted: bool = False  # the store knows that it is being sent
     sent_at_ms: int | None = None  # the first time
     attempts: int = 0
+    cleared: TidewireError | None = None  # while it was under way: it does not go back in line
 
     @property
     def abandoned(self) -> bool:
         """Whoever published it waits no more, and was not told to rely on it."""
         return self.answer is not None and self.answer.cancelled() and self.id is None
+
+    def refuse(self, error: BaseException) -> bool:
+        """Tell whoever waits for it, and whether somebody does."""
+        if self.answer is None or self.answer.done():
+            return False
+        self.answer.set_exception(error)
+        return True
 
 
 class Outbox:
@@ -81,6 +89,7 @@ class Outbox:
         self._ask, self._connected, self._report, self._spawn = ask, connected, report, spawn
         self._random, self._now_ms = random, now_ms
         self._items: list[_Item] = []
+        self._under_way: list[_Item] = []
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
         self._store: Store | None = None
@@ -152,11 +161,13 @@ class Outbox:
         self.flush()
 
     def clear(self, error: TidewireError) -> None:
-        """Refuse everything that waits; what is kept stays kept, for a later process."""
+        """Refuse everything that waits, and what is under way unless it is answered; what is kept stays kept."""
         self._stop_waiting()
+        for item in self._under_way:
+            item.cleared = error
         items, self._items = self._items, []
         for item in items:
-            self._reject(item, error)
+            item.refuse(error)
 
     def _item(self, frame: Frame, offline: bool, answer: asyncio.Future[PublishResult]) -> _Item:
         text = _text(frame)
@@ -225,6 +236,7 @@ class Outbox:
 
     def _send(self, batch: list[_Item]) -> None:
         del self._items[: len(batch)]
+        self._under_way = batch
         for item in batch:
             if item.sent_at_ms is None:
                 item.sent_at_ms = self._now_ms()
@@ -235,7 +247,7 @@ class Outbox:
             nonlocal waiting
             waiting -= 1
             if waiting == 0:
-                self._busy = False
+                self._busy, self._under_way = False, []
                 self._settle(batch, answers)
 
         for answer in answers:
@@ -281,31 +293,34 @@ class Outbox:
         wait_ms = 0.0
         for item, answer in zip(batch, answers, strict=True):
             result, error = _outcome(answer)
-            if isinstance(error, TidewireError) and error.retryable:
+            if item.cleared is not None and (error is item.cleared or _is_retryable(error)):
+                item.refuse(item.cleared)  # it has not been answered, and may be kept
+            elif isinstance(error, TidewireError) and error.retryable:
                 wait_ms = max(wait_ms, self._wait_ms(item, error))
                 item.attempts += 1
                 item.frame = {**item.frame, "retry": True}
                 again.append(item)
-                continue
-            if not _is_closed(error):  # closed: it has not been answered
-                self._forget(self._store, item)
-            if error is not None:
-                self._reject(item, error)
-            elif item.answer is not None and result is not None:
-                resolve(item.answer, result)
+            else:
+                self._end(item, result, error)
         self._items[:0] = again
         if again and self._connected():
             self._timer = asyncio.get_running_loop().call_later(wait_ms / 1000, self.connected_again)
         else:
             self.flush()
 
+    def _end(self, item: _Item, result: PublishResult | None, error: BaseException | None) -> None:
+        if not _is_closed(error):  # closed: it has not been answered
+            self._forget(self._store, item)
+        if error is not None:
+            self._reject(item, error)
+        elif item.answer is not None and result is not None:
+            resolve(item.answer, result)
+
     def _wait_ms(self, item: _Item, error: TidewireError) -> float:
         return backoff_ms(item.attempts, self._random) if error.retry_after_ms is None else error.retry_after_ms
 
     def _reject(self, item: _Item, error: BaseException) -> None:
-        if item.answer is not None and not item.answer.done():
-            refuse(item.answer, error)
-        elif item.id is not None and not _is_closed(error):
+        if not item.refuse(error) and item.id is not None and not _is_closed(error):
             self._report(error)  # nobody waits for it
 
 
@@ -319,6 +334,10 @@ def _outcome(answer: asyncio.Future[Any]) -> tuple[PublishResult | None, BaseExc
         return read(PublishResult.from_wire, answer.result()), None
     except TidewireError as error:
         return None, error
+
+
+def _is_retryable(error: BaseException | None) -> bool:
+    return isinstance(error, TidewireError) and error.retryable
 
 
 def _is_closed(error: BaseException | None) -> bool:
