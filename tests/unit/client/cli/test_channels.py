@@ -1,9 +1,11 @@
 """Channels by HTTP: publish, history, presence, documents; over a whole Tidewire."""
 
 import json
+from pathlib import Path
 
 from tests.unit.client.cli.conftest import Run
 from tests.unit.stack import MemoryStack
+from tidewire.cli.profiles import Profile, Profiles
 
 
 def test_what_is_published_is_in_the_history(served: MemoryStack, run: Run) -> None:
@@ -38,6 +40,31 @@ def test_a_line_that_is_refused_is_told_and_the_others_go_on(served: MemoryStack
     assert (ended.code, ended.err.splitlines()[-1]) == (1, "tidewire: 2 published, 1 refused")
     assert ended.err.startswith("tidewire: line 2: ") and "too_large" in ended.err
     assert len(run("history", "room:a").lines) == 2
+
+
+def test_a_line_that_cannot_be_sent_is_told_as_well(served: MemoryStack, run: Run) -> None:
+    ended = run("pub", "room:a", "-", "--json", stdin="1e999\n2\n")
+    assert (ended.code, ended.err.splitlines()[-1]) == (1, "tidewire: 1 published, 1 refused")
+    [result] = map(json.loads, ended.lines)
+    assert result["status"] == "accepted"
+
+
+def test_lines_that_may_not_be_published_end_it(served: MemoryStack, run: Run) -> None:
+    ended = run("pub", "room:a", "-", "--token", served.token("ann", {"room:a": ["history"]}), stdin="1\n2\n")
+    assert (ended.code, ended.err.splitlines()[0]) == (4, "tidewire: 0 published")
+    assert "forbidden" in ended.err.splitlines()[1]
+
+
+def test_lines_are_published_with_another_token_where_one_has_ended(
+    served: MemoryStack, run: Run, surroundings: Path, tmp_path: Path
+) -> None:
+    used = tmp_path / "used"
+    good = served.token("ann")
+    command = f"if [ -e {used} ]; then echo {good}; else touch {used}; echo a.b.c; fi"
+    Profiles(surroundings).set("prod", Profile(token_command=command))
+    ended = run("pub", "room:a", "-", "-p", "prod", stdin="1\n2\n3\n")
+    assert (ended.code, ended.err) == (0, "tidewire: 3 published\n")
+    assert [line.split("\t")[-1] for line in run("history", "room:a").lines] == ["1", "2", "3"]
 
 
 def test_history_goes_on_over_pages(served: MemoryStack, run: Run) -> None:

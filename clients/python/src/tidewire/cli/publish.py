@@ -1,24 +1,18 @@
 """``tidewire pub``: publish in a channel."""
 
-import time
 import uuid
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
-from tidewire.backoff import backoff_ms
 from tidewire.cli.deployment import Deployment
-from tidewire.cli.exit_codes import CommandError, ExitCode, exit_code_of, told
+from tidewire.cli.exit_codes import CommandError, ExitCode
 from tidewire.cli.identity import no_tidewire
-from tidewire.cli.lines import read_lines
 from tidewire.cli.options import ChannelArgument, JsonOption, PriorityOption, for_deployment
-from tidewire.cli.output import Output, complain, note, progress
+from tidewire.cli.output import Output, progress
+from tidewire.cli.publish_lines import publish_lines, show
 from tidewire.cli.values import json_or_text
-from tidewire.errors import TidewireError
 from tidewire.frames import PublishResult
-
-# How long a line is tried again where the server is busy or away: as long as it may take to start anew.
-_PATIENCE_S: Final = 120
 
 
 @for_deployment()
@@ -49,62 +43,17 @@ def pub(
     output = Output(as_json=as_json)
     if text != "-":
         fields |= {"data": json_or_text(text), "message_id": message_id or str(uuid.uuid4())}
-        _show(output, _publish(deployment, fields))
+        show(output, _publish(deployment, fields))
     elif message_id is not None:
         raise CommandError("--message-id is for one publication, not for the lines of standard input", ExitCode.USAGE)
     else:
-        _publish_lines(deployment, fields, output)
+        with progress("publishing") as bar:
+            publish_lines(deployment, fields, output, bar)
 
 
-def _publish_lines(deployment: Deployment, fields: dict[str, Any], output: Output) -> None:
-    done = refused = 0
-    with progress("publishing") as bar:
-        for number, line in read_lines():
-            request = fields | {"data": json_or_text(line), "message_id": str(uuid.uuid4())}
-            try:
-                # What can't be reached from the first will hardly be later.
-                result = _persistently(deployment, request) if done else _publish(deployment, request)
-            except TidewireError as error:
-                if error.retryable or exit_code_of(error) != ExitCode.REFUSED:
-                    note(f"{done} published, up to line {number - 1}")
-                    raise
-                complain(f"line {number}: {told(error)}")
-                refused += 1
-                continue
-            done += 1
-            bar.advance()
-            if output.as_json:
-                _show(output, result)
-    note(f"{done} published" + (f", {refused} refused" if refused else ""))
-    if refused:
-        raise typer.Exit(ExitCode.REFUSED)
-
-
-def _persistently(deployment: Deployment, request: dict[str, Any]) -> dict[str, Any]:
-    """Publish; again, under the same id, where that may succeed later."""
-    until_s = time.monotonic() + _PATIENCE_S
-    attempt = 0
-    while True:
-        try:
-            return _publish(deployment, request if attempt == 0 else request | {"retry": True})
-        except TidewireError as error:
-            after_ms = backoff_ms(attempt) if error.retry_after_ms is None else error.retry_after_ms
-            if not error.retryable or time.monotonic() + after_ms / 1000 > until_s:
-                raise
-        time.sleep(after_ms / 1000)
-        attempt += 1
-
-
-def _publish(deployment: Deployment, request: dict[str, Any]) -> dict[str, Any]:
-    results = deployment.ask("POST", "/v1/publish", json=request).get("results")
-    if not isinstance(results, list) or not results or not isinstance(results[0], dict):
-        raise no_tidewire(deployment.url)
-    return results[0]
-
-
-def _show(output: Output, result: dict[str, Any]) -> None:
-    if output.as_json:
-        return output.json(result)
-    published = PublishResult.from_wire(result)
-    place = published.position
-    output.line("accepted" if place is None else f"{place.epoch}:{place.offset}", published.message_id)
+def _publish(deployment: Deployment, request: dict[str, Any]) -> PublishResult:
+    answer = deployment.ask("POST", "/v1/publish", json=request)
+    try:
+        return PublishResult.from_wire(answer["results"][0])
+    except (KeyError, IndexError, TypeError):
+        raise no_tidewire(deployment.url) from None
