@@ -3,10 +3,11 @@
 import asyncio
 import json
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -156,11 +157,26 @@ class Tidewire:
 
 @contextmanager
 def tidewire(
-    stage: str = "local", *, drain: Callable[[MemoryStack], None] = MemoryStack.drain
+    stage: str = "local",
+    *,
+    stack: MemoryStack | None = None,
+    drain: Callable[[MemoryStack], None] = MemoryStack.drain,
+    sock: socket.socket | None = None,
 ) -> Iterator[tuple[str, MemoryStack]]:
-    """Serve a Tidewire; yield its origin and its services."""
-    stack = MemoryStack()
-    with listening() as (sock, origin):
+    """Serve a Tidewire; yield its origin and its services.
+
+    Args:
+        stack: What it is to serve; an empty one unless given.
+        drain: Lets go on what waits in lanes and on the bus.
+        sock: Where it listens; on a free port unless given.
+    """
+    stack = stack or MemoryStack()
+    with ExitStack() as held:
+        if sock is None:
+            sock, origin = held.enter_context(listening())
+        else:
+            origin = f"http://127.0.0.1:{sock.getsockname()[1]}"
         urls = {"HTTP_URL": origin, "STREAM_URL": origin, "WEBSOCKET_URL": origin.replace("http", "ws") + "/v1/ws"}
-        with serving(Tidewire(stack, lambda: drain(stack), TIDEWIRE_STAGE=stage, **urls), sock):
-            yield origin, stack
+        app = Tidewire(stack, lambda: drain(stack), TIDEWIRE_STAGE=stage, **urls)
+        held.enter_context(serving(app, sock))
+        yield origin, stack

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Annotated, Any, Final
 
 import typer
@@ -197,4 +198,4 @@ async def _settled(load: Load, measured: Measured) -> None:
 def _percentile_ms(ranked: Sequence[float], share: float) -> float | None:
     if not ranked:
         return None
-    return round(ranked[min(len(ranked) - 1, int(share * len(ranked)))] * 1000, 1)
+    return round(ranked[ceil(share * len(ranked)) - 1] * 1000, 1)

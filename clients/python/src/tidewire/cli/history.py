@@ -47,7 +47,7 @@ def history(
     Example: tidewire history room:lobby --reverse --limit 10
     """
     output = Output(as_json=as_json)
-    with progress("reading") as bar:
+    with progress("reading", beside=output) as bar:
         left = None if everything else limit
         for page in pages(deployment, channel, left, since, reverse=reverse):
             if everything:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cache
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -22,6 +23,12 @@ _highlighter = JSONHighlighter()
 class _Console(Console):
     def on_broken_pipe(self) -> NoReturn:
         raise BrokenPipeError
+
+
+@cache
+def errors() -> Console:
+    """Return standard error: one for all, so that lines go above a progress bar."""
+    return _Console(stderr=True)
 
 
 class Output:
@@ -129,7 +136,7 @@ def complain(text: str) -> None:
 def _say(text: str, style: str) -> None:
     with suppress(BrokenPipeError):
         if sys.stderr.isatty():
-            _Console(stderr=True).print(Text(printable(text), style), soft_wrap=True)
+            errors().print(Text(printable(text), style), soft_wrap=True)
         else:
             sys.stderr.write(printable(text) + "\n")
             sys.stderr.flush()
@@ -156,11 +163,15 @@ class Bar:
 
 
 @contextmanager
-def progress(description: str, total: float | None = None) -> Iterator[Bar]:
-    """Show a progress bar on standard error while this goes on, if that is a terminal."""
+def progress(description: str, total: float | None = None, *, beside: Output | None = None) -> Iterator[Bar]:
+    """Show a progress bar on standard error while this goes on, if that is a terminal.
+
+    Args:
+        beside: Is written to meanwhile: if that is a terminal as well, there is enough to be seen.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as shown:
+    seen = sys.stderr.isatty() and not (beside is not None and sys.stdout.isatty())
+    with Progress(*columns, console=errors(), transient=True, disable=not seen) as shown:
         yield Bar(shown, description, total)
 
 

@@ -47,7 +47,7 @@ def pub(
     elif message_id is not None:
         raise CommandError("--message-id is for one publication, not for the lines of standard input", ExitCode.USAGE)
     else:
-        with progress("publishing") as bar:
+        with progress("publishing", beside=output if as_json else None) as bar:
             publish_lines(deployment, fields, output, bar)
 
 

@@ -28,11 +28,13 @@ async def _follow(deployment: Deployment, channel: str, key: str, output: Output
         await until_first(client, _document(client, channel, key, output))
 
 
-async def _document(client: Tidewire, channel: str, key: str, output: Output) -> None:
-    document = client.channel(channel).document(key)
+async def _document(client: Tidewire, name: str, key: str, output: Output) -> None:
+    channel = client.channel(name)
+    document = channel.document(key)
     # The version belongs to the value: it is taken with it, not when it is shown.
     changes: asyncio.Queue[tuple[int, Any]] = asyncio.Queue()
     document.on_change(lambda value, changed: changes.put_nowait((changed.version, value)))
+    await channel.subscribe()  # raises where the document may not be read
     value = await document.ready()
     shown = document.version
     _show(output, shown, value)

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 
 import httpx
 import typer
-from rich.console import Console
 
 from tidewire.cli.deployment import Given, resolve
 from tidewire.cli.doctor import http_steps, push_steps
@@ -26,7 +25,7 @@ from tidewire.cli.options import (
     UserOption,
     guarded,
 )
-from tidewire.cli.output import Output, note
+from tidewire.cli.output import Output, errors, note
 from tidewire.cli.values import duration_s
 from tidewire.errors import FORBIDDEN, TidewireError
 
@@ -129,4 +128,4 @@ async def _take(step: Step, patient: Patient) -> Finding:
 
 
 def _status(name: str) -> Any:
-    return Console(stderr=True).status(name) if sys.stderr.isatty() else nullcontext()
+    return errors().status(name) if sys.stderr.isatty() else nullcontext()
