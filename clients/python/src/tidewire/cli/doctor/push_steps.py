@@ -42,7 +42,9 @@ def transport(way: Way) -> Callable[[Patient], Awaitable[str]]:
             # Express takes neither lane nor bus: here the way is examined, not what stands behind it.
             published = channel.publish("doctor", {"way": way}, priority="express")
             await _within(patient, published, Fault(f"an answer to publish {within}", "none"))
-            event = await _within(patient, received.get(), Fault(f"what was published, {within}", "subscribed, but nothing came"))
+            event = await _within(
+                patient, received.get(), Fault(f"what was published, {within}", "subscribed, but nothing came")
+            )
             if event.data != {"way": way}:
                 raise Fault("what was published", str(event.data)[:100])
             return "hello, subscribed, published, received"
