@@ -220,3 +220,8 @@ def test_not_found_of_another_stage_is_no_reason_to_doubt_it(run: Run, little: L
     little.answers[("GET", "/v1/config")] = Answer(CONFIG)
     ended = run("token")
     assert (ended.code, "asks who you are" in ended.err) == (4, True)
+
+
+def test_the_packages_page_lists_every_exit_code() -> None:
+    page = (ROOT / "clients/python/README.md").read_text().replace("`", "")
+    assert all(f"| {code.value} | {code.meaning} |" in page for code in ExitCode)

@@ -63,6 +63,8 @@ def test_on_a_terminal_there_are_colours_unless_they_are_not_wanted(served: Memo
 def test_on_a_terminal_a_line_is_not_cut(served: MemoryStack, run: Run) -> None:
     run("pub", "room:a", "x" * 200)
     assert "x" * 200 in on_a_terminal("history", "room:a", NO_COLOR="1")[1]
+    run("state", "set", "room:a", "k", "y" * 200)
+    assert on_a_terminal("state", "get", "room:a", NO_COLOR="1")[1].count("y") == 200 + "key by".count("y")
 
 
 @pytest.mark.parametrize(("answer", "code", "left"), [("n\n", 1, 1), ("\n", 1, 1), ("y\n", 0, 0)])

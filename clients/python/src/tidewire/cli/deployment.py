@@ -215,6 +215,7 @@ def checked_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
+        good = good and not any(map(str.isspace, text))
         httpx.URL(text)
     except (ValueError, httpx.InvalidURL):
         good = False

@@ -63,7 +63,9 @@ class Output:
             for row in rows:
                 self.line(*row)
             return
-        table = Table(*headers, box=None, header_style="bold", pad_edge=False)
+        table = Table(box=None, header_style="bold", pad_edge=False, show_header=any(headers))
+        for header in headers:
+            table.add_column(header, overflow="fold")  # nothing is cut off
         for row in rows:
             table.add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in row))
         _Console().print(table)

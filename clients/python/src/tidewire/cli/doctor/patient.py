@@ -114,7 +114,9 @@ class Patient:
         peer: Peer
         try:
             peer = await (await self.web_socket_peer(token)).__aenter__()
-        except UnreachableError:
+        except TidewireError as error:
+            if not error.retryable:
+                raise
             peer = await (await self.http_peer(token)).__aenter__()
         try:
             yield peer

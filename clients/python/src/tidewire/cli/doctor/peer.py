@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidURI, WebSocketException
+from websockets.exceptions import WebSocketException
 
 from tidewire.errors import TidewireError, UnreachableError
 from tidewire.frames import Frame
@@ -132,8 +132,8 @@ class WebSocketPeer(Peer):
 
     async def _open(self, hello: Frame) -> Frame:
         try:
-            self._socket = await connect(self._url, open_timeout=None, close_timeout=1, proxy=None)
-        except (OSError, WebSocketException, InvalidURI) as error:
+            self._socket = await connect(self._url, open_timeout=None, close_timeout=1)
+        except (OSError, WebSocketException, ImportError) as error:  # some proxies need a package
             raise UnreachableError(f"{self._url} can't be reached: {error or type(error).__name__}") from error
         self._reading = asyncio.create_task(self._read(self._socket))
         result: Frame = await self.ask(hello)
