@@ -34,3 +34,24 @@ def test_what_would_wait_for_ever_fails() -> None:
 
     with pytest.raises(AssertionError, match="nothing will ever come"):
         waits()
+
+
+def test_an_error_that_nobody_looks_at_is_told() -> None:
+    @virtual_time
+    async def forgets() -> None:
+        asyncio.get_running_loop().create_future().set_exception(ValueError("unseen"))
+
+    with pytest.raises(AssertionError, match="unseen"):
+        forgets()
+
+
+def test_what_a_callback_of_the_loop_raises_is_told() -> None:
+    def fails() -> None:
+        raise ValueError("raised")
+
+    @virtual_time
+    async def calls() -> None:
+        asyncio.get_running_loop().call_soon(fails)
+
+    with pytest.raises(AssertionError, match="raised"):
+        calls()

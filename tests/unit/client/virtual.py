@@ -4,6 +4,7 @@ For what does no I/O: a thread that works beside the loop does not stop the cloc
 """
 
 import asyncio
+import gc
 import selectors
 from collections.abc import Callable, Coroutine
 from functools import wraps
@@ -37,18 +38,27 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def virtual_time(test: Test) -> Callable[..., None]:
-    """Run an async test in such a loop. What it leaves running is its fault."""
+    """Run an async test in such a loop. What it leaves running is its fault, and so is what the loop complains of."""
 
     @wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
+        complaints: list[dict[str, Any]] = []
+
         async def checked() -> None:
+            asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
             await test(*args, **kwargs)
             await settle()
             left = asyncio.all_tasks() - {asyncio.current_task()}
             assert not left, f"left running: {left}"
 
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            runner.run(checked())
+        gc.freeze()  # what was there before need not be looked through
+        try:
+            with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+                runner.run(checked())
+                gc.collect()  # errors that nobody looked at
+        finally:
+            gc.unfreeze()
+        assert not complaints, f"the loop complains: {complaints}"
 
     return run
 

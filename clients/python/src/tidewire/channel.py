@@ -3,23 +3,24 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tidewire.backoff import backoff_ms
 from tidewire.document import Document
 from tidewire.documents import Documents
 from tidewire.errors import TidewireError, closed, is_passing, uncertain
-from tidewire.events import Events
+from tidewire.events import Events, Iterators
 from tidewire.frames import Event, Frame, HistoryResult, Position, Priority, PublishResult, Receipt, read
-from tidewire.futures import failure, refuse, resolve
+from tidewire.futures import answer, failure, outcome, refuse, resolve
 from tidewire.host import Host
 from tidewire.listeners import Listeners
 from tidewire.part import ChannelPart
 from tidewire.presence import Presence
-from tidewire.receiver import makes_sense
+from tidewire.receiver import is_subscription
 from tidewire.recovery import Recovery
 from tidewire.store import Kept
 
+T = TypeVar("T")
 Publish = Callable[[Frame, bool], "asyncio.Future[PublishResult]"]
 """Puts a publication in line: the request, and whether it is kept on disk until it is answered."""
 
@@ -44,18 +45,18 @@ class Channel:
     ) -> None:
         self.name = name
         self._host, self._recovery, self._publish, self._make_documents = host, recovery, publish, make_documents
-        self.presence = Presence(name, host, self._rejoin)
+        self.presence = Presence(name, host, self._rejoined)
         self._documents: Documents | None = None
         self._parts: list[ChannelPart] = [self.presence]
         self._listeners: dict[str, Listeners[[Event], object]] = {}
         self._resets: Listeners[[Position], object] = Listeners(host.report)
         self._receipts: Listeners[[Receipt], object] = Listeners(host.report)
-        self._iterators: set[Events] = set()
+        self._iterators = Iterators()
         self._wanted = False  # the user has subscribed
         self._stands = False  # ... and this connection is
         self._left = False  # the user has unsubscribed, and the server may not know: a session keeps its subscriptions
         self._turn = 0  # counts unsubscribing: answers to what was asked before it are ignored
-        self._joining: asyncio.Task[list[Event]] | None = None
+        self._joining: asyncio.Future[list[Event]] | None = None
         # Of two frames the server may handle the later one first: one is asked when the other was answered.
         self._asking = asyncio.Lock()
         self._waiting: asyncio.Future[None] | None = None  # for the next attempt to subscribe
@@ -81,15 +82,18 @@ class Channel:
         Raises:
             TidewireError: The server refuses, or it ends before the server has answered.
         """
-        if not self._wanted:
-            self._wanted = True
-            return await asyncio.shield(self._join(history))
         if self._under_way is not None:
-            await asyncio.shield(self._under_way)
+            await outcome(self._under_way)
+        elif not self._stands:
+            first = self.position is None
+            self._wanted = True
+            latest = await outcome(self._join(history if first else 0))
+            if first:
+                return latest
         if history == 0:
             return []
-        latest = await self.history(limit=history, reverse=True)
-        return list(reversed(latest.publications))
+        kept = await self.history(limit=history, reverse=True)
+        return list(reversed(kept.publications))
 
     async def unsubscribe(self) -> None:
         """Receive them no longer.
@@ -104,7 +108,7 @@ class Channel:
         self._ended(closed("unsubscribed"))
         self._left = True
         try:
-            await self._leave()
+            await outcome(self._run(self._leave))
         except TidewireError:
             if self._host.connected():
                 raise
@@ -189,20 +193,18 @@ class Channel:
     def document(self, key: str) -> Document:
         """Return the state document of that key: always the same object. The channel is subscribed to for it."""
         if self._documents is None:
-            documents = self._with_documents()
-            self._host.spawn(self._quietly(self._rejoin))
-            return documents.document(key)
-        return self._documents.document(key)
+            self._with_documents()
+            self._rejoin().add_done_callback(self._unheard)
+        return self._with_documents().document(key)
 
     # The client's side.
 
     def connected(self) -> None:
         """A connection stands: take the subscription up again."""
-        self._over = None
         if self._waiting is not None:
             resolve(self._waiting, None)
         elif self._left and not self._wanted:
-            self._host.spawn(self._quietly(self._leave))
+            self._run(self._leave).add_done_callback(self._unheard)
         else:
             self.resubscribe()
 
@@ -217,6 +219,10 @@ class Channel:
         for part in self._parts:
             part.check()
 
+    def opened(self) -> None:
+        """The client, which was closed, connects anew."""
+        self._over = None
+
     def closed(self, error: TidewireError) -> None:
         """The client was closed: nothing that waits for a connection will have one."""
         self._over = error
@@ -229,7 +235,7 @@ class Channel:
         except TidewireError as error:
             self._host.report(error)
             return
-        for events in list(self._iterators):
+        for events in self._iterators:
             events.put(event)
         for name in dict.fromkeys([event.name, EVERY_NAME]):
             if name in self._listeners:
@@ -252,7 +258,7 @@ class Channel:
         if self._under_way is not None:
             self._stale = True
         elif self._wanted:
-            self._host.spawn(self._quietly(self._join))
+            self._join().add_done_callback(self._unheard)
 
     def restore(self, kept: Kept) -> None:
         """Take up a write that an earlier process has left."""
@@ -265,18 +271,34 @@ class Channel:
             self._parts.append(self._documents)
         return self._documents
 
-    async def _rejoin(self) -> None:
+    def _rejoin(self) -> "asyncio.Future[list[Event]]":
         """Subscribe, or once more: what the parts want has changed."""
         self._wanted = True
         self._stale = self._under_way is not None
-        await asyncio.shield(self._under_way or self._join())
+        return self._under_way or self._join()
 
-    async def _quietly(self, ask: Callable[[], Awaitable[Any]]) -> None:
-        try:
-            await ask()
-        except TidewireError as error:
-            if not is_passing(error):
-                self._host.report(error)
+    async def _rejoined(self) -> None:
+        await outcome(self._rejoin())
+
+    def _run(self, work: Callable[[], Awaitable[T]]) -> "asyncio.Future[T]":
+        """Do it to its end, whoever waits for that or does no more; return what comes of it, which may go unseen."""
+        done: asyncio.Future[T] = answer()
+
+        async def run() -> None:
+            try:
+                resolve(done, await work())
+            except Exception as error:
+                refuse(done, error)
+
+        task = self._host.spawn(run())
+        task.add_done_callback(lambda _: refuse(done, closed("the client was closed")))
+        return done
+
+    def _unheard(self, done: "asyncio.Future[Any]") -> None:
+        """Nobody waits for it who would be told."""
+        error = failure(done)
+        if error is not None and not is_passing(error):
+            self._host.report(error)
 
     async def _leave(self) -> None:
         async with self._asking:
@@ -284,14 +306,14 @@ class Channel:
                 await self._host.ask({"type": "unsubscribe", "channel": self.name})
                 self._left = False
 
-    def _join(self, history: int = 0) -> "asyncio.Task[list[Event]]":
+    def _join(self, history: int = 0) -> "asyncio.Future[list[Event]]":
         """Subscribe, however often it takes; return the latest publications where nothing was to continue."""
-        self._joining = asyncio.ensure_future(self._until_joined(history, self._turn))
-        self._joining.add_done_callback(failure)  # who waits for it is told
+        turn = self._turn
+        self._joining = self._run(lambda: self._until_joined(history, turn))
         return self._joining
 
     @property
-    def _under_way(self) -> "asyncio.Task[list[Event]] | None":
+    def _under_way(self) -> "asyncio.Future[list[Event]] | None":
         return None if self._joining is None or self._joining.done() else self._joining
 
     async def _until_joined(self, history: int, turn: int) -> list[Event]:
@@ -303,7 +325,7 @@ class Channel:
             except TidewireError as error:
                 self._check(turn)
                 if not error.retryable:
-                    self._not_joined()
+                    self._not_joined(error)
                     raise
                 after_ms = error.retry_after_ms
                 await self._pause(backoff_ms(attempt, self._host.random) if after_ms is None else after_ms)
@@ -335,17 +357,20 @@ class Channel:
                 request |= part.subscribing()
             result: Frame = await self._host.ask(request)
         self._check(turn)
-        if not makes_sense(result):
+        if not is_subscription(result, self.name):
             raise uncertain("the answer makes no sense")
         return result
 
-    def _not_joined(self) -> None:
+    def _not_joined(self, error: TidewireError) -> None:
         """The server refuses."""
+        if self._stands:
+            self._recovery.not_subscribed(self.name)
+            return
         if self.position is None:
             self._wanted = False
             self._recovery.close(self.name)
-        elif self._stands:
-            self._recovery.not_subscribed(self.name)
+        for events in self._iterators:
+            events.end(error)
 
     def _check(self, turn: int) -> None:
         if turn != self._turn:
@@ -353,21 +378,24 @@ class Channel:
 
     async def _pause(self, wait_ms: float) -> None:
         """Wait, or, without a connection, for the next one."""
+        if self._over is not None:
+            raise self._over  # closed by who was told of the loss before
         loop = asyncio.get_running_loop()
-        waiting: asyncio.Future[None] = loop.create_future()
-        self._waiting = waiting
+        waiting = self._waiting = answer()
         timer = loop.call_later(wait_ms / 1000, resolve, waiting, None) if self._host.connected() else None
         try:
             await waiting
         finally:
-            self._waiting = None
+            if self._waiting is waiting:
+                self._waiting = None
             if timer is not None:
                 timer.cancel()
 
     def _ended(self, error: TidewireError) -> None:
-        if self._waiting is not None:
-            refuse(self._waiting, error)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            refuse(waiting, error)
         for part in self._parts:
             part.closed(error)
-        for events in list(self._iterators):
+        for events in self._iterators:
             events.end(error)

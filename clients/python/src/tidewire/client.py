@@ -76,7 +76,8 @@ class Tidewire:
         self._get_token, self._transports, self._on_error = get_token, transports, on_error
         self._outbox_path = None if outbox is None else Path(outbox)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._letting_go: set[asyncio.Task[None]] = set()
+        self._letting_go: set[asyncio.Task[None]] = set()  # transports
+        self._releasing: set[asyncio.Task[None]] = set()  # the network and the file
         self._channels: dict[str, Channel] = {}
         self._states: Listeners[[ConnectionState, TidewireError | None], object] = Listeners(self._report)
         self._waiting: set[asyncio.Future[None]] = set()  # for a connection
@@ -86,7 +87,6 @@ class Tidewire:
         self._way: str | None = None  # as it was told
         self._heartbeat: asyncio.TimerHandle | None = None
         self._store: LateStore | None = None
-        self._released: httpx.AsyncClient | None = None
         self._host = Host(
             ask=self._ask,
             standing=self._standing,
@@ -138,6 +138,8 @@ class Tidewire:
         """Connect, if it is not connected or trying to; after :meth:`close`, anew."""
         if self.state == "closed":
             self._prepare()
+            for channel in list(self._channels.values()):
+                channel.opened()
         self._connection.open()
 
     def channel(self, name: str) -> Channel:
@@ -197,12 +199,13 @@ class Tidewire:
 
     async def close(self) -> None:
         """End it: what waits is refused; what is kept on disk stays there for the next client."""
+        tasks = self._tasks - {asyncio.current_task()}  # not those of a listener who connects anew
         self._connection.close()
-        self._release()
-        tasks = self._tasks - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *self._letting_go, return_exceptions=True)  # what they raise is reported
+        ending = tasks | self._letting_go | self._releasing
+        if ending:
+            await asyncio.wait(ending)  # they end, whoever waits no more; what they raise is reported
 
     # What it is made of.
 
@@ -238,8 +241,13 @@ class Tidewire:
         token = await asked if inspect.isawaitable(asked) else asked
         user_id = subject(token)
         if self._store is not None and user_id is not None:
-            await self._store.open(user_id)  # before the network is there
+            await self._open(self._store, user_id)  # before the network is there
         return token
+
+    async def _open(self, store: LateStore, user_id: str) -> None:
+        if self._releasing:
+            await asyncio.wait(set(self._releasing))  # the file is still ours, from before we connected anew
+        await store.open(user_id)
 
     def _ask(self, request: Frame, timeout_s: float = REQUEST_TIMEOUT_S) -> "asyncio.Future[Any]":
         return self._connection.ask([request], timeout_s)[0]
@@ -290,10 +298,13 @@ class Tidewire:
         return task
 
     def _report(self, error: BaseException) -> None:
-        if self._on_error is None:
-            logger.error("%s", error, exc_info=error)
-        else:
-            self._on_error(error)
+        if self._on_error is not None:
+            try:
+                self._on_error(error)
+                return
+            except Exception:
+                logger.exception("on_error raised")
+        logger.error("%s", error, exc_info=error)
 
     # What happens.
 
@@ -307,6 +318,8 @@ class Tidewire:
             return
         if self._way != self._connection.way:
             self._tell("connected", None)  # without a loss
+            if self.state != "connected":
+                return  # a listener has closed it
         self._clock_ms = hello["server_time_ms"] - time.time() * 1000
         if self._store is None:
             self._go_on()
@@ -316,10 +329,11 @@ class Tidewire:
     async def _restore(self, store: LateStore, user_id: str) -> None:
         """Take up what an earlier process has left."""
         try:
-            await store.open(user_id)
+            await self._open(store, user_id)
             left = await store.left()
         except TidewireError as error:
-            self._connection.close(error)
+            if store is self._store:  # or else it was closed, and connects anew
+                self._connection.close(error)
             return
         for kept in left:
             if kept.request["type"] in ("publish", "send"):
@@ -358,7 +372,7 @@ class Tidewire:
     def _push(self, push: Frame) -> None:
         try:
             self._take(push)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except Exception as error:
             self._report(error)  # a frame that makes no sense
 
     def _take(self, push: Frame) -> None:
@@ -402,21 +416,18 @@ class Tidewire:
         self._way = self._connection.way
         self._states.call(state, error)
 
-    def _release(self) -> None:
-        """Let go of the network and the file, once."""
-        if self._http is not self._released:
-            self._released = self._http
-            self._let_go(self._let_go_of(self._http, self._store))
-
-    async def _let_go_of(self, http: httpx.AsyncClient, store: LateStore | None) -> None:
-        transports = self._letting_go - {asyncio.current_task()}
-        await asyncio.gather(*transports, return_exceptions=True)  # what they raise is reported
-        await http.aclose()
-        if store is not None:
-            await store.close()
+    async def _release(self, http: httpx.AsyncClient, store: LateStore | None) -> None:
+        """Let go of the network and the file, when the transports have been."""
+        try:
+            if self._letting_go:
+                await asyncio.wait(set(self._letting_go))
+            await http.aclose()
+        finally:
+            if store is not None:
+                await store.close()
 
     def _ended(self, error: TidewireError) -> None:
-        asyncio.get_running_loop().call_soon(self._release)  # when its transports are being let go
+        self._own(self._releasing, self._release(self._http, self._store))
         for waiting in list(self._waiting):
             refuse(waiting, error)
         self._outbox.clear(error)

@@ -168,7 +168,8 @@ class Connection:
         if not isinstance(error, TidewireError):
             self._options.report(error)
             error = uncertain(f"{type(error).__name__}: {error}")
-        if error.retryable or self._link is not None or self._found:
+        passing = error.retryable or self._link is not None or self._found
+        if passing and error.kind != "closed":  # or else it is another user's token
             self._not_found(error.retry_after_ms, error)
         else:
             self.close(error)

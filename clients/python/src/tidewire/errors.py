@@ -24,15 +24,21 @@ class TidewireError(Exception):
         super().__init__(message)
         self.code, self.kind = code, kind
         self.retryable = 2000 <= code < 3000
-        self.retry_after_ms = None if retry_after_ms is None else min(retry_after_ms, ASKED_MAX_MS)
+        self.retry_after_ms = None if retry_after_ms is None else max(0, min(retry_after_ms, ASKED_MAX_MS))
         self.details = details
 
     @classmethod
     def from_wire(cls, error: Mapping[str, Any]) -> Self:
-        """Return the error that an ``error`` object is, or a problem (RFC 9457)."""
-        after_ms = error.get("retry_after_ms")
+        """Return the error that an ``error`` object is, or a problem (RFC 9457).
+
+        Raises:
+            KeyError, TypeError, AttributeError: It is none.
+        """
+        code, after_ms = error["code"], error.get("retry_after_ms")
+        if not isinstance(code, int):
+            raise TypeError("a code is a whole number")
         return cls(
-            int(error["code"]),
+            code,
             str(error.get("name")),
             str(error.get("message")),
             retry_after_ms=after_ms if isinstance(after_ms, int) else None,

@@ -35,6 +35,12 @@ def refuse(future: "asyncio.Future[Any]", error: BaseException) -> None:
         future.set_exception(error)
 
 
+async def outcome(future: "asyncio.Future[T]") -> T:
+    """Return its result, or raise its error: whoever waits for it, and no more, does not end it."""
+    await asyncio.wait([future])
+    return future.result()
+
+
 def failure(future: "asyncio.Future[Any]") -> BaseException | None:
     """Return what a settled one raises, which is then nobody else's to look at; ``None`` if it has a result."""
     return closed("the client was closed") if future.cancelled() else future.exception()

@@ -27,7 +27,9 @@ class LateStore:
             TidewireError: The file can't be had; or it was opened for another user.
         """
         async with self._opening:
-            if self._closed or self._user_id not in (None, user_id):
+            if self._closed:
+                raise closed("the client was closed")
+            if self._user_id not in (None, user_id):
                 raise closed("another user's token")
             if self._file is None:
                 self._file = await OutboxFile.open(self._path, user_id)

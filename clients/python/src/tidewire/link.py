@@ -6,7 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, Never
 
 from tidewire.errors import SESSION_UNKNOWN, TIMEOUT, UNAUTHENTICATED, TidewireError, uncertain
 from tidewire.frames import Frame
@@ -16,6 +16,7 @@ from tidewire.transports.transport import Endpoints, OpenTransport
 
 REQUEST_TIMEOUT_S: Final = 10.0
 _PONG_TIMEOUT_S: Final = 4.0
+_TIME_MAX: Final = 10**15  # of hello, in whatever unit: none is further away
 _CLIENT: Final = {"name": "tidewire-python", "version": version("tidewire")}
 
 
@@ -110,7 +111,7 @@ class Link:
         max_bytes = self._transport.max_bytes
         if self._ended:
             self._refuse(uncertain("the connection has ended"))
-        elif max_bytes is not None and len(text.encode()) > max_bytes:
+        elif max_bytes is not None and len(text.encode(errors="replace")) > max_bytes:
             self._options.spawn(self._post(text))
         else:
             self._transport.send(text)
@@ -154,7 +155,7 @@ class Link:
     def _receive(self, text: str) -> None:
         self._received += 1
         try:
-            message = json.loads(text)
+            message = json.loads(text, parse_constant=_no_number)
         except (ValueError, RecursionError):
             return  # no frame of ours
         for frame in message if isinstance(message, list) else [message]:
@@ -283,7 +284,14 @@ def _error(frame: Frame) -> TidewireError | None:
 
 
 def _makes_sense(hello: Frame) -> bool:
-    numbers = ("heartbeat_s", "connection_max_age_s", "server_time_ms")
-    return all(isinstance(hello.get(name), int | float) for name in numbers) and all(
+    return all(_is_time(hello.get(name)) for name in ("heartbeat_s", "connection_max_age_s", "server_time_ms")) and all(
         isinstance(hello.get(name), str) for name in ("session_id", "user_id")
     )
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _TIME_MAX
+
+
+def _no_number(name: str) -> Never:
+    raise ValueError(f"{name} is no JSON")

@@ -1,5 +1,6 @@
 """Functions of the user's that are called when something happens."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Generic, ParamSpec, TypeVar
 
@@ -39,5 +40,5 @@ class Listeners(Generic[P, R]):
         for listener in self:
             try:
                 listener(*args, **kwargs)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:  # of something of its own: nothing is awaited here
                 self._report(error)

@@ -275,7 +275,8 @@ class Receiver:
             stream.seen.move_to_end(mark)
             if len(stream.seen) > _SEEN_MAX:
                 stream.seen.popitem(last=False)
-        self._settle(stream, event.get("covers_from", offset), offset)
+        covers_from = event.get("covers_from")
+        self._settle(stream, offset if covers_from is None else covers_from, offset)
 
     def _settle(self, stream: _Stream, first: int, last: int) -> None:
         assert stream.position is not None
@@ -297,28 +298,48 @@ def _forget_others(stream: _Stream, epoch: str) -> None:
     stream.waiting = {place: event for place, event in stream.waiting.items() if place[0] == epoch}
 
 
-def makes_sense(run: Any) -> bool:
-    """Tell whether the answer to ``subscribe`` or ``history`` can be taken."""
-    try:
-        position, publications = run["position"], run["publications"]
-        return (
-            isinstance(position["epoch"], str)
-            and isinstance(position["offset"], int)
-            and (isinstance(run.get("recovered"), bool) or isinstance(run.get("more"), bool))
-            and all(_is_placed(publication) for publication in publications)
-        )
-    except (LookupError, TypeError, AttributeError):
-        return False
+def is_subscription(result: Any, channel: str) -> bool:
+    """Tell whether it can be taken as the answer to ``subscribe``."""
+    return (
+        _is_run(result)
+        and result.get("channel") == channel
+        and isinstance(result.get("recovered"), bool)
+        and isinstance(result.get("more", False), bool)
+    )
+
+
+def is_history(result: Any) -> bool:
+    """Tell whether it can be taken as the answer to ``history``."""
+    return _is_run(result) and isinstance(result.get("more"), bool)
+
+
+def is_position(position: Any) -> bool:
+    """Tell whether it is a place in a stream."""
+    return (
+        isinstance(position, dict)
+        and isinstance(position.get("epoch"), str)
+        and isinstance(position.get("offset"), int)
+    )
+
+
+def _is_run(result: Any) -> bool:
+    return (
+        isinstance(result, dict)
+        and is_position(result.get("position"))
+        and isinstance(result.get("publications"), list)
+        and all(isinstance(event, dict) and _is_placed(event) for event in result["publications"])
+    )
 
 
 def _is_placed(event: Event) -> bool:
-    sender = event.get("sender")
+    """Tell whether it has all that an event with a place in the stream has."""
+    sender, covers_from = event.get("sender"), event.get("covers_from")
     return (
-        isinstance(event.get("epoch"), str)
-        and isinstance(event.get("offset"), int)
-        and isinstance(event.get("prev_offset"), int)
-        and isinstance(event.get("published_at_ms"), int)
-        and isinstance(event.get("message_id"), str)
+        is_position(event)
+        and all(isinstance(event.get(name), int) for name in ("prev_offset", "published_at_ms"))
+        and all(isinstance(event.get(name), str) for name in ("channel", "name", "message_id", "priority"))
+        and "data" in event
+        and (covers_from is None or isinstance(covers_from, int))
         and isinstance(sender, dict)
         and isinstance(sender.get("user_id"), str)
     )

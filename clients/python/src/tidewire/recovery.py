@@ -8,7 +8,17 @@ from typing import Any
 from tidewire.errors import FORBIDDEN, TidewireError, is_passing, uncertain
 from tidewire.frames import Frame, Position
 from tidewire.host import Host
-from tidewire.receiver import Action, AskHistory, AskSync, Deliver, Receiver, StartOver, makes_sense, positions_to_wire
+from tidewire.receiver import (
+    Action,
+    AskHistory,
+    AskSync,
+    Deliver,
+    Receiver,
+    StartOver,
+    is_history,
+    is_position,
+    positions_to_wire,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +72,8 @@ class Recovery:
 
     def behind(self, positions: Mapping[str, Mapping[str, Any]]) -> None:
         """The server says that these streams go further than we know."""
-        self._act(self._receiver.behind(positions, _now_ms()))
+        known = {channel: end for channel, end in positions.items() if is_position(end)}
+        self._act(self._receiver.behind(known, _now_ms()))
 
     def sync(self) -> None:
         """Ask which streams go further than we know. Without any it is the heartbeat alone."""
@@ -104,7 +115,7 @@ class Recovery:
         request = {"type": "history", "channel": channel, "since": asked.since.to_wire(), "limit": asked.limit}
         try:
             result = await self._host.ask(request)
-            if not makes_sense(result):
+            if not is_history(result):
                 raise uncertain("the answer makes no sense")
         except TidewireError as error:
             if self._fills.get(channel) is asked:
@@ -126,6 +137,8 @@ class Recovery:
     async def _sync(self, asked: AskSync) -> None:
         try:
             result = await self._host.ask({"type": "sync", "positions": positions_to_wire(asked.positions)})
+            if not isinstance(result, dict) or not isinstance(result.get("behind"), dict):
+                raise uncertain("the answer makes no sense")
         except TidewireError as error:
             if not is_passing(error):
                 self._host.report(error)  # the next traffic or heartbeat asks again
