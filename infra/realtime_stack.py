@@ -45,6 +45,8 @@ class RealtimeStack(Stack):
         sources = EventSources(
             self, "EventSources", store=store, functions=functions, pipeline=pipeline, fan_out=fan_out
         )
+        pipeline.grant_redrive(http.function)
+        sources.grant_redrive(http.function)
         for function in (websocket.message, fan_out.fan_out, fan_out.janitor, http.function, sources.function):
             websocket.grant_push(function)
         presence = Presence(self, "Presence", store=store, functions=functions, pipeline=pipeline)
@@ -53,7 +55,6 @@ class RealtimeStack(Stack):
         for function in (websocket.disconnect, fan_out.fan_out, fan_out.janitor, sources.function):
             presence.grant_end(function)
         self._outputs(store, functions, pipeline, websocket, http, stream)
-        CfnOutput(self, contract.OUTPUT_EVENT_QUEUE_URL, value=sources.queue.queue_url)
         CfnOutput(self, contract.OUTPUT_EVENT_DEAD_LETTERS_URL, value=sources.dead_letters_url)
         if stage.aws_events:
             self._publish_executions(sources)

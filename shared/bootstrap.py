@@ -14,9 +14,10 @@ from shared import namespaces
 from shared.adapters import telemetry
 from shared.adapters.apigateway import ApiGatewayTransport
 from shared.adapters.aws import CLIENT_CONFIG, guarded, translated
+from shared.adapters.dynamodb_api_keys import DynamoDbApiKeyStore
 from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
 from shared.adapters.dynamodb_commands import DynamoDbPendingCommandStore
-from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
+from shared.adapters.dynamodb_connections import DynamoDbConnectionStore, DynamoDbTicketStore
 from shared.adapters.dynamodb_documents import DynamoDbDocumentStore
 from shared.adapters.dynamodb_mailboxes import DynamoDbHeldStreams, DynamoDbMailboxStore
 from shared.adapters.dynamodb_presence import DynamoDbPresenceStore
@@ -33,11 +34,13 @@ from shared.adapters.sqs import (
 )
 from shared.contract import COMMANDS_MODULE, DOCUMENTS_MODULE, PROCESSORS_MODULE
 from shared.domain.breaker import CircuitBreaker, State
+from shared.domain.dead_letter import RedrivenQueue
 from shared.domain.rate import Pacer
 from shared.ports import (
     ApiKeyStore,
     ConnectionStore,
     ConnectionTransport,
+    DeadLetterQueues,
     DeadlineQueue,
     EventBus,
     HeldStreams,
@@ -78,9 +81,11 @@ if TYPE_CHECKING:
     from shared.services.documents import Documents
     from shared.services.event_publish import EventPublishing
     from shared.services.http_sessions import HttpSessions
+    from shared.services.keys import Keys
     from shared.services.mailbox_reader import MailboxReader
     from shared.services.presence_watch import PresenceWatch
     from shared.services.processing import Processing
+    from shared.services.redrive import Redrive
     from shared.services.session_end import SessionEnd
 
 _FAN_OUT_THREADS = 32
@@ -125,6 +130,13 @@ class Services:
     def api_keys(self) -> ApiKeyStore:
         """Servers' keys."""
         return DynamoDbApiKeyStore(self._dynamodb, self.settings.limits_table)
+
+    @cached_property
+    def keys(self) -> "Keys":
+        """Makes and revokes servers' keys."""
+        from shared.services.keys import Keys
+
+        return Keys(self.api_keys, now_ms)
 
     @cached_property
     def tokens(self) -> TokenVerifier:
@@ -350,6 +362,25 @@ class Services:
             metrics=self.metrics,
             on_refusal=telemetry.failure,
         )
+
+    @cached_property
+    def dead_letter_queues(self) -> DeadLetterQueues:
+        """What failed for good."""
+        from shared.adapters.sqs_dead_letters import SqsDeadLetterQueues, Way
+
+        settings = self.settings
+        ways: dict[RedrivenQueue, Way] = {
+            lane: Way(settings.dead_letter_urls[lane], url) for lane, url in settings.lane_urls.items()
+        }
+        events = Way(settings.event_dead_letters_url, settings.event_queue_url)
+        return SqsDeadLetterQueues(self._sqs, ways | {"events": events})
+
+    @cached_property
+    def redrive(self) -> "Redrive":
+        """Puts back what failed for good."""
+        from shared.services.redrive import Redrive
+
+        return Redrive(self.dead_letter_queues, now_ms)
 
     @cached_property
     def publish_worker(self) -> PublishWorker:

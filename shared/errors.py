@@ -140,7 +140,7 @@ class RefusedError(TidewireError):
 
 
 class NotFoundError(TidewireError):
-    """There is no such document."""
+    """There is no such document, key or queue."""
 
     code, name, http_status = 1015, "not_found", 404
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
+from shared.domain.api_key import ApiKey
 from shared.domain.connection import Connection, Interest, Interests, Session
+from shared.domain.dead_letter import DeadLetter, RedrivenQueue
 from shared.domain.document import Change, Chunk, DocumentLog
 from shared.domain.mailbox import Mailbox, Message
 from shared.domain.pending_command import PendingCommand
@@ -408,14 +410,22 @@ class TicketStore(Protocol):
 
 
 class ApiKeyStore(Protocol):
-    """Keys of servers. Kept by their hash."""
+    """Keys of servers, their secrets by their hash alone. Every read is strongly consistent."""
 
-    def add(self, key: str, principal: Principal) -> None:
-        """Keep a key."""
+    def add(self, key: ApiKey, secret: str, *, at_most: int) -> bool:
+        """Keep a key, found and listed from then on, unless there are ``at_most`` already; return whether it is."""
         ...
 
-    def find(self, key: str) -> Principal | None:
-        """Return whose key it is, or ``None``."""
+    def find(self, key: str) -> ApiKey | None:
+        """Return the key that a server sends as ``<key_id>.<secret>``; ``None`` if there is none, or none any more."""
+        ...
+
+    def page(self, after: str, *, limit: int) -> Sequence[ApiKey]:
+        """Return keys by id, those behind ``after``."""
+        ...
+
+    def remove(self, key_id: str) -> bool:
+        """Have it found and listed no longer; tell whether it was there."""
         ...
 
 
@@ -625,6 +635,26 @@ class DeadLetters(Protocol):
 
     def bury(self, body: str, error: TidewireError) -> None:
         """Put it there, with what was wrong; return when it is durable."""
+        ...
+
+
+class DeadLetterQueues(Protocol):
+    """The dead letters of the queues whose messages are worth another try."""
+
+    def waiting(self, queue: RedrivenQueue) -> int:
+        """Return about how many there are, those included that somebody is looking at."""
+        ...
+
+    def take(self, queue: RedrivenQueue) -> Sequence[DeadLetter]:
+        """Return some, 10 at most, and hand them to nobody else for 60 s; none only if there seem to be no more."""
+        ...
+
+    def put_back(self, queue: RedrivenQueue, letters: Sequence[tuple[DeadLetter, str]]) -> None:
+        """Put letters, each with the body that it is to have, into the queue that they came from, in this order.
+
+        Raises:
+            UnavailableError: Some may be back in their queue, and among the dead letters as well.
+        """
         ...
 
 

@@ -30,6 +30,7 @@ class Settings:
     delivery_queue_url: str
     deadline_queue_url: str
     look_queue_url: str
+    event_queue_url: str
     event_dead_letters_url: str
     event_bus_name: str
     push_rate_per_s: float
@@ -59,6 +60,7 @@ class Settings:
             delivery_queue_url=env.get(contract.ENV_DELIVERY_QUEUE_URL, ""),
             deadline_queue_url=env.get(contract.ENV_DEADLINE_QUEUE_URL, ""),
             look_queue_url=env.get(contract.ENV_LOOK_QUEUE_URL, ""),
+            event_queue_url=env.get(contract.ENV_EVENT_QUEUE_URL, ""),
             event_dead_letters_url=env.get(contract.ENV_EVENT_DEAD_LETTERS_URL, ""),
             event_bus_name=env.get(contract.ENV_EVENT_BUS_NAME, ""),
             push_rate_per_s=float(env.get(contract.ENV_PUSH_RATE_PER_S, "1000")),

@@ -1,4 +1,4 @@
-"""The HTTP side (docs/protocol.md 4.4): tickets, publishing, history, configuration, health. One FastAPI app.
+"""The HTTP side (docs/protocol.md 4.4): one FastAPI app. Here: tickets, history, commands, configuration, health.
 
 Hosted by Mangum behind the HTTP API, and by uvicorn in the local stack. Endpoints are plain functions, run in threads:
 what they call blocks.
@@ -11,19 +11,22 @@ from fastapi.responses import JSONResponse, Response
 
 from functions.http_api.caller import Bearer, Caller, ServicesDep
 from functions.http_api.channel import ChannelPath
+from functions.http_api.dead_letters import add_dead_letters
 from functions.http_api.documents import add_documents
+from functions.http_api.keys import add_keys
 from functions.http_api.presence import add_presence
 from functions.http_api.problems import PROBLEM, add_handlers
+from functions.http_api.publish import add_publish
+from functions.http_api.purge import add_purge
 from functions.http_api.route import Route
 from functions.http_api.sessions import add_sessions
 from functions.http_api.streams import add_streams
 from functions.http_api.waiting import Watcher
 from shared.adapters.telemetry import failure
-from shared.bootstrap import Services, now_ms
+from shared.bootstrap import Services
 from shared.domain.channel import is_user_id
 from shared.domain.publication import StreamPosition
-from shared.errors import ForbiddenError, InvalidFieldError, TidewireError
-from shared.protocol.decode import check_data
+from shared.errors import ForbiddenError, InvalidFieldError
 from shared.protocol.limits import HISTORY_DEFAULT_LIMIT, HISTORY_MAX_LIMIT
 from shared.protocol.rest import (
     CommandDescription,
@@ -33,10 +36,8 @@ from shared.protocol.rest import (
     DevTokenBody,
     Health,
     Problem,
-    PublishBody,
     TicketAnswer,
 )
-from shared.services.publish import PublishRequest
 from shared.services.sessions import TICKET_TTL_S
 
 VERSION = "0.1.0"
@@ -82,10 +83,12 @@ def _add_calls(app: FastAPI, stage: str) -> None:
     add_sessions(app)
     add_documents(app)
     add_presence(app)
+    add_publish(app)
+    add_purge(app)
+    add_keys(app)
+    add_dead_letters(app)
     app.post("/v1/tickets")(issue_ticket)
-    app.post("/v1/publish")(publish)
     app.get("/v1/channels/{channel}/history")(history)
-    app.delete("/v1/channels/{channel}", status_code=204)(purge)
     app.get("/v1/commands")(commands)
     app.get("/v1/config")(config)
     app.get("/readyz", responses={503: {"model": Health}})(readyz)
@@ -102,36 +105,6 @@ def use(app: FastAPI, services: Services) -> None:
 def issue_ticket(services: ServicesDep, principal: Bearer) -> TicketAnswer:
     """Give a ticket for one connection, to be used within 30 s."""
     return TicketAnswer(ticket=services.sessions.issue_ticket(principal), expires_in_s=TICKET_TTL_S)
-
-
-def publish(services: ServicesDep, principal: Caller, body: PublishBody) -> Response:
-    """Publish into one channel or several; the answer tells each channel's result.
-
-    A channel that fails does not stop the others. When every one fails, the status is that of the first error.
-    """
-    check_data(body.data)
-    received_at_ms = now_ms()
-    results: list[dict[str, Any]] = []
-    errors: list[TidewireError] = []
-    for channel in body.all_channels:
-        request = PublishRequest(
-            channel=channel,
-            name=body.name,
-            data=body.data,
-            message_id=body.message_id,
-            priority=body.priority,
-            retry=body.retry,
-            received_at_ms=received_at_ms,
-        )
-        try:
-            published = services.publishing.publish(principal, request, connection_id=None)
-            results.append({"channel": channel, **published.to_wire()})
-        except TidewireError as error:
-            errors.append(error)
-            results.append({"channel": channel, "error": error.to_wire()})
-    if len(errors) == len(results):
-        raise errors[0]
-    return JSONResponse({"results": results})
 
 
 def history(
@@ -151,11 +124,6 @@ def history(
     since = None if since_epoch is None or since_offset is None else StreamPosition(since_epoch, since_offset)
     position, page = services.history.read(channel, since, limit=limit, reverse=reverse)
     return JSONResponse({"publications": page.publications, "position": position.to_wire(), "more": page.more})
-
-
-def purge(services: ServicesDep, principal: Caller, channel: ChannelPath) -> None:
-    """End a channel's stream: what was in it is gone, and a new epoch begins. For admins."""
-    services.purge.purge(principal, channel)
 
 
 def commands(services: ServicesDep, principal: Caller) -> CommandsAnswer:

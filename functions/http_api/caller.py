@@ -42,10 +42,10 @@ def caller(
     """
     if x_api_key is None:
         return bearer(services, authorization)
-    principal = services.api_keys.find(x_api_key)
-    if principal is None:
+    key = services.api_keys.find(x_api_key)
+    if key is None:
         raise UnauthenticatedError("the API key is not good")
-    return principal
+    return key.principal
 
 
 Bearer = Annotated[Principal, Depends(bearer)]

@@ -45,7 +45,7 @@ def add_handlers(app: FastAPI) -> None:
 def _invalid(errors: list[ErrorDetails]) -> TidewireError:
     # Valid JSON by now (route.py), but no object, or not said to be JSON.
     if any(error["type"] == "model_attributes_type" for error in errors):
-        return BadFrameError("the body is not a JSON object")
+        return BadFrameError("the body is not a JSON object, nor, where that may be, an array of them")
     return invalid_fields((_path(error["loc"]), error["msg"]) for error in errors)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from aws_cdk import Duration, Token
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.aws_lambda_event_sources import SqsEventSource
 from constructs import Construct
@@ -67,6 +68,13 @@ class EventSources(Construct):
     def target(self, message: events.RuleTargetInput | None = None) -> targets.SqsQueue:
         """Return the target for rules whose events (or what ``message`` makes of them) ask for a publication."""
         return targets.SqsQueue(self.queue, message=message, dead_letter_queue=self._dead_letters)
+
+    def grant_redrive(self, function: lambda_.Function) -> None:
+        """Let a function put dead letters back, and tell it where they are and where they belong."""
+        self._dead_letters.grant_consume_messages(function)
+        self.queue.grant_send_messages(function)
+        function.add_environment(contract.ENV_EVENT_DEAD_LETTERS_URL, self._dead_letters.queue_url)
+        function.add_environment(contract.ENV_EVENT_QUEUE_URL, self.queue.queue_url)
 
     @property
     def dead_letters_url(self) -> str:

@@ -35,13 +35,12 @@ class PublishPipeline(Construct):
         store.streams.grant_read_write_data(self.worker)
         self.bus.grant_put_events_to(self.worker)
         self.lanes: dict[str, sqs.Queue] = {}
-        self.dead_letter_urls: dict[str, str] = {}
         for lane, concurrency in stage.lane_concurrency:
             # AWS asks for a visibility of at least 6 times the function's timeout:
             # docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
             queue = fifo_queue(self, lane.capitalize(), visibility=Duration.seconds(6 * _WORKER_TIMEOUT_S))
             self.lanes[lane] = queue
-            self._let_bury(lane, queue)
+            self._let_bury(lane, _dead_letters(queue))
             self.worker.add_event_source(
                 SqsEventSource(
                     queue,
@@ -51,13 +50,15 @@ class PublishPipeline(Construct):
                 )
             )
 
-    def _let_bury(self, lane: str, queue: sqs.Queue) -> None:
-        assert queue.dead_letter_queue is not None
-        dead_letters = queue.dead_letter_queue.queue
+    def _let_bury(self, lane: str, dead_letters: sqs.IQueue) -> None:
         dead_letters.grant_send_messages(self.worker)
-        self.worker.add_environment(contract.ENV_LANE_URLS[lane], queue.queue_url)
+        self.worker.add_environment(contract.ENV_LANE_URLS[lane], self.lanes[lane].queue_url)
         self.worker.add_environment(contract.ENV_DEAD_LETTER_URLS[lane], dead_letters.queue_url)
-        self.dead_letter_urls[lane] = dead_letters.queue_url
+
+    @property
+    def dead_letter_urls(self) -> dict[str, str]:
+        """Where ends what a lane gives up on, by lane."""
+        return {lane: _dead_letters(queue).queue_url for lane, queue in self.lanes.items()}
 
     def grant_publish(self, function: lambda_.Function) -> None:
         """Let a function send to the lanes and put events, and tell it where they are."""
@@ -66,3 +67,14 @@ class PublishPipeline(Construct):
             function.add_environment(contract.ENV_LANE_URLS[lane], queue.queue_url)
         self.bus.grant_put_events_to(function)
         function.add_environment(contract.ENV_EVENT_BUS_NAME, self.bus.event_bus_name)
+
+    def grant_redrive(self, function: lambda_.Function) -> None:
+        """Let a function that publishes take the lanes' dead letters, and tell it where they are."""
+        for lane, queue in self.lanes.items():
+            _dead_letters(queue).grant_consume_messages(function)
+            function.add_environment(contract.ENV_DEAD_LETTER_URLS[lane], _dead_letters(queue).queue_url)
+
+
+def _dead_letters(queue: sqs.Queue) -> sqs.IQueue:
+    assert queue.dead_letter_queue is not None
+    return queue.dead_letter_queue.queue

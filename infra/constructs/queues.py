@@ -12,7 +12,7 @@ from shared.contract import QUEUE_TRIES
 _LANE_MAX_RECEIVE_COUNT = 100
 _DEAD_LETTERS_KEPT = Duration.days(14)  # the most that SQS allows
 # What an alarm says is to be done.
-REDRIVE = "Mend the cause, then: python -m tools.redrive --stage STAGE"
+REDRIVE = "Mend the cause, then: tidewire redrive"
 NOTHING_LOST = "Mend the cause, then purge the queue: clients have recovered by themselves what they missed."
 
 

@@ -1,7 +1,6 @@
-"""Connections, subscriptions, sessions and tickets in DynamoDB (docs/data-model.md, "connections"), and API keys."""
+"""Connections, subscriptions, sessions and tickets in DynamoDB (docs/data-model.md, "connections")."""
 
 import hashlib
-import hmac
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -287,29 +286,6 @@ class DynamoDbTicketStore:
             )
         item = answer.get("Attributes")
         if not item or int(item[TTL_ATTRIBUTE]["N"]) <= now_s:
-            return None
-        return to_principal(item)
-
-
-class DynamoDbApiKeyStore:
-    """API keys in the ``limits`` table: ``pk APIKEY#<id>  sk META  hash S, principal``; a key is ``<id>.<secret>``."""
-
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client = client
-        self._table = table
-
-    def add(self, key: str, principal: Principal) -> None:
-        key_id, _, secret = key.partition(".")
-        item = _key(f"APIKEY#{key_id}", _META) | principal_attributes(principal) | {"hash": {"S": _hash(secret)}}
-        with translated():
-            self._client.put_item(TableName=self._table, Item=item)
-
-    def find(self, key: str) -> Principal | None:
-        key_id, _, secret = key.partition(".")
-        with translated():
-            answer = self._client.get_item(TableName=self._table, Key=_key(f"APIKEY#{key_id}", _META))
-        item = answer.get("Item")
-        if not item or not hmac.compare_digest(item["hash"]["S"], _hash(secret)):
             return None
         return to_principal(item)
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from shared.domain.api_key import ApiKey
 from shared.domain.connection import Connection, Interest, Interests, Session
+from shared.domain.dead_letter import DeadLetter, RedrivenQueue
 from shared.domain.document import Change, Chunk, Document, DocumentLog, log_of
 from shared.domain.mailbox import Mailbox, Message
 from shared.domain.pending_command import PendingCommand
@@ -17,7 +19,16 @@ from shared.domain.publication import StreamPosition
 from shared.domain.rate import Rate
 from shared.domain.segment import Ring, Segment
 from shared.errors import ConnectionGoneError, TidewireError
-from shared.ports import Broadcast, Delivery, Lane, LaneMessage, LaneRecord, Shard, Stream, StreamConflictError
+from shared.ports import (
+    Broadcast,
+    Delivery,
+    Lane,
+    LaneMessage,
+    LaneRecord,
+    Shard,
+    Stream,
+    StreamConflictError,
+)
 
 
 class MemoryStreamStore:
@@ -446,13 +457,24 @@ class MemoryApiKeyStore:
     """Keys in a dictionary."""
 
     def __init__(self) -> None:
-        self._keys: dict[str, Principal] = {}
+        self._keys: dict[str, tuple[ApiKey, str]] = {}
 
-    def add(self, key: str, principal: Principal) -> None:
-        self._keys[key] = principal
+    def add(self, key: ApiKey, secret: str, *, at_most: int) -> bool:
+        room = len(self._keys) < at_most
+        if room:
+            self._keys[key.key_id] = key, secret
+        return room
 
-    def find(self, key: str) -> Principal | None:
-        return self._keys.get(key)
+    def find(self, key: str) -> ApiKey | None:
+        key_id, _, secret = key.partition(".")
+        found, expected = self._keys.get(key_id, (None, ""))
+        return found if secret == expected else None
+
+    def page(self, after: str, *, limit: int) -> Sequence[ApiKey]:
+        return [self._keys[key_id][0] for key_id in sorted(self._keys) if key_id > after][:limit]
+
+    def remove(self, key_id: str) -> bool:
+        return self._keys.pop(key_id, None) is not None
 
 
 @dataclass
@@ -559,6 +581,33 @@ class MemoryDeadLetters:
 
     def bury(self, body: str, error: TidewireError) -> None:
         self.buried.append((body, error.name))
+
+
+class MemoryDeadLetterQueues:
+    """Queues as lists of what waits in them.
+
+    Attributes:
+        held: What was taken and not put back, by queue: it would be handed out again in time.
+        returned: What was put back: the queue, the letter, and its new body.
+    """
+
+    def __init__(self) -> None:
+        self.letters: dict[RedrivenQueue, list[DeadLetter]] = defaultdict(list)
+        self.held: dict[RedrivenQueue, list[DeadLetter]] = defaultdict(list)
+        self.returned: list[tuple[RedrivenQueue, DeadLetter, str]] = []
+
+    def waiting(self, queue: RedrivenQueue) -> int:
+        return len(self.letters[queue]) + len(self.held[queue])
+
+    def take(self, queue: RedrivenQueue) -> Sequence[DeadLetter]:
+        taken, self.letters[queue] = self.letters[queue][:10], self.letters[queue][10:]
+        self.held[queue] += taken
+        return taken
+
+    def put_back(self, queue: RedrivenQueue, letters: Sequence[tuple[DeadLetter, str]]) -> None:
+        for letter, body in letters:
+            self.held[queue].remove(letter)
+            self.returned.append((queue, letter, body))
 
 
 @dataclass

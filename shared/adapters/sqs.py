@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
@@ -110,8 +110,8 @@ class SqsDeliveryQueue:
         self._url = url
 
     def send(self, deliveries: Sequence[Delivery], *, delay_s: int) -> None:
-        bodies = [sqs_text(_delivery_body(delivery)) for delivery in deliveries]
-        _send_all(self._client, self._url, bodies, delay_s=delay_s)
+        entries = [_delayed(_delivery_body(delivery), delay_s) for delivery in deliveries]
+        send_all(self._client, self._url, entries)
 
 
 def _delivery_body(delivery: Delivery) -> dict[str, Any]:
@@ -148,7 +148,7 @@ class SqsLookQueue:
         self._url = url
 
     def send(self, looks: Sequence[Look], *, delay_s: int = 0) -> None:
-        _send_all(self._client, self._url, [sqs_text(_look_body(look)) for look in looks], delay_s=delay_s)
+        send_all(self._client, self._url, [_delayed(_look_body(look), delay_s) for look in looks])
 
 
 def _look_body(look: Look) -> dict[str, Any]:
@@ -204,20 +204,25 @@ class SqsDeadLetters:
             )
 
 
-def _send_all(client: "SQSClient", url: str, bodies: Sequence[str], *, delay_s: int) -> None:
-    """Send to a standard queue, in as many calls as it takes; what SQS hands back goes in again.
+def _delayed(body: Mapping[str, Any], delay_s: int) -> dict[str, Any]:
+    return {"MessageBody": sqs_text(body), "DelaySeconds": delay_s}
+
+
+def send_all(client: "SQSClient", url: str, entries: Iterable[dict[str, Any]]) -> None:
+    """Send entries of SendMessageBatch, in as many calls as it takes; what SQS hands back goes in again.
 
     Raises:
         UnavailableError: It hands something back every time.
     """
     batch: dict[int, dict[str, Any]] = {}
     size = 0
-    for body in bodies:
-        if batch and (len(batch) == _BATCH_MAX or size + len(body.encode()) > _BATCH_MAX_BYTES):
+    for entry in entries:
+        entry_bytes = len(entry["MessageBody"].encode())
+        if batch and (len(batch) == _BATCH_MAX or size + entry_bytes > _BATCH_MAX_BYTES):
             _send_until_taken(client, url, batch)
             batch, size = {}, 0
-        batch[len(batch)] = {"MessageBody": body, "DelaySeconds": delay_s}
-        size += len(body.encode())
+        batch[len(batch)] = entry
+        size += entry_bytes
     _send_until_taken(client, url, batch)
 
 

@@ -8,13 +8,12 @@ from typing import Any, Final
 import jwt
 
 from shared.domain.channel import is_user_id
-from shared.domain.principal import PUBLIC_CLAIMS_MAX_BYTES, Principal
+from shared.domain.principal import PUBLIC_CLAIMS_MAX_BYTES, Principal, fits_capabilities
 from shared.errors import UnauthenticatedError
 from shared.protocol.encode import to_json
 
 _ALGORITHM: Final = "HS256"
 _LEEWAY_S: Final = 5  # clocks of issuers differ
-_MAX_CAPABILITIES_LENGTH: Final = 6_000  # of all patterns and names together; they are kept with the connection
 
 
 class Hs256Tokens:
@@ -76,11 +75,11 @@ def _principal(claims: dict[str, Any]) -> Principal:
 
 
 def _are_capabilities(value: Any) -> bool:
-    if not isinstance(value, dict) or not all(
-        isinstance(names, list) and all(isinstance(name, str) for name in names) for names in value.values()
-    ):
-        return False
-    return sum(len(pattern) + sum(map(len, names)) for pattern, names in value.items()) <= _MAX_CAPABILITIES_LENGTH
+    return (
+        isinstance(value, dict)
+        and all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in value.values())
+        and fits_capabilities(value)
+    )
 
 
 def _are_public_claims(value: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from shared.domain.channel import BROADCAST_CHANNEL, matches, personal_channel
 
 PUBLIC_CLAIMS_MAX_BYTES: Final = 1_000  # of JSON; they are kept with the connection, and may travel with every event
+CAPABILITIES_MAX_LENGTH: Final = 6_000  # of all patterns and names together; they are kept with connections and keys
 
 Capability = Literal[
     "subscribe", "publish", "history", "presence", "state.read", "state.write", "send", "command", "admin"
@@ -46,3 +47,9 @@ class Principal:
     def expired(self, now_s: float) -> bool:
         """Tell whether the token has ended."""
         return self.expires_at_s is not None and self.expires_at_s <= now_s
+
+
+def fits_capabilities(capabilities: Mapping[str, Sequence[str]]) -> bool:
+    """Tell whether they are short enough to be kept."""
+    length = sum(len(pattern) + sum(map(len, names)) for pattern, names in capabilities.items())
+    return length <= CAPABILITIES_MAX_LENGTH

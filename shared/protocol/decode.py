@@ -77,8 +77,8 @@ def validate(frame: Any) -> Request:
     return request
 
 
-def check_data(data: Any) -> None:
-    """Refuse ``data`` that is over its limit or could not be sent on.
+def check_data(data: Any, *, field: str = "data") -> None:
+    """Refuse ``data`` that is over its limit or could not be sent on; ``field`` is its path, for the error.
 
     Raises:
         TooLargeError: It is over 24,000 bytes.
@@ -87,9 +87,9 @@ def check_data(data: Any) -> None:
     try:
         size = len(to_json(data))
     except ValueError:
-        raise BadFrameError("data has a number that is not finite") from None
+        raise BadFrameError(f"{field} has a number that is not finite") from None
     if size > DATA_MAX_BYTES:
-        raise TooLargeError(f"data has at most {DATA_MAX_BYTES} bytes", details={"max_bytes": DATA_MAX_BYTES})
+        raise TooLargeError(f"{field} has at most {DATA_MAX_BYTES} bytes", details={"max_bytes": DATA_MAX_BYTES})
 
 
 def invalid_fields(problems: Iterable[tuple[str, str]]) -> InvalidFieldError:

@@ -2,9 +2,13 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from shared.domain.api_key import KEY_NAME_MAX_LENGTH, is_key_name
+from shared.domain.channel import CHANNEL_MAX_LENGTH, is_pattern
+from shared.domain.dead_letter import RedrivenQueue
+from shared.domain.principal import CAPABILITIES_MAX_LENGTH, Capability, fits_capabilities
 from shared.protocol.limits import BATCH_MAX_FRAMES
 from shared.protocol.requests import Channel, HelloFields, Model, Position, PublishFields
 
@@ -26,6 +30,25 @@ class PublishBody(PublishFields):
     def all_channels(self) -> list[str]:
         """The channels, each once."""
         return list(dict.fromkeys(self.channels or [self.channel or ""]))
+
+
+class ListedPublication(PublishFields):
+    """One of several publications, each with a channel of its own."""
+
+    channel: Channel
+    retry: bool = False
+
+
+def _shape(body: Any) -> str:
+    return "list" if isinstance(body, list) else "one"
+
+
+# By its shape, so that what is wrong is told of this shape alone.
+Publications = Annotated[
+    Annotated[PublishBody, Tag("one")]
+    | Annotated[list[ListedPublication], Field(min_length=1, max_length=BATCH_MAX_FRAMES), Tag("list")],
+    Discriminator(_shape),
+]
 
 
 class ErrorObject(Model):
@@ -59,9 +82,90 @@ class ChannelPublished(Model):
 
 
 class PublishAnswer(Model):
-    """What became of it, per channel, in the order asked."""
+    """What became of it, per channel (of an array: per publication), in the order asked."""
 
     results: list[ChannelPublished]
+
+
+def _checked_key_name(name: str) -> str:
+    if not is_key_name(name):
+        raise PydanticCustomError(
+            "key_name",
+            "a key's name has 1 to {limit} printable characters, and fits a channel percent-encoded",
+            {"limit": KEY_NAME_MAX_LENGTH},
+        )
+    return name
+
+
+def _checked_pattern(pattern: str) -> str:
+    if not is_pattern(pattern) or len(pattern) > CHANNEL_MAX_LENGTH:
+        raise PydanticCustomError("pattern", "a pattern is a channel, or the beginning of some and *")
+    return pattern
+
+
+def _checked_caps(caps: dict[str, list[Capability]]) -> dict[str, list[Capability]]:
+    if not fits_capabilities(caps):
+        raise PydanticCustomError(
+            "caps", "patterns and capabilities have at most {limit} characters", {"limit": CAPABILITIES_MAX_LENGTH}
+        )
+    return caps
+
+
+class KeyBody(Model):
+    """A key that is to be made."""
+
+    name: Annotated[
+        str,
+        AfterValidator(_checked_key_name),
+        Field(json_schema_extra={"minLength": 1, "maxLength": KEY_NAME_MAX_LENGTH}),
+    ]
+    caps: Annotated[
+        dict[Annotated[str, AfterValidator(_checked_pattern)], list[Capability]], AfterValidator(_checked_caps)
+    ]
+
+
+class KeyDescription(Model):
+    """A key, without its secret."""
+
+    key_id: str
+    name: str
+    caps: dict[str, list[str]]
+    created_at_ms: int
+
+
+class NewKey(KeyDescription):
+    """A key that was made. ``key`` is what its server sends, and is told here alone."""
+
+    key: str
+
+
+class KeysAnswer(Model):
+    """Keys by id. With ``more``, go on after the last."""
+
+    keys: list[KeyDescription]
+    more: Literal[True] | None = None
+
+
+class WaitingLetters(Model):
+    """About how many dead letters a queue has."""
+
+    queue: RedrivenQueue
+    waiting: int
+
+
+class DeadLettersAnswer(Model):
+    """The queues whose dead letters can be put back."""
+
+    queues: list[WaitingLetters]
+
+
+class RedriveAnswer(Model):
+    """What one call put back. With ``more``, call again with this ``before_ms``."""
+
+    redriven: int
+    unreadable: int
+    more: bool
+    before_ms: int
 
 
 class SessionBody(HelloFields):

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from shared.domain.channel import personal_channel
 from shared.domain.principal import Principal
-from shared.errors import ForbiddenError
 from shared.ports import Broadcast, EventBus
+from shared.services.admin import check_admin
 from shared.services.streams import Streams
 
 
@@ -22,8 +23,11 @@ class Purge:
             ForbiddenError: The principal is no admin.
             ContentionError: The channel is too busy just now.
         """
-        if not principal.may("admin", "*"):
-            raise ForbiddenError("only an admin purges channels")
+        check_admin(principal)
         self.streams.purge(channel)
         notice = {"type": "system", "event": "resubscribe", "channel": channel, "reason": "purged"}
         self.bus.put([Broadcast(channel, [notice])])
+
+    def purge_user(self, principal: Principal, user_id: str) -> None:
+        """As :meth:`purge`, the user's personal channel."""
+        self.purge(principal, personal_channel(user_id))

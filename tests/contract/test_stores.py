@@ -1,6 +1,6 @@
 """One suite for two implementations: the memory stores, and those on DynamoDB (moto)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,9 +9,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from shared.adapters.dynamodb_api_keys import DynamoDbApiKeyStore
 from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
 from shared.adapters.dynamodb_commands import DynamoDbPendingCommandStore
-from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
+from shared.adapters.dynamodb_connections import DynamoDbConnectionStore, DynamoDbTicketStore
 from shared.adapters.dynamodb_mailboxes import DynamoDbHeldStreams, DynamoDbMailboxStore
 from shared.adapters.dynamodb_presence import DynamoDbPresenceStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
@@ -28,6 +29,7 @@ from shared.adapters.memory import (
     MemoryStreamStore,
     MemoryTicketStore,
 )
+from shared.domain.api_key import ApiKey
 from shared.domain.connection import Interest, Session
 from shared.domain.mailbox import GONE_AFTER_S, Mailbox, Message
 from shared.domain.pending_command import PendingCommand
@@ -684,19 +686,59 @@ class TestTicketStore:
         assert stores.tickets.redeem("t", now_s=NOW_S + 30) is None
 
 
-@pytest.mark.parametrize("principal", PRINCIPALS)
-def test_an_api_key_is_found_by_all_of_it(stores: Stores, principal: Principal) -> None:
-    stores.api_keys.add("id.secret", principal)
-    assert stores.api_keys.find("id.secret") == principal
-    for other in ("id.secre", "id.", "id", "other.secret", "", ".", "id.secret."):
-        assert stores.api_keys.find(other) is None
+def api_key(key_id: str, name: str = "billing ü") -> ApiKey:
+    return ApiKey(key_id, name, {"*": ["publish"], "room:*": ["history", "admin"]}, NOW_S * 1000)
+
+
+class TestApiKeyStore:
+    def test_a_key_is_found_by_all_of_it(self, stores: Stores) -> None:
+        stores.api_keys.add(api_key("id"), "secret", at_most=10)
+        assert stores.api_keys.find("id.secret") == api_key("id")
+        for other in ("id.secre", "id.", "id", "other.secret", "", ".", "id.secret.", "id .secret", "x" * 3_000):
+            assert stores.api_keys.find(other) is None
+
+    def test_one_that_was_removed_is_neither_found_nor_listed(self, stores: Stores) -> None:
+        for key_id in ("a", "b"):
+            stores.api_keys.add(api_key(key_id), "secret", at_most=10)
+        assert stores.api_keys.remove("a")
+        assert (stores.api_keys.find("a.secret"), stores.api_keys.find("b.secret")) == (None, api_key("b"))
+        assert stores.api_keys.page("", limit=10) == [api_key("b")]
+        for key_id in ("a", "c", "", "#", "META", "x" * 3_000):
+            assert not stores.api_keys.remove(key_id)
+        assert stores.api_keys.page("", limit=10) == [api_key("b")]
+
+    def test_they_are_listed_by_id_page_by_page(self, stores: Stores) -> None:
+        keys = [api_key(f"{number:02}", f"server {number}") for number in range(7)]
+        for key in reversed(keys):
+            stores.api_keys.add(key, "secret", at_most=10)
+        assert stores.api_keys.page("", limit=3) == keys[:3]
+        assert stores.api_keys.page("02", limit=3) == keys[3:6]
+        assert stores.api_keys.page("05", limit=3) == keys[6:]
+        assert stores.api_keys.page("025", limit=1) == keys[3:4]  # there is none of this id
+        assert stores.api_keys.page("zz", limit=3) == []
+
+    def test_there_are_only_so_many_and_one_for_each_that_is_removed(self, stores: Stores) -> None:
+        added = [stores.api_keys.add(api_key(key_id), "secret", at_most=3) for key_id in "abcdd"]
+        assert added == [True, True, True, False, False]
+        assert stores.api_keys.find("d.secret") is None
+        assert [key.key_id for key in stores.api_keys.page("", limit=10)] == ["a", "b", "c"]
+        assert not stores.api_keys.remove("d")
+        assert stores.api_keys.remove("a")
+        assert [stores.api_keys.add(api_key(key_id), "secret", at_most=3) for key_id in "de"] == [True, False]
 
 
 def test_tickets_and_keys_are_not_kept_in_clear() -> None:
-    for store, method in ((DynamoDbTicketStore, "issue"), (DynamoDbApiKeyStore, "add")):
-        recorded: list[Any] = []
-        client: Any = type("Client", (), {"put_item": lambda _self, log=recorded, **request: log.append(request)})()
-        arguments: Callable[..., Any] = getattr(store(client, "t"), method)
-        extra = {"expires_at_s": 1} if method == "issue" else {}
-        arguments("id.very-secret", Principal("ann"), **extra)
-        assert "very-secret" not in str(recorded)
+    recorded: list[Any] = []
+
+    class Client:
+        def put_item(self, **request: Any) -> None:
+            recorded.append(request)
+
+        def transact_write_items(self, **request: Any) -> None:
+            recorded.append(request)
+
+    client: Any = Client()
+    DynamoDbTicketStore(client, "t").issue("very-secret", Principal("ann"), expires_at_s=1)
+    DynamoDbApiKeyStore(client, "t").add(api_key("id"), "very-secret", at_most=10)
+    assert len(recorded) == 2
+    assert "very-secret" not in str(recorded)

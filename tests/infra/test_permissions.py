@@ -159,6 +159,10 @@ def _rights(verb: str, what: str) -> set[tuple[str, str]]:
             actions, resources = _SEND, [arn(STATEFUL[f"{lane} lane"]) for lane in LANES]
         case "send", "lanes' dead letters":
             actions, resources = _SEND, [arn(STATEFUL[f"{lane} lane's dead letters"]) for lane in LANES]
+        case "take", "lanes' dead letters":
+            actions, resources = _CONSUME, [arn(STATEFUL[f"{lane} lane's dead letters"]) for lane in LANES]
+        case "take", queue:
+            actions, resources = _CONSUME, [arn(STATEFUL[queue])]
         case "send", queue:
             actions, resources = _SEND, [arn(STATEFUL[queue])]
         case "update", table:

@@ -97,7 +97,6 @@ def test_urls_names_and_tables_are_outputs(stage: Synthesised) -> None:
         contract.OUTPUT_HTTP_FUNCTION: f"${{{stage.function_ids['http_api']}}}",
         contract.OUTPUT_STREAM_FUNCTION: f"${{{stage.function_ids['http_stream']}}}",
         contract.OUTPUT_TOKEN_SECRET_ARN: f"${{{STATEFUL['token secret']}}}",
-        contract.OUTPUT_EVENT_QUEUE_URL: text(ref(STATEFUL["event queue"])),
         contract.OUTPUT_EVENT_DEAD_LETTERS_URL: text(ref(STATEFUL["event queue's dead letters"])),
         **{output: text(ref(STATEFUL[f"{lane} lane"])) for lane, output in contract.OUTPUT_LANE_URLS.items()},
         **{

@@ -10,9 +10,7 @@ import httpx
 import pytest
 
 from localstack.stack import LocalStack
-from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore
-from shared.contract import ENV_LIMITS_TABLE, OUTPUT_HTTP_FUNCTION, OUTPUT_TABLE_NAMES
-from shared.domain.principal import Principal
+from shared.contract import OUTPUT_HTTP_FUNCTION
 from tests.integration.client import DEADLINE_S, Client, dev_token
 from tests.integration.http_function import FunctionTransport
 
@@ -64,10 +62,14 @@ def everywhere(stack: LocalStack, request: pytest.FixtureRequest) -> Iterator[ht
 
 
 @pytest.fixture(scope="session")
-def api_key(stack: LocalStack) -> str:
+def admin(stack: LocalStack) -> dict[str, str]:
+    """An admin's header."""
+    return {"Authorization": f"Bearer {dev_token(stack.url, 'root', caps={'*': ['admin']})}"}
+
+
+@pytest.fixture(scope="session")
+def api_key(http: httpx.Client, admin: dict[str, str]) -> str:
     """A server's key that allows to publish and read everywhere."""
-    key = f"{secrets.token_hex(6)}.{secrets.token_urlsafe(24)}"
-    principal = Principal("billing", {"*": ["publish", "history"]}, server=True)
-    table = stack.outputs[OUTPUT_TABLE_NAMES[ENV_LIMITS_TABLE]]
-    DynamoDbApiKeyStore(boto3.client("dynamodb"), table).add(key, principal)
+    body = {"name": "billing", "caps": {"*": ["publish", "history"]}}
+    key: str = http.post("/v1/keys", json=body, headers=admin).raise_for_status().json()["key"]
     return key

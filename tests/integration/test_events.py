@@ -6,6 +6,7 @@ import secrets
 from typing import Any
 
 import boto3
+import httpx
 
 from localstack.stack import LocalStack
 from shared.contract import (
@@ -16,7 +17,6 @@ from shared.contract import (
 )
 from tests.integration.checks import eventually
 from tests.integration.conftest import Connect
-from tools.redrive import main as redrive
 
 
 def put_event(stack: LocalStack, detail: dict[str, Any]) -> str:
@@ -80,14 +80,17 @@ async def test_an_event_that_can_not_be_published_ends_where_somebody_will_look(
     assert message["MessageAttributes"]["ErrorCode"]["StringValue"] == "1002"
 
 
-async def test_an_event_among_the_dead_letters_is_put_back(stack: LocalStack, connect: Connect, channel: str) -> None:
+async def test_an_event_among_the_dead_letters_is_put_back(
+    stack: LocalStack, connect: Connect, channel: str, http: httpx.Client, admin: dict[str, str]
+) -> None:
     client = await connect(subscribe=[{"channel": channel}])
     event = {"id": secrets.token_hex(8), "source": "billing", "detail-type": DETAIL_PUBLISH}
     detail = {"channel": channel, "name": "paid", "data": 1}
     boto3.client("sqs").send_message(
         QueueUrl=stack.outputs[OUTPUT_EVENT_DEAD_LETTERS_URL], MessageBody=json.dumps({**event, "detail": detail})
     )
-    assert await asyncio.to_thread(redrive, ["--stage", "local", "--queue", "events"]) == 0
+    answer = await asyncio.to_thread(http.post, "/v1/dead-letters/events/redrive", headers=admin)
+    assert answer.raise_for_status().json()["redriven"] >= 1
     (published,) = await client.wait_for_events(channel, 1)
     assert (published["message_id"], published["data"]) == (event["id"], 1)
 

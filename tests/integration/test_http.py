@@ -52,7 +52,7 @@ async def test_what_a_server_publishes_reaches_who_is_connected(
         events = await client.wait_for_events(channel, 2)
         assert_gapless(events)
         assert [event["data"] for event in events] == ["first", "second"]
-        assert events[0]["sender"] == {"user_id": "billing", "connection_id": None}
+        assert events[0]["sender"] == {"user_id": "key:billing", "connection_id": None}
 
 
 async def test_the_personal_and_the_broadcast_channel_are_there_from_hello_on(
@@ -85,6 +85,51 @@ async def test_one_publication_for_several_channels(
     assert [result["position"]["offset"] for result in results[:2]] == [1, 1]
     assert results[2]["error"]["name"] == "forbidden"
     assert everywhere.post("/v1/publish", json=body, headers=bearer).json()["results"] == results
+
+
+async def test_many_publications_in_one_call(
+    everywhere: httpx.Client, key: Header, connect: Connect, channel: str
+) -> None:
+    ann = await connect("ann", subscribe=[{"channel": channel}])
+    publications = [{"channel": channel, "name": "said", "data": n, "message_id": f"m{n}"} for n in range(99)]
+    for round_ in range(2):
+        body = [*publications, {"channel": f"{channel}.other", "name": "said", "data": 1, "priority": "express"}]
+        body = [{**one, "retry": bool(round_)} for one in body]
+        results = everywhere.post("/v1/publish", json=body, headers=key).raise_for_status().json()["results"]
+        assert [result["channel"] for result in results] == [channel] * 99 + [f"{channel}.other"]
+        assert [result.get("status") for result in results] == ["accepted"] * 99 + [None]
+        assert results[-1]["position"]["offset"] == round_ + 1  # it has no id, and so each is another
+    events = await ann.wait_for_events(channel, 99)
+    assert_gapless(events)
+    assert [event["data"] for event in events] == list(range(99))
+    page = await eventually(lambda: history(everywhere, key, channel, limit=300)["publications"])
+    assert [publication["data"] for publication in page] == list(range(99))
+
+
+def test_an_array_with_a_bad_entry_publishes_nothing(
+    everywhere: httpx.Client, key: Header, bearer: Header, channel: str
+) -> None:
+    good = {"channel": channel, "name": "said", "data": 1, "priority": "express"}
+    response = everywhere.post("/v1/publish", json=[good, good, {**good, "channel": "none"}], headers=key)
+    assert_problem(response, 422, "invalid_field")
+    assert [field["field"] for field in response.json()["details"]["fields"]] == ["2.channel"]
+    assert history(everywhere, key, channel)["publications"] == []
+    refused = {**good, "channel": "user:ann"}
+    results = everywhere.post("/v1/publish", json=[refused], headers=bearer).raise_for_status().json()
+    assert results["results"][0]["error"]["name"] == "forbidden"
+
+
+async def test_what_is_kept_for_a_user_is_purged(everywhere: httpx.Client, key: Header, admin: Header) -> None:
+    for user_id in (f"Ann Ö {secrets.token_hex(4)}", f"a/b%2F {secrets.token_hex(4)}"):
+        channel, path = personal_channel(user_id), f"/v1/users/{quote(user_id, safe='')}/data"
+        publish(everywhere, key, channel, "for ann", priority="express")
+        before = history(everywhere, key, channel)
+        assert_problem(everywhere.delete(path, headers=key), 403, "forbidden")
+        assert everywhere.delete(path, headers=admin).status_code == 204
+        after = history(everywhere, key, channel)
+        assert (len(before["publications"]), after["publications"]) == (1, [])
+        assert before["position"]["epoch"] != after["position"]["epoch"]
+    assert_problem(everywhere.delete(f"/v1/users/{'x' * 129}/data", headers=admin), 422, "invalid_field")
 
 
 async def test_history_by_pages_and_both_ways(everywhere: httpx.Client, bearer: Header, channel: str) -> None:
@@ -132,7 +177,8 @@ PUBLISH = {"channel": "room:x", "name": "said", "data": 1}
 # What is posted, and the status and name of the answer.
 BAD_PUBLISHES: dict[str, tuple[Any, int, str]] = {
     "no JSON": (b"no json", 400, "bad_frame"),
-    "no object": (b"[1]", 400, "bad_frame"),
+    "no object": (b"1", 400, "bad_frame"),
+    "an array of no objects": (b"[1]", 400, "bad_frame"),
     "nested 10,000 deep": (b"[" * 10_000 + b"]" * 10_000, 400, "bad_frame"),
     "everything missing": (b"{}", 422, "invalid_field"),
     "a field of another type": ({**PUBLISH, "name": 5}, 422, "invalid_field"),

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 import boto3
+import httpx
 import pytest
 
 from localstack.stack import LocalStack
@@ -23,7 +24,6 @@ from tests.integration.checks import assert_gapless, eventually, segment_sizes, 
 from tests.integration.conftest import Connect
 from tests.integration.edited import edited
 from tests.unit.stack import events_of
-from tools.redrive import main as redrive
 
 
 def send(stack: LocalStack, lane: str, body: str, group: str) -> None:
@@ -78,7 +78,7 @@ async def test_what_can_not_be_stored_is_given_up_and_its_sender_told(
 
 
 async def test_dead_letters_are_put_back_and_stored_once(
-    stack: LocalStack, connect: Connect, channel: str, capsys: pytest.CaptureFixture[str]
+    stack: LocalStack, connect: Connect, channel: str, http: httpx.Client, admin: dict[str, str]
 ) -> None:
     ann = await connect("ann", subscribe=[{"channel": channel}])
     await ann.publish(channel, "stored", message_id="stored", priority="high")
@@ -92,8 +92,8 @@ async def test_dead_letters_are_put_back_and_stored_once(
             MessageGroupId="g",
             MessageDeduplicationId=secrets.token_hex(8),
         )
-    code = await asyncio.to_thread(redrive, ["--stage", "local", "--queue", "high"])
-    assert (code, capsys.readouterr().out) == (0, "high: 2 put back\n")
+    answer = await asyncio.to_thread(http.post, "/v1/dead-letters/high/redrive", headers=admin)
+    assert answer.raise_for_status().json()["redriven"] == 2
     await ann.wait_for_events(channel, 2)
     assert [p["message_id"] for p in await whole_history(ann, channel)] == ["stored", "lost"]
 

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -113,18 +113,7 @@ class ClientSubscriber:
             **({} if event.covers_from is None else {"covers_from": event.covers_from}),
         )
         self._spy.pushed.discard(place)
-        self._watch.was_handed(
-            {
-                "channel": event.channel,
-                "offset": event.offset,
-                "name": event.name,
-                "data": event.data,
-                "message_id": event.message_id,
-                "priority": event.priority,
-                "published_at_ms": event.published_at_ms,
-                "sender": {"user_id": event.sender.user_id},
-            }
-        )
+        self._watch.was_handed(asdict(event))
 
     def _start_over(self, channel: str, position: Position) -> None:
         self._journal.write("started_over", subscriber=self.name, channel=channel, **position.to_wire())

@@ -51,8 +51,9 @@ export class Channel<E extends Events = Events> {
   readonly #host: ChannelHost;
   readonly #parts: ChannelPart[] = [];
   readonly #listeners = new Map<string, Set<(event: WireEvent) => void>>();
-  readonly #resets = new Set<() => void>();
+  readonly #resets = new Set<(position: Position) => void>();
   readonly #receipts = new Set<(receipt: Receipt) => void>();
+  readonly #iterators = new Set<(news: WireEvent | TidewireError) => void>(); // an error is the end
   #wanted = false; // the user has subscribed
   #stands = false; // ... and this connection is
   #left = false; // the user has unsubscribed, and the server may not know: a session keeps its subscriptions
@@ -97,9 +98,7 @@ export class Channel<E extends Events = Events> {
     this.#wanted = this.#stands = false;
     this.#host.recovery.close(this.name);
     this.#joining = undefined;
-    const error = closed("unsubscribed");
-    this.#waiting?.fail(error);
-    this.#parts.forEach((part) => part.closed(error));
+    this.closed(closed("unsubscribed"));
     this.#left = true;
     try {
       await this.#leave();
@@ -136,29 +135,23 @@ export class Channel<E extends Events = Events> {
     return () => void this.#receipts.delete(listener);
   }
 
-  /** Called when what was missed could not be had: start over from `history`. Returns a function that ends it. */
-  onReset(listener: () => void): () => void {
+  /**
+   * Called when what was missed could not be had: start over from `history`. Events go on after the position.
+   * @returns a function that ends it
+   */
+  onReset(listener: (position: Position) => void): () => void {
     this.#resets.add(listener);
     return () => void this.#resets.delete(listener);
   }
 
-  /** Events from now on, in order. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Event<E>, void, void> {
-    const queue: Event<E>[] = [];
-    let wake: () => void = () => undefined;
-    const stop = this.on("*", (event) => {
-      queue.push(event);
-      wake();
-    });
-    try {
-      for (;;) {
-        const event = queue.shift();
-        if (event) yield event;
-        else await new Promise<void>((resolve) => (wake = resolve));
-      }
-    } finally {
-      stop();
-    }
+  /**
+   * Events from now on, in order. They end when the channel is left or the client closed, and fail with the error where
+   * it was the server that ended it.
+   */
+  [Symbol.asyncIterator](): AsyncGenerator<Event<E>, void, void> {
+    const events = this.#events();
+    void events.next(); // from now on, not from when the first is asked for
+    return events;
   }
 
   // The client's side.
@@ -182,14 +175,16 @@ export class Channel<E extends Events = Events> {
     this.#parts.forEach((part) => part.check());
   }
 
-  /** The client was closed: nothing that waits for a connection will have one. */
+  /** The channel was left, or the client closed: nothing that waits will come. */
   closed(error: TidewireError): void {
     this.#waiting?.fail(error);
     this.#parts.forEach((part) => part.closed(error));
+    this.#iterators.forEach((tell) => tell(error));
   }
 
   /** An event's turn has come. */
   deliver(event: WireEvent): void {
+    this.#iterators.forEach((tell) => tell(event));
     for (const name of new Set([event.name, "*"])) {
       this.#listeners.get(name)?.forEach((listener) => this.#call(() => listener(event)));
     }
@@ -201,9 +196,9 @@ export class Channel<E extends Events = Events> {
     else this.#parts.forEach((part) => this.#call(() => part.push(push)));
   }
 
-  /** What was missed can't be had. */
-  startOver(): void {
-    this.#resets.forEach((listener) => this.#call(listener));
+  /** What was missed up to there can't be had. */
+  startOver(position: Position): void {
+    this.#resets.forEach((listener) => this.#call(() => listener(position)));
   }
 
   /** The stream was replaced: ask where it stands now. */
@@ -230,6 +225,30 @@ export class Channel<E extends Events = Events> {
     this.want();
     if (this.#joining) this.#stale = true;
     await (this.#joining ?? this.#join());
+  }
+
+  async *#events(): AsyncGenerator<Event<E>, void, void> {
+    const queue: (WireEvent | TidewireError)[] = [];
+    let wake: (() => void) | undefined;
+    const tell = (news: WireEvent | TidewireError): void => {
+      queue.push(news);
+      wake?.();
+    };
+    this.#iterators.add(tell);
+    try {
+      yield undefined as never; // nobody sees it
+      for (;;) {
+        const news = queue.shift();
+        if (news instanceof TidewireError) {
+          if (news.kind === "closed") return;
+          throw news;
+        }
+        if (news) yield news as Event<E>;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } finally {
+      this.#iterators.delete(tell);
+    }
   }
 
   #leave(): Promise<void> {

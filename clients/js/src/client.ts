@@ -69,7 +69,7 @@ export class Client<C extends Channel = Channel> {
       ask: (request) => this.ask(request),
       connected: () => this.state === "connected",
       deliver: (event) => this.channels.get(event.channel)?.deliver(event),
-      startOver: (channel) => this.channels.get(channel)?.startOver(),
+      startOver: (channel, position) => this.channels.get(channel)?.startOver(position),
       resubscribe: (channel) => this.channels.get(channel)?.resubscribe(),
       report: (error) => this.report(error),
     });

@@ -59,6 +59,7 @@ export class Outbox {
   #busy = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #store: Store | undefined;
+  #ended: TidewireError | null = null; // for what the client was closed, until it is connected again
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -109,7 +110,7 @@ export class Outbox {
       id,
       keeping: false,
       resolve: () => undefined,
-      reject: (error) => error.kind === "closed" || this.#options.report(error), // nobody waits for it
+      reject: (error) => this.#isEnd(error) || this.#options.report(error), // nobody waits for it
     });
     this.flush();
   }
@@ -128,14 +129,28 @@ export class Outbox {
 
   /** A new connection stands: what the last one was waited for does not count any more. */
   connected(): void {
+    this.#ended = null;
     this.#stopWaiting();
     this.flush();
   }
 
   /** Refuse everything that waits; what is kept stays kept, for a later page. */
   clear(error: TidewireError): void {
+    this.#ended = error;
     this.#stopWaiting();
     for (const item of this.#items.splice(0)) item.reject(error);
+  }
+
+  /** Put them in line before all others; or refuse them, when the client has been closed. */
+  #putBack(items: Item[]): void {
+    const error = this.#ended;
+    if (error) items.forEach((item) => item.reject(error));
+    else this.#items.unshift(...items);
+  }
+
+  /** Whether it says that the client was closed: nothing has been answered. */
+  #isEnd(error?: TidewireError): boolean {
+    return error === this.#ended || error?.kind === "closed";
   }
 
   #stopWaiting(): void {
@@ -169,6 +184,10 @@ export class Outbox {
   }
 
   #send(batch: Item[]): void {
+    if (!this.#options.connected()) {
+      this.#busy = false;
+      return this.#putBack(batch); // the connection ended while it was noted
+    }
     for (const item of batch) item.sentAtMs ??= Date.now();
     const answers = batch.length > 0 ? this.#options.ask(batch.map(({ frame }) => frame)) : [];
     void Promise.allSettled(answers).then((results) => {
@@ -202,22 +221,21 @@ export class Outbox {
     return this.#items.splice(0, count);
   }
 
-  #settle(batch: Item[], results: PromiseSettledResult<unknown>[]): void {
+  #settle(batch: Item[], results: readonly { reason?: TidewireError; value?: unknown }[]): void {
     const again: Item[] = [];
     let waitMs = 0;
-    results.forEach((result, index) => {
+    results.forEach(({ reason: error, value }, index) => {
       const item = batch[index] as Item;
-      const error = result.status === "rejected" ? (result.reason as TidewireError) : undefined;
       if (!error?.retryable) {
-        if (error?.kind !== "closed") this.#forget(item); // closed: it has not been answered
-        return error ? item.reject(error) : item.resolve((result as PromiseFulfilledResult<PublishResult>).value);
+        if (!this.#isEnd(error)) this.#forget(item);
+        return error ? item.reject(error) : item.resolve(value as PublishResult);
       }
       waitMs = Math.max(waitMs, error.retryAfterMs ?? backoffMs(item.attempts, RECONNECT, this.#options.random));
       item.attempts++;
       item.frame = { ...item.frame, retry: true };
       again.push(item);
     });
-    this.#items.unshift(...again);
+    this.#putBack(again);
     if (again.length > 0 && this.#options.connected()) {
       this.#timer = setTimeout(() => {
         this.#timer = undefined;

@@ -9,7 +9,8 @@ export interface RecoveryOptions {
   readonly ask: (request: Asked) => Promise<unknown>;
   readonly connected: () => boolean;
   readonly deliver: (event: Event) => void;
-  readonly startOver: (channel: string) => void;
+  /** What was missed up to this position can't be had. */
+  readonly startOver: (channel: string, position: Position) => void;
   /** Have the channel subscribe again, from `since` on. */
   readonly resubscribe: (channel: string) => void;
   readonly report: (error: unknown) => void;
@@ -76,7 +77,7 @@ export class Recovery {
       else if (action.kind === "deliver") {
         if (action.event.ephemeral || this.#stands(action.event.channel)) this.#options.deliver(action.event);
       } else if (!this.#stands(action.channel)) continue;
-      else if (action.kind === "startOver") this.#options.startOver(action.channel);
+      else if (action.kind === "startOver") this.#options.startOver(action.channel, action.position);
       else void this.#history(action);
     }
     clearTimeout(this.#timer);

@@ -33,7 +33,7 @@ function setUp() {
     connected,
     report,
     deliver: (event) => channel.deliver(event),
-    startOver: () => channel.startOver(),
+    startOver: (_, position) => channel.startOver(position),
     resubscribe: () => channel.resubscribe(),
   });
   const channel = new Channel("room:a", {
@@ -261,7 +261,7 @@ test("what could not be recovered is a reset: the application starts over, from 
   await reconnect();
   expect(reset).not.toHaveBeenCalled();
   await last("subscribe").answer({ ...subscribed(9), position: position(9, "e2") });
-  expect(reset).toHaveBeenCalledOnce();
+  expect(reset).toHaveBeenCalledExactlyOnceWith(position(9, "e2"));
   expect(channel.position).toEqual(position(9, "e2"));
   recovery.event(event(10, { epoch: "e2" }));
   expect(offsets(heard)).toEqual([10]);
@@ -693,6 +693,57 @@ test("the iterator gives events in order, and ends with its loop", async () => {
   await loop;
   recovery.event(event(4));
   expect(got).toEqual([1, 2, 3]);
+});
+
+test("the iterator has what comes between its making and its first turn", async () => {
+  const { channel, recovery } = await standing(0);
+  const events = channel[Symbol.asyncIterator]();
+  recovery.event(event(1));
+  recovery.event(event(2));
+  const [first, second] = await Promise.all([events.next(), events.next()]);
+  expect([first, second]).toMatchObject([{ value: { offset: 1 } }, { value: { offset: 2 } }]);
+  await events.return();
+  recovery.event(event(3));
+  expect(await events.next()).toEqual({ done: true, value: undefined });
+});
+
+/** What a loop over the channel takes, and how it ends. */
+function loop(channel: Channel): { got: unknown[]; end: Promise<unknown> } {
+  const got: unknown[] = [];
+  const take = async (): Promise<string> => {
+    for await (const { offset } of channel) got.push(offset);
+    return "ended";
+  };
+  return { got, end: outcome(take()) };
+}
+
+test("the iterator ends when the channel is left, after what had come", async () => {
+  const { channel, recovery, last } = await standing(0);
+  const waiting = loop(channel);
+  await settled();
+  const behind = loop(channel);
+  recovery.event(event(1));
+  void channel.unsubscribe();
+  await last("unsubscribe").answer({ channel: "room:a" });
+  expect(await Promise.all([waiting.end, behind.end])).toEqual(["ended", "ended"]);
+  expect([waiting.got, behind.got]).toEqual([[1], [1]]);
+  void channel.subscribe();
+  await last("subscribe").answer(subscribed(5));
+  const again = loop(channel);
+  recovery.event(event(6));
+  await settled();
+  expect([waiting.got, behind.got, again.got]).toEqual([[1], [1], [6]]);
+});
+
+test("the iterator ends when the client is closed, and fails when the server has ended it", async () => {
+  const { channel } = await standing(0);
+  const closing = loop(channel);
+  channel.closed(closed("the client was closed"));
+  expect(await closing.end).toBe("ended");
+  const failing = loop(channel);
+  const error = new TidewireError(wireError({ code: 3501, name: "revoked", retryable: false }) as never);
+  channel.closed(error);
+  expect(await failing.end).toBe(error);
 });
 
 test("publishing gives each publication an id, or takes the one that it is given", async () => {

@@ -499,7 +499,7 @@ test("a stream that was purged is begun anew", async () => {
   server.streams.set("room:a", { epoch: "e2", log: [], kept: Infinity });
   server.last.say({ type: "system", event: "resubscribe", channel: "room:a", reason: "purged" });
   await settled();
-  expect(begun).toHaveBeenCalledOnce();
+  expect(begun).toHaveBeenCalledExactlyOnceWith({ epoch: "e2", offset: 0 });
   server.publish("room:a");
   await settled();
   expect(heard).toEqual([1, 1]);

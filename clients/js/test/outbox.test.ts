@@ -570,3 +570,123 @@ test("what an earlier page published and the server refuses is reported; closing
   page.outbox.clear(closed("the client was closed"));
   expect(page.reported).toHaveLength(1);
 });
+
+const revoked = (): TidewireError =>
+  new TidewireError(wireError({ code: 3501, name: "revoked", retryable: false }) as never);
+
+test("what has just failed when the client is closed is refused as well, and stays for the next page", async () => {
+  const page = setUp();
+  const kept = new FakeStore();
+  page.outbox.store = kept.store;
+  const results = [outcome(page.outbox.add(said("1"), offline)), outcome(page.outbox.add(said("2")))];
+  await settled();
+  page.last().answers.forEach((answer) => answer.reject(uncertain("no answer came")));
+  page.network.online = false;
+  page.outbox.clear(closed("the client was closed"));
+  await settled();
+  const waits = settled().then(() => "waits");
+  expect(await Promise.all(results.map((result) => Promise.race([result, waits])))).toMatchObject([
+    { kind: "closed" },
+    { kind: "closed" },
+  ]);
+  expect([...kept.kept.keys()]).toEqual([1]);
+  page.network.online = true;
+  page.outbox.connected();
+  expect(page.batches).toHaveLength(1);
+});
+
+test("an end for good, whatever for, refuses what is kept and under way, and leaves it to the next page", async () => {
+  const page = setUp();
+  const kept = new FakeStore();
+  page.outbox.store = kept.store;
+  const result = outcome(page.outbox.add(said("1"), offline));
+  await settled();
+  const error = revoked();
+  page.network.online = false;
+  page.outbox.clear(error);
+  await page.fail(error);
+  expect(await result).toBe(error);
+  const next = setUp({ online: false });
+  kept.reload(next);
+  await settled();
+  expect(next.last().frames).toEqual([{ ...said("1"), retry: true }]);
+});
+
+test("what was answered when the client is closed counts", async () => {
+  const { outbox, network, last } = setUp({ online: false });
+  const kept = new FakeStore();
+  outbox.store = kept.store;
+  const results = ["1", "2"].map((id) => outcome(outbox.add(said(id), offline)));
+  await settled();
+  network.online = true;
+  outbox.connected();
+  await settled();
+  last().answers[0]!.resolve(accepted("1"));
+  last().answers[1]!.reject(new TidewireError(wireError({ code: 1005, retryable: false }) as never));
+  outbox.clear(revoked());
+  expect(await Promise.all(results)).toMatchObject([accepted("1"), { code: 1005 }]);
+  expect(kept.kept.size).toBe(0);
+});
+
+test("what an earlier page published is no news when the client ends for good, whatever for", async () => {
+  const page = setUp({ online: false });
+  const kept = new FakeStore();
+  for (const id of ["1", "2"]) await kept.keep(said(id));
+  kept.reload(page);
+  await settled();
+  page.outbox.restore({ id: 3, request: said("3"), sentAtMs: undefined });
+  const error = revoked();
+  page.network.online = false;
+  page.outbox.clear(error);
+  await page.fail(error);
+  expect(page.reported).toEqual([]);
+  expect([...kept.kept.keys()]).toEqual([1, 2]);
+});
+
+test("the same error counts again when the client has been opened anew", async () => {
+  const { outbox, reported, fail } = setUp();
+  const error = revoked();
+  outbox.clear(error);
+  outbox.connected();
+  outbox.restore({ id: 1, request: said("1"), sentAtMs: Date.now() });
+  await fail(error);
+  expect(reported).toEqual([error]);
+});
+
+test("one whose connection ends before it is noted as sent has not been: it goes on the next, however late", async () => {
+  const { outbox, network, batches, accept } = setUp();
+  const kept = new FakeStore();
+  outbox.store = kept.store;
+  let noted: () => void = () => undefined;
+  kept.sent = () => new Promise((resolve) => (noted = () => resolve(true)));
+  const results = [outbox.add(said("1"), offline), outbox.add(said("2"))];
+  await settled();
+  network.online = false;
+  noted();
+  await settled();
+  expect(batches).toEqual([]);
+  await vi.advanceTimersByTimeAsync(600_000);
+  network.online = true;
+  outbox.connected();
+  noted();
+  await settled();
+  expect(batches.map(({ frames }) => frames)).toEqual([[said("1"), said("2")]]);
+  await accept();
+  expect(await Promise.all(results)).toEqual([accepted("1"), accepted("2")]);
+});
+
+test("one that is being noted as sent when the client is closed is refused, and stays for the next page", async () => {
+  const { outbox, network, batches } = setUp();
+  const kept = new FakeStore();
+  outbox.store = kept.store;
+  let noted: () => void = () => undefined;
+  kept.sent = () => new Promise((resolve) => (noted = () => resolve(true)));
+  const result = outcome(outbox.add(said("1"), offline));
+  await settled();
+  network.online = false;
+  outbox.clear(revoked());
+  noted();
+  expect(await result).toMatchObject({ code: 3501 });
+  expect(batches).toEqual([]);
+  expect([...kept.kept.keys()]).toEqual([1]);
+});

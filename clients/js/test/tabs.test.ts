@@ -65,7 +65,7 @@ class Tab {
       ask,
       connected,
       deliver: (event) => channels().deliver(event),
-      startOver: () => channels().startOver(),
+      startOver: (_, position) => channels().startOver(position),
       resubscribe: () => channels().resubscribe(),
       report,
     });

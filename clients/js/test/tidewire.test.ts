@@ -166,6 +166,28 @@ describe("what outlives the page", () => {
     expect(server.stream("room:a").log.map(({ data }) => data)).toEqual(["one", "two", "three"]);
   });
 
+  test("what an earlier page published stays for the next one when the server ends the client for good", async () => {
+    const server = new Server();
+    server.instead.set("publish", () => null);
+    const first = client(server, { onError: () => undefined });
+    first
+      .channel("room:a")
+      .publish("said", "one", { offline: true })
+      .catch(() => undefined);
+    await until(() => server.asked("publish").length === 1);
+    first.close();
+    const onError = vi.fn();
+    const second = client(server, { onError });
+    second.connect();
+    await until(() => server.asked("publish").length === 2);
+    server.last.say({ type: "system", event: "disconnect", code: 3501, name: "revoked", reconnect: false });
+    await until(() => second.state === "closed");
+    server.instead.clear();
+    client(server).connect();
+    await until(() => server.stream("room:a").log.length === 1);
+    expect(onError).not.toHaveBeenCalled();
+  });
+
   test("another user sees nothing of it; nor does the same one who has logged out", async () => {
     const server = new Server();
     withParts(server);

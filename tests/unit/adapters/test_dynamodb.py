@@ -6,13 +6,14 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
+from shared.adapters.dynamodb_api_keys import DynamoDbApiKeyStore
 from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
-from shared.adapters.dynamodb_connections import DynamoDbApiKeyStore, DynamoDbConnectionStore, DynamoDbTicketStore
+from shared.adapters.dynamodb_connections import DynamoDbConnectionStore, DynamoDbTicketStore
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.domain.principal import Principal
 from shared.domain.rate import Rate
 from shared.domain.segment import Ring, Tail
-from shared.errors import UnavailableError
+from shared.errors import ContentionError, UnavailableError
 from shared.ports import Stream
 from tests.unit.stack import Clock, connection, events_of, publication
 
@@ -77,6 +78,8 @@ SEGMENT = Tail().grow([publication()], now_ms=0, expires_at_s=1)
         ("put_item", lambda client: DynamoDbTicketStore(client, "t").issue("t", Principal("ann"), expires_at_s=1)),
         ("delete_item", lambda client: DynamoDbTicketStore(client, "t").redeem("t", now_s=0)),
         ("get_item", lambda client: DynamoDbApiKeyStore(client, "t").find("id.secret")),
+        ("query", lambda client: DynamoDbApiKeyStore(client, "t").page("", limit=1)),
+        ("transact_write_items", lambda client: DynamoDbApiKeyStore(client, "t").remove("id")),
     ],
 )
 def test_a_throttle_is_told_as_unavailable(operation: str, call: Any) -> None:
@@ -130,3 +133,32 @@ def test_a_bucket_that_one_process_uses_costs_one_write_each_time() -> None:
         assert buckets.take("k", rate, 4, now_ms=50_000) == 2_000, "it is known to have 2, so nobody is asked"
         assert buckets.take("k", rate, 4, now_ms=60_000) == 0
         stub.assert_no_pending_responses()
+
+
+class TestApiKeys:
+    def test_are_read_consistently_so_that_a_revoked_one_is_refused_at_once(self) -> None:
+        client = boto3.client("dynamodb", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+        with Stubber(client) as stub:
+            stub.add_response("get_item", {}, {"TableName": "t", "Key": ANY, "ConsistentRead": True})
+            assert DynamoDbApiKeyStore(client, "t").find("id.secret") is None
+
+    @pytest.mark.parametrize("key_id", ["", "x" * 65, "x" * 3_000, "a#b", "a\n", "ü"])
+    def test_what_is_no_id_is_not_even_asked_for(self, key_id: str) -> None:
+        """DynamoDB refuses keys that are empty or too long: that would be told as a failure of ours."""
+        client = boto3.client("dynamodb", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+        store = DynamoDbApiKeyStore(client, "t")
+        with Stubber(client):  # fails at whatever is asked
+            assert store.find(f"{key_id}.secret") is None
+            assert not store.remove(key_id)
+
+    def test_somebody_elses_change_at_the_same_moment_may_be_tried_again(self) -> None:
+        client = boto3.client("dynamodb", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+        with Stubber(client) as stub:
+            stub.add_client_error(
+                "transact_write_items",
+                "TransactionCanceledException",
+                http_status_code=400,
+                modeled_fields={"CancellationReasons": [{"Code": "TransactionConflict"}, {"Code": "None"}]},
+            )
+            with pytest.raises(ContentionError):
+                DynamoDbApiKeyStore(client, "t").remove("id")

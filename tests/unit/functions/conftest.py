@@ -3,7 +3,7 @@
 import asyncio
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -12,8 +12,9 @@ import pytest
 
 from shared import bootstrap
 from shared.adapters import telemetry
-from shared.adapters.memory import MemoryApiKeyStore, MemoryHeldStreams
+from shared.adapters.memory import MemoryApiKeyStore, MemoryDeadLetterQueues, MemoryHeldStreams
 from shared.bootstrap import Services
+from shared.domain.api_key import ApiKey
 from shared.settings import Settings
 from tests.unit.stack import MemoryStack
 
@@ -30,6 +31,7 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     """Let the services work on the stack's stores, queues and connections."""
     services.connections = stack.connections
     services.api_keys = MemoryApiKeyStore()
+    services.dead_letter_queues = MemoryDeadLetterQueues()
     services.tokens = stack.tokens
     services.transport = stack.sinks
     services.mailbox_store = stack.mailbox_store
@@ -93,6 +95,12 @@ def lane_event(record_id: str, body: str, *, count: int = 1) -> dict[str, Any]:
         },
         "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:normal",
     }
+
+
+def add_key(services: Services, key: str, caps: Mapping[str, Sequence[str]]) -> None:
+    """Have a server's key; it is named as its id is."""
+    key_id, _, secret = key.partition(".")
+    services.api_keys.add(ApiKey(key_id, key_id, caps, 1_800_000_000_000), secret, at_most=10)
 
 
 class Context:

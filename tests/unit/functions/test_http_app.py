@@ -16,14 +16,13 @@ from hypothesis import strategies as st
 from functions.http_api.app import create_app, use
 from shared.adapters.memory import MemoryLaneQueue
 from shared.bootstrap import Services
-from shared.domain.principal import Principal
 from shared.domain.processing import Context, Draft
 from shared.errors import UnavailableError
 from shared.ports import Lane, LaneMessage
 from shared.protocol.rest import CommandsAnswer, Problem, PublishAnswer
 from tests.unit.bad_tokens import bad_tokens
 from tests.unit.conftest import Log
-from tests.unit.functions.conftest import services_of
+from tests.unit.functions.conftest import add_key, services_of
 from tests.unit.protocol.golden import BAD_FRAMES
 from tests.unit.stack import MemoryStack
 
@@ -49,7 +48,7 @@ def client_of(services: Services) -> httpx.AsyncClient:
 @pytest.fixture
 def services(stack: MemoryStack) -> Services:
     services = services_of(stack)
-    services.api_keys.add(KEY, Principal("billing", {"*": ["publish", "history"]}, server=True))
+    add_key(services, KEY, {"*": ["publish", "history"]})
     return services
 
 

@@ -8,9 +8,8 @@ import httpx
 import pytest
 
 from shared.bootstrap import Services
-from shared.domain.principal import Principal
 from shared.protocol.limits import DOCUMENT_MAX_BYTES
-from tests.unit.functions.conftest import services_of
+from tests.unit.functions.conftest import add_key, services_of
 from tests.unit.functions.test_http_app import client_of
 from tests.unit.stack import MemoryStack
 
@@ -22,8 +21,8 @@ BOARD = f"/v1/channels/{quote('room:a', safe='')}/state/board"
 def services(stack: MemoryStack) -> Services:
     services = services_of(stack)
     caps = {"room:*": ["state.read", "state.write"], "strict:*": ["state.read", "state.write"]}
-    services.api_keys.add(KEY, Principal("billing", caps, server=True))
-    services.api_keys.add("reader.secret", Principal("reader", {"room:*": ["state.read"]}, server=True))
+    add_key(services, KEY, caps)
+    add_key(services, "reader.secret", {"room:*": ["state.read"]})
     return services
 
 
@@ -140,4 +139,4 @@ async def test_subscribers_are_told_of_what_comes_by_http(http: httpx.AsyncClien
     stack.ask("c", {"type": "subscribe", "channel": "room:a", "state": True})
     await http.put(BOARD, json={"a": 1})
     [push] = [frame for frame in stack.events("c") if frame["type"] == "state"]
-    assert (push["version"], push["value"], push["updated_by"]) == (1, {"a": 1}, "billing")
+    assert (push["version"], push["value"], push["updated_by"]) == (1, {"a": 1}, "key:billing")

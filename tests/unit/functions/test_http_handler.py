@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain.channel import personal_channel
 from tests.unit.stack import MemoryStack
 
 Call = Callable[..., Any]
@@ -73,6 +74,15 @@ def test_a_channel_is_read_as_it_is_though_it_has_a_percent_sign(call: Call, sta
     headers = {"authorization": f"Bearer {stack.token('ann', caps)}"}
     assert call("GET", f"/v1/channels/{channel}/history", None, headers)[0] == 200
     assert call("GET", f"/v1/channels/{channel}x/history", None, headers)[0] == 403
+
+
+@pytest.mark.parametrize("user_id", ["bob", "Ann Ö", "a/b", "a%2Fb", "a\nb"], ids=ascii)
+def test_a_user_is_read_as_it_is_whatever_is_in_its_id(
+    http_function: Callable[[Any], Any], stack: MemoryStack, user_id: str
+) -> None:
+    headers = {"authorization": f"Bearer {stack.token('root', {'*': ['admin']})}"}
+    assert http_function(event("DELETE", f"/v1/users/{user_id}/data", None, headers))["statusCode"] == 204
+    assert [broadcast.channel for broadcast in stack.bus.broadcasts] == [personal_channel(user_id)]
 
 
 def test_an_error_is_a_problem(call: Call) -> None:

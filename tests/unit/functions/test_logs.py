@@ -14,7 +14,7 @@ from functions.ws_disconnect.handler import lambda_handler as ws_disconnect
 from functions.ws_message.handler import lambda_handler as ws_message
 from shared.adapters.memory import MemoryLaneQueue
 from shared.bootstrap import Services, now_ms
-from shared.domain.principal import Principal
+from shared.domain.api_key import ApiKey
 from shared.ports import Lane, LaneMessage
 from tests.unit.conftest import Log
 from tests.unit.functions.conftest import Context
@@ -32,7 +32,8 @@ class Speaker:
 
     def __init__(self, stack: MemoryStack, services: Services, http: Callable[[Any], Any]) -> None:
         self._stack, self._http = stack, http
-        services.api_keys.add(KEY, Principal(HUSH, {"*": ["publish"]}, server=True))
+        key_id, _, secret = KEY.partition(".")
+        services.api_keys.add(ApiKey(key_id, HUSH, {"*": ["publish"]}, 0), secret, at_most=10)
         self.token = stack.token(f"ann-{HUSH}")
         self.ticket = stack.sessions.issue_ticket(stack.tokens.verify(self.token))
         self.secrets = [HUSH, self.token, *self.token.split(".")[1:], self.ticket]

@@ -22,8 +22,7 @@ from tidewire.frames import (
     Status,
 )
 from tidewire.presence import Presence
-
-# PUB
+from tidewire.publisher import Publisher
 from tidewire.ways import Way
 from tidewire.write import Conflict, WriteResult
 
@@ -43,7 +42,7 @@ __all__ = [
     "Presence",
     "Priority",
     "PublishResult",
-    # "Publisher",
+    "Publisher",
     "Receipt",
     "Sender",
     "Status",

@@ -10,6 +10,7 @@ from typing import Any, Final
 from tidewire.backoff import again_after_ms
 from tidewire.errors import FORBIDDEN, UNKNOWN_COMMAND, TidewireError, is_passing, too_large
 from tidewire.frames import Frame, Sender
+from tidewire.futures import awaited
 from tidewire.host import Host
 
 # The server says `timeout` a second or two after the time; nothing comes only if that got lost.
@@ -74,7 +75,7 @@ class Commands:
             TidewireError: As ``command_failed``, with the handler's or peer's ``message`` and ``details`` as
                 ``details``; as ``timeout`` when nothing came back, and it may have been done: it is not tried again.
             TypeError: The data is no JSON.
-            ValueError: Likewise: NaN, a circle.
+            ValueError: Likewise: NaN, a circle, half a character.
         """
         _check_size(data)
         request: Frame = {"type": "command", "name": name, "data": data, "timeout_ms": round(timeout_s * 1000)}
@@ -115,7 +116,7 @@ class Commands:
         answer: Frame
         try:
             result = handler(data, context)
-            answer = {"data": await result if isawaitable(result) else result}
+            answer = {"data": await awaited(result) if isawaitable(result) else result}
             _check_size(answer["data"])
         except Exception as error:
             if not isinstance(error, CommandError):

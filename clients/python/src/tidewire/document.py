@@ -11,7 +11,7 @@ from tidewire.backoff import backoff_ms
 from tidewire.changes import Changes
 from tidewire.errors import REFUSED, VERSION_CONFLICT, TidewireError, closed, is_passing, senseless
 from tidewire.frames import Frame
-from tidewire.futures import failure, refuse, resolve
+from tidewire.futures import awaited, failure, refuse, resolve
 from tidewire.listeners import Listeners
 from tidewire.merge import copied, same
 from tidewire.replica import is_version
@@ -252,6 +252,7 @@ class Document:
         try:
             if write.kept is not None:
                 kept_id = await write.kept
+                self._check(write)
             if write.refusals > _REFUSALS_AT_ONCE:
                 await self._documents.pause(backoff_ms(write.refusals - _REFUSALS_AT_ONCE, self._host.random))
             result = await self._written(write, kept_id)
@@ -264,7 +265,7 @@ class Document:
         store = self._documents.store()
         if kept_id is not None and store is not None and not passing:
             store.forget(kept_id)
-        if self._writes[:1] == [write]:  # unless it was closed meanwhile
+        if self._is_first(write):  # unless it was closed meanwhile
             del self._writes[0]
         self.update()
         end()
@@ -279,7 +280,7 @@ class Document:
             value = self._settled
         resolution: Literal["applied", "merged"] = "merged" if answer.get("resolution") == "merged" else "applied"
         result = WriteResult(answer["version"], copied(value), resolution)
-        if self._writes[:1] == [write]:
+        if self._is_first(write):
             self._rebase(result)
         return result
 
@@ -288,7 +289,15 @@ class Document:
         # It may have waited for long, and this process for longer.
         if kept_id is not None and store is not None and not await store.sent(kept_id):
             raise closed("another process sends it")
+        self._check(write)
         return await self._host.ask(write.request)
+
+    def _is_first(self, write: Write) -> bool:
+        return self._writes[:1] == [write]
+
+    def _check(self, write: Write) -> None:
+        if not self._is_first(write):
+            raise closed("it was left")
 
     def _rebase(self, result: WriteResult) -> None:
         """The first write is settled.
@@ -312,12 +321,12 @@ class Document:
         await self._documents.refresh(self.key)
         version, mine, current = self._version, applied(write.seen, write.request), self._settled
         for listener in self._conflicts:
-            if self._writes[:1] != [write]:
+            if not self._is_first(write):
                 return False  # it was left meanwhile
             try:
                 value = listener(Conflict(copied(mine), copied(current), error))
                 if isawaitable(value):
-                    value = await value
+                    value = await awaited(value)
                 if value is not None:
                     write.request = self._request({"type": "state.set", "value": value, "base_version": 0}, version)
                     write.refusals += 1

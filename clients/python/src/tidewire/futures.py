@@ -1,6 +1,7 @@
 """Futures of which whoever waits may have gone, or nobody ever looks at the error: asyncio would log that."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from tidewire.errors import closed
@@ -43,3 +44,14 @@ async def outcome(future: "asyncio.Future[T]") -> T:
 def failure(future: "asyncio.Future[Any]") -> BaseException | None:
     """Return what a settled one raises, which is then nobody else's to look at; ``None`` if it has a result."""
     return closed("the client was closed") if future.cancelled() else future.exception()
+
+
+async def awaited(theirs: Awaitable[T]) -> T:
+    """Return the result of something of the user's. Where that was cancelled, and not we, it is an error like any."""
+    try:
+        return await theirs
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise RuntimeError("it was cancelled") from error

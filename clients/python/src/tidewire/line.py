@@ -72,7 +72,7 @@ class Line:
         # No task: who waits is answered even if the client ends all of them.
         self._host.ask({**self._request, **words}).add_done_callback(partial(self._answered, words, waiting))
 
-    def clear(self, error: TidewireError) -> None:
+    def clear(self, error: BaseException) -> None:
         """Refuse what waits; what has been sent is not sent again."""
         self._next = self._sent = None
         self._wait_no_more()

@@ -18,7 +18,7 @@ from tidewire.listeners import Listeners
 from tidewire.members import Members, is_answer, is_push
 from tidewire.merge import same
 
-_SAID_MAX: Final = 8_000  # characters: what is surely no frame; the server minds its own limit
+_SAID_MAX_BYTES: Final = 8_000  # what is surely no frame; the server minds its own limit
 # With more members their number alone is told, until there are few again; `presence.get` would list them all the same.
 _MEMBERS_MAX: Final = 100
 _MEMBERS_AGAIN: Final = 80
@@ -131,12 +131,13 @@ class Presence:
         Raises:
             TidewireError: The server refuses, or the user has not joined.
             TypeError: The data is no JSON.
-            ValueError: Likewise: NaN, a circle.
+            ValueError: Likewise: NaN, a circle, half a character.
         """
         said = {} if status is None else {"status": status}
         text = json.dumps(said if data is _NOT_GIVEN else {**said, "data": data}, allow_nan=False, ensure_ascii=False)
-        if len(text) > _SAID_MAX:
-            raise too_large(len(text.encode()))  # API Gateway would close the connection over it
+        size_bytes = len(text.encode())
+        if size_bytes > _SAID_MAX_BYTES:
+            raise too_large(size_bytes)  # API Gateway would close the connection over it
         if self._joined is None:
             raise TidewireError(NOT_SUBSCRIBED, "not_subscribed", "join first")
         await self._updates.add(json.loads(text))  # a copy: what is said again is what was said
@@ -239,8 +240,10 @@ class Presence:
         return outcome
 
     def _was_refused(self, joined: "asyncio.Future[None]") -> None:
-        if failure(joined) is not None and self._joined is joined:
+        error = failure(joined)
+        if error is not None and self._joined is joined:
             self._joined = None
+            self._end(error)
 
     def _suspend(self) -> None:
         """Nothing can be asked until ``subscribed``."""
@@ -250,7 +253,7 @@ class Presence:
         self._failures = 0
         self._known.asked()
 
-    def _end(self, error: TidewireError) -> None:
+    def _end(self, error: BaseException) -> None:
         """This connection is no member any more."""
         self._suspend()
         self._active_ms = -inf

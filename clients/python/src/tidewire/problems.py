@@ -22,8 +22,9 @@ def refusal(response: httpx.Response) -> TidewireError:
 def stranger(response: httpx.Response) -> TidewireError:
     """Return the error for an answer that is not as ours are."""
     what = f"{response.request.url} answered {response.status_code}, not as Tidewire does"
-    if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-        return UnreachableError(what)  # a proxy or gateway before it
+    # A proxy or gateway before it fails, or has had too many requests.
+    if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        return UnreachableError(what)
     return TidewireError(UNSUPPORTED_PROTOCOL, "unsupported_protocol", what)
 
 

@@ -67,7 +67,7 @@ def request_of(change: Frame, channel: str, key: str, version: int) -> Frame:
     Raises:
         TidewireError: As ``too_large``.
         TypeError: What is written is no JSON.
-        ValueError: Likewise: NaN, a circle.
+        ValueError: Likewise: NaN, a circle, half a character.
     """
     base = {"base_version": version} if version else {}
     request = {**change, "channel": channel, "key": key, **base}
