@@ -13,7 +13,7 @@ from tests.unit.client.fakes import HELLO
 from tests.unit.client.set_up import SetUp, kind_of, set_up
 from tidewire.errors import TidewireError
 from tidewire.frames import Frame
-from tidewire.late_store import LateStore
+from tidewire.late_store import LateStore, subject
 
 T = TypeVar("T")
 REQUEST: Frame = {"type": "publish", "channel": "room:a", "name": "said", "data": 1, "message_id": "m"}
@@ -109,6 +109,11 @@ async def test_what_could_not_be_opened_may_be_later(tmp_path: Path) -> None:
     await store.open("ann")
     assert await keeping == 1
     await store.close()
+
+
+@pytest.mark.parametrize("token", ["", "no JWT", "a.b.c", "e30.W10.", "e30.e30.", "e30.eyJzdWIiOjF9.", "e30.\ud800."])
+def test_a_token_that_does_not_say_whose_it_is_is_nobodys(token: str) -> None:
+    assert (subject(token), subject(token_of("änn"))) == (None, "änn")
 
 
 # The client that has one.

@@ -1,9 +1,7 @@
 """The client: puts one connection, its channels, their recovery, the outbox and commands together."""
 
 import asyncio
-import base64
 import inspect
-import json
 import logging
 import time
 import uuid
@@ -23,7 +21,7 @@ from tidewire.errors import TidewireError, closed, uncertain
 from tidewire.frames import Frame, PublishResult
 from tidewire.futures import refuse, refused, resolve
 from tidewire.host import Host
-from tidewire.late_store import LateStore
+from tidewire.late_store import LateStore, subject
 from tidewire.link import REQUEST_TIMEOUT_S
 from tidewire.listeners import Listeners
 from tidewire.outbox import Outbox
@@ -456,13 +454,3 @@ class Tidewire:
         if response.status_code == httpx.codes.UNAUTHORIZED and not fresh:
             return await self._read_document(channel, key, fresh=True)
         raise refusal(response)
-
-
-def subject(token: str) -> str | None:
-    """Return whom a JWT is about; ``None`` if it is none."""
-    try:
-        claims = token.split(".")[1]
-        user_id = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"]
-    except (LookupError, TypeError, ValueError, AttributeError):
-        return None  # the server tells
-    return user_id if isinstance(user_id, str) else None

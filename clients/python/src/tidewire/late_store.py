@@ -1,6 +1,8 @@
 """A store that is not open yet: whose it is, the first token says."""
 
 import asyncio
+import base64
+import json
 from pathlib import Path
 
 from tidewire.errors import closed
@@ -66,3 +68,13 @@ class LateStore:
         if self._file is None:
             raise closed("the client was closed")
         return self._file
+
+
+def subject(token: str) -> str | None:
+    """Return whom a JWT is about; ``None`` if it is none."""
+    try:
+        claims = token.split(".")[1]
+        user_id = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"]
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None  # the server tells
+    return user_id if isinstance(user_id, str) else None
