@@ -701,6 +701,28 @@ async def test_back_and_forth_at_once_what_was_thought_better_of_is_not_subscrib
 
 
 @virtual_time
+async def test_joined_and_left_at_once_it_is_left() -> None:
+    async with set_up() as it:
+        await it.listen()
+        room = it.client.channel("room:a")
+        joining, leaving = asyncio.ensure_future(room.presence.join()), asyncio.ensure_future(room.unsubscribe())
+        await leaving
+        assert await kind_of(joining) == "closed"
+        assert (room.subscribed, it.server.last.subscriptions) == (False, set())
+
+
+@virtual_time
+async def test_a_document_asked_for_and_the_channel_left_at_once_it_is_left() -> None:
+    async with set_up() as it:
+        await it.listen()
+        room = it.client.channel("room:a")
+        room.document("k")
+        await room.unsubscribe()
+        await settle()
+        assert (room.subscribed, it.server.last.subscriptions, it.errors) == (False, set(), [])
+
+
+@virtual_time
 async def test_a_refusal_to_let_go_is_raised() -> None:
     async with set_up() as it:
         await it.listen()

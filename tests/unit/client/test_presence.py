@@ -48,7 +48,7 @@ class Room:
     errors: list[BaseException] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.presence = Presence(CHANNEL, self.fake.host, self._resubscribe)
+        self.presence = Presence(CHANNEL, self.fake.host, lambda: asyncio.ensure_future(self._resubscribe()))
 
     async def _resubscribe(self) -> None:
         self.wanted.append(self.presence.subscribing())
@@ -148,7 +148,7 @@ async def test_joining_that_is_refused_after_leaving_does_not_end_the_next() -> 
         if error is not None:
             raise error
 
-    presence = Presence(CHANNEL, FakeHost().host, resubscribe)
+    presence = Presence(CHANNEL, FakeHost().host, lambda: asyncio.ensure_future(resubscribe()))
     first = asyncio.create_task(presence.join())
     await settle()
     await presence.leave()

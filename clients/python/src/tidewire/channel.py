@@ -277,8 +277,14 @@ class Channel:
         self._stale = self._under_way is not None
         return self._under_way or self._join()
 
-    async def _rejoined(self) -> None:
-        await outcome(self._rejoin())
+    def _rejoined(self) -> "asyncio.Future[None]":
+        """As :meth:`_rejoin`, for whoever may end the waiting."""
+        joining = self._rejoin()
+
+        async def wait() -> None:
+            await outcome(joining)
+
+        return self._run(wait)
 
     def _run(self, work: Callable[[], Awaitable[T]]) -> "asyncio.Future[T]":
         """Do it to its end, whoever waits for that or does no more; return what comes of it, which may go unseen."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
@@ -42,10 +42,10 @@ class Presence:
     """Who is in a channel: a :class:`~tidewire.part.ChannelPart`. Whoever does not ``join`` neither sees nor is seen.
 
     Args:
-        resubscribe: Has the channel subscribe again, with what its parts want now.
+        resubscribe: Has the channel subscribe again, with what its parts want now. What it returns may be cancelled.
     """
 
-    def __init__(self, channel: str, host: Host, resubscribe: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, channel: str, host: Host, resubscribe: "Callable[[], asyncio.Future[None]]") -> None:
         self._channel, self._host, self._resubscribe = channel, host, resubscribe
         self._listeners: Listeners[[Presence], object] = Listeners(host.report)
         self._joined: asyncio.Future[None] | None = None  # the user has, or is about to
@@ -227,9 +227,11 @@ class Presence:
         outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         outcome.add_done_callback(failure)
 
+        resubscribed = self._resubscribe()  # at once: who leaves the channel next has left it
+
         async def subscribe() -> None:
             try:
-                await self._resubscribe()
+                await resubscribed
             except Exception as error:
                 refuse(outcome, error)
             else:
