@@ -31,13 +31,14 @@ async def test_it_connects_with_the_first_channel_and_tells_each_state_once() ->
     assert it.states == ["connecting", "connected", "reconnecting", "connected", "closed"]
 
 
+@pytest.mark.parametrize("failure", [ValueError("not signed in"), asyncio.CancelledError("not signed in")])
 @virtual_time
-async def test_a_token_that_cannot_be_had_is_told_and_asked_for_again() -> None:
-    tokens: Iterator[str | Exception] = iter([ValueError("not signed in"), "good"])
+async def test_a_token_that_cannot_be_had_is_told_and_asked_for_again(failure: BaseException) -> None:
+    tokens: Iterator[str | BaseException] = iter([failure, "good"])
 
     async def get_token(_fresh: bool) -> str:
         token = next(tokens)
-        if isinstance(token, Exception):
+        if isinstance(token, BaseException):
             raise token
         return token
 
@@ -45,7 +46,8 @@ async def test_a_token_that_cannot_be_had_is_told_and_asked_for_again() -> None:
         it.client.connect()
         await pass_(BACK_S)
         assert it.client.state == "connected"
-        assert [str(each) for each in it.ends if each] == ["ValueError: not signed in"]
+        assert [str(each) for each in it.ends if each] == [f"{type(failure).__name__}: not signed in"]
+        assert it.errors == [failure]
 
 
 @virtual_time
@@ -105,6 +107,19 @@ async def test_what_was_published_while_it_was_away_is_sent_when_it_is_back() ->
         assert (await it.client.channel("room:a").publish("said", "hello")).status == "accepted"
         await settle()
         assert heard == [1]
+
+
+@virtual_time
+async def test_who_subscribes_and_then_publishes_while_it_is_away_hears_it() -> None:
+    async with set_up() as it:
+        it.server.down = True
+        subscribing = asyncio.ensure_future(it.listen())
+        await settle()
+        publishing = it.client.channel("room:a").publish("said", "hello")
+        it.server.down = False
+        await publishing
+        await settle()
+        assert await subscribing == [1]
 
 
 @virtual_time
@@ -481,6 +496,26 @@ async def test_a_close_that_is_given_up_lets_go_all_the_same() -> None:
         held.set()
         await it.client.close()
         assert http.is_closed
+
+
+@virtual_time
+async def test_closed_while_documents_are_read_it_says_nothing() -> None:
+    def subscribe(request: Frame) -> Any:
+        position = {"epoch": "e1", "offset": 0}
+        state = {"documents": {"a": {"version": 1, "value": 1}}, "more": True}
+        return {"channel": request["channel"], "position": position, "recovered": False, "publications": []} | (
+            {"state": state} if "state" in request else {}
+        )
+
+    async with set_up() as it:
+        it.server.instead |= {"subscribe": subscribe, "state.get": lambda _: {"error": error(2001, "unavailable")}}
+        document = it.client.channel("room:a").document("k")
+        ready = asyncio.ensure_future(document.ready())
+        await settle()
+        assert it.server.asked("state.get")
+        await it.client.close()
+        assert await kind_of(ready) == "closed"
+    assert it.errors == []
 
 
 # An end for good.

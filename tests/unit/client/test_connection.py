@@ -33,13 +33,14 @@ class SetUp:
         self.on_state: Callable[[ConnectionState], None] = lambda _state: None
         self.find: Callable[[], Awaitable[Endpoints]] = _found
         self.token: Callable[[bool], Awaitable[str]] = self._token
+        self.open_session: Callable[[Endpoints, Frame], Awaitable[Any]] = _no_session
         self._tasks: set[asyncio.Task[None]] = set()
         self.connection = Connection(
             ConnectionOptions(
                 endpoints=lambda: self.find(),
                 token=lambda fresh: self.token(fresh),
                 ways=self.network.ways(*(ways or ("websocket",))),
-                open_session=_no_session,
+                open_session=lambda endpoints, hello: self.open_session(endpoints, hello),
                 spawn=self._spawn,
                 let_go=self._spawn,
                 report=self.reports.append,
@@ -599,3 +600,29 @@ async def test_a_first_hello_that_took_the_server_too_long_is_said_again() -> No
     await pass_(RETRY_S)
     set_up.last.greet()
     assert (set_up.state, len(set_up.network.made)) == ("connected", 2)
+
+
+# What goes by HTTP.
+
+
+@virtual_time
+async def test_a_session_that_is_being_asked_for_by_http_is_given_up_with_its_link() -> None:
+    async def open_session(_endpoints: Endpoints, _hello: Frame) -> None:
+        await asyncio.Event().wait()
+
+    set_up = await connected()
+    set_up.open_session = open_session
+    set_up.last.max_bytes = 10
+    asking = set_up.connection.ask([SYNC])[0]
+    await settle()
+    set_up.connection.close()
+    assert (await error_of(asking)).kind == "closed"
+
+
+@virtual_time
+async def test_what_is_half_a_character_is_as_long_as_what_is_sent_for_it() -> None:
+    set_up = await connected()
+    set_up.last.max_bytes = 1_000
+    asking = set_up.connection.ask([{**SYNC, "positions": {"\ud800": {}}}])[0]
+    set_up.last.reply(set_up.last.request("sync"), {"behind": {}})
+    assert await asking == {"behind": {}}

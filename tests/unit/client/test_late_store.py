@@ -179,6 +179,23 @@ async def test_with_a_token_that_is_not_whom_the_server_takes_it_for_it_closes(t
         assert error is not None and "another user" in str(error)
 
 
+async def test_what_is_kept_and_is_no_request_of_ours_is_reported_and_holds_up_nothing(tmp_path: Path) -> None:
+    store = LateStore(tmp_path / "outbox")
+    await store.open("ann")
+    for request in (
+        {},
+        {"type": "state.set", "channel": ["room:a"]},
+        {"type": "state.set", "channel": "room:a"},
+        REQUEST,
+    ):
+        await store.keep(request)
+    await store.close()
+    async with set_up(outbox=tmp_path / "outbox", get_token=lambda _: token_of("ann")) as it:
+        await within(it.client.channel("room:a").publish("said", 2))
+        assert [entry["data"] for entry in it.server.stream("room:a").log] == [1, 2]
+        assert len(it.errors) == 3
+
+
 def close_and_wait(it: SetUp) -> "asyncio.Future[None]":
     return asyncio.ensure_future(it.client.close())
 

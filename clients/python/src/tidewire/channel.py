@@ -302,7 +302,7 @@ class Channel:
 
     async def _leave(self) -> None:
         async with self._asking:
-            if self._host.connected() and not self._wanted:
+            if self._host.connected() and self._left and not self._wanted:
                 await self._host.ask({"type": "unsubscribe", "channel": self.name})
                 self._left = False
 

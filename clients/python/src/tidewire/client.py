@@ -29,6 +29,7 @@ from tidewire.listeners import Listeners
 from tidewire.outbox import Outbox
 from tidewire.problems import refusal
 from tidewire.recovery import Recovery, Told
+from tidewire.store import Kept
 from tidewire.transports.session import HttpSession
 from tidewire.transports.transport import Endpoints, OpenTransport
 from tidewire.ways import WAYS, Deployment, Way, http_client, real_ways
@@ -318,8 +319,6 @@ class Tidewire:
             return
         if self._way != self._connection.way:
             self._tell("connected", None)  # without a loss
-            if self.state != "connected":
-                return  # a listener has closed it
         self._clock_ms = hello["server_time_ms"] - time.time() * 1000
         if self._store is None:
             self._go_on()
@@ -336,12 +335,18 @@ class Tidewire:
                 self._connection.close(error)
             return
         for kept in left:
-            if kept.request["type"] in ("publish", "send"):
-                self._outbox.restore(kept)
-            else:
-                self.channel(kept.request["channel"]).restore(kept)
+            try:
+                self._take_up(kept)
+            except Exception as error:
+                self._report(error)  # no request of this client's
         if self.state == "connected":
             self._go_on()
+
+    def _take_up(self, kept: Kept) -> None:
+        if kept.request["type"] in ("publish", "send"):
+            self._outbox.restore(kept)
+        else:
+            self.channel(kept.request["channel"]).restore(kept)
 
     def _go_on(self) -> None:
         for channel in list(self._channels.values()):
@@ -349,7 +354,8 @@ class Tidewire:
         self._ready = True
         for waiting in list(self._waiting):
             resolve(waiting, None)
-        self._outbox.connected_again()
+        # When the channels have asked: who subscribes and then publishes hears it.
+        asyncio.get_running_loop().call_soon(self._outbox.connected_again)
 
     def _beat(self, every_s: float) -> None:
         self._stop_beating()

@@ -155,7 +155,10 @@ class Connection:
         try:
             endpoints = await self._options.endpoints()
             token = await self._options.token(self._refused)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # or else it is of something that was asked for the token
             if round_ == self._round:
                 self._not_told(error)
             return
@@ -163,7 +166,7 @@ class Connection:
         if round_ == self._round:  # else it was closed meanwhile, and perhaps opened again
             self._try(self._order() if some is None else some, endpoints, token)
 
-    def _not_told(self, error: Exception) -> None:
+    def _not_told(self, error: BaseException) -> None:
         """Nobody says where the server is, or gives a token."""
         if not isinstance(error, TidewireError):
             self._options.report(error)

@@ -217,6 +217,8 @@ class Link:
         self._connecting.cancel()
         if self._probing is not None:
             self._probing.cancel()
+        if self._http is not None:
+            self._http.cancel()
         self._transport.close(for_good=for_good)
         self._options.let_go(self._transport.wait_closed())
 
