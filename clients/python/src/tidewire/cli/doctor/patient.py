@@ -36,6 +36,7 @@ class Patient:
         self._name = secrets.token_hex(4)
         self._config: dict[str, Any] | None = None
         self.answers, self.known = False, True
+        self._has_web_socket = True
 
     def channel(self, what: str) -> str:
         """Return a channel of this examination's own."""
@@ -110,13 +111,16 @@ class Patient:
 
     @asynccontextmanager
     async def peer(self, token: str | None = None) -> AsyncIterator[Peer]:
-        """Enter a bare session: over WebSocket, or by HTTP where that is not to be had."""
-        peer: Peer
+        """Enter a bare session: over WebSocket, or by HTTP where that was not to be had once."""
+        peer: Peer | None = None
         try:
-            peer = await (await self.web_socket_peer(token)).__aenter__()
+            if self._has_web_socket:
+                peer = await (await self.web_socket_peer(token)).__aenter__()
         except TidewireError as error:
             if not error.retryable:
                 raise
+            self._has_web_socket = False
+        if peer is None:
             peer = await (await self.http_peer(token)).__aenter__()
         try:
             yield peer
