@@ -83,11 +83,12 @@ export class Channel<E extends Events = Events> {
    * @throws TidewireError when the server refuses, or when it ends before the server has answered
    */
   async subscribe({ history = 0 }: { readonly history?: number } = {}): Promise<readonly Publication[]> {
-    if (!this.#wanted) {
+    if (this.#joining || this.#stands) await this.#joining;
+    else {
       this.#wanted = true;
-      return this.#join(history);
+      if (!this.position) return this.#join(history);
+      await this.#join();
     }
-    await this.#joining;
     if (history === 0) return [];
     return (await this.history({ limit: history, reverse: true })).publications.reverse();
   }
@@ -324,8 +325,8 @@ export class Channel<E extends Events = Events> {
     const request: Asked = {
       type: "subscribe",
       channel: this.name,
-      ...(since ? { since } : {}),
-      ...(history ? { history } : {}),
+      ...(since && { since }),
+      ...(history && { history }),
       ...Object.assign({}, ...this.#parts.map((part) => part.subscribing())),
     };
     return (await this.#host.ask(request)) as SubscribeResult;

@@ -4,6 +4,7 @@ import { RECONNECT, backoffMs } from "./backoff.js";
 import type { Asked } from "./link.js";
 import { TidewireError, isPassing, tooLarge } from "./errors.js";
 import type { CommandPush, CommandResult, PeerError, Sender } from "./generated/frames.js";
+import { size } from "./size.js";
 
 export interface CommandsHost {
   /** `timeoutMs`: how long to wait for the answer. */
@@ -68,7 +69,7 @@ export class Commands {
    * `timeout` when nothing came back, and it may have been done: it is not tried again
    */
   async ask(name: string, data: unknown = null, { to, timeoutMs = TIMEOUT_MS }: CommandOptions = {}): Promise<unknown> {
-    const bytes = size(data);
+    const bytes = jsonSize(data);
     if (bytes > DATA_MAX_BYTES) throw tooLarge(bytes); // API Gateway would close the connection over it
     const request = { type: "command", name, data, timeout_ms: timeoutMs, ...(to && { to }) } as const;
     return ((await this.#host.ask(request, timeoutMs + ANSWER_LATE_MS)) as CommandResult | undefined)?.data;
@@ -99,7 +100,7 @@ export class Commands {
     let answer: Answer;
     try {
       answer = { data: (await handle()) ?? null };
-      const bytes = size(answer.data);
+      const bytes = jsonSize(answer.data);
       if (bytes > DATA_MAX_BYTES) throw tooLarge(bytes);
     } catch (error) {
       if (!(error instanceof CommandError)) this.#host.report(error);
@@ -129,15 +130,15 @@ function peerError(error: unknown): PeerError {
   if (!details) return { message };
   try {
     const full = { message, details };
-    return size(full) > ERROR_MAX_BYTES ? { message } : full;
+    return jsonSize(full) > ERROR_MAX_BYTES ? { message } : full;
   } catch {
     return { message }; // the details are no JSON
   }
 }
 
 /** Bytes of it as JSON. */
-function size(data: unknown): number {
+function jsonSize(data: unknown): number {
   const text = JSON.stringify(data) as string | undefined;
   if (text === undefined) throw new TypeError("the data is no JSON");
-  return new TextEncoder().encode(text).length;
+  return size(text);
 }

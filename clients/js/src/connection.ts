@@ -2,6 +2,7 @@
 
 import { ASKED_MAX_MS, RECONNECT, TIMER_MAX_MS, backoffMs } from "./backoff.js";
 import { Breaker } from "./breaker.js";
+import { now } from "./clock.js";
 import { TidewireError, closed, uncertain } from "./errors.js";
 import type { HelloResult, Push } from "./generated/frames.js";
 import { Link, type Asked } from "./link.js";
@@ -326,9 +327,4 @@ export class Connection {
     this.#state = state;
     this.#options.onState(state, error);
   }
-}
-
-/** Milliseconds that only go forward, whatever happens to the machine's clock. */
-function now(): number {
-  return performance.now();
 }

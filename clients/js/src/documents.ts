@@ -14,6 +14,7 @@ import type {
 import { frozen, patched, same } from "./merge.js";
 import type { ChannelPart } from "./part.js";
 import { Replica, type StateGet, type Version } from "./replica.js";
+import { size } from "./size.js";
 import type { Kept, Store } from "./store.js";
 
 export interface DocumentsHost {
@@ -200,7 +201,8 @@ export class Document<T = unknown> {
     this.unreadable(error);
     const writes = this.#writes.splice(0);
     this.update();
-    writes.forEach(({ reject }) => reject(error));
+    // What an earlier page has left nobody here waits for: it is left once more.
+    writes.forEach(({ restored, reject }) => reject(restored ? closed("left") : error));
   }
 
   /** Send what waits, one after the other. */
@@ -220,7 +222,7 @@ export class Document<T = unknown> {
   #request(change: Draft, version: number): Change {
     const base = version ? { base_version: version } : {};
     const text = JSON.stringify({ ...change, channel: this.channel, key: this.key, ...base });
-    const bytes = new TextEncoder().encode(text).length;
+    const bytes = size(text);
     if (bytes > FRAME_MAX_BYTES) throw tooLarge(bytes);
     return JSON.parse(text) as Change;
   }
@@ -243,8 +245,9 @@ export class Document<T = unknown> {
       id = await write.id;
       if (write.refusals > 2) await this.#documents.pause(backoffMs(write.refusals - 2, RECONNECT, host.random));
       const ask = async (): Promise<unknown> => {
-        // It may have waited for long, and this page for longer.
-        if (id !== undefined && (await host.store?.sent(id)) === false) throw closed("another page sends it");
+        // It may have waited for long, and this page for longer; or it was left meanwhile.
+        const ours = id === undefined || (await host.store?.sent(id)) !== false;
+        if (!ours || this.#writes[0] !== write) throw closed("another page sends it");
         return host.ask(write.request);
       };
       const result = (await this.#documents.persist(ask)) as StateWriteResult;
@@ -255,7 +258,7 @@ export class Document<T = unknown> {
       if (this.#writes[0] === write) this.#rebase({ version, value, resolution });
     } catch (error) {
       if (await this.#retried(write, error)) return;
-      passing = isPassing(error);
+      passing = isPassing(error) || this.#writes[0] !== write; // left meanwhile: the next page asks for it
       end = () => write.reject(error);
     }
     if (id !== undefined && !passing) host.store?.forget(id);
@@ -284,6 +287,7 @@ export class Document<T = unknown> {
     const version = this.#version;
     const conflict = { mine: applied(write.seen, write.request) as T | undefined, current: this.#settled, error };
     for (const listener of this.#conflicts) {
+      if (this.#writes[0] !== write) break; // it was left meanwhile
       try {
         const value = await listener(conflict);
         if (value === undefined) continue;
@@ -446,18 +450,20 @@ export class Documents implements ChannelPart {
   async #read(first?: DocumentsResult): Promise<void> {
     const reading = ++this.#reading;
     const doubted = new Set(this.#doubted);
-    const known = this.#known ? { known: this.#known } : {};
-    let next: StateGet | undefined = { type: "state.get", channel: this.channel };
+    let request: StateGet = { type: "state.get", channel: this.channel, ...(this.#known && { known: this.#known }) };
     try {
-      for (let result = first; next; result = undefined) {
-        const asked: StateGet = { ...next, ...known };
-        result ??= (await this.persist(() => this.host.ask(asked))) as DocumentsResult;
+      for (let result = first; ; result = undefined) {
+        result ??= (await this.persist(() => this.host.ask(request))) as DocumentsResult;
         if (reading !== this.#reading) return;
-        next = this.replica.read(result);
+        const next = this.replica.read(result);
         for (const key of Object.keys(result.documents)) {
           doubted.delete(key);
           this.#changed(key);
         }
+        if (!next) break;
+        const after = next.after ?? "";
+        if (after <= (request.after ?? "")) throw new Error("a page of documents makes no sense"); // it would never end
+        request = { ...request, after };
       }
       this.told = true;
       doubted.forEach((key) => void this.refresh(key));
@@ -503,7 +509,9 @@ export class Documents implements ChannelPart {
 
   async #fill(key: string): Promise<void> {
     try {
-      while (this.#lacks(key)) {
+      for (let attempt = 0; this.#lacks(key); attempt++) {
+        // What was read may be older than what was pushed; whoever says so again and again must not be hammered.
+        if (attempt > 3) await this.pause(backoffMs(attempt - 4, RECONNECT, this.host.random));
         await (this.#hasHole(key) ? this.#fillHole(key) : this.#fetch(key));
         this.#changed(key);
       }

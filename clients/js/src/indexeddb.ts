@@ -7,6 +7,7 @@
 // releases the lock. So the lock may be lost: that a request is still the page's own is checked again before it is sent.
 
 import { TidewireError } from "./errors.js";
+import { size } from "./size.js";
 import { outboxFull, type Keepable, type Kept, type KeptDocument, type Store } from "./store.js";
 
 export interface IndexedDbOptions {
@@ -347,8 +348,4 @@ function surplus(keys: readonly DocumentKey[]): DocumentKey[] {
 /** All keys that begin so. */
 function within(...prefix: string[]): IDBKeyRange {
   return IDBKeyRange.bound(prefix, [...prefix, []]);
-}
-
-function size(text: string): number {
-  return new TextEncoder().encode(text).length;
 }

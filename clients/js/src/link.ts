@@ -2,6 +2,7 @@
 
 import { TidewireError, uncertain } from "./errors.js";
 import type { ErrorObject, HelloResult, Push, Request } from "./generated/frames.js";
+import { size } from "./size.js";
 import { HttpSession } from "./transports/session.js";
 import type { Endpoints, OpenTransport, Transport } from "./transports/transport.js";
 
@@ -208,8 +209,4 @@ export class Link {
     if (error) pending.reject(error);
     else pending.resolve(result);
   }
-}
-
-function size(text: string): number {
-  return new TextEncoder().encode(text).length;
 }

@@ -14,6 +14,7 @@ import { RECONNECT, backoffMs } from "./backoff.js";
 import type { Asked } from "./link.js";
 import { closed, tooLarge, uncertain, type TidewireError } from "./errors.js";
 import type { PublishResult } from "./generated/frames.js";
+import { size } from "./size.js";
 import { outboxFull, type Kept, type Store } from "./store.js";
 
 /** A publication as its sender has it. */
@@ -74,7 +75,7 @@ export class Outbox {
   /** Put a publication in line; the promise settles when the server has answered for good. */
   async add(frame: Publish, { offline = false }: AddOptions = {}): Promise<PublishResult> {
     const text = JSON.stringify(frame);
-    const bytes = size(text);
+    const bytes = size(text) + ENVELOPE_BYTES;
     if (bytes > FRAME_MAX_BYTES) throw tooLarge(bytes); // the server would refuse it, each time again
     const waiting = this.#items.reduce((sum, item) => sum + item.bytes, bytes);
     if (this.#items.length >= WAITING_MAX_FRAMES || waiting > WAITING_MAX_BYTES) throw outboxFull();
@@ -103,7 +104,7 @@ export class Outbox {
     const place = this.#items.findIndex((item) => !((item.id as number) < id)); // those of this page may have no id
     this.#items.splice(place < 0 ? this.#items.length : place, 0, {
       frame: sentAtMs === undefined ? frame : { ...frame, retry: true },
-      bytes: size(JSON.stringify(frame)),
+      bytes: size(JSON.stringify(frame)) + ENVELOPE_BYTES,
       attempts: 0,
       sentAtMs,
       offline: true,
@@ -243,8 +244,4 @@ export class Outbox {
       }, waitMs);
     } else this.flush();
   }
-}
-
-function size(text: string): number {
-  return new TextEncoder().encode(text).length + ENVELOPE_BYTES;
 }

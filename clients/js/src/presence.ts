@@ -1,6 +1,7 @@
 // Who is in a channel, and what its user says there: status, activity, typing, how far was read.
 
 import { RECONNECT, TIMER_MAX_MS, backoffMs } from "./backoff.js";
+import { now } from "./clock.js";
 import type { Asked } from "./link.js";
 import { TidewireError, closed, isPassing, tooLarge, uncertain } from "./errors.js";
 import type { Member, PresenceResult, Push, SubscribeResult } from "./generated/frames.js";
@@ -107,7 +108,10 @@ export class Presence implements ChannelPart {
       const joining = Promise.resolve()
         .then(() => this.#host.resubscribe())
         .catch((error: unknown) => {
-          if (this.#joining === joining) this.#joining = undefined;
+          if (this.#joining === joining) {
+            this.#joining = undefined;
+            this.#end(error);
+          }
           throw error;
         });
       this.#joining = joining;
@@ -221,7 +225,7 @@ export class Presence implements ChannelPart {
   }
 
   /** This connection is no member any more. */
-  #end(error: TidewireError): void {
+  #end(error: unknown): void {
     this.#suspend();
     this.#activeMs = -Infinity;
     clearTimeout(this.#activeTimer);
@@ -277,7 +281,8 @@ export class Presence implements ChannelPart {
       do {
         const page = await this.#host.ask({ ...request, ...(after !== undefined && { after }) });
         if (asking !== this.#asking) return;
-        if (!isAnswer(page)) throw uncertain("the list of members makes no sense");
+        // A page has one member at least, and no more than these are told: what goes on and on makes no sense.
+        if (!isAnswer(page) || pages.length > MEMBERS_MAX) throw uncertain("the list of members makes no sense");
         const { count, version } = page;
         const many = count > (this.#members.numbers ? MEMBERS_AGAIN : MEMBERS_MAX);
         if (many) pages.splice(0);
@@ -331,7 +336,8 @@ export class Presence implements ChannelPart {
     }
   }
 
-  readonly #report = (error: unknown): void => void (isPassing(error) || this.#host.report(error));
+  /** Whoever has left, or was refused, need not hear what that ended. */
+  readonly #report = (error: unknown): void => void (!this.#joining || isPassing(error) || this.#host.report(error));
 }
 
 /** Words on their way: one request at a time, since of two the server may handle the later one first. */
@@ -381,7 +387,7 @@ class Line {
   }
 
   /** Refuse what waits; what has been sent is not sent again. */
-  clear(error: TidewireError): void {
+  clear(error: unknown): void {
     this.#next = this.#sent = undefined;
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -431,9 +437,4 @@ function isMembersPush(push: Push): push is MembersPush {
   if (push.type === "typing") return typeof push.user_id === "string";
   if (push.type !== "presence" || typeof push.version !== "number" || typeof push.count !== "number") return false;
   return push.event === "count" || isMember(push.member);
-}
-
-/** Milliseconds that only go forward, whatever happens to the machine's clock. */
-function now(): number {
-  return performance.now();
 }

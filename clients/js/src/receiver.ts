@@ -58,7 +58,7 @@ const SEEN_MS = 300_000;
 /** Every channel of one application, over any number of connections one after another. */
 export class Receiver {
   readonly #streams = new Map<string, Stream>();
-  #quietAtMs: number | undefined;
+  #quietAtMs = Infinity;
 
   /** The channel is being subscribed to, for the first time or on a new connection: pushes wait for the answer. */
   open(channel: string): void {
@@ -149,14 +149,14 @@ export class Receiver {
   tick(nowMs: number): Action[] {
     const due = [...this.#streams.values()].filter(({ nextMs }) => nextMs <= nowMs);
     const actions: Action[] = due.map((stream) => stream.fill());
-    if (this.#quietAtMs === undefined || this.#quietAtMs > nowMs) return actions;
-    this.#quietAtMs = undefined;
+    if (this.#quietAtMs > nowMs) return actions;
+    this.#quietAtMs = Infinity;
     return [...actions, ...this.sync()];
   }
 
   /** When `tick` has something to do; `undefined` if nothing is due. */
   nextTickMs(): number | undefined {
-    const next = Math.min(this.#quietAtMs ?? Infinity, ...[...this.#streams.values()].map(({ nextMs }) => nextMs));
+    const next = Math.min(this.#quietAtMs, ...[...this.#streams.values()].map(({ nextMs }) => nextMs));
     return next === Infinity ? undefined : next;
   }
 

@@ -1,5 +1,6 @@
 // Does what the receiving rules ask for: hands over, asks `history` and `sync`, and keeps their clock.
 
+import { now } from "./clock.js";
 import type { Asked } from "./link.js";
 import { TidewireError, isPassing } from "./errors.js";
 import type { Event, HistoryResult, Position, SubscribeResult, SyncResult } from "./generated/frames.js";
@@ -124,9 +125,4 @@ export class Recovery {
       this.#act([]);
     }
   }
-}
-
-/** Milliseconds that only go forward, whatever happens to the machine's clock. */
-function now(): number {
-  return performance.now();
 }

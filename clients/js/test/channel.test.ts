@@ -53,6 +53,7 @@ function setUp() {
   async function disconnect(): Promise<void> {
     network.online = false;
     recovery.disconnected();
+    channel.disconnected();
     for (const { refuse } of questions) await refuse(uncertain("the connection ended"));
   }
   async function reconnect(): Promise<void> {
@@ -294,6 +295,26 @@ test("a rejoin that is refused is reported, since nobody else would learn of it"
   await reconnect();
   await last("subscribe").refuse(new TidewireError(wireError({ code: 1005, retryable: false }) as never));
   expect(report).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ code: 1005 }));
+});
+
+test("whoever subscribes after a rejoin was refused asks again, and is told what comes of it", async () => {
+  const { channel, asked, last, disconnect, reconnect, heard } = await standing(3);
+  const forbidden = new TidewireError(wireError({ code: 1005, retryable: false }) as never);
+  await disconnect();
+  await reconnect();
+  await last("subscribe").refuse(forbidden);
+  const refused = outcome(channel.subscribe());
+  await settled();
+  expect(asked("subscribe")).toHaveLength(3);
+  await last("subscribe").refuse(forbidden);
+  expect(await refused).toBe(forbidden);
+  const subscribing = channel.subscribe({ history: 2 });
+  await settled();
+  expect(last("subscribe").request).toEqual({ type: "subscribe", channel: "room:a", since: position(3) });
+  await last("subscribe").answer(recovered(4, run(4, 4)));
+  expect(offsets(heard)).toEqual([4]);
+  await last("history").answer(history(4, run(3, 4).reverse()));
+  expect(await subscribing).toEqual(run(3, 4));
 });
 
 test("an event of another stream makes it ask what became of its own", async () => {

@@ -322,6 +322,44 @@ describe("reading", () => {
     expect(ann.documents.replica.values.size).toBe(299);
   });
 
+  test("what was not told with the first page is not told with the next ones", async () => {
+    const { server, ann, bob } = await setUp();
+    server.pageSize = 1;
+    for (const key of ["a", "b", "c"]) server.handle({ type: "state.set", key, value: 1 });
+    const late = new Client(server);
+    await late.come();
+    expect(late.asked).toEqual([
+      { type: "state.get", channel: CHANNEL, after: "a" },
+      { type: "state.get", channel: CHANNEL, after: "b" },
+    ]);
+    for (const key of ["a", "b", "c"]) server.handle({ type: "state.set", key, value: 2 });
+    late.asked.splice(0);
+    await late.come();
+    const known = { a: 1, b: 1, c: 1 };
+    expect(late.asked).toEqual([
+      { type: "state.get", channel: CHANNEL, known, after: "a" },
+      { type: "state.get", channel: CHANNEL, known, after: "b" },
+    ]);
+    expect([ann, bob].map(({ asked }) => asked)).toEqual([[], []]);
+  });
+
+  test.each([
+    ["that are empty", {}],
+    ["that do not ascend", { a: { version: 1, value: 1 } }],
+  ])("pages %s are not asked for without end", async (_name, documents) => {
+    const ann = new Client(new StateServer());
+    const more = (): unknown => ({ documents, more: true });
+    ann.instead.push(...Array.from({ length: 50 }, () => more));
+    await ann.come();
+    ann.documents.check();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(ann.asked.length).toBeLessThan(4);
+    expect(ann.report).toHaveBeenCalledOnce();
+    ann.instead.length = 0;
+    ann.documents.check();
+    expect(await ann.document("b").ready()).toBeUndefined();
+  });
+
   test("what is handed out can't be changed", async () => {
     const { ann } = await setUp("merge", { list: [{ n: 1 }] });
     const value = ann.document<{ list: { n: number }[] }>().value!;
@@ -407,6 +445,26 @@ describe("large documents", () => {
     const { ann } = await setUp();
     expect(await outcome(ann.document().set({ text: "é".repeat(126_000) }))).toMatchObject({ kind: "too_large" });
     expect([ann.document().value, ann.document().pending, ann.asked]).toEqual([undefined, 0, []]);
+  });
+
+  test("one that is read older than it is known to be, again and again, is not read without a pause", async () => {
+    const server = new StateServer();
+    server.handle({ type: "state.set", key: "k", value: { text } });
+    server.handle({ type: "state.set", key: "k", value: { text: `${text}2` } });
+    let times = 0;
+    const ann = new Client(server, {
+      readDocument: async () => {
+        if (++times > 500) throw refusal({ code: 1005, name: "forbidden" });
+        return times > 15 ? server.current("k") : { version: 1, value: { text } };
+      },
+    });
+    await ann.come();
+    expect(times).toBeLessThan(6);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(times).toBeLessThan(50);
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(ann.document().value).toEqual({ text: `${text}2` });
+    expect([times, ann.report.mock.calls.length]).toEqual([16, 0]);
   });
 
   test("one that is gone when it is read is not there", async () => {
@@ -637,6 +695,27 @@ describe("conflicts", () => {
     expect(ann.report).toHaveBeenCalledExactlyOnceWith(new Error("mine"));
   });
 
+  test("about a write that was left meanwhile nobody is asked, nor the next one when one has thought for long", async () => {
+    const { ann } = await conflicting();
+    const asked = vi.fn();
+    ann.document().onConflict(asked);
+    ann.instead.push(async (request) => {
+      await Promise.resolve();
+      ann.documents.closed(closed("left"));
+      return ann.server.handle(request as never, ann);
+    });
+    expect(await outcome(ann.document().set({ n: 3 }))).toMatchObject({ kind: "closed" });
+    await settled();
+    expect(asked).not.toHaveBeenCalled();
+
+    const { ann: bob } = await conflicting();
+    bob.document().onConflict(() => bob.documents.closed(closed("left")) as undefined);
+    bob.document().onConflict(asked);
+    expect(await outcome(bob.document().set({ n: 3 }))).toMatchObject({ kind: "closed" });
+    await settled();
+    expect(asked).not.toHaveBeenCalled();
+  });
+
   test("a resolver that refuses is one as well", async () => {
     const { ann, bob } = await setUp("largest", 5);
     await bob.document<number>().set(7);
@@ -738,6 +817,55 @@ describe("over pages", () => {
     expect(ann.document().value).toEqual({ n: 1 });
     expect(ann.report).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ kind: "version_conflict" }));
     expect(store.kept.size).toBe(0);
+  });
+
+  test.each(["keep", "sent"] as const)(
+    "one that is left while it is noted (%s) is left to the next page",
+    async (how) => {
+      const store = new FakeStore();
+      const { server } = await setUp("merge", { n: 1 });
+      const ann = new Client(server, { store });
+      await ann.come();
+      let go: () => void = () => undefined;
+      const noted = new Promise<void>((resolve) => (go = resolve));
+      const note = store[how].bind(store) as (...args: unknown[]) => Promise<never>;
+      store[how] = (async (request: Keepable) => {
+        await noted;
+        return note(request);
+      }) as never;
+      const refused = outcome(ann.document().patch({ a: 1 }, { offline: true }));
+      await settled();
+      ann.documents.closed(closed("unsubscribed"));
+      expect(await refused).toMatchObject({ kind: "closed" });
+      await ann.come();
+      const written = ann.document().patch({ b: 1 });
+      go();
+      expect((await written).value).toEqual({ n: 1, b: 1 });
+      expect(ann.writes().map(({ patch }) => patch)).toEqual([{ b: 1 }]);
+      expect([...store.kept.values()]).toMatchObject([{ patch: { a: 1 } }]);
+    },
+  );
+
+  test("where the server ends it for good, what is kept stays so without a word, also what is under way", async () => {
+    const store = new FakeStore();
+    const { server } = await setUp("merge", { n: 1 });
+    const ann = new Client(server, { store });
+    for (const name of ["a", "b"]) {
+      const request = { type: "state.patch", channel: CHANNEL, key: "k", patch: { [name]: 1 } } as const;
+      ann.documents.restore({ id: await store.keep(request), request, sentAtMs: undefined });
+    }
+    let lose: (error: TidewireError) => void = () => undefined;
+    ann.instead.push(() => new Promise((_resolve, reject) => (lose = reject)));
+    await ann.come();
+    const mine = outcome(ann.document().patch({ c: 1 }, { offline: true }));
+    const revoked = refusal({ code: 3501, name: "revoked" });
+    ann.go();
+    ann.documents.closed(revoked);
+    lose(revoked);
+    expect(await mine).toBe(revoked);
+    await settled();
+    expect(ann.report).not.toHaveBeenCalled();
+    expect(store.kept.size).toBe(3);
   });
 
   test("what can't be kept is refused", async () => {

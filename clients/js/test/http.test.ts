@@ -173,6 +173,19 @@ describe.each(["sse", "stream"] as const)("%s", (way) => {
     expect(set.handlers.close).not.toHaveBeenCalled();
   });
 
+  test("frames without a cursor are taken, and the next stream begins where this one did", async () => {
+    const set = await greeted(way);
+    const body = stream();
+    set.last().answer(body.body);
+    await body.write(
+      first + (way === "sse" ? 'data: {"type":"pong","id":7}\n\n' : '{"frames":[{"type":"pong","id":7}]}\n'),
+    );
+    expect(set.messages.at(-1)).toEqual({ type: "pong", id: 7 });
+    await body.end();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(set.last().url.search).toBe("");
+  });
+
   test("one that is refused, says nothing, or falls silent is no way", async () => {
     const refused = await greeted(way);
     refused.last().answer({ code: 2001 }, 503);
@@ -220,6 +233,16 @@ describe("polling", () => {
     set.last().answer({ cursor: "c1", frames: [{ type: "pong", id: 7 }] });
     await settled();
     expect(set.messages.at(-1)).toEqual({ type: "pong", id: 7 });
+    expect(set.last().url.searchParams.get("cursor")).toBe("c1");
+  });
+
+  test.each([[undefined], [null], [7], [{}]])("a cursor that is none (%o) leaves the last one", async (cursor) => {
+    const set = await greeted("long_poll");
+    set.last().answer({ cursor: "c1", frames: [{ type: "pong", id: 7 }] });
+    await settled();
+    set.last().answer({ cursor, frames: [{ type: "pong", id: 8 }] });
+    await settled();
+    expect(set.messages.at(-1)).toEqual({ type: "pong", id: 8 });
     expect(set.last().url.searchParams.get("cursor")).toBe("c1");
   });
 
@@ -314,9 +337,48 @@ describe("posting", () => {
     expect(left.calls.map(({ method }) => method)).not.toContain("DELETE");
     const ended = await greeted("long_poll");
     ended.transport.close(true);
+    await settled();
     expect([ended.last().method, ended.last().url.pathname]).toEqual(["DELETE", "/v1/sessions/s1"]);
     ended.last().fail();
     await settled();
+  });
+});
+
+describe("a session", () => {
+  test("that is still being opened when it is closed for good is ended all the same", async () => {
+    const set = setUp("sse");
+    await settled();
+    set.transport.send(GREETING);
+    const hello = set.last();
+    set.transport.close(true);
+    hello.answer(SESSION);
+    await settled();
+    expect([set.last().method, set.last().url.pathname]).toEqual(["DELETE", "/v1/sessions/s1"]);
+    expect(set.calls).toHaveLength(2);
+
+    const refused = setUp("sse");
+    await settled();
+    refused.transport.send(GREETING);
+    refused.transport.close(true);
+    refused.last().fail();
+    await settled();
+    expect(refused.calls).toHaveLength(1);
+  });
+
+  test.each(["sse", "stream", "long_poll", "short_poll"] as const)("is one part of a path (%s)", async (way) => {
+    const set = setUp(way);
+    await settled();
+    set.transport.send(GREETING);
+    set.last().answer({ ...SESSION, session_id: "../s 1?" });
+    await settled();
+    const escaped = "sessions/..%2Fs%201%3F";
+    const of = way === "sse" || way === "stream" ? `/v1/stream/${escaped}` : `/v1/${escaped}/frames`;
+    expect(set.last().url.pathname).toBe(of);
+    set.transport.send('{"type":"ping","id":2}');
+    expect(set.last().url.pathname).toBe(`/v1/${escaped}/frames`);
+    set.transport.close(true);
+    await settled();
+    expect([set.last().method, set.last().url.pathname]).toEqual(["DELETE", `/v1/${escaped}`]);
   });
 });
 

@@ -237,6 +237,22 @@ describe("who is there", () => {
     expect(asked("presence.get").length).toBe(4);
   });
 
+  test("a list that goes on and on makes no sense, and is asked for again after a pause", async () => {
+    const { presence, joined, asked, sent, report } = setUp();
+    await joined();
+    presence.check();
+    let answered = 0;
+    for (; answered < sent.length && answered < 300; answered++) {
+      sent[answered]!.resolve(list(["bob"], 1, { more: true }));
+      await settled();
+    }
+    expect(answered).toBeLessThan(150);
+    await vi.advanceTimersByTimeAsync(250);
+    expect(asked("presence.get")).toHaveLength(answered + 1);
+    expect(sent.at(-1)!.request).not.toHaveProperty("after");
+    expect(report).not.toHaveBeenCalled();
+  });
+
   test("in a large channel it is a number, even if all are listed", async () => {
     const { presence, joined, asked, last, users } = setUp();
     await joined({ members: [], count: 120, version: 7 });
@@ -317,6 +333,19 @@ describe("what the user says", () => {
     await presence.leave();
     expect(await leaving).toMatchObject({ kind: "closed" });
     expect([sent.length, vi.getTimerCount()]).toEqual([2, 0]);
+  });
+
+  test("is refused with the joining that it waits for", async () => {
+    const { presence, resubscribe, sent, report } = setUp();
+    resubscribe.mockRejectedValueOnce(refused(FORBIDDEN));
+    const joining = outcome(presence.join());
+    presence.active();
+    const saying = outcome(presence.update({ status: "away" }));
+    expect(await joining).toMatchObject(FORBIDDEN);
+    expect(await saying).toMatchObject(FORBIDDEN);
+    presence.active();
+    expect([sent.length, vi.getTimerCount()]).toEqual([0, 0]);
+    expect(report).not.toHaveBeenCalled();
   });
 
   test("is sent again when it failed in passing, and waits for a connection", async () => {

@@ -17,7 +17,7 @@ const POLL_WAIT_S = 25;
 
 /** What a read may bring: where it ended, and frames as text. */
 interface Read {
-  readonly cursor: string;
+  readonly cursor: unknown;
   readonly frames?: string;
 }
 
@@ -40,7 +40,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
       if (!ended && text !== "[]") handlers.message(text);
     };
     const take = (read: Read): void => {
-      cursor = read.cursor;
+      if (typeof read.cursor === "string") cursor = read.cursor;
       if (read.frames) say(read.frames);
     };
 
@@ -51,8 +51,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
         const opened = await (greeted = HttpSession.open(httpUrl, hello, fetch_));
         session = opened;
         const stands = (): void => say(JSON.stringify({ type: "reply", id, result: opened.hello }));
-        if (way === "sse" || way === "stream") await stream(opened, stands);
-        else await poll(opened, stands);
+        await (way === "sse" || way === "stream" ? stream : poll)(opened, stands);
       } catch (error) {
         if (reading.signal.aborted) return; // it was ended, or is to read no more
         if (session || !(error instanceof TidewireError)) return end();
@@ -66,7 +65,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
       return (session as HttpSession).get(path + at, accept, signal);
     };
 
-    const stream = async ({ hello }: HttpSession, stands: () => void): Promise<void> => {
+    const stream = async ({ id }: HttpSession, stands: () => void): Promise<void> => {
       const accept = way === "sse" ? "text/event-stream" : "application/x-ndjson";
       const parse = way === "sse" ? sseParser(take) : (line: string) => line && take(lineRead(line));
       // It ends after some minutes, as every stream does, and is asked for again: once a second at most.
@@ -74,7 +73,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
         const began = performance.now();
         let silent = true;
         const patience = limited(reading.signal);
-        const path = `${streamUrl}/v1/stream/sessions/${hello.session_id}?`;
+        const path = `${streamUrl}/v1/stream/sessions/${id}?`;
         const response = await read(path, accept, patience.signal);
         const type = response.headers.get("Content-Type") ?? "";
         if (!response.ok || !response.body || !type.startsWith(accept)) throw new Error("no stream was given");
@@ -124,7 +123,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
       },
       retire: () => reading.abort(),
       close: (forGood) => {
-        if (forGood) session?.end();
+        if (forGood) void greeted?.then((opened) => opened.end()).catch(() => undefined);
         end();
       },
     };
@@ -133,13 +132,13 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
 
 /** `{"cursor": …, "frames": […]}`: a line of a stream, or the answer to a poll. */
 function lineRead(text: string): Read {
-  const { cursor, frames } = JSON.parse(text) as { cursor: string; frames: unknown[] };
+  const { cursor, frames } = JSON.parse(text) as { cursor: unknown; frames: unknown[] };
   return frames.length > 0 ? { cursor, frames: JSON.stringify(frames) } : { cursor };
 }
 
 /** Returns what takes a stream of server-sent events line by line. Ours have one line of data each. */
 function sseParser(take: (read: Read) => void): (line: string) => void {
-  let cursor = "";
+  let cursor: string | undefined;
   let data = "";
   return (line) => {
     if (line.startsWith("id:")) cursor = line.slice(3).trim();

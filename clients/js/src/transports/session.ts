@@ -6,12 +6,15 @@ import type { ErrorObject, Hello, HelloResult } from "../generated/frames.js";
 export class HttpSession {
   /** What `hello` was answered. */
   readonly hello: HelloResult;
+  /** Its id as part of a path. */
+  readonly id: string;
   readonly #httpUrl: string;
   readonly #token: string;
   readonly #fetch: typeof fetch;
 
   private constructor(httpUrl: string, answer: HelloResult & { session_token: string }, fetch_: typeof fetch) {
     this.hello = answer;
+    this.id = encodeURIComponent(answer.session_id);
     this.#httpUrl = httpUrl;
     this.#token = answer.session_token;
     this.#fetch = fetch_;
@@ -33,7 +36,7 @@ export class HttpSession {
 
   /** Path of its frames. */
   get frames(): string {
-    return `/v1/sessions/${this.hello.session_id}/frames`;
+    return `/v1/sessions/${this.id}/frames`;
   }
 
   /** Read something of it, with its token. */
@@ -60,14 +63,14 @@ export class HttpSession {
   }
 
   /** End it. Nobody waits for the answer: a session that nobody reads ends by itself. */
-  end(): void {
-    this.#call("DELETE", `/v1/sessions/${this.hello.session_id}`).catch(() => undefined);
+  end(): Promise<unknown> {
+    return this.#call("DELETE", `/v1/sessions/${this.id}`);
   }
 
   #call(method: string, path: string, body?: string): Promise<Response> {
     const headers = { "Content-Type": "application/json", Authorization: `Bearer ${this.#token}` };
     const keepalive = method === "DELETE"; // the page may be going
-    return this.#fetch(this.#httpUrl + path, { method, headers, keepalive, ...(body ? { body } : {}) });
+    return this.#fetch(this.#httpUrl + path, { method, headers, keepalive, ...(body && { body }) });
   }
 }
 
