@@ -3,7 +3,7 @@
 import asyncio
 import gc
 
-from tests.unit.client.host import wire_error
+from tests.unit.client.host import WAITS, wire_error
 from tests.unit.client.state_server import CHANNEL, Client, FakeStore, outcome, state_server
 from tests.unit.client.virtual import settle, virtual_time
 from tidewire.errors import closed, uncertain
@@ -119,3 +119,33 @@ async def test_one_that_was_left_while_it_was_being_kept_is_the_next_processs() 
         assert [write["patch"] for write in ann.writes] == [{"b": 1}]
         assert [request["patch"] for request in store.kept.values()] == [{"a": 1}]
         assert store.begun == []
+
+
+@virtual_time
+async def test_what_was_under_way_or_waiting_when_the_server_ended_it_for_good_stays_kept_and_is_told_once() -> None:
+    store, revoked = FakeStore(), wire_error(3501, "revoked")
+    async with state_server("merge", {"n": 1}, store=store) as (_, ann, _bob):
+        ann.instead.append(lambda _: WAITS)
+        under_way = ann.document().patch({"a": 1}, offline=True)
+        request = {"type": "state.patch", "channel": CHANNEL, "key": "k", "patch": {"b": 1}}
+        ann.documents.restore(Kept(await store.keep(request), request, None))
+        await settle()
+        ann.documents.closed(revoked)  # as the client does: first it tells, then what was asked is refused
+        ann.fake.last.reject(revoked)
+        await settle()
+        assert await outcome(under_way) == "revoked"
+        assert [request["patch"] for request in store.kept.values()] == [{"a": 1}, {"b": 1}]
+        assert ann.reports == []
+
+
+@virtual_time
+async def test_what_was_answered_just_before_the_end_is_forgotten() -> None:
+    store = FakeStore()
+    async with state_server("merge", {"n": 1}, store=store) as (_, ann, _bob):
+        ann.instead.append(lambda _: WAITS)
+        ann.document().patch({"a": 1}, offline=True).add_done_callback(lambda answered: answered.exception())
+        await settle()
+        ann.fake.last.resolve({"version": 2, "value": {"n": 1, "a": 1}, "resolution": "applied"})
+        ann.documents.closed(wire_error(3501, "revoked"))
+        await settle()
+        assert store.kept == {}

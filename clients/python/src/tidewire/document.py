@@ -185,7 +185,8 @@ class Document:
             changes.end()
         self._changes.clear()
         for write in writes:
-            refuse(write.result, error)
+            # One that was taken up is nobody's here, and stays kept.
+            refuse(write.result, closed("left to the next process") if write.restored else error)
 
     def send(self) -> None:
         """Send what waits, one after the other."""
@@ -259,11 +260,12 @@ class Document:
         except Exception as error:
             if await self._is_retried(write, error):
                 return
-            end, passing = partial(refuse, write.result, error), is_passing(error)
+            # One that was left has not been answered, whatever ended it.
+            end, answered = partial(refuse, write.result, error), self._is_first(write) and not is_passing(error)
         else:
-            end, passing = partial(resolve, write.result, result), False
+            end, answered = partial(resolve, write.result, result), True
         store = self._documents.store()
-        if kept_id is not None and store is not None and not passing:
+        if kept_id is not None and store is not None and answered:
             store.forget(kept_id)
         if self._is_first(write):  # unless it was closed meanwhile
             del self._writes[0]
