@@ -127,6 +127,7 @@ async def test_what_was_under_way_or_waiting_when_the_server_ended_it_for_good_s
     async with state_server("merge", {"n": 1}, store=store) as (_, ann, _bob):
         ann.instead.append(lambda _: WAITS)
         under_way = ann.document().patch({"a": 1}, offline=True)
+        await settle()
         request = {"type": "state.patch", "channel": CHANNEL, "key": "k", "patch": {"b": 1}}
         ann.documents.restore(Kept(await store.keep(request), request, None))
         await settle()
