@@ -1,7 +1,7 @@
 """A channel and its recovery, whose questions the test answers."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -514,6 +514,60 @@ async def test_a_document_that_is_asked_for_is_subscribed_to_and_a_refusal_is_re
     assert it.last("subscribe").request["state"] is True
     await it.last("subscribe").refuse(refusal(FORBIDDEN))
     assert codes(it.reports) == [FORBIDDEN]
+    await it.end()
+
+
+@virtual_time
+async def test_whoever_waits_for_a_document_is_told_when_the_channel_is_refused_and_asks_again_later() -> None:
+    it = SetUp()
+    document = it.channel.document("k")
+    changes = document.changes()
+    works: list[Awaitable[Any]] = [document.ready(), document.set(1), anext(changes)]
+    waiting = [asyncio.ensure_future(work) for work in works]
+    await settle()
+    await it.last("subscribe").refuse(refusal(FORBIDDEN))
+    works = [*waiting, document.ready(), document.set(1), anext(document.changes())]
+    errors: list[TidewireError] = [await error_of(asyncio.ensure_future(work)) for work in works]
+    assert [error.code for error in errors] == [FORBIDDEN] * 6
+    assert it.channel.document("k") is document
+    ready = asyncio.ensure_future(document.ready())
+    await settle()
+    assert it.last("subscribe").request["state"] is True
+    await it.last("subscribe").answer(subscribed(0, state={"documents": {}}))
+    assert await ready is None
+    await it.end()
+
+
+@virtual_time
+async def test_a_document_that_may_not_be_read_costs_the_channel_nothing() -> None:
+    it = await standing(3)
+    document = it.channel.document("k")
+    ready = asyncio.ensure_future(document.ready())
+    await settle()
+    await it.last("subscribe").refuse(refusal(FORBIDDEN))
+    refused: TidewireError = await error_of(ready)
+    assert refused.code == FORBIDDEN
+    await it.disconnect()
+    await it.reconnect()
+    assert "state" not in it.last("subscribe").request
+    await it.end()
+
+
+@virtual_time
+async def test_a_document_of_a_channel_that_was_left_subscribes_to_it_again() -> None:
+    it = await standing(3)
+    document = it.channel.document("k")
+    await settle()
+    await it.last("subscribe").answer(subscribed(3, state={"documents": {}}))
+    leaving = await it.leaving()
+    await it.last("unsubscribe").answer({})
+    await leaving
+    left: TidewireError = await error_of(asyncio.ensure_future(document.ready()))
+    assert left.kind == "closed"
+    ready = asyncio.ensure_future(it.channel.document("k").ready())
+    await settle()
+    await it.last("subscribe").answer(subscribed(3, state={"documents": {}}))
+    assert await ready is None
     await it.end()
 
 

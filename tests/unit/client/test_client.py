@@ -427,12 +427,26 @@ async def test_a_closed_client_stays_closed_when_its_channels_are_used_and_says_
         a, b = it.client.channel("room:a"), it.client.channel("room:b")
         works: list[Awaitable[Any]] = [a.publish("said", "x"), b.subscribe(), b.history(), it.client.command("roll")]
         assert [await kind_of(work) for work in works] == ["closed"] * 4
-        b.document("k")
         assert await kind_of(b.presence.join()) == "closed"
+        for room in (a, b):
+            document = room.document("k")
+            works = [document.ready(), document.set(1), it.client.channel("room:a").document("k").ready()]
+            assert [await kind_of(work) for work in works] == ["closed"] * 3
+            assert [value async for value in document.changes()] == []
         for room in (a, it.client.channel("room:c")):
             assert [event async for event in room] == []
         await pass_(60)
         assert (len(it.server.opened), it.errors) == (1, [])
+
+
+@virtual_time
+async def test_who_had_joined_a_channel_is_told_that_the_client_is_closed() -> None:
+    async with set_up() as it:
+        presence = it.client.channel("room:a").presence
+        await presence.join()
+        await it.client.close()
+        assert await kind_of(presence.update(status="busy")) == "not_subscribed"
+        assert await kind_of(presence.join()) == "closed"
 
 
 @virtual_time

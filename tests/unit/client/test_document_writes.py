@@ -182,16 +182,17 @@ async def test_what_was_on_its_way_then_is_not_sent_again() -> None:
 
 
 @virtual_time
-async def test_what_is_written_after_the_client_was_closed_is_sent_when_it_comes_back() -> None:
+async def test_what_is_written_after_the_client_was_closed_is_refused_until_it_comes_back() -> None:
     async with state_server("merge", {"n": 1}) as (_, ann, _bob):
         ann.instead.append(lambda _: WAITS)
         refused = ann.document().patch({"n": 2})
         await settle()
         await ann.close()  # with all tasks, as they are
         assert await outcome(refused) == "closed"
-        written = ann.document().patch({"m": 1})
+        assert await outcome(ann.document().patch({"m": 1})) == "closed"
+        assert (ann.document().value, ann.document().pending) == ({"n": 1}, 0)
         await ann.come()
-        assert (await written).value == {"n": 1, "m": 1}
+        assert (await ann.document().patch({"m": 2})).value == {"n": 1, "m": 2}
 
 
 @virtual_time

@@ -37,11 +37,14 @@ async def test_ready_waits_until_the_server_has_told_and_is_refused_where_the_ch
     ann.documents.closed(closed("left"))
     with pytest.raises(TidewireError, match="left"):
         await ready
+    with pytest.raises(TidewireError, match="left"):
+        await ann.document().ready()  # nor is what is asked then told, before it is subscribed to again
+    state = ann.documents.subscribing()
     given_up = asyncio.create_task(ann.document().ready())
     ready = asyncio.create_task(ann.document().ready())
     await settle()
     given_up.cancel()
-    await ann.come()
+    ann.documents.subscribed(state | {"state": ann.server.page(None)})
     assert await ready is None
 
 
@@ -308,8 +311,9 @@ async def test_changes_are_the_current_value_once_it_is_told_and_then_each_until
     assert [value async for value in late] == [{"n": 3, "mine": 1}]
     assert [value async for value in forgotten] == [{"n": n, "mine": 1} for n in (1, 2, 3)]
     assert [value async for value in changes] == []
-    again = ann.document().changes()
+    assert [value async for value in ann.document().changes()] == []
     await ann.come()
+    again = ann.document().changes()
     assert await anext(again) == {"n": 3, "mine": 1}
     await ann.document().patch({"n": 4})
     assert await anext(again) == {"n": 4, "mine": 1}
@@ -348,12 +352,13 @@ async def test_an_answer_to_what_was_asked_before_leaving_tells_nothing_of_the_n
         await settle()
         ann.documents.closed(closed("left"))
         await bob.document().patch({"n": 2})
+        state = ann.documents.subscribing()["state"]
         ready = asyncio.create_task(ann.document().ready())
         ann.fake.sent[0].resolve({"documents": {}})
         ann.fake.sent[1].reject(uncertain("the connection ended"))
         await settle()
         assert not ready.done()
-        await ann.come()
+        ann.documents.subscribed({"state": ann.server.page(state)})
         assert (await ready, ann.reports) == ({"n": 2}, [])
 
 

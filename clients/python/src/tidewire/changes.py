@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
+from tidewire.errors import TidewireError
+
 
 class Changes(AsyncIterator[Any]):
     """Values on their way, from the first on that the server has told.
@@ -15,7 +17,7 @@ class Changes(AsyncIterator[Any]):
 
     def __init__(self) -> None:
         self.begun = False
-        self._ended = False
+        self._end: TidewireError | None = None
         self._values: deque[Any] = deque()
         self._more = asyncio.Event()
 
@@ -25,9 +27,9 @@ class Changes(AsyncIterator[Any]):
             self._values.append(value)
             self._more.set()
 
-    def end(self) -> None:
+    def end(self, error: TidewireError) -> None:
         """Nothing comes any more."""
-        self._ended = True
+        self._end = self._end or error
         self._more.set()
 
     def __aiter__(self) -> Self:
@@ -35,8 +37,10 @@ class Changes(AsyncIterator[Any]):
 
     async def __anext__(self) -> Any:
         while not self._values:
-            if self._ended:
-                raise StopAsyncIteration
+            if self._end is not None:
+                if self._end.kind == "closed":
+                    raise StopAsyncIteration
+                raise self._end
             self._more.clear()
             await self._more.wait()
         return self._values.popleft()

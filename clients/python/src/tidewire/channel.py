@@ -192,9 +192,9 @@ class Channel:
 
     def document(self, key: str) -> Document:
         """Return the state document of that key: always the same object. The channel is subscribed to for it."""
-        if self._documents is None:
+        if self._documents not in self._parts or not self._wanted:
             self._with_documents()
-            self._rejoin().add_done_callback(self._unheard)
+            self._rejoin().add_done_callback(self._documents_asked)
         return self._with_documents().document(key)
 
     # The client's side.
@@ -268,8 +268,17 @@ class Channel:
     def _with_documents(self) -> Documents:
         if self._documents is None:
             self._documents = self._make_documents()
+        if self._documents not in self._parts:
             self._parts.append(self._documents)
         return self._documents
+
+    def _documents_asked(self, done: "asyncio.Future[Any]") -> None:
+        """Where they are refused, the next subscription goes without: it would be refused for them."""
+        error = failure(done)
+        if isinstance(error, TidewireError) and not is_passing(error) and self._documents in self._parts:
+            self._parts.remove(self._documents)
+            self._documents.closed(error)
+        self._unheard(done)
 
     def _rejoin(self) -> "asyncio.Future[list[Event]]":
         """Subscribe, or once more: what the parts want has changed."""
@@ -315,6 +324,8 @@ class Channel:
     def _join(self, history: int = 0) -> "asyncio.Future[list[Event]]":
         """Subscribe, however often it takes; return the latest publications where nothing was to continue."""
         turn = self._turn
+        if self._documents is not None:
+            self._documents.over = None
         self._joining = self._run(lambda: self._until_joined(history, turn))
         return self._joining
 
@@ -375,8 +386,7 @@ class Channel:
         if self.position is None:
             self._wanted = False
             self._recovery.close(self.name)
-        for events in self._iterators:
-            events.end(error)
+        self._ended(error)
 
     def _check(self, turn: int) -> None:
         if turn != self._turn:

@@ -66,8 +66,11 @@ class Document:
         """Return the value, once the server has told it; ``None``: there is none.
 
         Raises:
-            TidewireError: It can't be read; as ``closed``, the channel was left, or the client closed.
+            TidewireError: It can't be read, or the server refuses the channel; as ``closed``, the channel was left, or
+                the client closed.
         """
+        if self._documents.over is not None:
+            raise self._documents.over
         waiting: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.add(waiting)
         try:
@@ -80,7 +83,7 @@ class Document:
         """Make this of it. ``value`` has it at once, and so has the server as soon as may be, awaited or not.
 
         Args:
-            value: Any JSON but ``None``, of at most 250,000 bytes.
+            value: Any JSON but ``None``, of at most 200,000 bytes.
             offline: Keep it until it is answered, even if the process goes.
 
         Returns:
@@ -130,9 +133,12 @@ class Document:
     def changes(self) -> AsyncIterator[Any]:
         """Return values one after the other: the current one once the server has told it, then each change from now on.
 
-        They end when the channel is left or the client closed.
+        They end when the channel is left or the client closed, and fail with the error if the server refuses the channel.
         """
         changes = Changes()
+        if self._documents.over is not None:
+            changes.end(self._documents.over)
+            return changes
         self._changes.add(changes)
         self.update()
         return changes
@@ -182,7 +188,7 @@ class Document:
         writes, self._writes = self._writes, []
         self.update()
         for changes in list(self._changes):
-            changes.end()
+            changes.end(error)
         self._changes.clear()
         for write in writes:
             # One that was taken up is nobody's here, and stays kept.
@@ -219,6 +225,10 @@ class Document:
         if offline and store is None:
             raise ValueError("offline needs an outbox: Tidewire(..., outbox=...)")
         request = self._request(change, self._base)
+        if self._documents.over is not None:
+            result: asyncio.Future[WriteResult] = asyncio.get_running_loop().create_future()
+            result.set_exception(self._documents.over)
+            return result
         kept = self._keep(store, request) if offline and store is not None else None
         return self._add(request, kept, len(self._writes))
 

@@ -55,6 +55,7 @@ class Documents:
     Attributes:
         open: Something can be asked.
         told: The server has told of all documents since the channel was subscribed to.
+        over: Why nothing is told or written until the channel is subscribed to again.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Documents:
         self.channel, self.host, self.store = channel, host, store
         self.replica = Replica(channel)
         self.open = self.told = False
+        self.over: TidewireError | None = None
         self._read_document = read_document
         self._documents: dict[str, Document] = {}
         self._heard: dict[str, int] = {}  # of keys: a version that is there, with a hole before it
@@ -92,6 +94,7 @@ class Documents:
 
     def subscribing(self) -> Frame:
         """Return ``state``: the versions that are known."""
+        self.over = None
         self._next = self._begin()
         return {"state": True if self._next.known is None else self._next.known}
 
@@ -128,6 +131,7 @@ class Documents:
     def closed(self, error: TidewireError) -> None:
         """Refuse what waits."""
         self.open = self.told = False
+        self.over = error
         self._left += 1
         self._reading = None
         self._heard.clear()

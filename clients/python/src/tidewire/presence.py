@@ -100,7 +100,7 @@ class Presence:
         Raises:
             TidewireError: The server refuses.
         """
-        if self._joined is None:
+        if self._joined is None or self._is_left:
             self._joined = self._subscribe_again()
             self._joined.add_done_callback(self._was_refused)
         await _outcome(self._joined)
@@ -138,7 +138,7 @@ class Presence:
         size_bytes = len(text.encode())
         if size_bytes > _SAID_MAX_BYTES:
             raise too_large(size_bytes)  # API Gateway would close the connection over it
-        if self._joined is None:
+        if self._joined is None or self._is_left:
             raise TidewireError(NOT_SUBSCRIBED, "not_subscribed", "join first")
         await self._updates.add(json.loads(text))  # a copy: what is said again is what was said
 
@@ -221,6 +221,11 @@ class Presence:
         self._subscribed = False
         self._forget_read(error)
         self._end(error)
+
+    @property
+    def _is_left(self) -> bool:
+        """The channel is, after the user has joined; or the client is closed."""
+        return self._joined is not None and self._joined.done() and not self._subscribed
 
     def _subscribe_again(self) -> "asyncio.Future[None]":
         """Have it subscribed to again, whoever waits for that; the outcome's error is nobody's who does not look."""
