@@ -1,10 +1,21 @@
-"""Pictures of the page, to be looked at: in ``.local/pictures``; with ``PICTURES=1`` the one that README shows, too."""
+"""Pictures of the page and of the command line, to be looked at: in ``.local/pictures``.
 
+With ``PICTURES=1`` those that README shows as well.
+"""
+
+import asyncio
+import io
 import os
+import pty
+import secrets
+import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
+from playwright.async_api import Browser
+from rich.console import Console
+from rich.text import Text
 
 from localstack.stack import LocalStack
 from tests.e2e.browser import ROOT
@@ -15,6 +26,7 @@ pytestmark = pytest.mark.timeout(600)  # the first test starts the stack, and al
 
 _SCRATCH: Final = ROOT / ".local" / "pictures"
 _COMMITTED: Final = ROOT / "docs" / "pictures"
+_COLUMNS: Final = 92
 # Whether Ann says it, and what.
 _TALK: Final = (
     (False, "Is anybody here yet?"),
@@ -46,12 +58,53 @@ async def _take(window: Window, path: Path) -> None:
     assert path.stat().st_size > 10_000
 
 
+def _for_readme(name: str) -> Path:
+    return (_COMMITTED if os.environ.get("PICTURES") else _SCRATCH) / name
+
+
+async def _on_a_terminal(stack: LocalStack, *arguments: str) -> str:
+    """Return what a command of ``tidewire`` shows to people, and what it says beside."""
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tidewire.cli.main", *arguments, "--url", stack.url),
+        stdout=theirs,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ | {"TERM": "xterm-256color", "COLUMNS": str(_COLUMNS), "TIDEWIRE_CONFIG": os.devnull},
+    )
+    os.close(theirs)
+    shown, (_, beside) = await asyncio.gather(asyncio.to_thread(_read, ours), process.communicate())
+    assert process.returncode == 0, (shown, beside)
+    return shown + beside.decode()
+
+
+def _read(terminal: int) -> str:
+    shown = b""
+    try:
+        while text := os.read(terminal, 65_536):
+            shown += text
+    except OSError:  # the other end is closed
+        pass
+    os.close(terminal)
+    return shown.decode().replace("\r\n", "\n")
+
+
+async def _draw(browser: Browser, screen: str, title: str, path: Path) -> None:
+    console = Console(record=True, width=_COLUMNS, file=io.StringIO())
+    console.print(Text.from_ansi(screen))
+    page = await browser.new_page(device_scale_factor=2)
+    await page.set_content(f'<body style="margin: 0">{console.export_svg(title=title)}</body>')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    await page.locator("svg").screenshot(path=path, omit_background=True)
+    await page.close()
+    assert path.stat().st_size > 10_000
+
+
 async def test_a_conversation_on_a_desk_and_on_a_phone(open_window: OpenWindow, stack: LocalStack) -> None:
     ann, ben = await _talk(open_window, "harbour")
     publish(stack, "tide-pool", "Low water at six.")
     for window in (ann, ben):
         await window.room("tide-pool").locator(".badge").wait_for()
-    await _take(ann, (_COMMITTED if os.environ.get("PICTURES") else _SCRATCH) / "chat.png")
+    await _take(ann, _for_readme("chat.png"))
     await _take(ben, _SCRATCH / "phone-dark.png")
 
 
@@ -62,3 +115,17 @@ async def test_an_empty_room(open_window: OpenWindow, room: str) -> None:
     await ann.come_in("Ann")
     await ann.has_opened()
     await _take(ann, _SCRATCH / "empty-dark.png")
+
+
+async def test_the_command_line_with_a_healthy_stack(browser: Browser, stack: LocalStack) -> None:
+    room = f"room:{secrets.token_hex(4)}"
+    for user, text in (("ann", "Low water at six."), ("ben", "Then we walk over. 🦀")):
+        await _on_a_terminal(stack, "pub", room, f'{{"text": "{text}"}}', "--name", "said", "--user", user)
+    screens = {
+        "doctor http://localhost:8080": await _on_a_terminal(stack, "doctor", "--user", "ann"),
+        "sub room:lobby --history 2": await _on_a_terminal(stack, "sub", room, "--history", "2", "--count", "2"),
+    }
+    screen = "\n".join(f"\x1b[1m$ tidewire {command}\x1b[0m\n{shown}" for command, shown in screens.items())
+    assert "✗" not in screen
+    # As who follows README has it; the tests' stack is on another port.
+    await _draw(browser, screen.replace(stack.url, "http://localhost:8080"), "tidewire", _for_readme("doctor.png"))

@@ -22,8 +22,9 @@ def refusal(response: httpx.Response) -> TidewireError:
 def stranger(response: httpx.Response) -> TidewireError:
     """Return the error for an answer that is not as ours are."""
     what = f"{response.request.url} answered {response.status_code}, not as Tidewire does"
-    # A proxy or gateway before it fails, or has had too many requests.
-    if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+    # A proxy or gateway before it fails, or has had too many requests. 501: a server that will never know the method.
+    failing = response.is_server_error and response.status_code != httpx.codes.NOT_IMPLEMENTED
+    if failing or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         return UnreachableError(what)
     return TidewireError(UNSUPPORTED_PROTOCOL, "unsupported_protocol", what)
 

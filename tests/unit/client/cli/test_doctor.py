@@ -25,9 +25,9 @@ def faults(ended: Ended) -> dict[str, dict[str, Any]]:
     return {name: step for name, step in found(ended).items() if step["outcome"] == "fault"}
 
 
-def examine(run: Run, *options: str, drain: Callable[[MemoryStack], None] = MemoryStack.drain) -> Ended:
+def examine(run: Run, patience: str = "10s", drain: Callable[[MemoryStack], None] = MemoryStack.drain) -> Ended:
     with tidewire(drain=drain) as (url, _):
-        return run("doctor", url, "--json", "--patience", "2s", *options)
+        return run("doctor", url, "--json", "--patience", patience)
 
 
 def test_a_healthy_deployment_is_well(run: Run) -> None:

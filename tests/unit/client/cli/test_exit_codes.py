@@ -177,6 +177,17 @@ def test_130_after_ctrl_c(served: MemoryStack, start: Start) -> None:
     assert (process.returncode, out, err) == (130, "", "")
 
 
+def test_130_at_once_though_the_server_stays_silent(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        process = start("doctor", f"http://127.0.0.1:{server.getsockname()[1]}", "--patience", "60s")
+        asking, _ = server.accept()
+        assert asking.recv(1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+        asking.close()
+    assert (process.returncode, out, err) == (130, "", "")
+
+
 def test_141_when_whoever_read_has_gone(served: MemoryStack, start: Start) -> None:
     served.connect("c1", "ann")
     for _ in range(300):

@@ -8,6 +8,7 @@ from tidewire.cli import keys, profile, state
 from tidewire.cli.bench import bench
 from tidewire.cli.doctor.command import doctor
 from tidewire.cli.exit_codes import epilog
+from tidewire.cli.group import OneLine
 from tidewire.cli.history import history
 from tidewire.cli.presence import presence
 from tidewire.cli.publish import pub
@@ -26,6 +27,7 @@ environment variables, or a profile that has both.
 
 app = typer.Typer(
     name="tidewire",
+    cls=OneLine,
     help=_HELP,
     epilog=epilog(),
     no_args_is_help=True,

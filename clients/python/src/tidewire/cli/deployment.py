@@ -1,6 +1,5 @@
 """Which deployment a command talks to, and how: from options, the environment, a profile."""
 
-import asyncio
 import getpass
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +10,18 @@ from urllib.parse import urlsplit
 import httpx
 
 from tidewire import Tidewire
+from tidewire.cli.beside import beside
 from tidewire.cli.exit_codes import CommandError, ExitCode, told
-from tidewire.cli.identity import DevelopmentToken, FixedToken, Identity, NoToken, TokenCommand, config_of, no_tidewire
+from tidewire.cli.identity import (
+    DevelopmentToken,
+    FixedToken,
+    Identity,
+    NoToken,
+    TokenCommand,
+    checked_credential,
+    config_of,
+    no_tidewire,
+)
 from tidewire.cli.output import complain
 from tidewire.cli.profiles import Profile, Profiles
 from tidewire.errors import UNAUTHENTICATED, TidewireError
@@ -137,7 +146,7 @@ class Deployment:
 
     async def get_token(self, fresh: bool) -> str:
         """Return the token, as the client asks for it: beside the event loop, since it may take a while."""
-        return await asyncio.to_thread(self.identity.token, fresh) or ""
+        return await beside(self.identity.token, fresh) or ""
 
 
 def _report(error: BaseException) -> None:
@@ -192,17 +201,10 @@ def _by_profile(url: str, profile: Profile, user: str | None, *, admin: bool) ->
 
 def _as(url: str, token: str | None, api_key: str | None, user: str | None, *, admin: bool) -> Deployment:
     if token:
-        return Deployment(url, identity=FixedToken(_header(token)), user=user)
+        return Deployment(url, identity=FixedToken(checked_credential(token)), user=user)
     if api_key:
-        return Deployment(url, identity=NoToken(), api_key=_header(api_key), user=user)
+        return Deployment(url, identity=NoToken(), api_key=checked_credential(api_key), user=user)
     return Deployment(url, user=user, admin=admin)
-
-
-def _header(credential: str) -> str:
-    credential = credential.strip()
-    if not credential.isascii() or not credential.isprintable() or " " in credential:
-        raise CommandError("the credential has characters that none has", ExitCode.USAGE)
-    return credential
 
 
 def checked_url(text: str) -> str:
@@ -215,7 +217,8 @@ def checked_url(text: str) -> str:
     try:
         parts = urlsplit(text)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and not (parts.query or parts.fragment)
-        good = good and not any(map(str.isspace, text))
+        good = good and not any(map(str.isspace, text)) and parts.username is None
+        good = good and parts.port != 0  # raises where it is beyond all
         httpx.URL(text)
     except (ValueError, httpx.InvalidURL):
         good = False

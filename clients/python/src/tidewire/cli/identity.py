@@ -79,10 +79,9 @@ class TokenCommand:
             code = getattr(error, "returncode", None)
             why = f"it ended with {code}" if code is not None else str(error) or type(error).__name__
             raise CommandError(f"token_command gave no token: {why}", ExitCode.NOT_ALLOWED) from None
-        token = done.stdout.strip()
-        if not token or len(token.split()) > 1:
+        if len(done.stdout.split()) != 1:
             raise CommandError("token_command printed no token, or more than one", ExitCode.NOT_ALLOWED)
-        return token
+        return checked_credential(done.stdout)
 
 
 class DevelopmentToken:
@@ -126,6 +125,18 @@ def development_token(
     raise CommandError(
         f"{url} asks who you are: give --token or --api-key, or a profile that has one", ExitCode.NOT_ALLOWED
     )
+
+
+def checked_credential(credential: str) -> str:
+    """Return the credential as a header can have it.
+
+    Raises:
+        CommandError: No header can.
+    """
+    credential = credential.strip()
+    if not credential.isascii() or not credential.isprintable() or " " in credential:
+        raise CommandError("the credential has characters that none has", ExitCode.USAGE)
+    return credential
 
 
 def config_of(rest: Rest) -> dict[str, Any]:

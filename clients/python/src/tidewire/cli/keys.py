@@ -1,15 +1,14 @@
 """``tidewire keys``: the API keys of servers."""
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from tidewire.cli.deployment import Deployment
-from tidewire.cli.exit_codes import CommandError, ExitCode
 from tidewire.cli.identity import no_tidewire
 from tidewire.cli.options import JsonOption, for_deployment
 from tidewire.cli.output import Output, note, time_of
+from tidewire.cli.paths import name_in_path
 from tidewire.cli.printable import json_line
 from tidewire.cli.values import capabilities
 
@@ -72,11 +71,9 @@ def revoke(
 ) -> None:
     """Revoke a key: it holds no longer.
 
-    Example: tidewire keys revoke k_5Rt9
+    Example: tidewire keys revoke 5f0c91d2a7b3e864
     """
-    if not key_id.strip():
-        raise CommandError("which key?", ExitCode.USAGE)
-    deployment.delete(f"/v1/keys/{quote(key_id, safe='')}")
+    deployment.delete(f"/v1/keys/{name_in_path(key_id)}")
     note(f"key {key_id} is revoked")
 
 

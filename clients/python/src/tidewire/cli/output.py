@@ -136,7 +136,7 @@ def complain(text: str) -> None:
 
 
 def _say(text: str, style: str) -> None:
-    with suppress(BrokenPipeError):
+    with suppress(OSError):  # nobody can be told then
         if sys.stderr.isatty():
             errors().print(Text(printable(text), style), soft_wrap=True)
         else:
@@ -178,7 +178,7 @@ def progress(description: str, total: float | None = None, *, beside: Output | N
 
 
 def let_go() -> None:
-    """Nobody reads standard output any more: what is left in its buffer would fail at the end."""
+    """Standard output takes nothing any more: what is left in its buffer would fail at the end."""
     with suppress(OSError, ValueError):  # it may have no descriptor
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

@@ -10,6 +10,7 @@ from typing import Any, Final
 import httpx
 
 from tidewire import Tidewire
+from tidewire.cli.beside import beside
 from tidewire.cli.deployment import Deployment
 from tidewire.cli.doctor.findings import Fault, NotExaminedError
 from tidewire.cli.doctor.peer import HttpPeer, Peer, WebSocketPeer
@@ -49,7 +50,7 @@ class Patient:
             TidewireError: Nothing is.
         """
         try:
-            response = await asyncio.to_thread(self.deployment.http.get, self.deployment.url + path)
+            response = await beside(self.deployment.http.get, self.deployment.url + path)
         except (httpx.RequestError, httpx.InvalidURL) as error:
             raise UnreachableError(
                 f"{self.deployment.url} can't be reached: {error or type(error).__name__}"
@@ -59,11 +60,11 @@ class Patient:
 
     async def call(self, method: str, path: str, **more: Any) -> httpx.Response:
         """Call the HTTP API as :meth:`Deployment.call`."""
-        return await asyncio.to_thread(self.deployment.call, method, path, **more)
+        return await beside(self.deployment.call, method, path, **more)
 
     async def ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         """Call the HTTP API as :meth:`Deployment.ask`."""
-        return await asyncio.to_thread(self.deployment.ask, method, path, **more)
+        return await beside(self.deployment.ask, method, path, **more)
 
     async def refused(self, *call: Any, **more: Any) -> str:
         """Return the name of the error that a call is refused with; ``granted`` if it isn't."""
@@ -79,7 +80,7 @@ class Patient:
         """Return what ``GET /v1/config`` answers; it is asked once."""
         if self._config is None:
             rest = Rest(self.deployment.url, http=self.deployment.http)
-            self._config = dict(await asyncio.to_thread(config_of, rest))
+            self._config = dict(await beside(config_of, rest))
         return self._config
 
     async def token(self) -> str:
@@ -88,7 +89,7 @@ class Patient:
         Raises:
             NotExaminedError: There is an API key alone.
         """
-        token = await asyncio.to_thread(self.deployment.identity.token, False)
+        token = await beside(self.deployment.identity.token, False)
         if token is None:
             raise NotExaminedError("needs a user's token, not an API key")
         return token
@@ -98,7 +99,7 @@ class Patient:
         if not self.deployment.of_stage_local:
             return None
         other = DevelopmentToken(self.deployment.url, f"{self.deployment.user}-2", self.deployment.http, admin=False)
-        return await asyncio.to_thread(other.token, False)
+        return await beside(other.token, False)
 
     async def web_socket_peer(self, token: str | None = None) -> WebSocketPeer:
         """Return a bare session over WebSocket, to be entered."""
