@@ -21,7 +21,7 @@ class SetUp:
         self.ends: list[TidewireError | None] = []
         self.errors: list[BaseException] = []
         self.client = Tidewire(
-            "nowhere://test",  # nothing goes by HTTP here
+            "http://nowhere.test",  # nothing goes by HTTP here
             **{
                 "get_token": lambda _fresh: "good",
                 "transports": {"websocket": self.server.open_transport},

@@ -135,7 +135,7 @@ class Use:
         self.fuzz = fuzz
         self.errors: list[BaseException] = []
         self.client = Tidewire(
-            "nowhere://test",  # nothing goes by HTTP here
+            "http://nowhere.test",  # nothing goes by HTTP here
             lambda _fresh: "good",
             transports={"websocket": self.server.open_transport},
             websocket_url="ws://test",

@@ -26,6 +26,7 @@ from tidewire.host import Host
 from tidewire.late_store import LateStore
 from tidewire.link import REQUEST_TIMEOUT_S
 from tidewire.listeners import Listeners
+from tidewire.origin import origin
 from tidewire.outbox import Outbox
 from tidewire.problems import refusal
 from tidewire.recovery import Recovery, Told
@@ -61,6 +62,9 @@ class Tidewire:
             user's and one process's.
         on_error: Is told of errors that belong to nobody: a listener that raised, a subscription lost for good. They
             are logged unless it is given.
+
+    Raises:
+        ValueError: ``url`` is none.
     """
 
     def __init__(
@@ -73,7 +77,7 @@ class Tidewire:
         outbox: str | Path | None = None,
         on_error: Callable[[BaseException], object] | None = None,
     ) -> None:
-        self._url, self._websocket_url = url, websocket_url
+        self._url, self._websocket_url = origin(url), websocket_url
         self._get_token, self._transports, self._on_error = get_token, transports, on_error
         self._outbox_path = None if outbox is None else Path(outbox)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -240,6 +244,8 @@ class Tidewire:
     async def _token(self, fresh: bool) -> str:
         asked = self._get_token(fresh)
         token = await asked if inspect.isawaitable(asked) else asked
+        if not isinstance(token, str):
+            raise TypeError(f"get_token returns a str, not {type(token).__name__}")
         user_id = subject(token)
         if self._store is not None and user_id is not None:
             await self._open(self._store, user_id)  # before the network is there
