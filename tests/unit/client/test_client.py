@@ -335,6 +335,15 @@ async def test_listeners_that_raise_break_nothing() -> None:
 
 
 @virtual_time
+async def test_an_error_of_the_servers_is_logged_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    async with set_up(on_error=None) as it:
+        it.server.instead["subscribe"] = lambda _: {"error": error(1005, "forbidden")}
+        it.client.channel("room:a").document("k")
+        await settle()
+        assert len(caplog.text.splitlines()) == 1
+
+
+@virtual_time
 async def test_an_on_error_that_raises_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def raises(error: BaseException) -> None:
         raise error

@@ -311,7 +311,8 @@ class Tidewire:
                 return
             except Exception:
                 logger.exception("on_error raised")
-        logger.error("%s", error, exc_info=error)
+        # Of an error of the server's nobody needs to know where in here it came up.
+        logger.error("%s", error, exc_info=None if isinstance(error, TidewireError) else error)
 
     # What happens.
 
