@@ -21,7 +21,7 @@ class SetUp:
         self.ends: list[TidewireError | None] = []
         self.errors: list[BaseException] = []
         self.client = Tidewire(
-            "nowhere://test",  # nothing goes by HTTP here
+            "http://127.0.0.1:1",  # nobody answers by HTTP here, and no name has to be looked up
             **{
                 "get_token": lambda _fresh: "good",
                 "transports": {"websocket": self.server.open_transport},

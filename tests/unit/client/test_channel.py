@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -534,6 +535,18 @@ async def test_whoever_waits_for_a_document_is_told_when_the_channel_is_refused_
     await settle()
     assert it.last("subscribe").request["state"] is True
     await it.last("subscribe").answer(subscribed(0, state={"documents": {}}))
+    assert await ready is None
+    await it.end()
+
+
+@virtual_time
+async def test_a_document_that_another_thread_asks_for_is_refused_to_it_alone() -> None:
+    it = await standing(3)
+    with ThreadPoolExecutor(1) as pool:
+        assert isinstance(pool.submit(it.channel.document, "k").exception(), RuntimeError)
+    ready = asyncio.ensure_future(it.channel.document("k").ready())
+    await settle()
+    await it.last("subscribe").answer(subscribed(3, state={"documents": {}}))
     assert await ready is None
     await it.end()
 

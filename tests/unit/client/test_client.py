@@ -11,12 +11,44 @@ from tests.unit.client.fakes import HELLO, error, error_of, event
 from tests.unit.client.server import AS_EVER, Network, Server
 from tests.unit.client.set_up import SetUp, kind_of, pass_, set_up
 from tests.unit.client.virtual import settle, virtual_time
+from tidewire.client import Tidewire
 from tidewire.errors import TidewireError
 from tidewire.frames import Event, Frame
 
 BACK_S = 1.0  # after a loss, at most
 
 # Connecting.
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "ftp://x", "not a url", "", "http://", "http://[::1"])
+def test_a_url_that_is_none_is_refused_when_the_client_is_made(url: str) -> None:
+    with pytest.raises(ValueError, match="no URL"):
+        Tidewire(url, lambda _fresh: "good")
+
+
+def test_used_before_there_is_an_event_loop_it_says_so_and_works_in_one() -> None:
+    it = SetUp()
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        it.client.channel("room:a")
+
+    @virtual_time
+    async def works() -> None:
+        async with it.client:
+            await it.listen()
+
+    works()
+    assert it.states == ["connecting", "connected", "closed"]
+
+
+@virtual_time
+async def test_what_is_no_token_is_told_and_asked_for_again() -> None:
+    tokens: Iterator[Any] = iter([None, b"good", "good"])
+    async with set_up(get_token=lambda _fresh: next(tokens)) as it:
+        await it.listen()
+        assert [str(each) for each in it.errors] == [
+            "get_token returns a str, not NoneType",
+            "get_token returns a str, not bytes",
+        ]
 
 
 @virtual_time
@@ -303,6 +335,15 @@ async def test_listeners_that_raise_break_nothing() -> None:
 
 
 @virtual_time
+async def test_an_error_of_the_servers_is_logged_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    async with set_up(on_error=None) as it:
+        it.server.instead["subscribe"] = lambda _: {"error": error(1005, "forbidden")}
+        it.client.channel("room:a").document("k")
+        await settle()
+        assert len(caplog.text.splitlines()) == 1
+
+
+@virtual_time
 async def test_an_on_error_that_raises_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def raises(error: BaseException) -> None:
         raise error
@@ -349,6 +390,19 @@ async def test_close_refuses_what_waits_and_is_silent_otherwise() -> None:
         assert await kind_of(asking) == "timeout"
         assert [await kind_of(each) for each in (publishing, subscribing)] == ["closed", "closed"]
     assert it.errors == []
+
+
+@virtual_time
+async def test_what_nobody_awaits_when_it_is_closed_is_not_complained_of() -> None:
+    async with set_up() as it:
+        await it.listen()
+        it.server.instead |= dict.fromkeys(("publish", "send", "state.set"), lambda _: None)
+        room = it.client.channel("room:a")
+        for _ in range(3):
+            room.publish("said", "x")
+        room.document("k").set(1)
+        await settle()
+        it.client.send({"user_id": "bob"}, "said", "x")
 
 
 @virtual_time

@@ -135,7 +135,7 @@ class Use:
         self.fuzz = fuzz
         self.errors: list[BaseException] = []
         self.client = Tidewire(
-            "nowhere://test",  # nothing goes by HTTP here
+            "http://127.0.0.1:1",  # nobody answers by HTTP here, and no name has to be looked up
             lambda _fresh: "good",
             transports={"websocket": self.server.open_transport},
             websocket_url="ws://test",

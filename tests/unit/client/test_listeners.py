@@ -30,3 +30,18 @@ def test_one_that_raises_breaks_nothing_but_itself() -> None:
     listeners.add(called.append)
     listeners.call(1)
     assert ([type(error) for error in reports], called) == ([ZeroDivisionError], [1])
+
+
+def test_one_that_would_have_to_be_awaited_is_told_of() -> None:
+    reports: list[BaseException] = []
+    called: list[int] = []
+    listeners: Listeners[[int], object] = Listeners(reports.append)
+
+    async def later(number: int) -> None:
+        called.append(number)
+
+    listeners.add(later)
+    listeners.add(called.append)
+    listeners.call(1)
+    assert ([type(error) for error in reports], called) == ([TypeError], [1])
+    assert "later" in str(reports[0])

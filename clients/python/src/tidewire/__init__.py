@@ -4,8 +4,8 @@
 """
 
 from tidewire.channel import Channel
-from tidewire.client import GetToken, Tidewire
-from tidewire.commands import CommandContext, CommandError
+from tidewire.client import GetToken, StateListener, Tidewire
+from tidewire.commands import CommandContext, CommandError, CommandHandler
 from tidewire.connection import ConnectionState
 from tidewire.document import Document
 from tidewire.errors import TidewireError, UnreachableError
@@ -21,6 +21,7 @@ from tidewire.frames import (
     Sender,
     Status,
 )
+from tidewire.outbox_file import OutboxFileError
 from tidewire.presence import Presence
 from tidewire.publisher import Publisher
 from tidewire.ways import Way
@@ -30,6 +31,7 @@ __all__ = [
     "Channel",
     "CommandContext",
     "CommandError",
+    "CommandHandler",
     "Conflict",
     "ConnectionState",
     "Document",
@@ -38,6 +40,7 @@ __all__ = [
     "GetToken",
     "HistoryResult",
     "Member",
+    "OutboxFileError",
     "Position",
     "Presence",
     "Priority",
@@ -45,6 +48,7 @@ __all__ = [
     "Publisher",
     "Receipt",
     "Sender",
+    "StateListener",
     "Status",
     "Tidewire",
     "TidewireError",

@@ -193,8 +193,9 @@ class Channel:
     def document(self, key: str) -> Document:
         """Return the state document of that key: always the same object. The channel is subscribed to for it."""
         if self._documents not in self._parts or not self._wanted:
+            joined = self._rejoin()  # before anything is noted, since it raises where no event loop runs
             self._with_documents()
-            self._rejoin().add_done_callback(self._documents_asked)
+            joined.add_done_callback(self._documents_asked)
         return self._with_documents().document(key)
 
     # The client's side.
@@ -282,9 +283,10 @@ class Channel:
 
     def _rejoin(self) -> "asyncio.Future[list[Event]]":
         """Subscribe, or once more: what the parts want has changed."""
-        self._wanted = True
         self._stale = self._under_way is not None
-        return self._under_way or self._join()
+        joined = self._under_way or self._join()
+        self._wanted = True
+        return joined
 
     def _rejoined(self) -> "asyncio.Future[None]":
         """As :meth:`_rejoin`, for whoever may end the waiting."""

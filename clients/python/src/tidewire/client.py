@@ -24,6 +24,7 @@ from tidewire.host import Host
 from tidewire.late_store import LateStore, subject
 from tidewire.link import REQUEST_TIMEOUT_S
 from tidewire.listeners import Listeners
+from tidewire.origin import origin
 from tidewire.outbox import Outbox
 from tidewire.problems import refusal
 from tidewire.recovery import Recovery, Told
@@ -59,6 +60,9 @@ class Tidewire:
             user's and one process's.
         on_error: Is told of errors that belong to nobody: a listener that raised, a subscription lost for good. They
             are logged unless it is given.
+
+    Raises:
+        ValueError: ``url`` is none.
     """
 
     def __init__(
@@ -71,7 +75,7 @@ class Tidewire:
         outbox: str | Path | None = None,
         on_error: Callable[[BaseException], object] | None = None,
     ) -> None:
-        self._url, self._websocket_url = url, websocket_url
+        self._url, self._websocket_url = origin(url), websocket_url
         self._get_token, self._transports, self._on_error = get_token, transports, on_error
         self._outbox_path = None if outbox is None else Path(outbox)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -238,6 +242,8 @@ class Tidewire:
     async def _token(self, fresh: bool) -> str:
         asked = self._get_token(fresh)
         token = await asked if inspect.isawaitable(asked) else asked
+        if not isinstance(token, str):
+            raise TypeError(f"get_token returns a str, not {type(token).__name__}")
         user_id = subject(token)
         if self._store is not None and user_id is not None:
             await self._open(self._store, user_id)  # before the network is there
@@ -303,7 +309,8 @@ class Tidewire:
                 return
             except Exception:
                 logger.exception("on_error raised")
-        logger.error("%s", error, exc_info=error)
+        # Of an error of the server's nobody needs to know where in here it came up.
+        logger.error("%s", error, exc_info=None if isinstance(error, TidewireError) else error)
 
     # What happens.
 

@@ -111,9 +111,14 @@ class Connection:
         return self._way
 
     def open(self) -> None:
-        """Connect, if it is not connected or trying to."""
+        """Connect, if it is not connected or trying to.
+
+        Raises:
+            RuntimeError: No event loop is running.
+        """
         if self._state not in ("idle", "closed"):
             return
+        asyncio.get_running_loop()  # where there is none nothing has begun
         self._attempt, self._refused = 0, False
         self._enter("connecting")
         if self.state == "connecting":  # unless a listener has closed it

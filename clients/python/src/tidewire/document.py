@@ -133,7 +133,7 @@ class Document:
     def changes(self) -> AsyncIterator[Any]:
         """Return values one after the other: the current one once the server has told it, then each change from now on.
 
-        They end when the channel is left or the client closed, and fail with the error if the server refuses the channel.
+        They end when the channel is left or the client closed, and fail with the error where the server refuses it.
         """
         changes = Changes()
         if self._documents.over is not None:
@@ -227,7 +227,7 @@ class Document:
         request = self._request(change, self._base)
         if self._documents.over is not None:
             result: asyncio.Future[WriteResult] = asyncio.get_running_loop().create_future()
-            result.set_exception(self._documents.over)
+            refuse(result, self._documents.over)
             return result
         kept = self._keep(store, request) if offline and store is not None else None
         return self._add(request, kept, len(self._writes))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-from tidewire.errors import closed
+from tidewire.errors import TidewireError, closed
 
 T = TypeVar("T")
 
@@ -30,9 +30,11 @@ def resolve(future: "asyncio.Future[T]", result: T) -> None:
 
 
 def refuse(future: "asyncio.Future[Any]", error: BaseException) -> None:
-    """As :func:`resolve`, with an error."""
+    """As :func:`resolve`, with an error. That it was closed is no news to whoever does not look at it."""
     if not future.done():
         future.set_exception(error)
+        if isinstance(error, TidewireError) and error.kind == "closed":
+            future.exception()
 
 
 async def outcome(future: "asyncio.Future[T]") -> T:

@@ -1,7 +1,7 @@
 """Functions of the user's that are called when something happens."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -39,6 +39,9 @@ class Listeners(Generic[P, R]):
         """Call each: one that raises breaks nothing but itself."""
         for listener in self:
             try:
-                listener(*args, **kwargs)
+                returned = listener(*args, **kwargs)
+                if isinstance(returned, Coroutine):
+                    returned.close()
+                    raise TypeError(f"{listener!r} is async: a listener is called, and nobody awaits it")
             except (Exception, asyncio.CancelledError) as error:  # of something of its own: nothing is awaited here
                 self._report(error)

@@ -21,7 +21,7 @@ from typing import Any, Final
 from tidewire.backoff import backoff_ms
 from tidewire.errors import TidewireError, closed, outbox_full, too_large, uncertain
 from tidewire.frames import Frame, PublishResult, read
-from tidewire.futures import resolve
+from tidewire.futures import refuse, resolve
 from tidewire.store import Kept, Store
 
 _FRAME_MAX_BYTES: Final = 256_000
@@ -60,7 +60,7 @@ class _Item:
         """Tell whoever waits for it, and whether somebody does."""
         if self.answer is None or self.answer.done():
             return False
-        self.answer.set_exception(error)
+        refuse(self.answer, error)
         return True
 
 

@@ -29,6 +29,7 @@ import httpx
 from tidewire.backoff import backoff_ms
 from tidewire.errors import TidewireError, closed, too_large, uncertain
 from tidewire.frames import Frame, Priority, PublishResult
+from tidewire.origin import origin
 from tidewire.problems import stranger
 from tidewire.rest import Rest
 
@@ -101,11 +102,9 @@ class Publisher:
         random: Callable[[], float] = _random,
         now_ms: Callable[[], int] = _wall_clock_ms,
     ) -> None:
-        if not _is_origin(url):
-            raise ValueError(f"{url} is no URL of an HTTP API")
         if not 1 <= batch_max <= _BATCH_MAX:
             raise ValueError(f"batch_max is from 1 to {_BATCH_MAX}")
-        self._open_rest: Callable[[], Rest] = partial(Rest, url, token=token, api_key=api_key, http=http)
+        self._open_rest: Callable[[], Rest] = partial(Rest, origin(url), token=token, api_key=api_key, http=http)
         self._batch_max, self._on_error = batch_max, on_error or _log_error
         self._random, self._now_ms = random, now_ms
         self._closed = False
@@ -387,13 +386,6 @@ def _unsent(item: _Item) -> TidewireError:
     if item.sent_at_ms is None:
         return closed("the publisher was closed before it was sent")
     return uncertain(f"the publisher was closed, and it may have been published: {item.error}")
-
-
-def _is_origin(url: str) -> bool:
-    try:
-        return httpx.URL(url).scheme in ("http", "https") and bool(httpx.URL(url).host)
-    except httpx.InvalidURL:
-        return False
 
 
 def _log_error(error: Exception, publication: Mapping[str, Any]) -> None:

@@ -71,21 +71,22 @@ class Deployment:
             raise stranger(response) from error
 
 
-def real_ways(transports: Collection[str] | None, http: httpx.AsyncClient) -> dict[str, OpenTransport]:
+def real_ways(transports: Collection[str], http: httpx.AsyncClient) -> dict[str, OpenTransport]:
     """Return the ways that may be taken, the best first.
 
     Args:
-        transports: Names of :data:`WAYS` in any order; ``None``: all.
+        transports: Names of :data:`WAYS` in any order.
 
     Raises:
         ValueError: One has no such name, or there is none.
     """
-    allowed = WAYS if transports is None else transports
-    unknown = sorted(set(allowed) - set(WAYS))
-    if unknown or not allowed:
+    unknown = sorted(set(transports) - set(WAYS))
+    if unknown or not transports:
         raise ValueError(f"transports are {', '.join(WAYS)}; not {', '.join(unknown) or 'none'}")
     return {
-        way: websocket_transport if way == "websocket" else http_transport(way, http) for way in WAYS if way in allowed
+        way: websocket_transport if way == "websocket" else http_transport(way, http)
+        for way in WAYS
+        if way in transports
     }
 
 
