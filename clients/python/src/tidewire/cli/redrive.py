@@ -15,7 +15,7 @@ from tidewire.cli.output import Output, progress
 @for_deployment(admin=True)
 def redrive(
     deployment: Deployment,
-    queue: Annotated[str | None, typer.Argument(metavar="[QUEUE]", help="That one alone, such as high.")] = None,
+    queue: Annotated[str | None, typer.Argument(metavar="QUEUE", help="That one alone, such as high.")] = None,
     look: Annotated[bool, typer.Option("--list", help="Say how many wait, and leave them.")] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -27,7 +27,7 @@ _IfVersion = Annotated[
 def get(
     deployment: Deployment,
     channel: ChannelArgument,
-    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="All documents, if it is left out.")] = None,
+    key: Annotated[str | None, typer.Argument(metavar="KEY", help="All documents, if it is left out.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a document, or all of a channel.
