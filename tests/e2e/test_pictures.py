@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(600)  # the first test starts the stack, and al
 
 _SCRATCH: Final = ROOT / ".local" / "pictures"
 _COMMITTED: Final = ROOT / "docs" / "pictures"
-_COLUMNS: Final = 92
+_COLUMNS: Final = 80
 _FONT: Final = "terminal"
 # Whether Ann says it, and what.
 _TALK: Final = (

@@ -75,7 +75,7 @@ class Finding:
             output.line(self.outcome, self.step, str(self.took_ms), whole)
             return
         mark, style = {"ok": ("✓", "green"), "fault": ("✗", "bold red"), "skipped": ("-", "yellow")}[self.outcome]
-        time = Text(f"{self.took_ms:>6} ms", "dim")
+        time = Text(f"{self.took_ms:>5} ms", "dim")
         output.line(Text(mark, style), time, Text(printable(self.step).ljust(_NAME_COLUMNS), "bold"), self.detail)
         if self.outcome == "fault":
             output.line("   ", Text("expected", "dim"), str(self.expected))
