@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -28,7 +28,8 @@ class Edge:
     def __init__(self, gateway: Gateway, *, sock: socket.socket, http_app: ASGIApp, page: Path | None) -> None:
         self.gateway = gateway
         self._socket = sock
-        app = Starlette(routes=[*routes(gateway), *_page(page), Mount("/", app=http_app)])
+        app = Starlette(routes=[*routes(gateway), *_page(page)])
+        app.router.default = http_app  # not a mount: that takes no path with a line's end, which API Gateway does
         config = uvicorn.Config(
             app,
             ws=functools.partial(EdgeWebSocket, gateway=gateway),  # type: ignore[arg-type]  # as good as the class

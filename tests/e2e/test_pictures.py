@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(600)  # the first test starts the stack, and al
 _SCRATCH: Final = ROOT / ".local" / "pictures"
 _COMMITTED: Final = ROOT / "docs" / "pictures"
 _FONTS: Final = ROOT / "node_modules" / "@fontsource" / "jetbrains-mono" / "files"
-_COLUMNS: Final = 92
+_COLUMNS: Final = 80
 # Whether Ann says it, and what.
 _TALK: Final = (
     (False, "Is anybody here yet?"),
@@ -77,7 +77,8 @@ async def _on_a_terminal(stack: LocalStack, *arguments: str) -> str:
     os.close(theirs)
     shown, (_, beside) = await asyncio.gather(asyncio.to_thread(_read, ours), process.communicate())
     assert process.returncode == 0, (shown, beside)
-    return shown + beside.decode()
+    notes = "".join(f"\x1b[2m{line}\x1b[0m\n" for line in beside.decode().splitlines())
+    return shown + notes if arguments[0] == "doctor" else notes + shown
 
 
 def _read(terminal: int) -> str:

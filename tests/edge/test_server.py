@@ -11,6 +11,8 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 from websockets.frames import Opcode
 
 from tests.edge.conftest import Serve
@@ -45,6 +47,13 @@ class TestPaths:
     def test_every_other_path_is_the_app_s(self, http: httpx.Client, path: str) -> None:
         with http:
             assert http.post(path).json() == {"method": "POST", "path": path}
+
+    def test_a_path_may_have_a_line_s_end(self, serve: Serve) -> None:
+        async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+            await JSONResponse(scope["path"])(scope, receive, send)
+
+        with httpx.Client(base_url=f"http://127.0.0.1:{serve(http_app=echo).port}") as http:
+            assert http.delete("/v1/users/a%0Ab/data").json() == "/v1/users/a\nb/data"
 
     @pytest.mark.parametrize(
         "path", ["/../secret.txt", "/assets/../../secret.txt", "/%2e%2e/secret.txt", "/..%2fsecret.txt"]

@@ -79,6 +79,20 @@ def test_dead_letters_of_one_queue_go_back_alone(run: Run, queues: Little) -> No
     assert (ended.code, "there are high, normal, low" in ended.err) == (2, True)
 
 
+def test_dead_letters_that_somebody_else_has_taken_are_told(run: Run, queues: Little) -> None:
+    queues.answers[("POST", "/v1/dead-letters/normal/redrive")] = redriven(7, 0)
+    ended = run("redrive", "normal")
+    assert (ended.code, ended.lines) == (0, ["normal\t7\t0"])
+    assert "normal: about 25 are left" in ended.err
+
+
+def test_what_was_put_back_before_it_failed_is_told(run: Run, queues: Little) -> None:
+    answers = [redriven(10, 0, more=True), problem(2000, "unavailable", 503)]
+    queues.answers[("POST", "/v1/dead-letters/normal/redrive")] = lambda _asked: answers.pop(0)
+    ended = run("redrive", "normal")
+    assert (ended.code, ended.err.splitlines()[0]) == (1, "tidewire: normal: 10 were put back before that")
+
+
 def test_dead_letters_are_counted_and_left(run: Run, queues: Little) -> None:
     assert run("redrive", "--list").lines == ["high\t0", "normal\t25", "low\t1"]
     assert [asked.method for asked in queues.asked] == ["GET"]

@@ -35,6 +35,15 @@ def test_lines_of_standard_input_are_published_in_their_order(served: MemoryStac
     assert [line.split("\t")[-1] for line in run("history", "room:a").lines] == ['{"n":1}', '"second"', "3"]
 
 
+def test_a_line_that_is_not_utf_8_is_told_and_the_others_go_on(served: MemoryStack, run: Run) -> None:
+    ended = run("pub", "room:a", "-", stdin=b"1\n\xff\xfe\n3\n")
+    assert (ended.code, ended.err.splitlines()) == (
+        1,
+        ["tidewire: line 2: it is not UTF-8", "tidewire: 2 published, 1 refused"],
+    )
+    assert [line.split("\t")[-1] for line in run("history", "room:a").lines] == ["1", "3"]
+
+
 def test_a_line_that_is_refused_is_told_and_the_others_go_on(served: MemoryStack, run: Run) -> None:
     ended = run("pub", "room:a", "-", stdin="1\n" + "x" * 25_000 + "\n3\n")
     assert (ended.code, ended.err.splitlines()[-1]) == (1, "tidewire: 2 published, 1 refused")

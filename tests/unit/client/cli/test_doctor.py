@@ -1,5 +1,6 @@
 """``doctor``: a healthy deployment is well, and of a sick one it says which part is."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,11 @@ import pytest
 from tests.unit.client.cli.conftest import Ended, Little, Run
 from tests.unit.client.cli.server import CONFIG, Answer, tidewire
 from tests.unit.stack import MemoryStack, lane_record
+from tidewire.cli.deployment import Deployment
+from tidewire.cli.doctor.command import STEPS, examine
+from tidewire.cli.doctor.findings import Finding
+from tidewire.cli.doctor.patient import Patient
+from tidewire.cli.output import Output
 
 WAYS = ("websocket", "sse", "stream", "long_poll", "short_poll")
 # The memory has no secret store to be reached, and no dead letters.
@@ -25,36 +31,47 @@ def faults(ended: Ended) -> dict[str, dict[str, Any]]:
     return {name: step for name, step in found(ended).items() if step["outcome"] == "fault"}
 
 
-def examine(run: Run, patience: str = "10s", drain: Callable[[MemoryStack], None] = MemoryStack.drain) -> Ended:
-    with tidewire(drain=drain) as (url, _):
-        return run("doctor", url, "--json", "--patience", patience)
+def doctor(run: Run) -> Ended:
+    with tidewire() as (url, _):
+        return run("doctor", url, "--json")
+
+
+def take(drain: Callable[[MemoryStack], None], *names: str) -> dict[str, Finding]:
+    """Take these steps alone, with little patience: what does not come is waited for. Return what each finds."""
+    needed = {"alive", "configuration", "who", *names}
+    with tidewire(drain=drain) as (url, _), Deployment(url, admin=True) as deployment:
+        steps = [step for step in STEPS if step.name in needed]
+        found = asyncio.run(examine(Patient(deployment, 1), Output(as_json=True), steps))
+    return {finding.step: finding for finding in found}
+
+
+def test_names_of_steps_are_as_wide_as_their_column() -> None:
+    assert max(len(step.name) for step in STEPS) == 20
 
 
 def test_a_healthy_deployment_is_well(run: Run) -> None:
-    steps = found(examine(run))
+    steps = found(doctor(run))
     assert {name: step["outcome"] for name, step in steps.items()} == dict.fromkeys(steps, "ok")
     assert {f"transport {way}" for way in WAYS} <= set(steps)
     assert steps["priority low"]["detail"] == "accepted, stored, pushed"
     assert steps["presence"]["detail"] == "two users saw each other come and go"
 
 
-def test_what_is_accepted_and_not_stored_is_the_workers(run: Run) -> None:
+def test_what_is_accepted_and_not_stored_is_the_workers() -> None:
     def without_worker(stack: MemoryStack) -> None:
         stack.lanes.sent.clear()
         stack.drain()
 
-    ended = examine(run, drain=without_worker)
-    fault = faults(ended)["priority high"]
-    assert (ended.code, fault["detail"]) == (6, "accepted, but not stored")
-    assert "publish_worker's log" in fault["look_at"] and "lane high" in fault["look_at"]
-    steps = found(ended)
-    assert (
-        steps["priority express"]["outcome"] == steps["ephemeral"]["outcome"] == steps["documents"]["outcome"] == "ok"
-    )
-    assert steps["recovery"]["outcome"] == "fault"
+    well = ("priority express", "ephemeral", "documents")
+    findings = take(without_worker, "priority high", "recovery", *well)
+    fault = findings["priority high"]
+    assert (fault.outcome, fault.detail) == ("fault", "accepted, but not stored")
+    assert fault.look_at is not None and "publish_worker's log" in fault.look_at and "lane high" in fault.look_at
+    assert {findings[name].outcome for name in well} == {"ok"}
+    assert findings["recovery"].outcome == "fault"
 
 
-def test_what_is_stored_and_not_pushed_is_the_buses(run: Run) -> None:
+def test_what_is_stored_and_not_pushed_is_the_buses() -> None:
     def without_fan_out(stack: MemoryStack) -> None:
         records = [
             lane_record(message.publication, message.channel, record_id=str(index), lane=lane)
@@ -65,14 +82,13 @@ def test_what_is_stored_and_not_pushed_is_the_buses(run: Run) -> None:
             stack.worker.work(records)
         stack.bus.broadcasts.clear()
 
-    ended = examine(run, drain=without_fan_out)
-    steps = found(ended)
-    assert steps["priority express"]["outcome"] == "ok"
-    for name in ("high", "normal", "low"):
-        assert steps[f"priority {name}"]["detail"] == "accepted and stored, but not pushed"
-        assert "fan_out's log" in steps[f"priority {name}"]["look_at"]
-    assert steps["ephemeral"]["detail"] == "accepted, but not pushed"
-    assert steps["recovery"]["outcome"] == steps["documents"]["outcome"] == "ok"
+    well = ("priority express", "recovery", "documents")
+    findings = take(without_fan_out, "priority low", "ephemeral", *well)
+    fault = findings["priority low"]
+    assert (fault.outcome, fault.detail) == ("fault", "accepted and stored, but not pushed")
+    assert fault.look_at is not None and "fan_out's log" in fault.look_at
+    assert findings["ephemeral"].detail == "accepted, but not pushed"
+    assert {findings[name].outcome for name in well} == {"ok"}
 
 
 def test_what_the_token_does_not_allow_is_no_fault(run: Run) -> None:

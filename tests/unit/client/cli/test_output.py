@@ -67,6 +67,13 @@ def test_on_a_terminal_a_line_is_not_cut(served: MemoryStack, run: Run) -> None:
     assert on_a_terminal("state", "get", "room:a", NO_COLOR="1")[1].count("y") == 200 + "key by".count("y")
 
 
+def test_a_key_fits_on_a_terminal_of_80_columns(served: MemoryStack, run: Run) -> None:
+    run("keys", "create", "billing", "--allow", "room:*=publish,history")
+    _, screen = on_a_terminal("keys", "list", NO_COLOR="1", COLUMNS="80")
+    _, key = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen).splitlines()
+    assert re.fullmatch(r"\w{16}  billing  [\d-]{10} [\d:]{8}  \{\"room:\*\":\[.*\]\} *", key)
+
+
 @pytest.mark.parametrize(("answer", "code", "left"), [("n\n", 1, 1), ("\n", 1, 1), ("y\n", 0, 0)])
 def test_purging_asks_first(served: MemoryStack, run: Run, answer: str, code: int, left: int) -> None:
     run("pub", "room:a", "1")

@@ -7,7 +7,7 @@ import typer
 from tidewire.cli.deployment import Deployment
 from tidewire.cli.identity import no_tidewire
 from tidewire.cli.options import JsonOption, for_deployment
-from tidewire.cli.output import Output, note, time_of
+from tidewire.cli.output import Output, note
 from tidewire.cli.paths import name_in_path
 from tidewire.cli.printable import json_line
 from tidewire.cli.values import capabilities
@@ -60,7 +60,7 @@ def list_(deployment: Deployment, as_json: JsonOption = False) -> None:
         for key in keys:
             output.json(key)
     elif keys:
-        output.table(["id", "name", "made", "allows"], [*map(_row, keys)])
+        output.table(["id", "name", "made", "allows"], [_row(output, key) for key in keys])
 
 
 @app.command()
@@ -77,11 +77,10 @@ def revoke(
     note(f"key {key_id} is revoked")
 
 
-def _row(key: dict[str, Any]) -> list[str]:
-    made_at = key.get("created_at_ms")
+def _row(output: Output, key: dict[str, Any]) -> list[str]:
     return [
         str(key.get("key_id")),
         str(key.get("name")),
-        "" if made_at is None else time_of(made_at),
+        output.moment(key.get("created_at_ms")),
         json_line(key.get("caps")),
     ]

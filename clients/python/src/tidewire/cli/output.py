@@ -70,6 +70,13 @@ class Output:
             table.add_row(*(Text(printable(cell)) if isinstance(cell, str) else cell for cell in row))
         _Console().print(table)
 
+    def moment(self, at_ms: int | None) -> str:
+        """Return a time for a table: for people without what makes it wide; ``""`` where there is none."""
+        if at_ms is None:
+            return ""
+        at = time_of(at_ms)
+        return at[:19].replace("T", " ") if self.for_people else at
+
     def event(self, event: Event, *, with_channel: bool, with_position: bool = False) -> None:
         """Write a publication: time, place, channel, sender, name and data."""
         if self.as_json:

@@ -8,7 +8,7 @@ from rich.text import Text
 from tidewire.cli.deployment import Deployment
 from tidewire.cli.identity import no_tidewire
 from tidewire.cli.options import ChannelArgument, JsonOption, for_deployment
-from tidewire.cli.output import Output, data, note, time_of
+from tidewire.cli.output import Output, data, note
 from tidewire.cli.paths import channel_path
 from tidewire.cli.printable import printable
 from tidewire.frames import Member
@@ -35,17 +35,18 @@ def presence(deployment: Deployment, channel: ChannelArgument, as_json: JsonOpti
     if output.for_people and not members:
         note(f"nobody is in {channel}")
     elif members:
-        output.table(["user", "status", "", "connections", "last active", "data"], [*map(_row, members)])
+        output.table(
+            ["user", "status", "", "connections", "last active", "data"], [_row(output, member) for member in members]
+        )
 
 
-def _row(member: Member) -> list[str | Text]:
-    last = "" if member.last_active_at_ms is None else time_of(member.last_active_at_ms)
+def _row(output: Output, member: Member) -> list[str | Text]:
     return [
         Text(printable(member.user_id), "cyan"),
         Text(printable(str(member.status)), "green" if member.status == "online" else "yellow"),
         "active" if member.active else "idle",
         str(member.connections),
-        last,
+        output.moment(member.last_active_at_ms),
         Text() if member.data is None else data(member.data),
     ]
 

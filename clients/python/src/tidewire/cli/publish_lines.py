@@ -71,7 +71,7 @@ class _Lines:
         self.done = self.refused = 0
         self._publisher = self._begin(fresh=False)
 
-    def publish(self, chunk: list[tuple[int, str]]) -> None:
+    def publish(self, chunk: list[tuple[int, str | None]]) -> None:
         """Publish these lines; return when all are answered for good.
 
         Raises:
@@ -107,7 +107,10 @@ class _Lines:
             on_error=lambda _error, _publication: None,  # as above
         )
 
-    def _read(self, number: int, text: str) -> _Line | None:
+    def _read(self, number: int, text: str | None) -> _Line | None:
+        if text is None:
+            self._refuse(number, "it is not UTF-8")
+            return None
         try:
             return _Line(number, json_or_text(text), str(uuid.uuid4()))
         except typer.BadParameter as error:

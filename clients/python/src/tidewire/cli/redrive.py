@@ -9,19 +9,21 @@ from tidewire.cli.deployment import Deployment
 from tidewire.cli.exit_codes import CommandError, ExitCode
 from tidewire.cli.identity import no_tidewire
 from tidewire.cli.options import JsonOption, for_deployment
-from tidewire.cli.output import Output, progress
+from tidewire.cli.output import Output, note, progress
+from tidewire.errors import TidewireError
 
 
 @for_deployment(admin=True)
 def redrive(
     deployment: Deployment,
-    queue: Annotated[str | None, typer.Argument(metavar="[QUEUE]", help="That one alone, such as high.")] = None,
+    queue: Annotated[str | None, typer.Argument(metavar="QUEUE", help="That one alone, such as high.")] = None,
     look: Annotated[bool, typer.Option("--list", help="Say how many wait, and leave them.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Put dead letters back into their queues. For admins.
 
-    What was stored already is known again by its id. What can't be read is left.
+    What was stored already is known again by its id. What can't be read is left. Two at once hinder each other: SQS
+    gives a channel's letters to one at a time.
     Columns: queue, how many were put back (with --list: how many wait), how many can't be read.
 
     Example: tidewire redrive --list
@@ -50,7 +52,12 @@ def _redrive(deployment: Deployment, queue: str, count: int) -> dict[str, Any]:
         params: dict[str, Any] | None = None
         more = True
         while more:
-            answer = deployment.ask("POST", f"/v1/dead-letters/{quote(queue, safe='')}/redrive", params=params)
+            try:
+                answer = deployment.ask("POST", f"/v1/dead-letters/{quote(queue, safe='')}/redrive", params=params)
+            except TidewireError:
+                if done:
+                    note(f"{queue}: {done} were put back before that")
+                raise
             try:
                 redriven, unread = int(answer["redriven"]), int(answer["unreadable"])
                 params = {"before_ms": int(answer["before_ms"])}  # what is refused again meanwhile is left
@@ -60,6 +67,8 @@ def _redrive(deployment: Deployment, queue: str, count: int) -> dict[str, Any]:
             unreadable += unread
             bar.advance(redriven + unread)
             more = redriven > 0 and bool(answer.get("more"))
+    if done + unreadable < count and (left := _waiting(deployment).get(queue)):
+        note(f"{queue}: about {left} are left: just taken by somebody else, or counted late; again in a minute")
     return {"queue": queue, "redriven": done, "unreadable": unreadable}
 
 

@@ -11,7 +11,7 @@ from tidewire.cli.exit_codes import CommandError, ExitCode
 from tidewire.cli.identity import no_tidewire
 from tidewire.cli.lines import read_all
 from tidewire.cli.options import ChannelArgument, JsonOption, KeyArgument, for_deployment
-from tidewire.cli.output import Output, data, time_of
+from tidewire.cli.output import Output, data
 from tidewire.cli.paths import channel_path
 from tidewire.cli.values import json_object, json_or_text
 
@@ -27,7 +27,7 @@ _IfVersion = Annotated[
 def get(
     deployment: Deployment,
     channel: ChannelArgument,
-    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="All documents, if it is left out.")] = None,
+    key: Annotated[str | None, typer.Argument(metavar="KEY", help="All documents, if it is left out.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a document, or all of a channel.
@@ -51,7 +51,7 @@ def get(
     elif documents:
         output.table(
             ["key", "version", "written", "by", "value"],
-            [_row(deployment, channel, name, document) for name, document in documents.items()],
+            [_row(output, deployment, channel, name, document) for name, document in documents.items()],
         )
 
 
@@ -147,17 +147,16 @@ def _documents(deployment: Deployment, channel: str) -> dict[str, dict[str, Any]
         after = max(found)
 
 
-def _row(deployment: Deployment, channel: str, key: str, document: dict[str, Any]) -> list[str | Text]:
+def _row(output: Output, deployment: Deployment, channel: str, key: str, document: dict[str, Any]) -> list[str | Text]:
     # One that is too large for a list has no value there.
     if "value" in document:
         value = document["value"]
     else:
         value = _value(deployment, deployment.call("GET", channel_path(channel, "state", key)))["value"]
-    written_at = document.get("updated_at_ms")
     return [
         key,
         str(document.get("version")),
-        "" if written_at is None else time_of(written_at),
+        output.moment(document.get("updated_at_ms")),
         str(document.get("updated_by", "")),
         data(value),
     ]

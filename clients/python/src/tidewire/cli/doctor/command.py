@@ -46,7 +46,7 @@ _WAITS_MAX: Final = 8
 @guarded
 def doctor(
     address: Annotated[
-        str | None, typer.Argument(metavar="[URL]", help="The deployment's origin, in place of --url.")
+        str | None, typer.Argument(metavar="URL", help="The deployment's origin, in place of --url.")
     ] = None,
     patience: Annotated[
         float | None,

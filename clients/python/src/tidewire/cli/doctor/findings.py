@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from rich.text import Text
 
@@ -11,6 +11,9 @@ from tidewire.cli.printable import printable
 
 if TYPE_CHECKING:
     from tidewire.cli.doctor.patient import Patient
+
+
+_NAME_COLUMNS: Final = 20  # the longest step's name
 
 
 class Fault(Exception):
@@ -72,8 +75,8 @@ class Finding:
             output.line(self.outcome, self.step, str(self.took_ms), whole)
             return
         mark, style = {"ok": ("✓", "green"), "fault": ("✗", "bold red"), "skipped": ("-", "yellow")}[self.outcome]
-        time = Text(f"{self.took_ms:>6} ms", "dim")
-        output.line(Text(mark, style), time, Text(printable(self.step), "bold"), self.detail)
+        time = Text(f"{self.took_ms:>5} ms", "dim")
+        output.line(Text(mark, style), time, Text(printable(self.step).ljust(_NAME_COLUMNS), "bold"), self.detail)
         if self.outcome == "fault":
             output.line("   ", Text("expected", "dim"), str(self.expected))
             output.line("   ", Text("look at ", "dim"), str(self.look_at))

@@ -48,7 +48,7 @@ async def configuration(patient: Patient) -> str:
     offered = config.get("transports")
     if not isinstance(offered, list) or not set(offered) & set(WAYS):
         raise Fault(f"transports of {', '.join(WAYS)}", str(offered))
-    return f"transports: {', '.join(map(str, offered))}"
+    return ", ".join(map(str, offered))
 
 
 async def who(patient: Patient) -> str:
@@ -82,7 +82,7 @@ async def documents(patient: Patient) -> str:
     left = await patient.refused("GET", path)
     if left != "not_found":
         raise Fault("not_found (404) once it is deleted", left)
-    return f"set, patched, protected, deleted; version {patched.get('version')} after the patch"
+    return f"set, patched (version {patched.get('version')}), protected, deleted"
 
 
 async def commands(patient: Patient) -> str:
