@@ -16,7 +16,7 @@ def log(shapes: list[tuple[str, str]]) -> list[dict[str, Any]]:
     made = []
     for offset, (name, priority) in enumerate(shapes, 1):
         by = {"message_id": str(offset), "sender": {"user_id": "ann", "connection_id": None}, "published_at_ms": 0}
-        event = {"channel": "c:a", "name": name, "priority": priority, "epoch": "e", "offset": offset}
+        event = {"channel": "c:a", "name": name, "data": None, "priority": priority, "epoch": "e", "offset": offset}
         made.append(event | {"prev_offset": tails.get(priority, 0)} | by)
         tails[priority] = offset
     return made
