@@ -23,6 +23,7 @@ from localstack.stack import LocalStack
 from tests.e2e.browser import ROOT
 from tests.e2e.chat import Window, publish
 from tests.e2e.conftest import OpenWindow
+from tests.integration.command_line import forget_dead_letters
 
 pytestmark = pytest.mark.timeout(600)  # the first test starts the stack, and all functions
 
@@ -135,6 +136,7 @@ async def test_an_empty_room(open_window: OpenWindow, room: str) -> None:
 
 
 async def test_the_command_line_with_a_healthy_stack(browser: Browser, stack: LocalStack) -> None:
+    forget_dead_letters(stack)
     room = f"room:{secrets.token_hex(4)}"
     for user, text in (("ann", "Low water at six."), ("ben", "Then we walk over.")):
         await _on_a_terminal(stack, "pub", room, f'{{"text": "{text}"}}', "--name", "said", "--user", user)

@@ -7,6 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+import boto3
+
+from localstack.stack import LocalStack
+from shared.contract import OUTPUT_DEAD_LETTER_URLS, OUTPUT_EVENT_DEAD_LETTERS_URL
+
 TIMEOUT_S: Final = 120
 _CLIENT: Final = Path(__file__).resolve().parents[2] / "clients" / "python" / "src"
 
@@ -33,6 +38,16 @@ def run(folder: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedP
         timeout=TIMEOUT_S,
         check=False,
     )
+
+
+def forget_dead_letters(stack: LocalStack) -> None:
+    """Empty what other tests have left there: ``doctor`` would tell of it."""
+    client = boto3.client("sqs")
+    for url in (
+        *(stack.outputs[name] for name in OUTPUT_DEAD_LETTER_URLS.values()),
+        stack.outputs[OUTPUT_EVENT_DEAD_LETTERS_URL],
+    ):
+        client.purge_queue(QueueUrl=url)
 
 
 def lines(done: subprocess.CompletedProcess[str]) -> list[Any]:

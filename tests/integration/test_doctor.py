@@ -11,7 +11,7 @@ import pytest
 
 from localstack.stack import LocalStack
 from shared.contract import OUTPUT_DEAD_LETTER_URLS
-from tests.integration.command_line import run
+from tests.integration.command_line import forget_dead_letters, run
 
 FAULTS: Final = 6  # the exit code
 PATIENCE: Final = "5s"
@@ -67,6 +67,7 @@ def no_connecting(stack: LocalStack) -> AbstractContextManager[None]:
 @contextmanager
 def dead_letter(stack: LocalStack) -> Iterator[None]:
     """Something ended among the dead letters."""
+    forget_dead_letters(stack)
     sqs, url = boto3.client("sqs"), stack.outputs[OUTPUT_DEAD_LETTER_URLS["high"]]
     sqs.send_message(QueueUrl=url, MessageBody="{}", MessageGroupId="doctor", MessageDeduplicationId="doctor")
     try:
@@ -93,6 +94,7 @@ BROKEN: Final[list[tuple[Break, str, str, str, list[str]]]] = [
 
 
 def test_a_healthy_stack_passes_every_step(warm_stack: LocalStack, tmp_path: Path) -> None:
+    forget_dead_letters(warm_stack)
     code, steps = examine(warm_stack, tmp_path)
     assert {name: step for name, step in steps.items() if step["outcome"] != "ok"} == {}
     assert code == 0
