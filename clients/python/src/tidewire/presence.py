@@ -11,7 +11,7 @@ from typing import Any, Final
 from tidewire.backoff import again_after_ms
 from tidewire.errors import NOT_SUBSCRIBED, TidewireError, closed, is_passing, too_large, uncertain
 from tidewire.frames import Frame, Member, Status
-from tidewire.futures import failure, refuse, resolve
+from tidewire.futures import failure, outcome, refuse, resolve
 from tidewire.host import Host
 from tidewire.line import Line
 from tidewire.listeners import Listeners
@@ -103,7 +103,7 @@ class Presence:
         if self._joined is None or self._is_left:
             self._joined = self._subscribe_again()
             self._joined.add_done_callback(self._was_refused)
-        await _outcome(self._joined)
+        await outcome(self._joined)
 
     async def leave(self) -> None:
         """Neither see nor be seen any longer. What the user has said here ends with it."""
@@ -113,7 +113,7 @@ class Presence:
         self._said = {}
         self._end(closed("left"))
         if self._subscribed:
-            await _outcome(self._subscribe_again())
+            await outcome(self._subscribe_again())
 
     def on_change(self, listener: "Callable[[Presence], object]") -> Callable[[], None]:
         """Call it when ``members``, ``count`` or ``typing`` has changed. Returns a function that ends it."""
@@ -229,8 +229,8 @@ class Presence:
 
     def _subscribe_again(self) -> "asyncio.Future[None]":
         """Have it subscribed to again, whoever waits for that; the outcome's error is nobody's who does not look."""
-        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        outcome.add_done_callback(failure)
+        again: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        again.add_done_callback(failure)
 
         resubscribed = self._resubscribe()  # at once: who leaves the channel next has left it
 
@@ -238,13 +238,13 @@ class Presence:
             try:
                 await resubscribed
             except Exception as error:
-                refuse(outcome, error)
+                refuse(again, error)
             else:
-                resolve(outcome, None)
+                resolve(again, None)
 
         task = self._host.spawn(subscribe())
-        task.add_done_callback(lambda _: refuse(outcome, closed("the client was closed")))
-        return outcome
+        task.add_done_callback(lambda _: refuse(again, closed("the client was closed")))
+        return again
 
     def _was_refused(self, joined: "asyncio.Future[None]") -> None:
         error = failure(joined)
@@ -373,11 +373,6 @@ class Presence:
             elif name in self._shown:
                 self._shown.discard(name)
                 del self._said[name]
-
-
-async def _outcome(future: "asyncio.Future[None]") -> None:
-    await asyncio.wait([future])  # whoever waits does not end it
-    future.result()
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:
