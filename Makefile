@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: run test check bench torture deploy destroy format generate build clean
 .DEFAULT_GOAL := run
 
-run: $(READY) web/dist/index.html
+run: $(READY) web/dist/demo/index.html
 	@PORT=$(PORT) exec $(BIN)/python -m localstack
 
 # Tests that only need this process run side by side; those on the deployed local stack share one, but for the one that
@@ -45,14 +45,14 @@ format: $(READY)
 generate: $(READY)
 	$(BIN)/python -m tools.generate
 
-bench: $(READY) web/dist/index.html
+bench: $(READY) web/dist/demo/index.html
 	$(BIN)/python -m bench
 
 # Some 40 minutes. TORTURE="--seed 7" has the faults of an earlier run again; --help tells what else there is.
 torture: $(READY)
 	$(BIN)/python -m tests.torture $(TORTURE)
 
-deploy: $(READY)
+deploy: $(READY) web/dist/demo/index.html
 	node_modules/.bin/cdk deploy -c stage=$(STAGE) --require-approval never
 
 destroy: $(READY)
@@ -61,7 +61,7 @@ destroy: $(READY)
 build: $(STAMPS)/node
 	npm run --silent build
 
-web/dist/index.html: $(STAMPS)/node $(shell find clients/js/src web/src web/public -type f 2>/dev/null)
+web/dist/demo/index.html: $(STAMPS)/node $(shell find clients/js/src web/src web/public -type f 2>/dev/null)
 	npm run --silent build
 
 clean:

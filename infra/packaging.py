@@ -21,10 +21,14 @@ _USERS_FOLDERS: Final = {
 }
 
 
-def function_code(name: str, root: Path = ROOT) -> lambda_.Code:
-    """Return the asset of ``functions/<name>``: its folder, those of the user that it has, ``shared/``, channels.toml.
+# Whoever serves the pages has what web/ was built into.
+_PAGES_OF: Final = "http_api"
 
-    All at their places here. A change in another function does not change its hash.
+
+def function_code(name: str, root: Path = ROOT) -> lambda_.Code:
+    """Return the asset of ``functions/<name>``: its folder, the user's, ``shared/``, channels.toml, the pages.
+
+    What of these it has, at their places here. A change in another function does not change its hash.
     """
     folders = [name, *(folder for folder, users in _USERS_FOLDERS.items() if name in users)]
     return lambda_.Code.from_asset(
@@ -38,6 +42,7 @@ def function_code(name: str, root: Path = ROOT) -> lambda_.Code:
             "/functions/*",
             "!/functions/__init__.py",
             *(f"!/functions/{folder}/" for folder in folders),
+            *(["!/web/", "/web/*", "!/web/dist/", "*.map"] if name == _PAGES_OF else []),
             "/shared/adapters/memory.py",
             "__pycache__/",
         ],

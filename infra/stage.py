@@ -31,6 +31,7 @@ class StageConfig:
         stream_memory_mb: Of the function that holds streams: it waits, and is paid for all that time by its memory.
         aws_events: Whether the status of every Step Functions execution of the account is published in
             ``executions:<name>``: an example of AWS events to channels.
+        demo: Whether anybody who comes by finds the demo, and may talk in its rooms (``room:*``).
         archive: A namespace whose publications go to a queue as well: an example of channels to anything.
     """
 
@@ -49,6 +50,7 @@ class StageConfig:
     removal_policy: RemovalPolicy = RemovalPolicy.DESTROY
     log_level: str = "INFO"
     aws_events: bool = False
+    demo: bool = False
     archive: str | None = None
 
     @property
@@ -64,9 +66,10 @@ _STAGES: Final[dict[StageName, StageConfig]] = {
         lane_concurrency=(("high", 6), ("normal", 6), ("low", 3)),
         held_streams=10_000,  # in one process
         aws_events=True,
+        demo=True,
         archive="orders",
     ),
-    "dev": StageConfig("dev"),
+    "dev": StageConfig("dev", demo=True),
     "prod": StageConfig(
         "prod",
         lane_concurrency=(("high", 100), ("normal", 100), ("low", 20)),

@@ -12,11 +12,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import boto3
 
 from functions.http_api.app import create_app
+from functions.http_api.pages import PAGES
 from localstack.deploy import ROOT, Deployment
 from localstack.edge.api import read_api
 from localstack.edge.faults import Faults
@@ -31,8 +32,6 @@ from shared.bootstrap import Services
 from shared.contract import OUTPUT_HTTP_FUNCTION, OUTPUT_STREAM_FUNCTION
 from shared.ports import Metrics
 from shared.settings import Settings
-
-PAGE: Final = ROOT / "web" / "dist"
 
 
 class PortInUseError(StartError):
@@ -146,7 +145,7 @@ class LocalStack:
         gateway = Gateway(api, invoker, self._limits, self._faults)
         served = ServedMetrics()
         http_app = self._http_app(served)
-        self.edge = Edge(gateway, sock=sock, http_app=http_app, page=PAGE)
+        self.edge = Edge(gateway, sock=sock, http_app=http_app)
         self._exit.callback(self.edge.stop)
         self.edge.start()
         self._exit.callback(self.edge.call, http_app.state.watcher.close)  # else it waits for streams and polls
@@ -165,7 +164,7 @@ class LocalStack:
             settings = replace(settings, stream_max_age_s=self._stream_max_age_s)
         services = Services(settings)
         services.metrics = metrics
-        return create_app(services)
+        return create_app(services, pages=PAGES)
 
     def _begin(self, done: str, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
         return self._threads.submit(self._step, done, work, *arguments)

@@ -33,6 +33,7 @@ ENV_ALLOWED_ORIGINS: Final = "ALLOWED_ORIGINS"  # comma-separated; "*" allows ev
 ENV_WEBSOCKET_URL: Final = "WEBSOCKET_URL"  # as clients see it
 ENV_HTTP_URL: Final = "HTTP_URL"
 ENV_STREAM_URL: Final = "STREAM_URL"
+ENV_DEMO: Final = "DEMO"  # "1": the stage has the demo, and tokens for its guests
 ENV_HELD_STREAMS: Final = "HELD_STREAMS"  # how many the stage holds at a time
 ENV_STREAM_MAX_AGE_S: Final = "STREAM_MAX_AGE_S"  # how long the server leaves a stream open
 

@@ -42,6 +42,7 @@ class Settings:
     stream_url: str
     stream_max_age_s: int
     held_streams: int
+    demo: bool
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -72,4 +73,5 @@ class Settings:
             stream_url=env.get(contract.ENV_STREAM_URL, ""),
             stream_max_age_s=int(env.get(contract.ENV_STREAM_MAX_AGE_S, "120")),
             held_streams=int(env.get(contract.ENV_HELD_STREAMS, "100")),
+            demo=env.get(contract.ENV_DEMO) == "1",
         )

@@ -13,13 +13,21 @@ from pydantic.json_schema import models_json_schema
 
 from functions.http_api.app import VERSION, create_app
 from shared.bootstrap import Services
-from shared.protocol import requests, server
+from shared.protocol import requests, rest, server
 from shared.protocol.requests import Model
 from shared.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SCHEMAS: Final = ROOT / "docs" / "schemas"
 _MODELS: Final[tuple[type[Model], ...]] = (*requests.REQUESTS, server.Reply, *server.PUSHES)
+_ANSWERS: Final[tuple[type[Model], ...]] = (  # to what the console asks by HTTP
+    rest.MetricsAnswer,
+    rest.CostAnswer,
+    rest.ConnectionsAnswer,
+    rest.DeadLettersAnswer,
+    rest.RedriveAnswer,
+    rest.Problem,
+)
 _REQUESTS: Final = tuple(model.__name__ for model in requests.REQUESTS)
 _PUSHES: Final = tuple(model.__name__ for model in server.PUSHES)
 _REF: Final = "#/$defs/{model}"
@@ -68,13 +76,18 @@ def asyncapi() -> dict[str, Any]:
 
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI description of the HTTP API, as stage ``local`` serves it."""
-    return create_app(Services(Settings.from_env({"TIDEWIRE_STAGE": "local"}))).openapi()
+    return create_app(Services(Settings.from_env({"TIDEWIRE_STAGE": "local", "DEMO": "1"}))).openapi()
 
 
-def typescript() -> str:
-    """Return the frames' TypeScript types."""
-    schema = frames_schema()
-    source = json.dumps(_for_typescript(schema) | {"title": "Frame"})
+def answers_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what the console is answered."""
+    _, schema = models_json_schema([(model, "serialization") for model in _ANSWERS], ref_template=_REF)
+    return {"oneOf": [{"$ref": _REF.format(model=model.__name__)} for model in _ANSWERS], "$defs": schema["$defs"]}
+
+
+def typescript(schema: dict[str, Any], title: str) -> str:
+    """Return the TypeScript types of a schema."""
+    source = json.dumps(_for_typescript(schema) | {"title": title})
     command = [
         str(ROOT / "node_modules" / ".bin" / "json2ts"),
         "--no-additionalProperties",
@@ -109,7 +122,10 @@ def generated() -> dict[Path, str]:
     """Return the text of every generated file."""
     documents = {"frames.json": frames_schema(), "asyncapi.json": asyncapi(), "openapi.json": openapi()}
     files = {SCHEMAS / name: json.dumps(document, indent=2) + "\n" for name, document in documents.items()}
-    return files | {ROOT / "clients" / "js" / "src" / "generated" / "frames.ts": typescript()}
+    return files | {
+        ROOT / "clients" / "js" / "src" / "generated" / "frames.ts": typescript(frames_schema(), "Frame"),
+        ROOT / "web" / "src" / "console" / "generated" / "answers.ts": typescript(answers_schema(), "Answer"),
+    }
 
 
 def main(arguments: list[str]) -> int:

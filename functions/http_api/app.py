@@ -4,6 +4,7 @@ Hosted by Mangum behind the HTTP API, and by uvicorn in the local stack. Endpoin
 what they call blocks.
 """
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
@@ -14,6 +15,7 @@ from functions.http_api.channel import ChannelPath
 from functions.http_api.dead_letters import add_dead_letters
 from functions.http_api.documents import add_documents
 from functions.http_api.keys import add_keys
+from functions.http_api.pages import add_pages
 from functions.http_api.presence import add_presence
 from functions.http_api.problems import PROBLEM, add_handlers
 from functions.http_api.publish import add_publish
@@ -32,13 +34,15 @@ from shared.protocol.rest import (
     CommandDescription,
     CommandsAnswer,
     ConfigAnswer,
-    DevTokenAnswer,
+    DemoTokenBody,
     DevTokenBody,
     Health,
     Problem,
     TicketAnswer,
+    TokenAnswer,
 )
 from shared.services.sessions import TICKET_TTL_S
+from shared.settings import Settings
 
 VERSION = "0.1.0"
 LOCAL_STAGE = "local"
@@ -46,19 +50,23 @@ LOCAL_STAGE = "local"
 DEV_CAPABILITIES = {
     "*": ["subscribe", "publish", "history", "presence", "state.read", "state.write", "send", "command"],
 }
+# What a guest of the demo may: talk, draw and be seen in rooms. Whoever asks for a token gets one.
+DEMO_CAPABILITIES = {"room:*": ["subscribe", "publish", "history", "presence", "state.read", "state.write"]}
+DEMO_TOKEN_TTL_S = 3600
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Problem, "content": {PROBLEM: {}}},
     "5XX": {"model": Problem, "content": {PROBLEM: {}}},
 }
 
 
-def create_app(services: Services, *, calls: bool = True, streams: bool = True) -> FastAPI:
+def create_app(services: Services, *, calls: bool = True, streams: bool = True, pages: Path | None = None) -> FastAPI:
     """Return the app over these services.
 
     Args:
         services: What the endpoints use.
         calls: With all that is answered whole. Where it only streams, there is less that it may do.
         streams: With the streams. Where answers are passed on whole, nobody would see one before its end.
+        pages: The folder of the built pages, if they are to be served.
     """
     app = FastAPI(
         title="Tidewire",
@@ -75,11 +83,13 @@ def create_app(services: Services, *, calls: bool = True, streams: bool = True) 
     if streams:
         add_streams(app)
     if calls:
-        _add_calls(app, services.settings.stage)
+        _add_calls(app, services.settings)
+    if pages is not None:
+        add_pages(app, pages, demo=services.settings.demo)
     return app
 
 
-def _add_calls(app: FastAPI, stage: str) -> None:
+def _add_calls(app: FastAPI, settings: Settings) -> None:
     add_sessions(app)
     add_documents(app)
     add_presence(app)
@@ -92,8 +102,10 @@ def _add_calls(app: FastAPI, stage: str) -> None:
     app.get("/v1/commands")(commands)
     app.get("/v1/config")(config)
     app.get("/readyz", responses={503: {"model": Health}})(readyz)
-    if stage == LOCAL_STAGE:
+    if settings.stage == LOCAL_STAGE:
         app.post("/v1/dev/token")(dev_token)
+    if settings.demo:
+        app.post("/v1/demo/token")(demo_token)
 
 
 def use(app: FastAPI, services: Services) -> None:
@@ -155,10 +167,15 @@ def readyz(services: ServicesDep) -> Response:
     return JSONResponse(body.model_dump(exclude_none=True), 200 if ready else 503)
 
 
-def dev_token(services: ServicesDep, body: DevTokenBody) -> DevTokenAnswer:
+def dev_token(services: ServicesDep, body: DevTokenBody) -> TokenAnswer:
     """Sign a token for anybody: in stage ``local`` alone."""
     if not is_user_id(body.user_id):
         raise InvalidFieldError("user_id: too long once percent-encoded", details={"fields": [{"field": "user_id"}]})
     capabilities = DEV_CAPABILITIES if body.caps is None else body.caps
     token = services.tokens.issue(body.user_id, capabilities, ttl_s=body.ttl_s, public=body.public)
-    return DevTokenAnswer(token=token)
+    return TokenAnswer(token=token)
+
+
+def demo_token(services: ServicesDep, body: DemoTokenBody) -> TokenAnswer:
+    """Sign a token for a guest of the demo, whoever it is: in stages with the demo alone."""
+    return TokenAnswer(token=services.tokens.issue(body.user_id, DEMO_CAPABILITIES, ttl_s=DEMO_TOKEN_TTL_S))

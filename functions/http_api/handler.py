@@ -6,12 +6,13 @@ from urllib.parse import quote
 from mangum import Mangum
 
 from functions.http_api.app import create_app
+from functions.http_api.pages import PAGES
 from shared import bootstrap
 from shared.adapters.telemetry import observed
 
 bootstrap.prewarm("session_end", "mailbox_reader", "dispatcher", "api_keys")
 
-_asgi = Mangum(create_app(bootstrap.services(), streams=False), lifespan="off")
+_asgi = Mangum(create_app(bootstrap.services(), streams=False, pages=PAGES), lifespan="off")
 
 
 @observed

@@ -14,7 +14,7 @@ _TIMEOUT_S = 29  # HTTP APIs wait 30 s: docs.aws.amazon.com/apigateway/latest/de
 
 
 class HttpApi(Construct):
-    """Sessions, polling, tickets, publishing, history, configuration, health."""
+    """Sessions, polling, tickets, publishing, history, configuration, health, the pages."""
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class HttpApi(Construct):
                 contract.ENV_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
                 contract.ENV_STREAM_URL: stream_url,
                 contract.ENV_HELD_STREAMS: str(stage.held_streams),
+                contract.ENV_DEMO: "1" if stage.demo else "0",
             },
         )
         store.connections.grant_read_write_data(self.function)

@@ -1,17 +1,14 @@
-"""The edge's server: WebSocket front, ``@connections``, the page, and the FastAPI app behind one port."""
+"""The edge's server: WebSocket front, ``@connections``, and the FastAPI app behind one port."""
 
 import asyncio
 import contextlib
 import functools
 import socket
 import threading
-from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Route
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from localstack.edge.gateway import Gateway
@@ -25,10 +22,10 @@ _DRAIN_TIMEOUT_S: Final = 3
 class Edge:
     """Serves in a thread of its own, so that who started it may block."""
 
-    def __init__(self, gateway: Gateway, *, sock: socket.socket, http_app: ASGIApp, page: Path | None) -> None:
+    def __init__(self, gateway: Gateway, *, sock: socket.socket, http_app: ASGIApp) -> None:
         self.gateway = gateway
         self._socket = sock
-        app = Starlette(routes=[*routes(gateway), *_page(page)])
+        app = Starlette(routes=routes(gateway))
         app.router.default = http_app  # not a mount: that takes no path with a line's end, which API Gateway does
         config = uvicorn.Config(
             app,
@@ -81,12 +78,3 @@ class Edge:
         # What is not done by then is cancelled when this loop ends.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.gateway.drain(), _DRAIN_TIMEOUT_S)
-
-
-def _page(page: Path | None) -> list[BaseRoute]:
-    """Return a route for each of the page's files: every other path is the app's."""
-    if page is None or not page.is_dir():
-        return []
-    files = StaticFiles(directory=page, html=True)
-    paths = [f"/{path.relative_to(page).as_posix()}" for path in page.rglob("*") if path.is_file()]
-    return [Route(path, files) for path in ("/", *paths)]

@@ -168,6 +168,63 @@ class RedriveAnswer(Model):
     before_ms: int
 
 
+class MetricSeries(Model):
+    """A metric over the time asked for, by one statistic (``Sum``, ``Maximum``, ``p50`` …).
+
+    Value ``i`` is of the period that begins at ``from_ms + i * period_s * 1000``; null where nothing was measured.
+    """
+
+    name: str
+    statistic: str
+    unit: Literal["Count", "Milliseconds", "None"]
+    values: list[float | None]
+
+
+class MetricsAnswer(Model):
+    """What was measured, from CloudWatch. The last period has not ended yet."""
+
+    from_ms: int
+    period_s: int
+    series: list[MetricSeries]
+
+
+class CostItem(Model):
+    """What was used of one thing that AWS has a price for."""
+
+    service: str
+    what: str
+    quantity: float
+    usd: float
+
+
+class CostAnswer(Model):
+    """What this month's use comes to, by the list price of one region, without free tiers."""
+
+    since_ms: int
+    region: str
+    priced_on: str
+    usd: float
+    items: list[CostItem]
+    not_counted: list[str]
+
+
+class ConnectionDescription(Model):
+    """A live connection. Who has not said who it is has no user; a session that nobody has read yet, no transport."""
+
+    connection_id: str
+    connected_at_ms: int
+    user_id: str | None = None
+    transport: Literal["websocket", "sse", "stream", "long_poll", "short_poll"] | None = None
+    channels: list[str]
+
+
+class ConnectionsAnswer(Model):
+    """A page of the live connections. With ``next``, pass it as ``after``."""
+
+    connections: list[ConnectionDescription]
+    next: str | None = None
+
+
 class SessionBody(HelloFields):
     """What ``hello`` says, said by HTTP. Without ``token``, the request's bearer token says who it is."""
 
@@ -209,8 +266,14 @@ class DevTokenBody(Model):
     public: dict[str, Any] | None = None
 
 
-class DevTokenAnswer(Model):
-    """A token for local development."""
+class DemoTokenBody(Model):
+    """Which guest of the demo. Ids of other users don't begin so: no guest is one of them."""
+
+    user_id: Annotated[str, StringConstraints(pattern=r"^guest\.[A-Za-z0-9_~-]{1,60}$")]
+
+
+class TokenAnswer(Model):
+    """A token."""
 
     token: str
 

@@ -7,7 +7,6 @@ import struct
 import threading
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final, Self
 
 import boto3
@@ -89,14 +88,13 @@ class RunningEdge:
         faults: Faults | None = None,
         api: WebSocketApi = API,
         http_app: ASGIApp | None = None,
-        page: Path | None = None,
     ) -> None:
         self.invoker = FakeInvoker()
         self.gateway = Gateway(api, self.invoker, limits, faults)
         sock = socket.socket()
         sock.bind(("127.0.0.1", 0))
         self.port: int = sock.getsockname()[1]
-        self._edge = Edge(self.gateway, sock=sock, http_app=http_app or saying_where(), page=page)
+        self._edge = Edge(self.gateway, sock=sock, http_app=http_app or saying_where())
         self._edge.start()
 
     @cached_property

@@ -34,6 +34,10 @@ def test_a_functions_zip_has_its_folder_and_what_is_shared_and_nothing_else(stag
     expected = {path.relative_to(ROOT) for part in parts for path in part.rglob("*.py")}
     expected |= {Path("channels.toml"), Path("functions/__init__.py")}
     expected |= {Path("functions/http_api/run.sh")} if name == "http_api" else set()
+    if name == "http_api":  # make test builds the pages first
+        pages = [path for path in (ROOT / "web" / "dist").rglob("*") if path.is_file() and path.suffix != ".map"]
+        assert pages
+        expected |= {path.relative_to(ROOT) for path in pages}
     expected -= {Path("shared/adapters/memory.py")}
     asset = stage.asset(name)
     assert {path.relative_to(asset) for path in asset.rglob("*") if path.is_file()} == expected

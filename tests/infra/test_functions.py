@@ -56,6 +56,7 @@ _EXPECTED: Final = {
             contract.ENV_WEBSOCKET_URL,
             contract.ENV_STREAM_URL,
             contract.ENV_HELD_STREAMS,
+            contract.ENV_DEMO,
             contract.ENV_DEADLINE_QUEUE_URL,
             *_PUBLISH,
             *_PUSH,

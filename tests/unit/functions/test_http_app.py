@@ -35,7 +35,7 @@ KEY = "billing.secret"
 @cache
 def app_of(stage: str) -> FastAPI:
     """Return the stage's app: it takes longer to make than a test to run."""
-    return create_app(services_of(MemoryStack(), TIDEWIRE_STAGE=stage))
+    return create_app(services_of(MemoryStack(), TIDEWIRE_STAGE=stage, DEMO="1"))
 
 
 def client_of(services: Services) -> httpx.AsyncClient:

@@ -2,7 +2,7 @@
 
 import { get } from "./dom.js";
 import { Page } from "./page.js";
-import { devToken, enter, lastName } from "./session.js";
+import { guestToken, enter, lastName } from "./session.js";
 
 function begin(event: Event): void {
   event.preventDefault();
@@ -12,7 +12,7 @@ function begin(event: Event): void {
   get("enter").remove();
   get("chat").hidden = false;
   const userId = enter(name);
-  new Page(name, userId, () => devToken(userId));
+  new Page(name, userId, () => guestToken(userId));
 }
 
 get<HTMLInputElement>("name").value = lastName();

@@ -14,21 +14,21 @@ export function enter(name: string): string {
   localStorage.setItem(NAME_KEY, name);
   const known = sessionStorage.getItem(USER_KEY);
   if (known) return known;
-  // The name's readable part, for who looks into logs; a user id of other letters could get too long for a channel.
+  // With the name's readable part, for who looks into logs.
   const readable = name.replace(/[^A-Za-z0-9]+/g, "-").slice(0, 20);
-  const userId = `${readable}~${crypto.getRandomValues(new Uint32Array(1))[0]?.toString(36)}`;
+  const userId = `guest.${readable}~${crypto.getRandomValues(new Uint32Array(1))[0]?.toString(36)}`;
   sessionStorage.setItem(USER_KEY, userId);
   return userId;
 }
 
-/** A token for local development. A deployed application asks its own backend here. */
-export async function devToken(userId: string): Promise<string> {
-  const response = await fetch("/v1/dev/token", {
+/** A guest's token. An application asks its own backend here. */
+export async function guestToken(userId: string): Promise<string> {
+  const response = await fetch("/v1/demo/token", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ user_id: userId }),
     signal: AbortSignal.timeout(TOKEN_TIMEOUT_MS),
   });
-  if (!response.ok) throw new Error(`POST /v1/dev/token answered ${response.status}`);
+  if (!response.ok) throw new Error(`POST /v1/demo/token answered ${response.status}`);
   return ((await response.json()) as { token: string }).token;
 }
