@@ -31,7 +31,8 @@ def add_pages(app: FastAPI, folder: Path, *, demo: bool) -> None:
     files |= {"/": folder / _DEMO / "index.html", f"/{_CONSOLE}": folder / _CONSOLE / "index.html"}
     for url, path in files.items():
         if path.is_file() and (demo or path.parent.name != _DEMO):
-            # The HTTP API doesn't compress: docs.aws.amazon.com/apigateway/latest/developerguide/http-api-vs-rest.html
+            # Only REST APIs compress:
+            # docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-gzip-compression-decompression.html
             app.router.routes.append(Route(url, _served(path), middleware=[Middleware(GZipMiddleware)]))
 
 
