@@ -2,11 +2,11 @@
 
 import hashlib
 import mimetypes
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -15,35 +15,39 @@ from starlette.routing import Route
 
 # At the same place in the function's zip (infra/packaging.py).
 PAGES: Final = Path(__file__).resolve().parents[2] / "web" / "dist"
-_DEMO: Final = "demo"
-_CONSOLE: Final = "console"
 
 
 def add_pages(app: FastAPI, folder: Path, *, demo: bool) -> None:
-    """Add a route for each file of the folder, ``/`` for the demo, ``/console`` for the console.
+    """Add ``/console``, with the demo also ``/``, and what they load. Every other path stays what it is.
 
     Args:
-        app: Every other path stays what it is.
-        folder: What web/ was built into; if it is not there, there are no pages.
+        app: What serves them.
+        folder: What web/ was built into.
         demo: With the demo.
     """
-    files = {f"/{path.relative_to(folder).as_posix()}": path for path in sorted(folder.rglob("*")) if path.is_file()}
-    files |= {"/": folder / _DEMO / "index.html", f"/{_CONSOLE}": folder / _CONSOLE / "index.html"}
-    for url, path in files.items():
-        if path.is_file() and (demo or path.parent.name != _DEMO):
-            # Only REST APIs compress:
-            # docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-gzip-compression-decompression.html
-            app.router.routes.append(Route(url, _served(path), middleware=[Middleware(GZipMiddleware)]))
+    pages = {"/console": "console", **({"/": "demo"} if demo else {})}
+    paths = {path: f"{page}/index.html" for path, page in pages.items()}
+    paths |= {f"/{part}/{{name}}": f"{part}/{{name}}" for part in (*pages.values(), "parts")}
+    for path, file in (paths | {"/icon.svg": "icon.svg"}).items():
+        app.router.routes.append(_route(path, folder, file))
 
 
-def _served(path: Path) -> Callable[[Request], Response]:
+def _route(path: str, folder: Path, file: str) -> Route:
     def serve(request: Request) -> Response:
-        body = path.read_bytes()
-        # Of the content: in a function's zip all files have one time.
-        tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-        headers = {"ETag": tag, "Cache-Control": "no-cache"}
-        if tag in request.headers.get("If-None-Match", ""):
-            return Response(status_code=304, headers=headers)
-        return Response(body, headers=headers, media_type=mimetypes.guess_type(path.name)[0])
+        return _answer(folder / file.format(**request.path_params), request)  # a name has no slash: none leads out
 
-    return serve
+    # Only REST APIs compress:
+    # docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-gzip-compression-decompression.html
+    return Route(path, serve, middleware=[Middleware(GZipMiddleware)])
+
+
+def _answer(path: Path, request: Request) -> Response:
+    if not path.is_file():
+        raise HTTPException(404)
+    body = path.read_bytes()
+    # Of the content: in a function's zip all files have one time.
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if tag in request.headers.get("If-None-Match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type=mimetypes.guess_type(path.name)[0])

@@ -127,6 +127,14 @@ async def test_the_packaged_function_streams_when_its_script_is_started(
         assert answer.status_code == 404, "it does nothing else"
 
 
+def test_the_pages_are_served_here_as_on_aws(everywhere: httpx.Client) -> None:
+    for path, mark in (("/", "Tidewire"), ("/demo/main.js", "function"), ("/console", "console")):
+        answer = everywhere.get(path)
+        assert answer.status_code == 200, path
+        assert mark in answer.text
+        assert everywhere.get(path, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+
+
 async def test_every_request_may_meet_another_process(
     stack: LocalStack, connect: Connect, channel: str, tmp_path: Path
 ) -> None:
