@@ -696,3 +696,28 @@ class Metrics(Protocol):
     def level(self, name: str, value: float) -> None:
         """Record how something stands."""
         ...
+
+
+Statistic = Literal["Sum", "p50", "p90", "p99"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A metric of ours, by one statistic."""
+
+    name: str
+    statistic: Statistic = "Sum"
+
+
+class MetricSource(Protocol):
+    """What was measured, read back from CloudWatch: as late as it is there, some seconds to a minute after."""
+
+    def read(
+        self, measures: Sequence[Measure], *, from_s: int, until_s: int, period_s: int
+    ) -> Sequence[Mapping[int, float]]:
+        """Return for each measure, in this order, its value by the second at which the period begins.
+
+        Periods in which nothing was measured are left out. ``from_s`` and ``until_s`` are on a period's edge; periods
+        below 60 s are kept for 3 hours.
+        """
+        ...
