@@ -263,7 +263,7 @@ class Services:
     @cached_property
     def attendance(self) -> Attendance:
         """Takes connections into channels' members and out of them."""
-        return Attendance(self.presence_store, self.connections, self.looks, now_ms)
+        return Attendance(self.presence_store, self.connections, self.looks, self.metrics, now_ms)
 
     @cached_property
     def presence_reader(self) -> PresenceReader:
@@ -494,7 +494,7 @@ class Services:
     @cached_property
     def deadlines(self) -> Deadlines:
         """Closes who has not said who they are."""
-        return Deadlines(self.connections, self.transport, self.metrics)
+        return Deadlines(self.connections, self.transport, self.metrics, self.attendance)
 
     @cached_property
     def janitor(self) -> Janitor:

@@ -126,8 +126,11 @@ class ConnectionStore(Protocol):
         """Write who it is; return whether the connection is still there."""
         ...
 
-    def close(self, connection_id: str, *, found_in: str | None = None) -> None:
+    def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         """Take the connection out of every channel; the list of its subscriptions stays for its session to read.
+
+        Returns:
+            Its record, if this call is the one that has removed it.
 
         Also one that is not there any more: a subscription can have come after the close. Unlisted ones are found by
         the record alone, so without it only that of ``found_in``, the channel where it was met, goes.

@@ -112,11 +112,11 @@ class MemoryConnectionStore:
         self.connections[connection.connection_id] = connection
         return True
 
-    def close(self, connection_id: str, *, found_in: str | None = None) -> None:
+    def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         del found_in  # every channel is looked at
-        self.connections.pop(connection_id, None)
         for subscribers in self.channels.values():
             subscribers.pop(connection_id, None)
+        return self.connections.pop(connection_id, None)
 
     def subscribe(
         self,

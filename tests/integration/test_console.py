@@ -1,7 +1,6 @@
 """What the console shows, on the deployed stack: its figures agree with what was sent."""
 
 import asyncio
-from typing import Any
 
 import httpx
 import pytest
@@ -73,7 +72,7 @@ async def test_errors_are_counted(http: httpx.Client, admin: Header, connect: Co
             await ann.ask("nothing")
 
     async def agreed() -> bool:
-        found: Any = await measured(http, admin, since_ms)
+        found = await measured(http, admin, since_ms)
         return sum(found["RequestErrors", "Sum"]) == 3
 
     await eventually(agreed)

@@ -56,6 +56,7 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     services.limits = stack.limits
     services.document_reader = stack.document_reader
     services.documents = stack.documents
+    services.attendance = stack.attendance
     services.presence = stack.presence
     services.presence_watch = replace(stack.presence_watch, on_failure=telemetry.channel_failure)
     services.reading = stack.reading
