@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -31,11 +32,17 @@ class ServedMetrics:
 
     def __init__(self) -> None:
         self._data: list[dict[str, Any]] = []
+        self._sums: defaultdict[tuple[str, int], float] = defaultdict(float)  # by name and second
         self._lock = threading.Lock()
 
     def count(self, name: str, value: int = 1) -> None:
         """See :class:`shared.ports.Metrics`."""
-        self._add(name, value, "Count")
+        self.billed(name, value)
+
+    def billed(self, name: str, units: float) -> None:
+        """See :class:`shared.ports.Metrics`."""
+        with self._lock:
+            self._sums[name, int(time.time())] += units
 
     def milliseconds(self, name: str, value: float) -> None:
         """See :class:`shared.ports.Metrics`."""
@@ -48,20 +55,13 @@ class ServedMetrics:
     def take(self) -> list[dict[str, Any]]:
         """Return the data of PutMetricData that have come since the last time."""
         with self._lock:
+            sums, self._sums = self._sums, defaultdict(float)
             taken, self._data = self._data, []
-        return taken
+        return taken + [_datum(name, value, "Count", at_s) for (name, at_s), value in sums.items()]
 
     def _add(self, name: str, value: float, unit: str) -> None:
-        datum = {
-            "MetricName": name,
-            "Dimensions": [{"Name": "service", "Value": SERVICE_NAME}],
-            "Timestamp": time.time(),
-            "Value": float(value),
-            "Unit": unit,
-            "StorageResolution": 1,
-        }
         with self._lock:
-            self._data.append(datum)
+            self._data.append(_datum(name, value, unit, time.time()))
 
 
 class MetricForwarder:
@@ -120,6 +120,17 @@ class MetricForwarder:
     def _put(self, namespace: str, data: list[dict[str, Any]]) -> None:
         for start in range(0, len(data), _DATA_PER_CALL):
             self._cloudwatch.put_metric_data(Namespace=namespace, MetricData=data[start : start + _DATA_PER_CALL])
+
+
+def _datum(name: str, value: float, unit: str, at_s: float) -> dict[str, Any]:
+    return {
+        "MetricName": name,
+        "Dimensions": [{"Name": "service", "Value": SERVICE_NAME}],
+        "Timestamp": at_s,
+        "Value": float(value),
+        "Unit": unit,
+        "StorageResolution": 1,
+    }
 
 
 def metric_data(line: str) -> list[tuple[str, dict[str, Any]]]:
