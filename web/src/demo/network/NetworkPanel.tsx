@@ -3,12 +3,12 @@
 import { useEffect, useState, useSyncExternalStore, type ReactNode } from "react";
 import type { Tidewire, Way } from "tidewire";
 import { useConnection, useTidewire } from "tidewire/react";
-import { Latency } from "./latency";
-import type { Choice, Network } from "./network";
+import { Latency } from "./latency.js";
+import type { Choice, Network } from "./network.js";
 import "./network.css";
-import { duration, Story } from "./story";
-import { waiting } from "./waiting";
-import { WAY_NAMES } from "./ways";
+import { duration, Story } from "./story.js";
+import { waiting } from "./waiting.js";
+import { WAY_NAMES } from "./ways.js";
 
 const CHOICES = ["best", ...(Object.keys(WAY_NAMES) as Way[])] as const;
 const TICK_MS = 1_000;
