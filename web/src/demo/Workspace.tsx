@@ -58,13 +58,13 @@ export function Workspace({ name, userId, network }: WorkspaceProps) {
         <div className="side">
           <RoomList all={all} current={current.name} onShow={(room) => rooms.show(room)} />
           <People {...people} name={name} status={status} />
-          <section className="view-network" aria-label="Network">
-            <NetworkPanel network={network} />
-          </section>
+          <div className="view-network">
+            <NetworkPanel network={network} room={current.name} />
+          </div>
         </div>
-        <section className="view-board" aria-label="Board">
+        <div className="view-board">
           <Board room={current.name} key={current.name} />
-        </section>
+        </div>
         <Chat {...people} room={current} userId={userId} attended={attended} field={field} onSay={say} />
       </main>
       <Views view={view} unread={unread} onView={setView} />
