@@ -1,0 +1,31 @@
+// People, small: a coloured initial, with a dot for how they are.
+
+import type { CSSProperties } from "react";
+import type { Person } from "./presence.js";
+
+export function Avatar({ name }: { readonly name: string }) {
+  const style = { "--hue": hue(name) } as CSSProperties;
+  return (
+    <span className="avatar" style={style} aria-hidden="true">
+      {([...name.trim()][0] ?? "?").toUpperCase()}
+    </span>
+  );
+}
+
+type FaceProps = Pick<Person, "name" | "status"> & { readonly idle?: boolean };
+
+export function Face({ name, status, idle = false }: FaceProps) {
+  return (
+    <span className="face" data-status={status} data-idle={idle}>
+      <Avatar name={name} />
+      <span className="dot" />
+    </span>
+  );
+}
+
+/** A colour that stays with a name: 0 to 359 degrees. */
+function hue(name: string): number {
+  let hash = 7;
+  for (const character of name) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) % 3600;
+  return hash % 360;
+}
