@@ -12,6 +12,7 @@ import {
 } from "@dnd-kit/core";
 import { useRef, useState } from "react";
 import { createPortal } from "react-dom";
+import { channelOf } from "../room.js";
 import "./board.css";
 import { BoardCard } from "./BoardCard.js";
 import { CARDS_MAX, COLUMNS, examples, move, newCard, type Card, type ColumnId } from "./cards.js";
@@ -30,7 +31,7 @@ const none = (): undefined => undefined;
 const QUIET: Announcements = { onDragStart: none, onDragOver: none, onDragEnd: none, onDragCancel: none };
 
 export function Board({ room, name }: { room: string; name: string }) {
-  const channel = `room:${room}`;
+  const channel = channelOf(room);
   const { columns, ready, error, saving, note, change } = useBoard(channel);
   const [dragged, setDragged] = useState<string>();
   const [place, setPlace] = useState<Place>();

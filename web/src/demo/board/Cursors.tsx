@@ -2,9 +2,9 @@
 
 import { useEffect, useState, type CSSProperties, type RefObject } from "react";
 import { useChannel, useTidewire } from "tidewire/react";
+import { hue } from "../Face.js";
 import { nameOf } from "../message.js";
 import { CursorSender, GONE_AFTER_MS, heard, type Cursor } from "./pointers.js";
-import { hue } from "./hue.js";
 
 interface CursorsProps {
   readonly channel: string;
@@ -58,7 +58,7 @@ export function Cursors({ channel, name, surface }: CursorsProps) {
         <div
           key={userId}
           className="cursor"
-          style={{ "--x": x * 100, "--y": y * 100, "--hue": hue(userId) } as CSSProperties}
+          style={{ "--x": x * 100, "--y": y * 100, "--hue": hue(whose) } as CSSProperties}
         >
           <svg viewBox="0 0 16 18">
             <path d="M1 1l5 15 2.6-6.4L15 7z" />

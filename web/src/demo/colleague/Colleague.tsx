@@ -8,11 +8,11 @@ import "./colleague.css";
 type Mood = "out" | "coming" | "here" | "resting" | "lost";
 
 const WORDS: Readonly<Record<Mood, { readonly button: string; readonly text: string }>> = {
-  out: { button: "Ask a colleague in", text: "Nobody here? A simulated one keeps you company." },
+  out: { button: "Invite a colleague", text: "Nobody here? A simulated one keeps you company." },
   coming: { button: "Marina is coming …", text: "Over a connection of her own." },
   here: { button: "Send Marina home", text: "Marina is here: write to her, or cut your network." },
   resting: { button: "Send Marina home", text: "Marina is having a rest, until you do something." },
-  lost: { button: "Ask again", text: "Marina could not come: no connection." },
+  lost: { button: "Invite again", text: "Marina could not come: no connection." },
 };
 
 export function Colleague({ room, name }: { room: string; name: string }) {

@@ -4,6 +4,7 @@ import { Tidewire, type Channel } from "tidewire";
 import { BOARD_KEY } from "../board/useBoard.js";
 import { COLUMNS, move, newCard, readBoard, type BoardData, type CardsPatch, type Columns } from "../board/cards.js";
 import { CursorSender, type Point } from "../board/pointers.js";
+import { channelOf } from "../room.js";
 import { guestToken } from "../session.js";
 import { Runner, type Stage } from "./runner.js";
 import { NAME, SCRIPT, type Beat } from "./script.js";
@@ -33,7 +34,7 @@ export class Actor {
     const userId = `guest.${NAME}~${crypto.getRandomValues(new Uint32Array(1))[0]?.toString(36)}`;
     const realFetch: typeof fetch = (...request) => fetch(...request);
     this.#client = new Tidewire({ getToken: () => guestToken(userId, realFetch), persist: false, shareTabs: false });
-    this.#channel = this.#client.channel(`room:${options.room}`);
+    this.#channel = this.#client.channel(channelOf(options.room));
     this.#cursor = new CursorSender((at) =>
       this.#channel.publish("cursor", at && { ...at, name: NAME }, { ephemeral: true }),
     );
@@ -55,7 +56,7 @@ export class Actor {
 
   /** Go where the user goes. */
   async follow(room: string): Promise<void> {
-    const name = `room:${room}`;
+    const name = channelOf(room);
     if (name === this.#channel.name) return;
     const before = this.#channel;
     this.#cards = [];
