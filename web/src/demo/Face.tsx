@@ -24,7 +24,7 @@ export function Face({ name, status, idle = false }: FaceProps) {
 }
 
 /** A colour that stays with a name: 0 to 359 degrees. */
-function hue(name: string): number {
+export function hue(name: string): number {
   let hash = 7;
   for (const character of name) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) % 3600;
   return hash % 360;

@@ -48,7 +48,7 @@ export function Workspace({ name, userId, network }: WorkspaceProps) {
           </a>
           <h1>{current.name}</h1>
           <Faces {...people} />
-          <Colleague room={current.name} />
+          <Colleague room={current.name} name={name} />
           <ConnectionMark />
           <Me name={name} status={status} onStatus={setStatus} />
         </div>
@@ -63,7 +63,7 @@ export function Workspace({ name, userId, network }: WorkspaceProps) {
           </div>
         </div>
         <div className="view-board">
-          <Board room={current.name} key={current.name} />
+          <Board room={current.name} name={name} key={current.name} />
         </div>
         <Chat {...people} room={current} userId={userId} attended={attended} field={field} onSay={say} />
       </main>

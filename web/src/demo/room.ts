@@ -2,6 +2,7 @@
 
 import type { Channel, Publication, Tidewire } from "tidewire";
 import { fromPublication, type Message, type Said } from "./message.js";
+import { waiting } from "./network/waiting.js";
 
 const NAMESPACE = "room";
 const HISTORY = 50;
@@ -65,7 +66,8 @@ export class Room {
     this.#show({ messages: this.#with([message]) });
     try {
       // The same id as before: what did arrive after all is not said twice.
-      await this.#channel.publish("said", { text, author } satisfies Said, { messageId: id, offline: true });
+      const said = { text, author } satisfies Said;
+      await waiting.track(this.#channel.publish("said", said, { messageId: id, offline: true }));
     } catch {
       if (!this.#view.messages.includes(message)) return; // it came back as an event: only the answer was lost
       this.#show({ messages: this.#with([{ ...message, pending: "failed" }]) });

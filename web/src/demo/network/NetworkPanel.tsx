@@ -3,12 +3,13 @@
 import { useEffect, useState, useSyncExternalStore, type ReactNode } from "react";
 import type { Tidewire, Way } from "tidewire";
 import { useConnection, useTidewire } from "tidewire/react";
-import { Latency } from "./latency";
-import type { Choice, Network } from "./network";
+import { channelOf } from "../room.js";
+import { Latency } from "./latency.js";
+import type { Choice, Network } from "./network.js";
 import "./network.css";
-import { duration, Story } from "./story";
-import { waiting } from "./waiting";
-import { WAY_NAMES } from "./ways";
+import { duration, Story } from "./story.js";
+import { waiting } from "./waiting.js";
+import { WAY_NAMES } from "./ways.js";
 
 const CHOICES = ["best", ...(Object.keys(WAY_NAMES) as Way[])] as const;
 const TICK_MS = 1_000;
@@ -25,7 +26,7 @@ export function NetworkPanel({ network, room }: { network: Network; room: string
   useEffect(() => latency.start(), [latency]);
   useEffect(() => told(story, client, network), [story, client, network]);
   useEffect(() => {
-    const channel = client.channel(`room:${room}`);
+    const channel = client.channel(channelOf(room));
     const stops = [
       channel.on("*", ({ ephemeral, published_at_ms }) => {
         if (!ephemeral) story.event(published_at_ms - latency.aheadMs);

@@ -1,6 +1,7 @@
 // How long a publication takes to the server and back: in a channel of the page's own, where it bothers nobody.
 
 import type { Tidewire } from "tidewire";
+import { channelOf } from "../room.js";
 
 export interface LatencyState {
   /** The latest round trips in milliseconds, the last one last. */
@@ -36,7 +37,7 @@ export class Latency {
 
   /** Measure every few seconds, and with each new connection. Returns a function that ends it. */
   start(): () => void {
-    const channel = this.#client.channel(`room:latency.${crypto.randomUUID()}`);
+    const channel = this.#client.channel(channelOf(`latency.${crypto.randomUUID()}`));
     const ping = (): void => {
       if (this.#client.state !== "connected" || document.hidden) return;
       if (this.#sent && performance.now() - this.#sent.atMs < LOST_MS) return;

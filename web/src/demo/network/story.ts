@@ -1,9 +1,9 @@
 // What has become of the connection, told in short sentences: lost, back, what was sent and what was recovered.
 
 import type { ConnectionState, Way } from "tidewire";
-import type { NetworkState } from "./network";
-import type { WaitingState } from "./waiting";
-import { WAY_NAMES } from "./ways";
+import type { NetworkState } from "./network.js";
+import type { WaitingState } from "./waiting.js";
+import { WAY_NAMES } from "./ways.js";
 
 export interface Line {
   readonly id: number;
