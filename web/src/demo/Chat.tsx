@@ -2,6 +2,7 @@
 
 import { useCallback, useEffect, useRef, useState, type FormEvent, type KeyboardEvent, type RefObject } from "react";
 import { useTidewire } from "tidewire/react";
+import { Colleague } from "./colleague/Colleague.js";
 import type { Message } from "./message.js";
 import { MessageLog } from "./MessageLog.js";
 import type { PeopleView, Person } from "./presence.js";
@@ -9,6 +10,7 @@ import { channelOf, type RoomView } from "./room.js";
 
 interface ChatProps extends PeopleView {
   readonly room: RoomView;
+  readonly name: string;
   readonly userId: string;
   /** Somebody looks at it. */
   readonly attended: boolean;
@@ -16,15 +18,13 @@ interface ChatProps extends PeopleView {
   readonly onSay: (text: string, id?: string) => void;
 }
 
-export function Chat({ room, userId, attended, others, count, type, field, onSay }: ChatProps) {
+export function Chat({ room, name, userId, attended, others, count, type, field, onSay }: ChatProps) {
   const [atEnd, setAtEnd] = useState(true);
   useReadMarker(room, attended && atEnd);
   const again = useCallback(({ text, id }: Message) => onSay(text, id), [onSay]);
-  const alone = count === 1;
   return (
     <section className="view-chat" aria-labelledby="chat-title">
-      <h2 id="chat-title">Chat</h2>
-      {alone && <Alone />}
+      <Company alone={count === 1} room={room.name} name={name} />
       <div className="conversation">
         <MessageLog room={room} userId={userId} others={others} onAgain={again} onAtEnd={setAtEnd} />
       </div>
@@ -43,15 +43,28 @@ function useReadMarker({ name, messages }: RoomView, reading: boolean): void {
   }, [client, name, offset, reading]);
 }
 
-function Alone() {
+interface CompanyProps {
+  readonly alone: boolean;
+  readonly room: string;
+  readonly name: string;
+}
+
+/** The way to company: one person alone sees little of what this page can do. */
+function Company({ alone, room, name }: CompanyProps) {
   return (
-    <p className="alone">
-      <strong>You are alone here.</strong> Open{" "}
-      <a href={location.href} target="_blank" rel="noopener">
-        a second window
-      </a>
-      : it is another person. Or invite the colleague, and watch.
-    </p>
+    <div className="company" data-alone={alone}>
+      <h2 id="chat-title">Chat</h2>
+      {alone && (
+        <p className="alone">
+          <strong>You are alone here.</strong> Open{" "}
+          <a href={`#${encodeURIComponent(room)}`} target="_blank" rel="noopener">
+            a second window
+          </a>
+          : it is another person.
+        </p>
+      )}
+      <Colleague room={room} name={name} />
+    </div>
   );
 }
 

@@ -3,7 +3,6 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Board } from "./board/Board.js";
 import { Chat } from "./Chat.js";
-import { Colleague } from "./colleague/Colleague.js";
 import { ConnectionMark, Notice } from "./Connection.js";
 import { Face } from "./Face.js";
 import type { Network } from "./network/network.js";
@@ -48,7 +47,6 @@ export function Workspace({ name, userId, network }: WorkspaceProps) {
           </a>
           <h1>{current.name}</h1>
           <Faces {...people} />
-          <Colleague room={current.name} name={name} />
           <ConnectionMark />
           <Me name={name} status={status} onStatus={setStatus} />
         </div>
@@ -58,14 +56,14 @@ export function Workspace({ name, userId, network }: WorkspaceProps) {
         <div className="side">
           <RoomList all={all} current={current.name} onShow={(room) => rooms.show(room)} />
           <People {...people} name={name} status={status} />
-          <div className="view-network">
-            <NetworkPanel network={network} room={current.name} />
-          </div>
         </div>
         <div className="view-board">
           <Board room={current.name} name={name} key={current.name} />
         </div>
-        <Chat {...people} room={current} userId={userId} attended={attended} field={field} onSay={say} />
+        <div className="view-network">
+          <NetworkPanel network={network} room={current.name} />
+        </div>
+        <Chat {...people} room={current} name={name} userId={userId} attended={attended} field={field} onSay={say} />
       </main>
       <Views view={view} unread={unread} onView={setView} />
     </div>
