@@ -39,53 +39,59 @@ export function NetworkPanel({ network, room }: { network: Network; room: string
   const up = state === "connected";
   return (
     <section className="network" aria-labelledby="network-title" data-up={up} data-online={online}>
-      <h2 id="network-title">Network</h2>
-      <header>
-        <div>
-          <p className="network-way">
-            <i className="network-dot" aria-hidden="true" />
-            {up && transport
-              ? transport === "tabs"
-                ? "Another tab"
-                : WAY_NAMES[transport]
-              : online
-                ? "Looking for a way"
-                : "No network"}
-          </p>
-          <p className="network-now">
-            {lostAtMs === undefined ? calm(state, count) : <Away online={online} lostAtMs={lostAtMs} waiting={count} />}
-          </p>
+      <div className="network-body">
+        <header>
+          <div>
+            <h2 id="network-title">Network</h2>
+            <p className="network-way">
+              <i className="network-dot" aria-hidden="true" />
+              {up && transport
+                ? transport === "tabs"
+                  ? "Another tab"
+                  : WAY_NAMES[transport]
+                : online
+                  ? "Looking for a way"
+                  : "No network"}
+            </p>
+            <p className="network-now">
+              {lostAtMs === undefined ? (
+                calm(state, count)
+              ) : (
+                <Away online={online} lostAtMs={lostAtMs} waiting={count} />
+              )}
+            </p>
+          </div>
+          <Ping samples={samples} up={up} />
+        </header>
+        <dl>
+          <Figure name="Waiting" value={count} lit={count > 0} />
+          <Figure name="Recovered" value={recovered} lit={recovered > 0} />
+          <Figure name="Reconnects" value={reconnects} />
+        </dl>
+        <div className="network-switches">
+          <button
+            type="button"
+            role="switch"
+            aria-checked={online}
+            className="network-switch"
+            onClick={() => network.setOnline(!online)}
+          >
+            <span>Network</span>
+            <i aria-hidden="true" />
+          </button>
+          <button type="button" className="network-kill" disabled={!up} onClick={() => network.kill()}>
+            Kill the connection
+          </button>
         </div>
-        <Ping samples={samples} up={up} />
-      </header>
-      <dl>
-        <Figure name="Waiting" value={count} lit={count > 0} />
-        <Figure name="Recovered" value={recovered} lit={recovered > 0} />
-        <Figure name="Reconnects" value={reconnects} />
-      </dl>
-      <div className="network-switches">
-        <button
-          type="button"
-          role="switch"
-          aria-checked={online}
-          className="network-switch"
-          onClick={() => network.setOnline(!online)}
-        >
-          <span>Network</span>
-          <i aria-hidden="true" />
-        </button>
-        <button type="button" className="network-kill" disabled={!up} onClick={() => network.kill()}>
-          Kill the connection
-        </button>
-      </div>
-      <Ways choice={choice} onChoose={(way) => network.force(way)} />
-      <div className="network-story" role="log" aria-label="What has happened">
-        {lines.length === 0 && <p>Take the network away and write something: nothing gets lost.</p>}
-        {lines.map(({ id, text }) => (
-          <p key={id} aria-atomic="true">
-            {text}
-          </p>
-        ))}
+        <Ways choice={choice} onChoose={(way) => network.force(way)} />
+        <div className="network-story" role="log" aria-label="What has happened">
+          {lines.length === 0 && <p>Take the network away and write something: nothing gets lost.</p>}
+          {lines.map(({ id, text }) => (
+            <p key={id} aria-atomic="true">
+              {text}
+            </p>
+          ))}
+        </div>
       </div>
     </section>
   );
