@@ -32,6 +32,9 @@ function begin(name: string): Visit {
     getToken: () => guestToken(userId, network.fetch),
     fetch: network.fetch,
     WebSocket: network.WebSocket,
+    get transports() {
+      return network.transports; // asked before each round of attempts
+    },
     shareTabs: false, // each window is another user
   });
   return { name, userId, network, client };

@@ -73,14 +73,24 @@ export function Board({ room, name }: { room: string; name: string }) {
   };
 
   return (
-    <section className="board" aria-label="Board">
+    <section className="board" aria-labelledby="board-title">
       <header className="board-head">
-        <h2>Board</h2>
+        <h2 id="board-title">Board</h2>
         <p className="board-note" role="status">
           {note || (saving.size > 0 ? `Saving ${saving.size === 1 ? "one card" : `${saving.size} cards`} …` : "")}
         </p>
       </header>
       {error && <p className="board-error">The board can’t be read: {error.message}</p>}
+      {ready && !error && all.length === 0 && (
+        <div className="board-empty">
+          <p>
+            <b>Nothing here yet.</b> Add a card, or begin with some that show what this board can do.
+          </p>
+          <button type="button" onClick={() => change(examples(name))}>
+            Put up example cards
+          </button>
+        </div>
+      )}
       <DndContext
         sensors={sensors}
         accessibility={{ announcements: QUIET }}
@@ -136,16 +146,6 @@ export function Board({ room, name }: { room: string; name: string }) {
           document.body,
         )}
       </DndContext>
-      {ready && !error && all.length === 0 && (
-        <div className="board-empty">
-          <p>
-            <b>Nothing here yet.</b> Add a card, or begin with some that show what this board can do.
-          </p>
-          <button type="button" onClick={() => change(examples(name))}>
-            Put up example cards
-          </button>
-        </div>
-      )}
       {full && <p className="board-error">The board is full: {CARDS_MAX} cards are the most.</p>}
       <p className="hidden" role="status">
         {said}

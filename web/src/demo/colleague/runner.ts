@@ -101,16 +101,17 @@ export class Runner {
     if (!this.#busy && !this.#resting) this.#next(ANSWER_MS);
   }
 
+  /** Go on after so long; sooner if there is something to be answered. */
   #next(ms: number): void {
     this.#busy = false;
     this.#cancel();
-    this.#cancel = this.#clock.after(ms, () => this.#act());
+    this.#cancel = this.#clock.after(this.#answers.length > 0 ? ANSWER_MS : ms, () => this.#act());
   }
 
   #act(): void {
     const { tour, idle, away } = this.#script;
     const answer = this.#answers.shift();
-    if (answer !== undefined) return this.#say(answer, ANSWER_MS);
+    if (answer !== undefined) return this.#say(answer, TOUR_MS.least);
     if (this.#away) {
       const line = away[this.#awayLines];
       if (line === undefined) return this.#next(AWAY_MS);

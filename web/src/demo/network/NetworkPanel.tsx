@@ -1,7 +1,7 @@
 // The network as a thing to play with: take it away, force a way, kill the connection, and see what comes of it.
 
 import { useEffect, useState, useSyncExternalStore, type ReactNode } from "react";
-import type { Tidewire, Way } from "tidewire";
+import type { Tidewire } from "tidewire";
 import { useConnection, useTidewire } from "tidewire/react";
 import { channelOf } from "../room.js";
 import { Latency } from "./latency.js";
@@ -9,9 +9,9 @@ import type { Choice, Network } from "./network.js";
 import "./network.css";
 import { duration, Story } from "./story.js";
 import { waiting } from "./waiting.js";
-import { WAY_NAMES } from "./ways.js";
+import { WAY_NAMES, WAYS } from "./ways.js";
 
-const CHOICES = ["best", ...(Object.keys(WAY_NAMES) as Way[])] as const;
+const CHOICES: readonly Choice[] = ["best", ...WAYS];
 const TICK_MS = 1_000;
 
 export function NetworkPanel({ network, room }: { network: Network; room: string }) {
@@ -28,8 +28,8 @@ export function NetworkPanel({ network, room }: { network: Network; room: string
   useEffect(() => {
     const channel = client.channel(channelOf(room));
     const stops = [
-      channel.on("*", ({ ephemeral, published_at_ms }) => {
-        if (!ephemeral) story.event(published_at_ms - latency.aheadMs);
+      channel.on("*", ({ ephemeral, published_at_ms, sender }) => {
+        if (!ephemeral && sender.user_id !== client.userId) story.event(published_at_ms - latency.aheadMs);
       }),
       channel.onReset(() => story.reset()),
     ];
@@ -38,53 +38,60 @@ export function NetworkPanel({ network, room }: { network: Network; room: string
 
   const up = state === "connected";
   return (
-    <section className="network" aria-label="Network" data-up={up} data-online={online}>
-      <header>
-        <div>
-          <p className="network-way">
-            <i className="network-dot" aria-hidden="true" />
-            {up && transport
-              ? transport === "tabs"
-                ? "Another tab"
-                : WAY_NAMES[transport]
-              : online
-                ? "Looking for a way"
-                : "No network"}
-          </p>
-          <p className="network-now">
-            {lostAtMs === undefined ? calm(state, count) : <Away online={online} lostAtMs={lostAtMs} waiting={count} />}
-          </p>
+    <section className="network" aria-labelledby="network-title" data-up={up} data-online={online}>
+      <div className="network-body">
+        <header>
+          <div>
+            <h2 id="network-title">Network</h2>
+            <p className="network-way">
+              <i className="network-dot" aria-hidden="true" />
+              {up && transport
+                ? transport === "tabs"
+                  ? "Another tab"
+                  : WAY_NAMES[transport]
+                : online
+                  ? "Looking for a way"
+                  : "No network"}
+            </p>
+            <p className="network-now">
+              {lostAtMs === undefined ? (
+                calm(state, count)
+              ) : (
+                <Away online={online} lostAtMs={lostAtMs} waiting={count} />
+              )}
+            </p>
+          </div>
+          <Ping samples={samples} up={up} />
+        </header>
+        <dl>
+          <Figure name="Waiting" value={count} lit={count > 0} />
+          <Figure name="Recovered" value={recovered} lit={recovered > 0} />
+          <Figure name="Reconnects" value={reconnects} />
+        </dl>
+        <div className="network-switches">
+          <button
+            type="button"
+            role="switch"
+            aria-checked={online}
+            className="network-switch"
+            onClick={() => network.setOnline(!online)}
+          >
+            <span>Network</span>
+            <i aria-hidden="true" />
+          </button>
+          <button type="button" className="network-kill" disabled={!up} onClick={() => network.kill()}>
+            Kill the connection
+          </button>
         </div>
-        <Ping samples={samples} up={up} />
-      </header>
-      <dl>
-        <Figure name="Waiting" value={count} lit={count > 0} />
-        <Figure name="Recovered" value={recovered} lit={recovered > 0} />
-        <Figure name="Reconnects" value={reconnects} />
-      </dl>
-      <div className="network-switches">
-        <button
-          type="button"
-          role="switch"
-          aria-checked={online}
-          className="network-switch"
-          onClick={() => network.setOnline(!online)}
-        >
-          <span>Network</span>
-          <i aria-hidden="true" />
-        </button>
-        <button type="button" className="network-kill" disabled={!up} onClick={() => network.kill()}>
-          Kill the connection
-        </button>
-      </div>
-      <Ways choice={choice} onChoose={(way) => network.force(way)} />
-      <div className="network-story" role="log" aria-label="What has happened">
-        {lines.length === 0 && <p>Take the network away and write something: nothing gets lost.</p>}
-        {lines.map(({ id, text }) => (
-          <p key={id} aria-atomic="true">
-            {text}
-          </p>
-        ))}
+        <Ways choice={choice} onChoose={(way) => network.force(way)} />
+        <div className="network-story" role="log" aria-label="What has happened">
+          {lines.length === 0 && <p>Take the network away and write something: nothing gets lost.</p>}
+          {lines.map(({ id, text }) => (
+            <p key={id} aria-atomic="true">
+              {text}
+            </p>
+          ))}
+        </div>
       </div>
     </section>
   );

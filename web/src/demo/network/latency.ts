@@ -17,6 +17,7 @@ export class Latency {
   readonly #listeners = new Set<() => void>();
   #state: LatencyState = { samples: [] };
   #aheadMs = 0;
+  #bestMs = Infinity; // the round trip by which that was found: the shorter, the nearer
   #sent: { readonly id: string; readonly atMs: number } | undefined;
 
   constructor(client: Tidewire) {
@@ -67,7 +68,8 @@ export class Latency {
     if (!sent || (data as { id?: unknown } | null)?.id !== sent.id) return;
     this.#sent = undefined;
     const tookMs = performance.now() - sent.atMs;
-    this.#aheadMs = publishedAtMs - (Date.now() - tookMs / 2);
+    if (tookMs <= this.#bestMs) this.#aheadMs = publishedAtMs - (Date.now() - tookMs / 2);
+    this.#bestMs = Math.min(this.#bestMs, tookMs);
     this.#state = { samples: [...this.#state.samples, tookMs].slice(-SAMPLES) };
     this.#listeners.forEach((tell) => tell());
   }

@@ -1,6 +1,7 @@
 // A network that can be taken away: what the client is given in place of the browser's `fetch` and `WebSocket`.
 
 import type { Way } from "tidewire";
+import { WAYS } from "./ways.js";
 
 /** What is let through: one way to the server alone, or all of them. */
 export type Choice = Way | "best";
@@ -48,6 +49,14 @@ export class Network {
 
   readonly getSnapshot = (): NetworkState => this.#state;
 
+  /**
+   * The ways that the client may try. A way that is not let through it finds out by itself, but for a poll: that stands
+   * before its first read fails.
+   */
+  get transports(): readonly Way[] {
+    return WAYS.filter((way) => !way.endsWith("poll") || this.#allows(way));
+  }
+
   /** Take the network away, with all that is open or under way, or give it back. */
   setOnline(online: boolean): void {
     if (online === this.#state.online) return;
@@ -61,7 +70,7 @@ export class Network {
     this.#become({ choice });
     this.#barred = choice === "best" && this.#reading !== "websocket" ? this.#reading : undefined;
     this.#unannounced = true;
-    this.#lose((kind) => kind !== "other" && !this.#passes(kind));
+    this.#lose((kind) => kind !== "other" && !this.#allows(kind));
     this.#announceSoon();
   }
 
@@ -77,15 +86,16 @@ export class Network {
     this.#listeners.forEach((tell) => tell());
   }
 
-  #passes(way: Way): boolean {
-    const { online, choice } = this.#state;
-    return online && (choice === "best" || choice === way) && way !== this.#barred;
+  /** Whether the network, when it is there, lets that way through. */
+  #allows(way: Way): boolean {
+    const { choice } = this.#state;
+    return (choice === "best" || choice === way) && way !== this.#barred;
   }
 
   /** Whether a connection by that way is let through. */
   #admits(way: Way): boolean {
     if (this.#barred !== way) this.#barred = undefined;
-    if (!this.#passes(way)) return false;
+    if (!this.#state.online || !this.#allows(way)) return false;
     this.#reading = way;
     return true;
   }

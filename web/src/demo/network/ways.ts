@@ -9,3 +9,6 @@ export const WAY_NAMES: Readonly<Record<Way, string>> = {
   long_poll: "Long polling",
   short_poll: "Short polling",
 };
+
+/** The best first. */
+export const WAYS = Object.keys(WAY_NAMES) as Way[];
