@@ -29,7 +29,7 @@ async def test_one_alone_sees_messages_typing_a_pointer_cards_and_what_was_misse
     # She goes on while the network is away, and all of it is there after that.
     network = window.page.get_by_role("switch", name="Network")
     await network.click()
-    await expect(window.page.locator(".network-now")).to_contain_text("Offline for 9 s")
+    await expect(window.page.locator(".network-now")).to_contain_text("Offline for 6 s")
     await expect(window.message("Ann? You")).to_have_count(0)
     await network.click()
     await expect(window.message("Ann? You")).to_be_visible()

@@ -26,7 +26,7 @@ class Panel:
         await self.page.get_by_role("switch", name="Network").click()
 
     async def force(self, way: str) -> None:
-        await self.page.get_by_text(way, exact=True).and_(self.page.locator(".network-ways span")).click()
+        await self.page.get_by_role("radio", name=way, exact=True).check()
 
     async def kill(self) -> None:
         await self.page.get_by_role("button", name="Kill the connection").click()

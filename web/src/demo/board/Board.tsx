@@ -136,7 +136,7 @@ export function Board({ room, name }: { room: string; name: string }) {
           </div>
         </div>
         {createPortal(
-          <DragOverlay>
+          <DragOverlay dropAnimation={null}>
             {held && (
               <div className="board-card board-held" data-color={held.color}>
                 {held.title}
