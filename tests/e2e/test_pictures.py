@@ -122,7 +122,7 @@ async def test_a_conversation_on_a_desk_and_on_a_phone(open_window: OpenWindow, 
     await ann.page.get_by_role("button", name="Put up example cards").click()
     await ben.be("Busy")
     await expect(ann.person("Ben")).to_contain_text("Busy")
-    await expect(ann.seen(_TALK[-1][1])).to_be_visible()
+    await expect(ben.seen(_TALK[-1][1])).to_contain_text("Seen by Ann")
     publish(stack, "tide-pool", "Low water at six.")
     for window in (ann, ben):
         await window.room("tide-pool").locator(".badge").wait_for()
