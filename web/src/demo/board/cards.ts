@@ -95,7 +95,7 @@ const EXAMPLES: readonly Omit<CardData, "by" | "order">[] = [
   { title: "Cut the network, then move me: I’ll wait for it", column: "todo", color: "coral" },
   { title: "Rename one card while somebody else moves it", column: "todo" },
   { title: "Watch cursors go by", column: "doing", color: "sea" },
-  { title: "Invite a colleague", column: "doing", color: "plum" },
+  { title: "Nobody else here? Ask for company above the chat", column: "doing", color: "plum" },
   { title: "Start Tidewire", column: "done" },
 ];
 

@@ -22,7 +22,7 @@ export interface Clock {
 
 const TYPING_MS = { least: 900, letter: 28, most: 2_800 };
 const ANSWER_MS = 700;
-const AWAY_MS = 2_500; // between two words to somebody who is not there
+const AWAY_MS = 1_200; // between two words to somebody who is not there
 const TOUR_MS = { least: 2_500, more: 2_000 };
 const IDLE_MS = { least: 6_000, more: 6_000 };
 export const REST_AFTER_MS = 240_000;
