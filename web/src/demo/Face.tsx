@@ -25,7 +25,7 @@ export function Face({ name, status, idle = false }: FaceProps) {
 
 /** A colour that stays with a name: 0 to 359 degrees. */
 export function hue(name: string): number {
-  let hash = 7;
-  for (const character of name) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) % 3600;
+  let hash = 2_166_136_261; // FNV-1a: names that differ in one letter are far from each other
+  for (const character of name) hash = Math.imul(hash ^ (character.codePointAt(0) as number), 16_777_619) >>> 0;
   return hash % 360;
 }

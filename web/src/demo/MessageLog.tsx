@@ -50,12 +50,14 @@ export function MessageLog({ room, userId, others, onAgain, onAtEnd }: MessageLo
 function useEnd({ name, messages }: RoomView, onAtEnd: (atEnd: boolean) => void) {
   const list = useRef<HTMLDivElement>(null);
   const atEnd = useRef(true);
+  const height = useRef(0);
   const shown = useRef<{ name?: string; lastId?: string | undefined }>({});
   const [news, setNews] = useState(false);
 
   const scrolled = useCallback(() => {
     const { scrollHeight, scrollTop, clientHeight } = list.current as HTMLDivElement;
     if (clientHeight === 0) return; // not on the screen
+    if (clientHeight !== height.current) return; // nobody has scrolled: the observer below is told in a moment
     atEnd.current = scrollHeight - scrollTop - clientHeight < AT_END_PX;
     onAtEnd(atEnd.current);
     if (atEnd.current) setNews(false);
@@ -70,7 +72,10 @@ function useEnd({ name, messages }: RoomView, onAtEnd: (atEnd: boolean) => void)
     const element = list.current as HTMLDivElement;
     element.addEventListener("scroll", scrolled, { passive: true });
     // A phone's keyboard takes its room from the conversation.
-    const observer = new ResizeObserver(() => atEnd.current && toEnd());
+    const observer = new ResizeObserver(() => {
+      height.current = element.clientHeight;
+      if (atEnd.current) toEnd();
+    });
     observer.observe(element);
     return () => {
       element.removeEventListener("scroll", scrolled);

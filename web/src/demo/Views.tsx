@@ -40,7 +40,7 @@ export function Views({ view, unread, onView }: ViewsProps) {
   );
 }
 
-const wide = matchMedia("(width >= 62rem)"); // as style.css has it
+const wide = matchMedia("(width >= 68rem)"); // as style.css has it
 const onWide = listening(wide, "change");
 const onVisible = listening(document, "visibilitychange");
 
