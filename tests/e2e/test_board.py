@@ -119,7 +119,7 @@ async def test_what_anybody_wrote_stays_text(open_window: OpenWindow, stack: Loc
     board = Board(window)
     await board.shows("To do", MARKUP)
     await board.shows("Doing", "x" * 120)
-    await board.shows("Done", "Untitled")
+    await board.shows("Done")
     await expect(window.page).not_to_have_title("1")
     await board.choose(MARKUP, "Move to the next column")
     await board.shows("Doing", "x" * 120, MARKUP)

@@ -39,24 +39,26 @@ export type Columns = Readonly<Record<ColumnId, readonly Card[]>>;
 /** What changes of cards, by id; `null`: it goes. */
 export type CardsPatch = Record<string, Partial<Record<keyof CardData, string | number | null>> | null>;
 
-/** The cards by column and in order. Anybody may write anything: what is no card is left out, what is missing made up. */
+/**
+ * The cards by column and in order. Anybody may write anything: what has no title is no card (so is what is left of one
+ * that was moved while somebody deleted it), and what else is missing is made up.
+ */
 export function readBoard(value: unknown): Columns {
   const columns: Record<ColumnId, Card[]> = { todo: [], doing: [], done: [] };
-  const cards = isObject(value) && isObject(value["cards"]) ? value["cards"] : {};
-  for (const [id, given] of Object.entries(cards).slice(0, CARDS_MAX)) {
-    if (!isObject(given)) continue;
-    const card = readCard(id, given);
-    columns[card.column].push(card);
-  }
+  const given = isObject(value) && isObject(value["cards"]) ? Object.entries(value["cards"]) : [];
+  const cards = given.map(([id, fields]) => isObject(fields) && readCard(id, fields)).filter((card) => !!card);
+  for (const card of cards.slice(0, CARDS_MAX)) columns[card.column].push(card);
   for (const { id } of COLUMNS) columns[id].sort((a, b) => a.order - b.order || (a.id < b.id ? -1 : 1));
   return columns;
 }
 
-function readCard(id: string, { title, column, order, color, by }: Record<string, unknown>): Card {
+function readCard(id: string, { title: said, column, order, color, by }: Record<string, unknown>): Card | undefined {
+  const title = cleanTitle(said);
   const known = COLORS.find((each) => each === color);
+  if (!title) return undefined;
   return {
     id,
-    title: cleanTitle(title) || "Untitled",
+    title,
     column: COLUMNS.find((each) => each.id === column)?.id ?? "todo",
     order: typeof order === "number" && Math.abs(order) <= ORDER_MAX ? order : 0,
     by: typeof by === "string" ? by.slice(0, BY_MAX) : "",
