@@ -72,6 +72,7 @@ async def test_cards_are_added_moved_and_deleted_by_mouse_and_by_keyboard(open_w
         await expect(board.column("Done").locator(".board-title")).to_contain_text(["Mend nets", "Buy rope"])
 
     await ben.choose("Mend nets", "Delete")
+    await expect(ben.page.get_by_role("heading", name="Board")).to_be_focused()
     for board in (ann, ben):
         await board.shows("Done", "Buy rope")
         await board.shows("Doing")

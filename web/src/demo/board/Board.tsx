@@ -1,150 +1,87 @@
 // A board of cards that several people edit at once: one document, and patches of what has changed.
 
-import {
-  DndContext,
-  DragOverlay,
-  MouseSensor,
-  TouchSensor,
-  useSensor,
-  useSensors,
-  type Announcements,
-  type DragMoveEvent,
-} from "@dnd-kit/core";
+import { DndContext, DragOverlay } from "@dnd-kit/core";
 import { useRef, useState } from "react";
 import { createPortal } from "react-dom";
 import { channelOf } from "../room.js";
 import "./board.css";
-import { BoardCard } from "./BoardCard.js";
-import { CARDS_MAX, COLUMNS, examples, move, newCard, type Card, type ColumnId } from "./cards.js";
+import { BoardCard, type Moves } from "./BoardCard.js";
+import { CARDS_MAX, COLUMNS, examples, move, newCard, type Card, type Columns } from "./cards.js";
 import { Column } from "./Column.js";
 import { Cursors } from "./Cursors.js";
 import { useBoard } from "./useBoard.js";
-
-/** Where what is dragged would be put. */
-export interface Place {
-  readonly column: ColumnId;
-  readonly index: number;
-}
-
-// The result of a move is told below, however it was made.
-const none = (): undefined => undefined;
-const QUIET: Announcements = { onDragStart: none, onDragOver: none, onDragEnd: none, onDragCancel: none };
+import { useDragging, type Place } from "./useDragging.js";
 
 export function Board({ room, name }: { room: string; name: string }) {
   const channel = channelOf(room);
   const { columns, ready, error, saving, note, change } = useBoard(channel);
-  const [dragged, setDragged] = useState<string>();
-  const [place, setPlace] = useState<Place>();
   const [open, setOpen] = useState<string>(); // the card whose options are shown
   const [said, setSaid] = useState("");
+  const heading = useRef<HTMLHeadingElement>(null);
   const surface = useRef<HTMLDivElement>(null);
-  const sensors = useSensors(
-    useSensor(MouseSensor, { activationConstraint: { distance: 6 } }),
-    useSensor(TouchSensor, { activationConstraint: { delay: 220, tolerance: 8 } }),
-  );
-
   const all = COLUMNS.flatMap(({ id }) => columns[id]);
   const full = all.length >= CARDS_MAX;
-  const held = all.find(({ id }) => id === dragged);
 
-  const put = (card: Card, { column, index }: Place): void => {
-    const before = columns[column].findIndex(({ id }) => id === card.id);
-    if (before === index) return;
-    change(move(columns, card, column, index));
-    const count = columns[column].length + (before < 0 ? 1 : 0);
-    const columnName = COLUMNS.find(({ id }) => id === column)?.name;
-    setSaid(`“${card.title}” is in ${columnName} now, ${index + 1} of ${count}.`);
+  const put = (card: Card, place: Place): void => {
+    if (indexOf(columns, card, place) === place.index) return;
+    change(move(columns, card, place.column, place.index));
+    setSaid(wordsOf(columns, card, place));
   };
-
-  const dragTo = (event: DragMoveEvent): void => {
-    const next = placeOf(event);
-    if (next?.column !== place?.column || next?.index !== place?.index) setPlace(next);
-  };
-
-  const drop = (): void => {
-    if (held && place) put(held, place);
-    setDragged(undefined);
-    setPlace(undefined);
-  };
-
+  const { held, place, context } = useDragging(all, put);
   const remove = (card: Card): void => {
     change({ [card.id]: null });
     setSaid(`“${card.title}” is deleted.`);
+    heading.current?.focus(); // the button that had it is gone
   };
 
   return (
     <section className="board" aria-labelledby="board-title">
       <header className="board-head">
-        <h2 id="board-title">Board</h2>
+        <h2 id="board-title" ref={heading} tabIndex={-1}>
+          Board
+        </h2>
         <p className="board-note" role="status">
-          {note || (saving.size > 0 ? `Saving ${saving.size === 1 ? "one card" : `${saving.size} cards`} …` : "")}
+          {note || savingWords(saving.size)}
         </p>
       </header>
       {error && <p className="board-error">The board can’t be read: {error.message}</p>}
-      {ready && !error && all.length === 0 && (
-        <div className="board-empty">
-          <p>
-            <b>Nothing here yet.</b> Add a card, or begin with some that show what this board can do.
-          </p>
-          <button type="button" onClick={() => change(examples(name))}>
-            Put up example cards
-          </button>
-        </div>
-      )}
-      <DndContext
-        sensors={sensors}
-        accessibility={{ announcements: QUIET }}
-        onDragStart={({ active }) => setDragged(String(active.id))}
-        onDragMove={dragTo}
-        onDragOver={dragTo}
-        onDragEnd={drop}
-        onDragCancel={() => (setDragged(undefined), setPlace(undefined))}
-      >
+      {ready && !error && all.length === 0 && <Empty onFill={() => change(examples(name))} />}
+      <DndContext {...context}>
         <div className="board-scroll">
           <div className="board-surface" ref={surface}>
-            {COLUMNS.map(({ id, name: title }, n) => (
-              <Column
-                key={id}
-                id={id}
-                title={title}
-                count={columns[id].length}
-                dropAtEnd={place?.column === id && place.index >= others(columns[id], dragged).length}
-                onAdd={full ? undefined : (text) => change(newCard(columns, text, id, name))}
-              >
-                {columns[id].map((card, index) => (
-                  <BoardCard
-                    key={card.id}
-                    card={card}
-                    saving={saving.has(card.id)}
-                    open={open === card.id}
-                    dropBefore={place?.column === id && others(columns[id], dragged)[place.index]?.id === card.id}
-                    onOpen={(shown) => setOpen(shown ? card.id : undefined)}
-                    onChange={(fields) => change({ [card.id]: fields })}
-                    onDelete={() => remove(card)}
-                    moves={{
-                      left: n > 0 && { column: at(n - 1), index: columns[at(n - 1)].length },
-                      up: index > 0 && { column: id, index: index - 1 },
-                      down: index < columns[id].length - 1 && { column: id, index: index + 1 },
-                      right: n < COLUMNS.length - 1 && { column: at(n + 1), index: columns[at(n + 1)].length },
-                    }}
-                    onMove={(to) => put(card, to)}
-                  />
-                ))}
-              </Column>
-            ))}
+            {COLUMNS.map(({ id, name: title }) => {
+              const others = columns[id].filter((card) => card !== held);
+              const before = place?.column === id ? others[place.index] : undefined;
+              return (
+                <Column
+                  key={id}
+                  id={id}
+                  title={title}
+                  count={columns[id].length}
+                  dropAtEnd={place?.column === id && !before}
+                  onAdd={full ? undefined : (text) => change(newCard(columns, text, id, name))}
+                >
+                  {columns[id].map((card) => (
+                    <BoardCard
+                      key={card.id}
+                      card={card}
+                      saving={saving.has(card.id)}
+                      open={open === card.id}
+                      dropBefore={card === before}
+                      moves={movesOf(columns, card)}
+                      onOpen={(shown) => setOpen(shown ? card.id : undefined)}
+                      onMove={(to) => put(card, to)}
+                      onChange={(fields) => change({ [card.id]: fields })}
+                      onDelete={() => remove(card)}
+                    />
+                  ))}
+                </Column>
+              );
+            })}
             <Cursors channel={channel} name={name} surface={surface} />
           </div>
         </div>
-        {createPortal(
-          <DragOverlay dropAnimation={null}>
-            {held && (
-              <div className="board-card board-held" data-color={held.color}>
-                {held.title}
-              </div>
-            )}
-          </DragOverlay>,
-          document.body,
-        )}
+        {createPortal(<Held card={held} />, document.body)}
       </DndContext>
       {full && <p className="board-error">The board is full: {CARDS_MAX} cards are the most.</p>}
       <p className="hidden" role="status">
@@ -154,26 +91,59 @@ export function Board({ room, name }: { room: string; name: string }) {
   );
 }
 
-function at(n: number): ColumnId {
-  return (COLUMNS[n] as (typeof COLUMNS)[number]).id;
+function Empty({ onFill }: { onFill: () => void }) {
+  return (
+    <div className="board-empty">
+      <p>
+        <b>Nothing here yet.</b> Add a card, or begin with some that show what this board can do.
+      </p>
+      <button type="button" onClick={onFill}>
+        Put up example cards
+      </button>
+    </div>
+  );
 }
 
-function others(cards: readonly Card[], id: string | undefined): readonly Card[] {
-  return cards.filter((card) => card.id !== id);
+/** What is under the pointer while a card is dragged. */
+function Held({ card }: { card: Card | undefined }) {
+  return (
+    <DragOverlay dropAnimation={null}>
+      {card && (
+        <div className="board-card board-held" data-color={card.color}>
+          {card.title}
+        </div>
+      )}
+    </DragOverlay>
+  );
 }
 
-/** Below how many cards of the column that it is over the middle of what is dragged is. */
-function placeOf({ active, over }: DragMoveEvent): Place | undefined {
-  const rect = active.rect.current.translated;
-  if (!over || !rect) return undefined;
-  const column = String(over.id) as ColumnId;
-  const middle = rect.top + rect.height / 2;
-  const cards = [...document.querySelectorAll<HTMLElement>(`[data-column="${column}"] [data-card]`)];
-  const rest = cards.filter(({ dataset }) => dataset["card"] !== active.id);
-  return { column, index: rest.filter((card) => middleOf(card) < middle).length };
+function savingWords(count: number): string {
+  if (count === 0) return "";
+  return count === 1 ? "Saving one card …" : `Saving ${count} cards …`;
 }
 
-function middleOf(element: HTMLElement): number {
-  const { top, height } = element.getBoundingClientRect();
-  return top + height / 2;
+/** Its index in that column; -1 if it is in another. */
+function indexOf(columns: Columns, card: Card, { column }: Place): number {
+  return columns[column].findIndex(({ id }) => id === card.id);
+}
+
+function wordsOf(columns: Columns, card: Card, place: Place): string {
+  const name = COLUMNS.find(({ id }) => id === place.column)?.name;
+  const count = columns[place.column].length + Number(card.column !== place.column);
+  return `“${card.title}” is in ${name} now, ${place.index + 1} of ${count}.`;
+}
+
+/** Where a card's buttons bring it: into another column as its last one. */
+function movesOf(columns: Columns, card: Card): Moves {
+  const { column } = card;
+  const n = COLUMNS.findIndex(({ id }) => id === column);
+  const index = columns[column].indexOf(card);
+  const endOf = (beside: (typeof COLUMNS)[number] | undefined): Place | undefined =>
+    beside && { column: beside.id, index: columns[beside.id].length };
+  return {
+    left: endOf(COLUMNS[n - 1]),
+    up: index > 0 ? { column, index: index - 1 } : undefined,
+    down: index < columns[column].length - 1 ? { column, index: index + 1 } : undefined,
+    right: endOf(COLUMNS[n + 1]),
+  };
 }

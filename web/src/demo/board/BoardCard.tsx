@@ -2,8 +2,8 @@
 
 import { useDraggable } from "@dnd-kit/core";
 import { useEffect, useRef, useState, type KeyboardEvent, type SyntheticEvent } from "react";
-import type { Place } from "./Board.js";
 import { cleanTitle, COLORS, TITLE_MAX, type Card, type Color } from "./cards.js";
+import type { Place } from "./useDragging.js";
 
 const MOVES = [
   { to: "left", name: "Move to the column before", sign: "←" },
@@ -13,6 +13,9 @@ const MOVES = [
 ] as const;
 type Direction = (typeof MOVES)[number]["to"];
 
+/** Where a card may go. */
+export type Moves = Readonly<Record<Direction, Place | undefined>>;
+
 const COLOR_NAMES: Readonly<Record<Color, string>> = { sea: "Sea", sand: "Sand", coral: "Coral", plum: "Plum" };
 
 interface BoardCardProps {
@@ -21,16 +24,12 @@ interface BoardCardProps {
   readonly open: boolean;
   /** What is dragged would come before it. */
   readonly dropBefore: boolean;
-  /** Where it may go. */
-  readonly moves: Readonly<Record<Direction, Place | false>>;
+  readonly moves: Moves;
   readonly onOpen: (open: boolean) => void;
   readonly onMove: (to: Place) => void;
   readonly onChange: (fields: { title?: string; color?: Color | null }) => void;
   readonly onDelete: () => void;
 }
-
-// The button that has moved a card: it is another one where the card is then, and keeps the focus.
-let pressed: { readonly card: string; readonly to: Direction } | undefined;
 
 export function BoardCard({
   card,
@@ -44,12 +43,6 @@ export function BoardCard({
   onDelete,
 }: BoardCardProps) {
   const { setNodeRef, listeners, isDragging } = useDraggable({ id: card.id });
-  const tray = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    if (pressed?.card !== card.id || !tray.current) return;
-    tray.current.querySelector<HTMLElement>(`[data-move="${pressed.to}"]`)?.focus();
-    pressed = undefined;
-  });
   const escape = (event: KeyboardEvent): void => {
     if (event.key === "Escape" && open) onOpen(false);
   };
@@ -78,46 +71,63 @@ export function BoardCard({
           ⋯
         </button>
       </div>
-      {open && (
-        <div className="board-tray" ref={tray}>
-          <div role="group" aria-label="Move">
-            {MOVES.map(({ to, name, sign }) => (
-              <button
-                key={to}
-                type="button"
-                data-move={to}
-                aria-label={name}
-                aria-disabled={!moves[to]}
-                onClick={() => {
-                  const place = moves[to];
-                  if (!place) return;
-                  pressed = { card: card.id, to };
-                  onMove(place);
-                }}
-              >
-                {sign}
-              </button>
-            ))}
-          </div>
-          <div role="group" aria-label="Colour">
-            {COLORS.map((color) => (
-              <button
-                key={color}
-                type="button"
-                className="board-color"
-                data-color={color}
-                aria-label={COLOR_NAMES[color]}
-                aria-pressed={card.color === color}
-                onClick={() => onChange({ color: card.color === color ? null : color })}
-              />
-            ))}
-            <button type="button" className="board-delete" onClick={onDelete}>
-              Delete
-            </button>
-          </div>
-        </div>
-      )}
+      {open && <Tray card={card} moves={moves} onMove={onMove} onChange={onChange} onDelete={onDelete} />}
     </li>
+  );
+}
+
+type TrayProps = Pick<BoardCardProps, "card" | "moves" | "onMove" | "onChange" | "onDelete">;
+
+// The button that has moved a card: it is another one where the card is then, and keeps the focus.
+let pressed: { readonly card: string; readonly to: Direction } | undefined;
+
+/** A card's options. */
+function Tray({ card, moves, onMove, onChange, onDelete }: TrayProps) {
+  const tray = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (pressed?.card !== card.id) return;
+    tray.current?.querySelector<HTMLElement>(`[data-move="${pressed.to}"]`)?.focus();
+    pressed = undefined;
+  });
+  const go = (to: Direction): void => {
+    const place = moves[to];
+    if (!place) return;
+    pressed = { card: card.id, to };
+    onMove(place);
+  };
+  return (
+    <div className="board-tray" ref={tray}>
+      <div role="group" aria-label="Move">
+        {MOVES.map(({ to, name, sign }) => (
+          <button
+            key={to}
+            type="button"
+            data-move={to}
+            aria-label={name}
+            aria-disabled={!moves[to]}
+            onClick={() => go(to)}
+          >
+            {sign}
+          </button>
+        ))}
+      </div>
+      <div role="group" aria-label="Colour">
+        {COLORS.map((color) => (
+          <button
+            key={color}
+            type="button"
+            className="board-color"
+            data-color={color}
+            aria-label={COLOR_NAMES[color]}
+            aria-pressed={card.color === color}
+            onClick={() => onChange({ color: card.color === color ? null : color })}
+          />
+        ))}
+        <button type="button" className="board-delete" onClick={onDelete}>
+          Delete
+        </button>
+      </div>
+    </div>
   );
 }
 

@@ -1,41 +1,23 @@
 // The network as a thing to play with: take it away, force a way, kill the connection, and see what comes of it.
 
 import { useEffect, useState, useSyncExternalStore, type ReactNode } from "react";
-import type { Tidewire } from "tidewire";
-import { useConnection, useTidewire } from "tidewire/react";
+import { useConnection } from "tidewire/react";
 import { channelOf } from "../room.js";
-import { Latency } from "./latency.js";
 import type { Choice, Network } from "./network.js";
 import "./network.css";
-import { duration, Story } from "./story.js";
+import { duration } from "./story.js";
+import { useStory } from "./useStory.js";
 import { waiting } from "./waiting.js";
-import { WAY_NAMES, WAYS } from "./ways.js";
+import { nameOfWay, WAYS } from "./ways.js";
 
 const CHOICES: readonly Choice[] = ["best", ...WAYS];
 const TICK_MS = 1_000;
 
 export function NetworkPanel({ network, room }: { network: Network; room: string }) {
-  const client = useTidewire();
   const { state, transport } = useConnection();
   const { online, choice } = useSyncExternalStore(network.subscribe, network.getSnapshot);
   const { count } = useSyncExternalStore(waiting.subscribe, waiting.getSnapshot);
-  const [latency] = useState(() => new Latency(client));
-  const [story] = useState(() => new Story(network.getSnapshot(), waiting.getSnapshot(), Date.now));
-  const { samples } = useSyncExternalStore(latency.subscribe, latency.getSnapshot);
-  const { lines, reconnects, recovered, lostAtMs } = useSyncExternalStore(story.subscribe, story.getSnapshot);
-  useEffect(() => latency.start(), [latency]);
-  useEffect(() => told(story, client, network), [story, client, network]);
-  useEffect(() => {
-    const channel = client.channel(channelOf(room));
-    const stops = [
-      channel.on("*", ({ ephemeral, published_at_ms, sender }) => {
-        if (!ephemeral && sender.user_id !== client.userId) story.event(published_at_ms - latency.aheadMs);
-      }),
-      channel.onReset(() => story.reset()),
-    ];
-    return () => stops.forEach((stop) => stop());
-  }, [client, latency, room, story]);
-
+  const { samples, lines, reconnects, recovered, lostAtMs } = useStory(network, channelOf(room));
   const up = state === "connected";
   return (
     <section className="network" aria-labelledby="network-title" data-up={up} data-online={online}>
@@ -45,13 +27,7 @@ export function NetworkPanel({ network, room }: { network: Network; room: string
             <h2 id="network-title">Network</h2>
             <p className="network-way">
               <i className="network-dot" aria-hidden="true" />
-              {up && transport
-                ? transport === "tabs"
-                  ? "Another tab"
-                  : WAY_NAMES[transport]
-                : online
-                  ? "Looking for a way"
-                  : "No network"}
+              {up && transport ? nameOfWay(transport) : online ? "Looking for a way" : "No network"}
             </p>
             <p className="network-now">
               {lostAtMs === undefined ? (
@@ -97,17 +73,6 @@ export function NetworkPanel({ network, room }: { network: Network; room: string
   );
 }
 
-/** Have the story hear of everything that is no event. Returns a function that ends it. */
-function told(story: Story, client: Tidewire, network: Network): () => void {
-  story.connection(client.state, client.transport);
-  const stops = [
-    client.onState((state) => story.connection(state, client.transport)),
-    network.subscribe(() => story.network(network.getSnapshot())),
-    waiting.subscribe(() => story.waiting(waiting.getSnapshot())),
-  ];
-  return () => stops.forEach((stop) => stop());
-}
-
 function calm(state: string, count: number): string {
   if (state !== "connected") return "Connecting …";
   return count > 0 ? "Sending …" : "Everything has arrived";
@@ -140,7 +105,7 @@ function Ways({ choice, onChoose }: { choice: Choice; onChoose: (choice: Choice)
       {CHOICES.map((way) => (
         <label key={way}>
           <input type="radio" name="network-way" checked={choice === way} onChange={() => onChoose(way)} />
-          <span>{way === "best" ? "Best" : WAY_NAMES[way]}</span>
+          <span>{way === "best" ? "Best" : nameOfWay(way)}</span>
         </label>
       ))}
     </fieldset>

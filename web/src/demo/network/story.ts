@@ -3,7 +3,7 @@
 import type { ConnectionState, Way } from "tidewire";
 import type { NetworkState } from "./network.js";
 import type { WaitingState } from "./waiting.js";
-import { WAY_NAMES } from "./ways.js";
+import { nameOfWay } from "./ways.js";
 
 export interface Line {
   readonly id: number;
@@ -62,7 +62,7 @@ export class Story {
     if (state.online !== online && !state.online) this.#say("The network is gone. What you do now waits.");
     if (state.choice !== choice) {
       this.#say(
-        state.choice === "best" ? "Every way is open again." : `Only ${WAY_NAMES[state.choice]} gets through now.`,
+        state.choice === "best" ? "Every way is open again." : `Only ${nameOfWay(state.choice)} gets through now.`,
       );
     }
     if (state.kills > kills) this.#say("The connection was killed.");
@@ -83,7 +83,7 @@ export class Story {
     const before = this.#way;
     if (state === "connected" && transport) {
       this.#way = transport;
-      const name = transport === "tabs" ? "another tab" : WAY_NAMES[transport];
+      const name = nameOfWay(transport);
       if (this.#state.lostAtMs !== undefined) this.#returned(this.#state.lostAtMs, name);
       else if (before !== undefined && before !== transport) this.#say(`Moved on to ${name}, without a loss.`);
     } else if (state === "reconnecting" && this.#state.lostAtMs === undefined && before !== undefined) {

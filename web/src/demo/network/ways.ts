@@ -2,13 +2,18 @@
 
 import type { Way } from "tidewire";
 
-export const WAY_NAMES: Readonly<Record<Way, string>> = {
+const NAMES: Readonly<Record<Way | "tabs", string>> = {
   websocket: "WebSocket",
   sse: "SSE",
   stream: "HTTP stream",
   long_poll: "Long polling",
   short_poll: "Short polling",
+  tabs: "Another tab",
 };
 
 /** The best first. */
-export const WAYS = Object.keys(WAY_NAMES) as Way[];
+export const WAYS = ["websocket", "sse", "stream", "long_poll", "short_poll"] as const satisfies readonly Way[];
+
+export function nameOfWay(way: Way | "tabs"): string {
+  return NAMES[way];
+}
