@@ -82,6 +82,17 @@ test("one way alone: the others are lost and refused, what reads nothing goes on
   expect(announced()).toBeGreaterThan(0);
 });
 
+test("between two polls the change is noticed with the next one, and announced then", async () => {
+  const { network, shortPoll, announced } = setUp();
+  void shortPoll();
+  network.force("sse");
+  await nextTask();
+  const before = announced();
+  expect(await hangs(shortPoll())).toBe(false);
+  await nextTask();
+  expect(announced()).toBe(before + 1);
+});
+
 test("of the polls the client is told that it may not try them", () => {
   const { network } = setUp();
   expect(network.transports).toEqual(["websocket", "sse", "stream", "long_poll", "short_poll"]);
