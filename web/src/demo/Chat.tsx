@@ -15,13 +15,13 @@ interface ChatProps extends PeopleView {
   /** Somebody looks at it. */
   readonly attended: boolean;
   readonly field: RefObject<HTMLTextAreaElement | null>;
-  readonly onSay: (text: string, id?: string) => void;
+  readonly onSay: (text: string, messageId?: string) => void;
 }
 
 export function Chat({ room, name, userId, attended, others, count, type, field, onSay }: ChatProps) {
   const [atEnd, setAtEnd] = useState(true);
   useReadMarker(room, attended && atEnd);
-  const again = useCallback(({ text, id }: Message) => onSay(text, id), [onSay]);
+  const again = useCallback(({ text, messageId }: Message) => onSay(text, messageId), [onSay]);
   return (
     <section className="view-chat" aria-labelledby="chat-title">
       <Company alone={count === 1} room={room.name} name={name} />

@@ -35,7 +35,10 @@ export function Workspace({ name, userId, network }: WorkspaceProps) {
     document.title = `${unread ? `(${unread}) ` : ""}${current.name} · Tidewire`;
   }, [unread, current.name]);
 
-  const say = useCallback((text: string, id?: string) => void rooms.current.say(text, name, id), [rooms, name]);
+  const say = useCallback(
+    (text: string, messageId?: string) => void rooms.current.say(text, name, messageId),
+    [rooms, name],
+  );
 
   return (
     <div className="workspace" data-view={view}>

@@ -9,7 +9,10 @@ export interface Said {
 }
 
 export interface Message {
+  /** Of this message alone: see {@link idOf}. */
   readonly id: string;
+  /** As its sender has given it. */
+  readonly messageId: string;
   readonly userId: string;
   readonly author: string;
   readonly text: string;
@@ -26,13 +29,19 @@ export function fromPublication(publication: Publication): Message {
   const { data, sender } = publication;
   const said = (typeof data === "object" && data !== null ? data : {}) as Partial<Said>;
   return {
-    id: publication.message_id,
+    id: idOf(sender.user_id, publication.message_id),
+    messageId: publication.message_id,
     userId: sender.user_id,
     author: nameOf(said.author, sender.user_id),
     text: typeof said.text === "string" ? said.text : JSON.stringify(data),
     atMs: publication.published_at_ms,
     offset: publication.offset,
   };
+}
+
+/** Others may give their messages ids that are in use: no message takes the place of somebody else's. */
+export function idOf(userId: string, messageId: string): string {
+  return `${userId} ${messageId}`;
 }
 
 /** A user's name, if what was given as such is one; else the part of a guest's id that can be read. */

@@ -1,7 +1,7 @@
 // A room: its channel, what was said, and what is on its way.
 
 import type { Channel, Publication, Tidewire } from "tidewire";
-import { fromPublication, type Message, type Said } from "./message.js";
+import { fromPublication, idOf, type Message, type Said } from "./message.js";
 import { waiting } from "./network/waiting.js";
 
 const NAMESPACE = "room";
@@ -61,13 +61,15 @@ export class Room {
   }
 
   /** Say something; or once more what could not be sent. */
-  async say(text: string, author: string, id: string = crypto.randomUUID()): Promise<void> {
-    const message: Message = { id, userId: this.#userId, author, text, atMs: Date.now(), pending: "sending" };
+  async say(text: string, author: string, messageId: string = crypto.randomUUID()): Promise<void> {
+    const userId = this.#userId;
+    const id = idOf(userId, messageId);
+    const message: Message = { id, messageId, userId, author, text, atMs: Date.now(), pending: "sending" };
     this.#show({ messages: this.#with([message]) });
     try {
       // The same id as before: what did arrive after all is not said twice.
       const said = { text, author } satisfies Said;
-      await waiting.track(this.#channel.publish("said", said, { messageId: id, offline: true }));
+      await waiting.track(this.#channel.publish("said", said, { messageId, offline: true }));
     } catch {
       if (!this.#view.messages.includes(message)) return; // it came back as an event: only the answer was lost
       this.#show({ messages: this.#with([{ ...message, pending: "failed" }]) });
