@@ -5,8 +5,9 @@ from typing import Final, Literal
 import pytest
 from playwright.async_api import expect
 
+from localstack.stack import LocalStack
 from tests.e2e.browser import ROOT
-from tests.e2e.chat import PHONE, Window
+from tests.e2e.chat import PHONE, Window, publish
 from tests.e2e.conftest import OpenWindow
 
 pytestmark = pytest.mark.timeout(600)  # the first test starts the stack, and all functions
@@ -25,7 +26,9 @@ async def _is_accessible(window: Window) -> None:
         assert await window.page.evaluate(_VIOLATIONS) == [], scheme
 
 
-async def test_axe_finds_nothing_on_a_desk_and_on_a_phone(open_window: OpenWindow, room: str) -> None:
+async def test_axe_finds_nothing_on_a_desk_and_on_a_phone(
+    open_window: OpenWindow, room: str, stack: LocalStack
+) -> None:
     ann, ben = await open_window(), await open_window(size=PHONE)
     for window, name in ((ann, "Ann"), (ben, "Ben")):
         await window.visit(room)
@@ -38,7 +41,7 @@ async def test_axe_finds_nothing_on_a_desk_and_on_a_phone(open_window: OpenWindo
         if window is ann:
             await expect(ann.page.get_by_text("You are alone here.")).to_be_visible()
             await _is_accessible(ann)
-    await ben.say("Is that easy to read?")
+    publish(stack, room, "Is that easy to read?")
     await ann.say("I can read it")
     await ben.be("Busy")
     await ann.open_room("not a name")
