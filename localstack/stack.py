@@ -93,7 +93,7 @@ class LocalStack:
         sock = self._bind()
         self._claim_folder()
         port = sock.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://localhost:{port}"
         # The main thread only waits: there Ctrl-C is heard.
         self._exit.callback(self._threads.shutdown)
         assembly = Deployment(self.folder, {})

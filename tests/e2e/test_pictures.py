@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 from rich.console import Console
 from rich.text import Text
 
 from localstack.stack import LocalStack
 from tests.e2e.browser import ROOT
-from tests.e2e.chat import Window, publish
+from tests.e2e.chat import PHONE, Window, publish
 from tests.e2e.conftest import OpenWindow
 from tests.integration.command_line import forget_dead_letters
 
@@ -44,7 +44,7 @@ _TALK: Final = (
 
 
 async def _talk(open_window: OpenWindow, room: str) -> tuple[Window, Window]:
-    ann, ben = await open_window(pixels_per_point=2), await open_window(dark=True, size=(390, 780), pixels_per_point=2)
+    ann, ben = await open_window(pixels_per_point=2), await open_window(size=PHONE, pixels_per_point=2)
     await ann.enter("Ann", room)
     await ben.enter("Ben", room)
     said: list[str] = []
@@ -119,11 +119,18 @@ def _fonts(name: str) -> str:
 
 async def test_a_conversation_on_a_desk_and_on_a_phone(open_window: OpenWindow, stack: LocalStack) -> None:
     ann, ben = await _talk(open_window, "harbour")
+    await ann.page.get_by_role("button", name="Put up example cards").click()
+    await ben.be("Busy")
+    await expect(ann.person("Ben")).to_contain_text("Busy")
+    await expect(ben.seen(_TALK[-1][1])).to_contain_text("Seen by Ann")
     publish(stack, "tide-pool", "Low water at six.")
     for window in (ann, ben):
         await window.room("tide-pool").locator(".badge").wait_for()
     await _take(ann, _for_readme("chat.png"))
-    await _take(ben, _SCRATCH / "phone-dark.png")
+    await _take(ben, _SCRATCH / "phone-light.png")
+    for window, name in ((ann, "desk"), (ben, "phone")):
+        await window.page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+        await _take(window, _SCRATCH / f"{name}-dark.png")
 
 
 async def test_an_empty_room(open_window: OpenWindow, room: str) -> None:
