@@ -28,7 +28,7 @@ export function App() {
 function begin(name: string): Visit {
   const userId = enter(name);
   const network = new Network();
-  const client = new Tidewire({
+  const client: Tidewire = new Tidewire({
     getToken: () => guestToken(userId, network.fetch),
     fetch: network.fetch,
     WebSocket: network.WebSocket,
@@ -36,6 +36,8 @@ function begin(name: string): Visit {
       return network.transports; // asked before each round of attempts
     },
     shareTabs: false, // each window is another user
+    // Of an end for good the page tells; of all that fails with it nobody needs to hear.
+    onError: (error) => client.state === "closed" || console.error(error),
   });
   return { name, userId, network, client };
 }

@@ -49,8 +49,12 @@ export function useSelf(room: string, name: string, status: Status): void {
   const client = useTidewire();
   const { update } = usePresence(channelOf(room));
   useEffect(() => {
-    update({ status, data: { name } }).catch(report);
-  }, [update, status, name]);
+    update({ status, data: { name } }).catch((error: unknown) => {
+      // The room was left, or the connection has ended for good, which the page tells.
+      const expected = client.state === "closed" || (error instanceof TidewireError && error.kind === "closed");
+      if (!expected) reportError(error);
+    });
+  }, [client, update, status, name]);
   useEffect(() => {
     const { presence } = client.channel(channelOf(room));
     const act = (): void => presence.active();
@@ -71,9 +75,4 @@ function person(member: Member, typing: readonly string[]): Person {
     types: typing.includes(member.user_id),
     readOffset: member.read_offset ?? 0,
   };
-}
-
-/** The room was left, or the connection closed: what was to be said there is of no use any more. */
-function report(error: unknown): void {
-  if (!(error instanceof TidewireError && error.kind === "closed")) reportError(error);
 }
