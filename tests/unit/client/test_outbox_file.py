@@ -273,7 +273,7 @@ async def main():
     await file.sent(ids[0])
     print("kept", flush=True)
     while True:
-        await file.keep({"type": "publish", "message_id": "more"})
+        file.forget(await file.keep({"type": "publish", "message_id": "more"}))  # else it is full on a fast disk
 
 asyncio.run(main())
 """
