@@ -4,6 +4,7 @@ import { act, cleanup, render, renderHook } from "@testing-library/react";
 import { StrictMode, type ReactNode } from "react";
 import { renderToString } from "react-dom/server";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Publication } from "../src/generated/frames.js";
 import { Tidewire } from "../src/index.js";
 import { TidewireProvider, useChannel, useConnection, useDocument, usePresence, useTidewire } from "../src/react.js";
 import { settled, wireError, type Frame } from "./fakes.js";
