@@ -1,0 +1,65 @@
+// What is asked for again and again while the page is to be seen; a call that fails leaves the last answer.
+
+import { useCallback, useEffect, useState } from "react";
+import { Refusal } from "./api.js";
+
+export interface Polled<T> {
+  /** The last answer. */
+  readonly value: T | undefined;
+  /** It is the answer to what was asked before, such as another span. */
+  readonly stale: boolean;
+  /** When it came, in Unix milliseconds. */
+  readonly at: number | undefined;
+  /** Why there is no newer one. */
+  readonly failure: string | undefined;
+  readonly refresh: () => void;
+}
+
+type Call<T> = (signal: AbortSignal) => Promise<T>;
+
+interface Answer<T> {
+  readonly call?: Call<T>;
+  readonly value?: T;
+  readonly at?: number;
+  readonly failure?: string | undefined;
+}
+
+/** @param call the same until something else is to be asked */
+export function usePolled<T>(call: Call<T>, everyMs: number): Polled<T> {
+  const [answer, setAnswer] = useState<Answer<T>>({});
+  const [turn, setTurn] = useState(0);
+  useEffect(() => {
+    const over = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let asking = false;
+    const ask = async (): Promise<void> => {
+      timer = undefined;
+      if (document.hidden || asking) return;
+      asking = true;
+      try {
+        const value = await call(over.signal);
+        if (!over.signal.aborted) setAnswer({ call, value, at: Date.now() });
+      } catch (error) {
+        if (over.signal.aborted) return;
+        if (!(error instanceof Refusal)) throw error;
+        setAnswer((last) => ({ ...last, failure: error.message }));
+      } finally {
+        asking = false;
+      }
+      if (!over.signal.aborted) timer = setTimeout(() => void ask(), everyMs);
+    };
+    const shown = (): void => {
+      if (timer === undefined) void ask();
+    };
+    document.addEventListener("visibilitychange", shown);
+    void ask();
+    return () => {
+      over.abort();
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", shown);
+    };
+  }, [call, everyMs, turn]);
+  const refresh = useCallback(() => setTurn((last) => last + 1), []);
+  const { value, at, failure } = answer;
+  return { value, at, failure, stale: value !== undefined && answer.call !== call, refresh };
+}
