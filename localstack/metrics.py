@@ -58,6 +58,7 @@ class ServedMetrics:
             "Timestamp": time.time(),
             "Value": float(value),
             "Unit": unit,
+            "StorageResolution": 1,
         }
         with self._lock:
             self._data.append(datum)
@@ -148,5 +149,6 @@ def _data(record: Any) -> Iterator[tuple[str, dict[str, Any]]]:
                         "Timestamp": record["_aws"]["Timestamp"] / 1000,
                         "Values": [float(value) for value in (values if isinstance(values, list) else [values])],
                         "Unit": metric.get("Unit", "None"),
+                        "StorageResolution": metric.get("StorageResolution", 60),
                     },
                 )

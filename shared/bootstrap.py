@@ -47,6 +47,7 @@ from shared.ports import (
     LookQueue,
     MailboxStore,
     Metrics,
+    MetricSource,
     PendingCommandStore,
     PresenceStore,
     ReadMarkers,
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from shared.services.http_sessions import HttpSessions
     from shared.services.keys import Keys
     from shared.services.mailbox_reader import MailboxReader
+    from shared.services.measurements import Measurements
     from shared.services.presence_watch import PresenceWatch
     from shared.services.processing import Processing
     from shared.services.redrive import Redrive
@@ -261,7 +263,7 @@ class Services:
     @cached_property
     def attendance(self) -> Attendance:
         """Takes connections into channels' members and out of them."""
-        return Attendance(self.presence_store, self.connections, self.looks, now_ms)
+        return Attendance(self.presence_store, self.connections, self.looks, self.metrics, now_ms)
 
     @cached_property
     def presence_reader(self) -> PresenceReader:
@@ -383,6 +385,20 @@ class Services:
         return Redrive(self.dead_letter_queues, now_ms)
 
     @cached_property
+    def metric_source(self) -> MetricSource:
+        """What was measured."""
+        from shared.adapters.cloudwatch import CloudWatchMetricSource
+
+        return CloudWatchMetricSource(boto3.client("cloudwatch", config=CLIENT_CONFIG))
+
+    @cached_property
+    def measurements(self) -> "Measurements":
+        """Reads what was measured, for admins."""
+        from shared.services.measurements import Measurements
+
+        return Measurements(self.metric_source, now_ms)
+
+    @cached_property
     def publish_worker(self) -> PublishWorker:
         """The lanes' side of publishing."""
         return PublishWorker(
@@ -478,7 +494,7 @@ class Services:
     @cached_property
     def deadlines(self) -> Deadlines:
         """Closes who has not said who they are."""
-        return Deadlines(self.connections, self.transport, self.metrics)
+        return Deadlines(self.connections, self.transport, self.metrics, self.attendance)
 
     @cached_property
     def janitor(self) -> Janitor:

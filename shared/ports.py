@@ -126,8 +126,11 @@ class ConnectionStore(Protocol):
         """Write who it is; return whether the connection is still there."""
         ...
 
-    def close(self, connection_id: str, *, found_in: str | None = None) -> None:
+    def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         """Take the connection out of every channel; the list of its subscriptions stays for its session to read.
+
+        Returns:
+            Its record, if this call is the one that has removed it.
 
         Also one that is not there any more: a subscription can have come after the close. Unlisted ones are found by
         the record alone, so without it only that of ``found_in``, the channel where it was met, goes.
@@ -695,4 +698,29 @@ class Metrics(Protocol):
 
     def level(self, name: str, value: float) -> None:
         """Record how something stands."""
+        ...
+
+
+Statistic = Literal["Sum", "p50", "p90", "p99"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A metric of ours, by one statistic."""
+
+    name: str
+    statistic: Statistic = "Sum"
+
+
+class MetricSource(Protocol):
+    """What was measured, read back from CloudWatch: as late as it is there, some seconds to a minute after."""
+
+    def read(
+        self, measures: Sequence[Measure], *, from_s: int, until_s: int, period_s: int
+    ) -> Sequence[Mapping[int, float]]:
+        """Return for each measure, in this order, its value by the second at which the period begins.
+
+        Periods in which nothing was measured are left out. ``from_s`` and ``until_s`` are on a period's edge; periods
+        below 60 s are kept for 3 hours.
+        """
         ...

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 from functions.http_api.caller import Bearer, Caller, ServicesDep
 from functions.http_api.channel import ChannelPath
+from functions.http_api.console import add_console
 from functions.http_api.dead_letters import add_dead_letters
 from functions.http_api.documents import add_documents
 from functions.http_api.keys import add_keys
@@ -97,6 +98,7 @@ def _add_calls(app: FastAPI, settings: Settings) -> None:
     add_purge(app)
     add_keys(app)
     add_dead_letters(app)
+    add_console(app)
     app.post("/v1/tickets")(issue_ticket)
     app.get("/v1/channels/{channel}/history")(history)
     app.get("/v1/commands")(commands)

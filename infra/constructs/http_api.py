@@ -2,6 +2,7 @@
 
 from aws_cdk import Duration
 from aws_cdk import aws_apigatewayv2 as apigw
+from aws_cdk import aws_iam as iam
 from aws_cdk.aws_apigatewayv2_integrations import HttpLambdaIntegration
 from constructs import Construct
 
@@ -50,6 +51,9 @@ class HttpApi(Construct):
         store.state.grant_read_write_data(self.function)
         store.limits.grant_read_write_data(self.function)
         functions.token_secret.grant_read(self.function)
+        # CloudWatch has no resources to name here:
+        # docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/permissions-reference-cw.html
+        self.function.add_to_role_policy(iam.PolicyStatement(actions=["cloudwatch:GetMetricData"], resources=["*"]))
         self.api = apigw.HttpApi(
             self,
             "Api",

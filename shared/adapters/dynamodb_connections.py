@@ -68,7 +68,7 @@ class DynamoDbConnectionStore:
             ConditionExpression="attribute_exists(pk)",
         )
 
-    def close(self, connection_id: str, *, found_in: str | None = None) -> None:
+    def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         # The list of its subscriptions stays behind for its session, until it expires.
         places: set[tuple[str, int]] = set()  # a batch of writes must not name an item twice
         unlisted = [found_in] if found_in else []
@@ -81,7 +81,11 @@ class DynamoDbConnectionStore:
         deletes = [_delete(_channel_pk(channel, shard), connection_id) for channel, shard in places]
         write_all(self._client, self._table, deletes)
         # Last, so that whoever fails on the way is found by the next.
-        write_all(self._client, self._table, [_delete(f"CONNECTION#{connection_id}", _META)])
+        with translated():
+            answer = self._client.delete_item(
+                TableName=self._table, Key=_key(f"CONNECTION#{connection_id}", _META), ReturnValues="ALL_OLD"
+            )
+        return _to_connection(connection_id, answer["Attributes"]) if "Attributes" in answer else None
 
     def subscribe(
         self,

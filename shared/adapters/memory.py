@@ -25,6 +25,7 @@ from shared.ports import (
     Lane,
     LaneMessage,
     LaneRecord,
+    Measure,
     Shard,
     Stream,
     StreamConflictError,
@@ -111,11 +112,11 @@ class MemoryConnectionStore:
         self.connections[connection.connection_id] = connection
         return True
 
-    def close(self, connection_id: str, *, found_in: str | None = None) -> None:
+    def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         del found_in  # every channel is looked at
-        self.connections.pop(connection_id, None)
         for subscribers in self.channels.values():
             subscribers.pop(connection_id, None)
+        return self.connections.pop(connection_id, None)
 
     def subscribe(
         self,
@@ -640,6 +641,28 @@ class MemoryTransport:
         if self.inboxes.pop(connection_id, None) is None:
             raise ConnectionGoneError
         self.closed.append(connection_id)
+
+
+@dataclass
+class MemoryMetricSource:
+    """What was measured, as a dictionary: by measure, and by the second at which a period begins.
+
+    Attributes:
+        asked: For what, and in which periods, in order.
+    """
+
+    values: dict[Measure, dict[int, float]] = field(default_factory=dict)
+    asked: list[tuple[Sequence[Measure], range]] = field(default_factory=list)
+
+    def read(
+        self, measures: Sequence[Measure], *, from_s: int, until_s: int, period_s: int
+    ) -> Sequence[Mapping[int, float]]:
+        periods = range(from_s, until_s, period_s)
+        self.asked.append((measures, periods))
+        return [
+            {at_s: value for at_s, value in self.values.get(measure, {}).items() if at_s in periods}
+            for measure in measures
+        ]
 
 
 @dataclass

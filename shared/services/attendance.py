@@ -7,7 +7,7 @@ from typing import Final
 
 from shared.domain.connection import Connection
 from shared.domain.presence import PRESENCE_GRACE_S, Look
-from shared.ports import ConnectionStore, LookQueue, PresenceStore
+from shared.ports import ConnectionStore, LookQueue, Metrics, PresenceStore
 
 # A second later than the end of the grace time: both are whole seconds, of two clocks.
 _LOOK_AFTER_GRACE_S: Final = PRESENCE_GRACE_S + 1
@@ -24,6 +24,7 @@ class Attendance:
     store: PresenceStore
     connections: ConnectionStore
     looks: LookQueue
+    metrics: Metrics
     now_ms: Callable[[], int]
 
     def enter(self, connection: Connection, channels: Sequence[str]) -> None:
@@ -61,11 +62,16 @@ class Attendance:
         self.enter(connection, [channel for channel in late if channel in self.connections.attended(connection_id)])
         self.look(late)
 
-    @contextmanager
-    def ending(self, connection_id: str) -> Iterator[None]:
-        """As :meth:`left`; within the block the connection's record is to go."""
+    def end(self, connection_id: str, *, found_in: str | None = None) -> None:
+        """As :meth:`left`, and close the connection's record: each connection's end is counted once, by whoever does.
+
+        Args:
+            connection_id: Whose.
+            found_in: As :meth:`shared.ports.ConnectionStore.close` wants it.
+        """
         self.left(connection_id)
-        yield
+        if self.connections.close(connection_id, found_in=found_in):
+            self.metrics.count("Disconnects")
         # One that was just coming in may have found the record still there.
         at_s = self.now_ms() // 1000 + PRESENCE_GRACE_S
         attended = self.connections.attended(connection_id).items()

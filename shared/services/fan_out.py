@@ -121,8 +121,7 @@ class FanOut:
         # $disconnect is best effort on API Gateway: a 410 is how one learns of the rest.
         def take_out(connection_id: str) -> Exception | None:
             try:
-                with self.attendance.ending(connection_id):
-                    self.connections.close(connection_id, found_in=channel)
+                self.attendance.end(connection_id, found_in=channel)
             except Exception as error:  # the next push to it is told 410 again
                 return error
             return None

@@ -90,8 +90,7 @@ class HttpSessions:
                 return moved
             # Somebody else was faster.
             self.mailboxes.close(moved.connection_id)
-            with self.sessions.attendance.ending(moved.connection_id):
-                self.connections.close(moved.connection_id)
+            self.sessions.attendance.end(moved.connection_id)
         raise ContentionError("the session is being taken up elsewhere", retry_after_ms=200)
 
     def follow(self, before: str, session_id: str, user_id: str) -> None:

@@ -66,8 +66,7 @@ class Janitor:
         connection = self.connections.get(connection_id)
         if connection is None:
             # Closed properly, or expired: API Gateway keeps none for longer than 2 hours. Whatever is left goes.
-            with self.attendance.ending(connection_id):
-                self.connections.close(connection_id)
+            self.attendance.end(connection_id)
             return False
         active_ms = self.transport.last_active_ms(connection_id)
         if active_ms is not None:
@@ -89,6 +88,7 @@ class Deadlines:
     connections: ConnectionStore
     transport: ConnectionTransport
     metrics: Metrics
+    attendance: Attendance
 
     def check(self, connection_id: str) -> bool:
         """Close the connection if it is still pending; return whether it was."""
@@ -100,7 +100,7 @@ class Deadlines:
             self.transport.close(connection_id)
         except ConnectionGoneError:
             self.metrics.count("StaleConnectionsRemoved")
-        self.connections.close(connection_id)
+        self.attendance.end(connection_id)
         self.metrics.count("NotAuthenticatedInTime")
         return True
 

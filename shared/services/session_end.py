@@ -34,6 +34,5 @@ class SessionEnd:
                 with suppress(ConnectionGoneError):
                     self.transport.close(connection_id)
             finally:
-                with self.attendance.ending(connection_id):
-                    self.connections.close(connection_id)
+                self.attendance.end(connection_id)
             session = self.connections.session(session_id)

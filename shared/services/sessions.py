@@ -142,8 +142,7 @@ class Sessions:
         if before != connection.connection_id:
             if is_mailbox(before):  # no network ends it, as it does a WebSocket
                 self.mailboxes.close(before)
-                with self.attendance.ending(before):
-                    self.connections.close(before)
+                self.attendance.end(before)
             else:
                 self.attendance.left(before)  # its user is where the session is
         return connection, {
@@ -177,9 +176,7 @@ class Sessions:
     def disconnect(self, connection_id: str) -> None:
         """Take a connection out; its session has 2 minutes to come back."""
         connection = self.connections.get(connection_id)
-        with self.attendance.ending(connection_id):
-            self.connections.close(connection_id)
-        self.metrics.count("Disconnects")
+        self.attendance.end(connection_id)
         if connection is not None and connection.session_id is not None:
             expires_at_s = self._now_s() + SESSION_GRACE_S
             self.connections.end_session(connection.session_id, connection_id=connection_id, expires_at_s=expires_at_s)

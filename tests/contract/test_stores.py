@@ -382,8 +382,8 @@ class TestConnectionStore:
         channels = [f"room:{n}" for n in range(60)]
         stores.connections.subscribe(item, events_of(*channels), expires_at_s=NOW_S + 60)
         stores.connections.subscribe(item, events_of("user:ann", "broadcast:all"), expires_at_s=NOW_S + 60, kept=False)
-        stores.connections.close("c")
-        stores.connections.close("c")
+        assert stores.connections.close("c") == item
+        assert stores.connections.close("c") is None
         assert stores.connections.get("c") is None
         for channel in [*channels, "user:ann", "broadcast:all"]:
             assert list(stores.connections.subscribers(channel).connection_ids) == []

@@ -35,6 +35,9 @@ _REVIEWED: Final = {
         "X-Ray has no resources to name here: "
         "docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html"
     ),
+    ("*", frozenset({"cloudwatch:GetMetricData"})): (
+        "nor has CloudWatch: docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/permissions-reference-cw.html"
+    ),
     (_CONNECTIONS, frozenset({"execute-api:ManageConnections"})): (
         "method and connection id; one API, one stage: "
         "docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html"
@@ -151,6 +154,8 @@ def _rights(verb: str, what: str) -> set[tuple[str, str]]:
     match verb, what:
         case "manage", "connections":
             return {("execute-api:ManageConnections", _CONNECTIONS)}
+        case "read", "metrics":
+            return {("cloudwatch:GetMetricData", "*")}
         case "put", "events":
             actions, resources = {"events:PutEvents"}, [arn(STATEFUL["bus"])]
         case "read", "token secret":

@@ -125,7 +125,7 @@ class MemoryStack:
         self.reading = Reading(self.markers, self.history, self.receipts)
         self.presence_store = MemoryPresenceStore(self.clock)
         self.looks = MemoryLookQueue()
-        self.attendance = Attendance(self.presence_store, self.connections, self.looks, self.clock)
+        self.attendance = Attendance(self.presence_store, self.connections, self.looks, self.metrics, self.clock)
         self.presence_reader = PresenceReader(self.presence_store, self.markers, self.store, self.namespaces)
         self.presence = Presence(self.attendance, self.presence_reader, self.bus, self.clock)
         self.presence_watch = PresenceWatch(
@@ -224,7 +224,7 @@ class MemoryStack:
             self.limits,
             self.clock,
         )
-        self.deadlines = Deadlines(self.connections, self.transport, self.metrics)
+        self.deadlines = Deadlines(self.connections, self.transport, self.metrics, self.attendance)
         self.janitor = Janitor(
             self.connections,
             self.sessions,

@@ -12,7 +12,12 @@ import pytest
 
 from shared import bootstrap
 from shared.adapters import telemetry
-from shared.adapters.memory import MemoryApiKeyStore, MemoryDeadLetterQueues, MemoryHeldStreams
+from shared.adapters.memory import (
+    MemoryApiKeyStore,
+    MemoryDeadLetterQueues,
+    MemoryHeldStreams,
+    MemoryMetricSource,
+)
 from shared.bootstrap import Services
 from shared.domain.api_key import ApiKey
 from shared.settings import Settings
@@ -32,6 +37,7 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     services.connections = stack.connections
     services.api_keys = MemoryApiKeyStore()
     services.dead_letter_queues = MemoryDeadLetterQueues()
+    services.metric_source = MemoryMetricSource()
     services.tokens = stack.tokens
     services.transport = stack.sinks
     services.mailbox_store = stack.mailbox_store
@@ -50,6 +56,7 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     services.limits = stack.limits
     services.document_reader = stack.document_reader
     services.documents = stack.documents
+    services.attendance = stack.attendance
     services.presence = stack.presence
     services.presence_watch = replace(stack.presence_watch, on_failure=telemetry.channel_failure)
     services.reading = stack.reading

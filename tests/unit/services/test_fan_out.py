@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.adapters.memory import MemoryConnectionStore, MemoryTransport
-from shared.domain.connection import Interests
+from shared.domain.connection import Connection, Interests
 from shared.errors import ConnectionGoneError, ThrottledError, UnavailableError
 from shared.ports import Broadcast, Delivery
 from shared.services.fan_out import MAX_ATTEMPTS, SHARD_MAX_SUBSCRIBERS, FanOut
@@ -78,7 +78,7 @@ def test_an_error_that_nobody_expects_is_one_connections_and_told_once() -> None
 
 def test_who_has_gone_and_can_not_be_taken_out_keeps_nobody_from_being_tried_again() -> None:
     class Busy(MemoryConnectionStore):
-        def close(self, connection_id: str, *, found_in: str | None = None) -> None:
+        def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
             assert found_in == "room:a"
             raise UnavailableError
 
@@ -87,7 +87,8 @@ def test_who_has_gone_and_can_not_be_taken_out_keeps_nobody_from_being_tried_aga
     fan_out = failing(stack, b=UnavailableError())
     store = Busy(stack.clock)
     store.channels = stack.connections.channels
-    assert replace(fan_out, connections=store).deliver(broadcast()) == 1
+    attendance = replace(stack.attendance, connections=store)
+    assert replace(fan_out, connections=store, attendance=attendance).deliver(broadcast()) == 1
     ((delivery, _),) = stack.deliveries.sent
     assert delivery.connection_ids == ["b"]
     assert [type(error) for error in stack.failures] == [UnavailableError]

@@ -1,0 +1,98 @@
+"""What the console shows, on the deployed stack: its figures agree with what was sent."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from localstack.stack import LocalStack
+from shared.bootstrap import now_ms
+from tests.integration.checks import eventually
+from tests.integration.client import dev_token
+from tests.integration.conftest import Connect
+from tests.integration.http_session import HttpSession
+from tests.integration.test_http import assert_problem
+
+Header = dict[str, str]
+PATHS = ["/v1/metrics"]
+
+
+async def measured(http: httpx.Client, admin: Header, since_ms: int) -> dict[tuple[str, str], list[float]]:
+    """Return the values of each series since a period began, those of periods without any left out."""
+    answer = (await asyncio.to_thread(http.get, "/v1/metrics", headers=admin)).raise_for_status().json()
+    first = max(0, (since_ms - answer["from_ms"]) // (answer["period_s"] * 1000))
+    return {
+        (one["name"], one["statistic"]): [value for value in one["values"][first:] if value is not None]
+        for one in answer["series"]
+    }
+
+
+async def next_period() -> int:
+    """Return when the period that has just begun began: what was measured before is none of it, however late."""
+    begins_ms = (now_ms() // 10_000 + 1) * 10_000
+    await eventually(lambda: now_ms() >= begins_ms)
+    return begins_ms
+
+
+async def test_figures_are_those_of_what_was_sent(
+    stack: LocalStack, http: httpx.Client, admin: Header, connect: Connect, channel: str
+) -> None:
+    since_ms = await next_period()
+    ann = await connect("ann", subscribe=[{"channel": channel}])
+    session = await asyncio.to_thread(HttpSession.open, stack.url, subscribe=[{"channel": channel}])
+    for number in range(7):
+        await ann.publish(channel, number, priority="express" if number < 3 else "high")
+    await ann.wait_for_events(channel, 7)
+    headers = {"Authorization": f"Bearer {dev_token(stack.url, 'bob')}"}
+    for number in range(2):
+        body = {"channel": channel, "name": "said", "data": number, "priority": "express"}
+        await asyncio.to_thread(http.post, "/v1/publish", json=body, headers=headers)
+    await ann.wait_for_events(channel, 9)
+    sent = {"Connects": 2, "Publishes": 9, "PublicationsAppended": 9}
+
+    async def agreed() -> bool:
+        found = await measured(http, admin, since_ms)
+        return {name: sum(found[name, "Sum"]) for name in sent} == sent and sum(found["Deliveries", "Sum"]) >= 10
+
+    await eventually(agreed)
+    found = await measured(http, admin, since_ms)
+    assert sum(found["Deliveries", "Sum"]) <= 18  # a push brings one publication or more, to each of two
+    assert sum(found["Requests", "Sum"]) == 8  # hello, and what was published by frames
+    p50, p90, p99 = (found["PublishToDeliverLatency", statistic] for statistic in ("p50", "p90", "p99"))
+    assert len(p50) == len(p90) == len(p99) > 0
+    assert all(0 < low <= middle <= high for low, middle, high in zip(p50, p90, p99, strict=True))
+    await asyncio.to_thread(http.delete, session.path.removesuffix("/frames"), headers=session.headers)
+
+
+async def test_errors_are_counted(http: httpx.Client, admin: Header, connect: Connect, channel: str) -> None:
+    since_ms = await next_period()
+    ann = await connect("ann")
+    for _ in range(3):
+        with pytest.raises(Exception, match="unknown_type"):
+            await ann.ask("nothing")
+
+    async def agreed() -> bool:
+        found = await measured(http, admin, since_ms)
+        return sum(found["RequestErrors", "Sum"]) == 3
+
+    await eventually(agreed)
+
+
+@pytest.mark.parametrize("minutes", ["4", "1441", "soon"])
+def test_a_time_out_of_bounds_is_a_problem(everywhere: httpx.Client, admin: Header, minutes: str) -> None:
+    assert_problem(everywhere.get("/v1/metrics", params={"minutes": minutes}, headers=admin), 422, "invalid_field")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_it_is_for_admins_alone(everywhere: httpx.Client, http: httpx.Client, api_key: str, path: str) -> None:
+    for headers, status, name in (
+        ({"Authorization": f"Bearer {dev_token(str(http.base_url), 'ann')}"}, 403, "forbidden"),
+        ({"X-API-Key": api_key}, 403, "forbidden"),
+        ({}, 401, "unauthenticated"),
+    ):
+        assert_problem(everywhere.get(path, headers=headers), status, name)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_admin_is_answered_everywhere(everywhere: httpx.Client, admin: Header, path: str) -> None:
+    assert everywhere.get(path, headers=admin).status_code == 200
