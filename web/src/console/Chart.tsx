@@ -3,19 +3,27 @@
 import { useEffect, useRef, useState, useSyncExternalStore } from "react";
 import uPlot from "uplot";
 import type { Plot } from "./figures.js";
-import { hourAndMinute, timeOfDay } from "./format.js";
+import { amount, count, hourAndMinute, milliseconds, timeOfDay } from "./format.js";
 
 const HEIGHT_PX = 140;
-const DASHES = [[], [6, 3], [2, 3], [9, 3, 2, 3]]; // colours alone are not for everybody
+// Colours alone are not for everybody.
+const STYLES = [{ width: 2 }, { width: 2, dash: [5, 3] }, { width: 1.25 }, { width: 2, dash: [2, 3] }];
+/** What is drawn, and how. Latencies are measured now and then: each is a point. */
+const KINDS = {
+  rate: { format: amount, points: false, whole: false },
+  count: { format: count, points: false, whole: true },
+  latency: { format: milliseconds, points: true, whole: false },
+} as const;
+const STEPS = [1, 2, 5]
+  .flatMap((one) => [0, 1, 2, 3, 4, 5, 6, 7].map((power) => one * 10 ** power))
+  .sort((a, b) => a - b);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 interface ChartProps {
   /** What it shows, with its unit. */
   readonly title: string;
   readonly plot: Plot;
-  readonly format: (value: number) => string;
-  /** Measured now and then: each value is a point. */
-  readonly points?: boolean;
+  readonly kind: keyof typeof KINDS;
 }
 
 interface Hover {
@@ -24,7 +32,8 @@ interface Hover {
   readonly width: number;
 }
 
-export function Chart({ title, plot, format, points = false }: ChartProps) {
+export function Chart({ title, plot, kind }: ChartProps) {
+  const { format } = KINDS[kind];
   const box = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot>(undefined);
   const [hover, setHover] = useState<Hover>();
@@ -35,7 +44,7 @@ export function Chart({ title, plot, format, points = false }: ChartProps) {
   useEffect(() => {
     const place = box.current;
     if (!place) return;
-    const options = optionsFor(place, labels.split("\n"), { format, points, hover: setHover });
+    const options = optionsFor(place, labels.split("\n"), kind, setHover);
     const drawn = new uPlot(options, [[]], place);
     chart.current = drawn;
     const sizes = new ResizeObserver(() => drawn.setSize({ width: place.clientWidth, height: HEIGHT_PX }));
@@ -44,11 +53,11 @@ export function Chart({ title, plot, format, points = false }: ChartProps) {
       sizes.disconnect();
       drawn.destroy();
     };
-  }, [labels, isDark, format, points]);
+  }, [labels, isDark, kind]);
 
   useEffect(() => {
     chart.current?.setData([[...plot.times], ...plot.lines.map(({ values }) => [...values])]);
-  }, [plot, labels, isDark, format, points]);
+  }, [plot, labels, isDark, kind]);
 
   return (
     <figure className="chart">
@@ -73,34 +82,34 @@ function watchScheme(tell: () => void): () => void {
   return () => dark.removeEventListener("change", tell);
 }
 
-interface Drawing {
-  readonly format: (value: number) => string;
-  readonly points: boolean;
-  readonly hover: (hover: Hover | undefined) => void;
-}
-
-function optionsFor(place: HTMLElement, labels: readonly string[], { format, points, hover }: Drawing): uPlot.Options {
+function optionsFor(
+  place: HTMLElement,
+  labels: readonly string[],
+  kind: keyof typeof KINDS,
+  hover: (hover: Hover | undefined) => void,
+): uPlot.Options {
+  const { format, points, whole } = KINDS[kind];
   const [ink, grid] = [colour(place, "--quiet"), colour(place, "--line")];
   const font = `11px ${getComputedStyle(place).fontFamily}`;
   const axis = { stroke: ink, font, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
   return {
     width: place.clientWidth,
     height: HEIGHT_PX,
-    padding: [8, 8, 0, 0],
+    padding: [8, 20, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { y: { range: (_plot, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [
       { ...axis, size: 24, space: 60, values: (_plot, splits) => splits.map((s) => hourAndMinute(s * 1000)) },
-      { ...axis, size: 52, space: 32, values: (_plot, splits) => splits.map(format) },
+      { ...axis, size: 52, space: 32, ...(whole && { incrs: STEPS }), values: (_plot, splits) => splits.map(format) },
     ],
     series: [
       {},
       ...labels.map((label, index) => ({
         label,
         stroke: colour(place, `--series-${index + 1}`),
-        width: 2,
-        dash: DASHES[index] ?? [],
+        ...STYLES[index],
+        ...(index === 0 && !points && { fill: faint(colour(place, "--series-1")) }),
         spanGaps: points,
         points: points ? { show: true, size: 5 } : { show: false },
       })),
@@ -124,6 +133,10 @@ function colour(place: HTMLElement, variable: string): string {
   const { color } = getComputedStyle(place);
   place.style.color = "";
   return color;
+}
+
+function faint(color: string): string {
+  return `color-mix(in srgb, ${color} 14%, transparent)`;
 }
 
 interface Values {

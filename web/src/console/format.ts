@@ -3,6 +3,7 @@
 const whole = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 const few = new Intl.NumberFormat("en-GB", { maximumSignificantDigits: 2 });
 const one = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 1 });
+const cents = new Intl.NumberFormat("en-GB", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const second = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", timeZone: "UTC" });
@@ -25,9 +26,9 @@ export function milliseconds(value: number): string {
   return `${value < 10 ? one.format(value) : whole.format(value)} ms`;
 }
 
-/** US dollars: whole cents, and of less than one what counts. */
+/** US dollars: cents, and of less than one dollar parts of them. */
 export function dollars(value: number): string {
-  return value > 0 && value < 0.01 ? `$${few.format(value)}` : `$${value.toFixed(2)}`;
+  return value > 0 && value < 1 ? `$${value.toFixed(4)}` : `$${cents.format(value)}`;
 }
 
 /** Hour and minute, here. */

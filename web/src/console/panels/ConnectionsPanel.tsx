@@ -53,8 +53,10 @@ function Bar({ label, live, of }: { readonly label: string; readonly live: numbe
   return (
     <div>
       <dt>{label}</dt>
-      <dd aria-label={label}>{count(live)}</dd>
-      <i style={{ inlineSize: `${(100 * live) / Math.max(1, of)}%` }} />
+      <dd aria-label={label}>
+        {count(live)}
+        <i style={{ inlineSize: `${(100 * live) / Math.max(1, of)}%` }} />
+      </dd>
     </div>
   );
 }

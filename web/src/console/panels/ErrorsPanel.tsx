@@ -43,7 +43,7 @@ export function ErrorsPanel({ metrics, busy }: Measured) {
           return { label, line, value: errors === undefined ? undefined : count(errors), bad: (errors ?? 0) > 0 };
         })}
       />
-      {plot && <Chart title="Errors per period" plot={plot} format={count} />}
+      {plot && <Chart title="Errors per period" plot={plot} kind="count" />}
       <details className="kinds">
         <summary>By kind</summary>
         <Figures

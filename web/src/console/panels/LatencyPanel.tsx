@@ -26,7 +26,7 @@ export function LatencyPanel({ metrics, busy }: Measured) {
           };
         })}
       />
-      {plot && <Chart title="Publish to deliver, milliseconds" plot={plot} format={milliseconds} points />}
+      {plot && <Chart title="Publish to deliver, milliseconds" plot={plot} kind="latency" />}
       <p className="quiet small">
         {at === undefined
           ? "Nothing was delivered in this time."

@@ -28,7 +28,8 @@ export function MessagesPanel({ metrics, busy }: Measured) {
           },
         }))}
       />
-      {plot && <Chart title="Messages per second" plot={plot} format={amount} />}
+      {plot && <Chart title="Messages per second" plot={plot} kind="rate" />}
+      <p className="quiet small">Totals have the period that has not ended; it is not drawn.</p>
     </Panel>
   );
 }

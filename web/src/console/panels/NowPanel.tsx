@@ -1,7 +1,7 @@
 // The few figures that say at a glance whether all is well.
 
 import type { Connections } from "../api.js";
-import { byChannel, latest, percentiles, rates } from "../figures.js";
+import { latest, percentiles, rates } from "../figures.js";
 import { amount, count, dollars, milliseconds } from "../format.js";
 import type { CostAnswer, MetricsAnswer, WaitingLetters } from "../generated/answers.js";
 import { Figures } from "../Panel.js";
@@ -24,7 +24,6 @@ export function NowPanel({ metrics, connections, letters, cost }: NowProps) {
       <Figures
         of={[
           { label: "Connections", value: connections && count(connections.listed.length) },
-          { label: "Channels", value: connections && count(byChannel(connections.listed).length) },
           { label: "Published", value: perSecond("Publishes") },
           { label: "Delivered", value: perSecond("Deliveries") },
           { label: "p99", value: p99 && milliseconds(p99.value) },

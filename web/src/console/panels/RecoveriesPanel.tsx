@@ -11,7 +11,7 @@ const LINES = [
   { name: "Recovered", label: "Whole" },
   { name: "RecoveryRefused", label: "Refused" },
   { name: "GapsFilled", label: "Gaps filled" },
-  { name: "DuplicatesDropped", label: "Duplicates dropped" },
+  { name: "DuplicatesDropped", label: "Duplicates" },
 ];
 
 export function RecoveriesPanel({ metrics, busy }: Measured) {
@@ -21,7 +21,8 @@ export function RecoveriesPanel({ metrics, busy }: Measured) {
       <Figures
         of={LINES.map(({ name, label }, line) => ({ label, line, value: metrics && count(total(metrics, name)) }))}
       />
-      {plot && <Chart title="Recoveries per period" plot={plot} format={count} />}
+      {plot && <Chart title="Recoveries per period" plot={plot} kind="count" />}
+      <p className="quiet small">Refused: more was missed than is kept; the client starts over.</p>
     </Panel>
   );
 }
