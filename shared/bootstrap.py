@@ -78,6 +78,7 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from shared.services.channel_tail import ChannelTail
     from shared.services.commands import Commands
+    from shared.services.connection_list import ConnectionList
     from shared.services.dispatch import Dispatcher
     from shared.services.documents import Documents
     from shared.services.event_publish import EventPublishing
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from shared.services.session_end import SessionEnd
 
 _FAN_OUT_THREADS = 32
+_LIST_THREADS = 16  # a page has up to 200 connections, each with a query for its channels
 _WATCH_THREADS = 16  # a channel takes some 50 ms, and a batch has up to 200
 _WORKER_THREADS = 10  # a FIFO batch has as many records, each perhaps of another channel
 # A call that fails has been tried three times, for 1.5 s and more: who makes one after the other never sees 20 in 10 s.
@@ -397,6 +399,14 @@ class Services:
         from shared.services.measurements import Measurements
 
         return Measurements(self.metric_source, now_ms)
+
+    @cached_property
+    def connection_list(self) -> "ConnectionList":
+        """Lists connections, for admins."""
+        from shared.services.connection_list import ConnectionList
+
+        executor = ThreadPoolExecutor(_LIST_THREADS)
+        return ConnectionList(self.connections, self.mailbox_store, self.signer, executor, now_ms)
 
     @cached_property
     def publish_worker(self) -> PublishWorker:

@@ -11,7 +11,7 @@ from shared.domain.api_key import ApiKey
 from shared.domain.connection import Connection, Interest, Interests, Session
 from shared.domain.dead_letter import DeadLetter, RedrivenQueue
 from shared.domain.document import Change, Chunk, DocumentLog
-from shared.domain.mailbox import Mailbox, Message
+from shared.domain.mailbox import Mailbox, Message, Way
 from shared.domain.pending_command import PendingCommand
 from shared.domain.presence import Attendees, Look, Member, Told
 from shared.domain.principal import Principal
@@ -183,8 +183,18 @@ class ConnectionStore(Protocol):
         """Have the connection be due in that minute (of Unix time)."""
         ...
 
-    def due(self, minute: int) -> Iterator[str]:
-        """Yield the connections that are due in that minute, less those that were looked at."""
+    def get_all(self, connection_ids: Sequence[str]) -> Mapping[str, Connection]:
+        """As :meth:`get`, of many: those that are there."""
+        ...
+
+    def due(self, minute: int, *, after: str = "", at_a_time: int | None = None) -> Iterator[str]:
+        """Yield the connections that are due in that minute, by id, less those that were looked at.
+
+        Args:
+            minute: Which.
+            after: Only those behind this one.
+            at_a_time: Read so many at once, for who may not want all.
+        """
         ...
 
     def mark_looked_at(self, minute: int, connection_id: str) -> None:
@@ -326,6 +336,10 @@ class MailboxStore(Protocol):
         """Return the mailbox, or ``None`` if there is none (any more)."""
         ...
 
+    def get_all(self, mailbox_ids: Sequence[str]) -> Mapping[str, Mailbox]:
+        """As :meth:`get`, of many: those that are there."""
+        ...
+
     def number(self, mailbox_id: str, *, now_s: int) -> Mailbox | None:
         """Take the next number for a message: ``last`` of what is returned. Nobody else gets it.
 
@@ -342,7 +356,7 @@ class MailboxStore(Protocol):
         """Return the messages with greater numbers, in order, at most so many."""
         ...
 
-    def claim(self, mailbox_id: str, reader: str, *, confirmed: int | None, seen_at_s: int) -> Mailbox | None:
+    def claim(self, mailbox_id: str, reader: str, *, way: Way, confirmed: int | None, seen_at_s: int) -> Mailbox | None:
         """Have a new reader; with ``confirmed``, all up to that number is fetched and confirmed, and nothing behind it.
 
         Returns:

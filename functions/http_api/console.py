@@ -1,17 +1,19 @@
-"""What the console shows, by HTTP (docs/protocol.md 4.4): what was measured. For admins."""
+"""What the console shows, by HTTP (docs/protocol.md 4.4): what was measured, who is connected. For admins."""
 
 from typing import Annotated
 
 from fastapi import FastAPI, Query
 
 from functions.http_api.caller import Caller, ServicesDep
-from shared.protocol.rest import MetricsAnswer, MetricSeries
+from shared.protocol.rest import ConnectionDescription, ConnectionsAnswer, MetricsAnswer, MetricSeries
+from shared.services.connection_list import Listed
 from shared.services.measurements import MINUTES_MAX, MINUTES_MIN
 
 
 def add_console(app: FastAPI) -> None:
     """Add the routes."""
     app.get("/v1/metrics")(metrics)
+    app.get("/v1/connections", response_model_exclude_none=True)(connections)
 
 
 def metrics(
@@ -33,4 +35,23 @@ def metrics(
             )
             for one in measured.series
         ],
+    )
+
+
+def connections(
+    services: ServicesDep, principal: Caller, after: Annotated[str | None, Query(max_length=300)] = None
+) -> ConnectionsAnswer:
+    """List the connections that live, up to 200 by one call. With ``next``, go on ``after`` it."""
+    listed, more = services.connection_list.page(principal, after)
+    return ConnectionsAnswer(connections=[_described(one) for one in listed], next=more)
+
+
+def _described(listed: Listed) -> ConnectionDescription:
+    connection = listed.connection
+    return ConnectionDescription(
+        connection_id=connection.connection_id,
+        connected_at_ms=connection.connected_at_ms,
+        user_id=connection.principal.user_id if connection.principal else None,
+        transport=listed.transport,
+        channels=list(listed.channels),
     )

@@ -15,6 +15,7 @@ from functions.http_api.caller import ServicesDep, bearer
 from functions.http_api.held import hold, release
 from functions.http_api.waiting import Watcher
 from shared.bootstrap import now_ms
+from shared.domain.mailbox import Way
 from shared.errors import SessionUnknownError, UnauthenticatedError
 from shared.protocol.limits import HTTP_FRAME_MAX_BYTES, POLL_MAX_WAIT_S
 from shared.protocol.rest import FramesAnswer, SessionAnswer, SessionBody
@@ -97,7 +98,8 @@ async def poll(
     """Return what has come; with ``wait_s``, wait for it if there is nothing yet."""
     answer_at_s = _received_s(request) + min(wait_s, _ANSWER_WITHIN_S)
     reader = services.mailbox_reader
-    reading = await run_in_threadpool(reader.begin, session_id, user_id, cursor)
+    way: Way = "long_poll" if wait_s else "short_poll"
+    reading = await run_in_threadpool(reader.begin, session_id, user_id, cursor, way)
     reads: Sequence[Read] = await run_in_threadpool(reader.read, reading)
     held = None if reads or not wait_s else await hold(services, user_id, at_most_s=wait_s)
     if held is not None:  # else it is a short poll: where no more can be held, too

@@ -20,6 +20,7 @@ from functions.http_api.waiting import Watcher, look_again_s
 from shared.adapters.telemetry import failure
 from shared.bootstrap import Services
 from shared.domain.channel import is_channel
+from shared.domain.mailbox import Way
 from shared.errors import InvalidFieldError, UnauthenticatedError, UnavailableError
 from shared.services.channel_tail import Onlooker
 from shared.services.mailbox_reader import MailboxReader, Read, Reading
@@ -39,6 +40,7 @@ class _Format:
     """How a stream looks."""
 
     media_type: str
+    way: Way
     opening: bytes
     ping: bytes
     encode: Callable[[MailboxReader, Reading, Sequence[Read]], bytes]
@@ -62,8 +64,8 @@ def _ndjson(reader: MailboxReader, reading: Reading, reads: Sequence[Read]) -> b
 
 
 _FORMATS: Final = {
-    SSE: _Format(SSE, format_sse_event(retry=_RETRY_MS), KEEPALIVE_COMMENT, _sse),
-    NDJSON: _Format(NDJSON, b"", b"\n", _ndjson),
+    SSE: _Format(SSE, "sse", format_sse_event(retry=_RETRY_MS), KEEPALIVE_COMMENT, _sse),
+    NDJSON: _Format(NDJSON, "stream", b"", b"\n", _ndjson),
 }
 
 
@@ -104,7 +106,7 @@ async def session_stream(
     user_id = await run_in_threadpool(_reader_of, services, session_id, authorization, ticket, cursor)
     held = await _hold(services, user_id)
     try:
-        reading = await run_in_threadpool(services.mailbox_reader.begin, session_id, user_id, cursor)
+        reading = await run_in_threadpool(services.mailbox_reader.begin, session_id, user_id, cursor, style.way)
     except BaseException:
         await release(services, held)
         raise

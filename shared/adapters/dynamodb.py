@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Item = dict[str, Any]
 
 _BATCH_WRITE_MAX: Final = 25  # docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html
+_BATCH_READ_MAX: Final = 100  # docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _BATCH_TRIES: Final = 5
 
 
@@ -43,6 +44,26 @@ def write_all(client: "DynamoDBClient", table: str, requests: Iterable[Any]) -> 
             with translated():
                 answer = client.batch_write_item(RequestItems={table: some})
             some = list(answer.get("UnprocessedItems", {}).get(table, []))
+            if not some:
+                break
+        else:
+            raise UnavailableError("the store is busy", retry_after_ms=1000)
+
+
+def get_all(client: "DynamoDBClient", table: str, keys: Iterable[Item]) -> Iterator[Item]:
+    """Yield the items that are there, strongly consistent, in any order; no key may come twice.
+
+    Raises:
+        UnavailableError: DynamoDB hands something back unread every time.
+    """
+    waiting = iter(keys)
+    some: list[Any]
+    while some := list(islice(waiting, _BATCH_READ_MAX)):
+        for _ in range(_BATCH_TRIES):
+            with translated():
+                answer = client.batch_get_item(RequestItems={table: {"Keys": some, "ConsistentRead": True}})
+            yield from answer["Responses"].get(table, [])
+            some = list(answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", []))
             if not some:
                 break
         else:

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from shared.adapters.aws import translated
-from shared.adapters.dynamodb import Item, if_so, pages, write_all
+from shared.adapters.dynamodb import Item, get_all, if_so, pages, write_all
 from shared.contract import PK, SK, TTL_ATTRIBUTE
 from shared.domain.channel import BROADCAST_CHANNEL, personal_channel
 from shared.domain.connection import INTERESTS, Connection, Interest, Interests, Session
@@ -159,10 +159,16 @@ class DynamoDbConnectionStore:
         with translated():
             self._client.put_item(TableName=self._table, Item=item)
 
-    def due(self, minute: int) -> Iterator[str]:
+    def get_all(self, connection_ids: Sequence[str]) -> Mapping[str, Connection]:
+        keys = (_key(f"CONNECTION#{connection_id}", _META) for connection_id in connection_ids)
+        found = {item[PK]["S"].removeprefix("CONNECTION#"): item for item in get_all(self._client, self._table, keys)}
+        return {identifier: _to_connection(identifier, item) for identifier, item in found.items() if self._alive(item)}
+
+    def due(self, minute: int, *, after: str = "", at_a_time: int | None = None) -> Iterator[str]:
         part = self._get_item(_JANITOR, _PART)
-        after = part["connection_id"]["S"] if part and int(part["minute"]["N"]) == minute else None
-        return (item[SK]["S"] for item in self._query(f"DUE#{minute}", after=after))
+        if part and int(part["minute"]["N"]) == minute:
+            after = max(after, part["connection_id"]["S"])
+        return (item[SK]["S"] for item in self._query(f"DUE#{minute}", after=after or None, limit=at_a_time))
 
     def mark_looked_at(self, minute: int, connection_id: str) -> None:
         item = _key(_JANITOR, _PART) | {"minute": {"N": str(minute)}, "connection_id": {"S": connection_id}}

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from botocore.exceptions import ClientError
 
 from shared.adapters.aws import translated
-from shared.adapters.dynamodb import Item, if_so, pages, refused
+from shared.adapters.dynamodb import Item, get_all, if_so, pages, refused
 from shared.contract import PK, SK, TTL_ATTRIBUTE
-from shared.domain.mailbox import GONE_AFTER_S, Mailbox, Message
+from shared.domain.mailbox import GONE_AFTER_S, Mailbox, Message, Way
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -32,7 +32,7 @@ class DynamoDbMailboxStore:
     Items::
 
         pk MAILBOX#<id>  sk META                 last_number N, fetched N, confirmed N, seen_at_s N, reader S,
-                                                 expires_at_s N
+                                                 way S once it was read, expires_at_s N
         pk MAILBOX#<id>  sk <number, 12 digits>  put_at_ms N, text S, expires_at_s N; without text: it found no room
     """
 
@@ -52,6 +52,10 @@ class DynamoDbMailboxStore:
         with translated():
             answer = self._client.get_item(TableName=self._table, Key=_key(mailbox_id, _META), ConsistentRead=True)
         return _to_mailbox(answer["Item"]) if "Item" in answer else None
+
+    def get_all(self, mailbox_ids: Sequence[str]) -> Mapping[str, Mailbox]:
+        items = get_all(self._client, self._table, (_key(mailbox_id, _META) for mailbox_id in mailbox_ids))
+        return {_place(item)[0]: _to_mailbox(item) for item in items}
 
     def number(self, mailbox_id: str, *, now_s: int) -> Mailbox | None:
         return self._updated(
@@ -83,8 +87,11 @@ class DynamoDbMailboxStore:
             )["Items"]
         return [_to_message(item) for item in items]
 
-    def claim(self, mailbox_id: str, reader: str, *, confirmed: int | None, seen_at_s: int) -> Mailbox | None:
-        update, values = "SET reader = :reader, seen_at_s = :now", {":reader": {"S": reader}}
+    def claim(self, mailbox_id: str, reader: str, *, way: Way, confirmed: int | None, seen_at_s: int) -> Mailbox | None:
+        update, values = (
+            "SET reader = :reader, way = :way, seen_at_s = :now",
+            {":reader": {"S": reader}, ":way": {"S": way}},
+        )
         if confirmed is not None:
             update += ", fetched = :confirmed, confirmed = :confirmed"
             values[":confirmed"] = {"N": str(confirmed)}
@@ -228,6 +235,7 @@ def _to_mailbox(item: Item) -> Mailbox:
         fetched=int(item["fetched"]["N"]),
         confirmed=int(item["confirmed"]["N"]),
         reader=item["reader"]["S"],
+        way=cast("Way", item["way"]["S"]) if "way" in item else None,
     )
 
 

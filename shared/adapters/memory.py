@@ -11,7 +11,7 @@ from shared.domain.api_key import ApiKey
 from shared.domain.connection import Connection, Interest, Interests, Session
 from shared.domain.dead_letter import DeadLetter, RedrivenQueue
 from shared.domain.document import Change, Chunk, Document, DocumentLog, log_of
-from shared.domain.mailbox import Mailbox, Message
+from shared.domain.mailbox import Mailbox, Message, Way
 from shared.domain.pending_command import PendingCommand
 from shared.domain.presence import Attendees, Look, Member, Told
 from shared.domain.principal import Principal
@@ -163,8 +163,14 @@ class MemoryConnectionStore:
     def remind(self, connection_id: str, *, minute: int) -> None:
         self.reminders[minute].add(connection_id)
 
-    def due(self, minute: int) -> Iterator[str]:
-        yield from sorted(one for one in self.reminders[minute] if (minute, one) > self.looked_at)
+    def get_all(self, connection_ids: Sequence[str]) -> Mapping[str, Connection]:
+        found = {connection_id: self.get(connection_id) for connection_id in connection_ids}
+        return {connection_id: connection for connection_id, connection in found.items() if connection}
+
+    def due(self, minute: int, *, after: str = "", at_a_time: int | None = None) -> Iterator[str]:
+        del at_a_time  # all of it is here
+        due = self.reminders.get(minute, ())
+        yield from sorted(one for one in due if (minute, one) > self.looked_at and one > after)
 
     def mark_looked_at(self, minute: int, connection_id: str) -> None:
         self.looked_at = (minute, connection_id)
@@ -346,6 +352,9 @@ class MemoryMailboxStore:
     def get(self, mailbox_id: str) -> Mailbox | None:
         return self.mailboxes.get(mailbox_id)
 
+    def get_all(self, mailbox_ids: Sequence[str]) -> Mapping[str, Mailbox]:
+        return {mailbox_id: self.mailboxes[mailbox_id] for mailbox_id in mailbox_ids if mailbox_id in self.mailboxes}
+
     def number(self, mailbox_id: str, *, now_s: int) -> Mailbox | None:
         with self._lock:
             mailbox = self.mailboxes.get(mailbox_id)
@@ -362,10 +371,10 @@ class MemoryMailboxStore:
         messages = self.messages[mailbox_id]
         return [messages[number] for number in sorted(messages) if number > after][:limit]
 
-    def claim(self, mailbox_id: str, reader: str, *, confirmed: int | None, seen_at_s: int) -> Mailbox | None:
+    def claim(self, mailbox_id: str, reader: str, *, way: Way, confirmed: int | None, seen_at_s: int) -> Mailbox | None:
         if mailbox_id not in self.mailboxes or self.mailboxes[mailbox_id].gone(seen_at_s):
             return None
-        mailbox = replace(self.mailboxes[mailbox_id], reader=reader, seen_at_s=seen_at_s)
+        mailbox = replace(self.mailboxes[mailbox_id], reader=reader, way=way, seen_at_s=seen_at_s)
         if confirmed is not None:
             mailbox = replace(mailbox, fetched=confirmed, confirmed=confirmed)
         self.mailboxes[mailbox_id] = mailbox

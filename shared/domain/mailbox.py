@@ -6,9 +6,12 @@ until it has, there is a hole, and readers do not go past it. A writer may fail 
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from shared.domain.connection import SESSION_GRACE_S
+
+# How a client reads it.
+Way = Literal["sse", "stream", "long_poll", "short_poll"]
 
 # API Gateway makes no such ids: its are base64.
 _PREFIX: Final = "mailbox."
@@ -42,6 +45,7 @@ class Mailbox:
         fetched: Number of the last message that was read. Its client may not have got it.
         confirmed: Number of the last message that its client said it has.
         reader: Who reads it; a newer reader takes its place.
+        way: How; ``None`` if nobody has yet.
     """
 
     expires_at_s: int
@@ -50,6 +54,7 @@ class Mailbox:
     fetched: int = 0
     confirmed: int = 0
     reader: str = ""
+    way: Way | None = None
 
     def gone(self, now_s: int) -> bool:
         """Tell whether its client has been silent for too long."""

@@ -12,7 +12,7 @@ from shared.services.attendance import Attendance
 from shared.services.sessions import Sessions
 
 # A janitor that was away for longer than this finds connections that have expired by themselves.
-_LOOK_BACK_MINUTES: Final = 150
+LOOK_BACK_MINUTES: Final = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Janitor:
         due again in a minute.
         """
         now = self.now_ms() // 60_000
-        minute = max(self.connections.swept_minute() + 1, now - _LOOK_BACK_MINUTES)
+        minute = max(self.connections.swept_minute() + 1, now - LOOK_BACK_MINUTES)
         gone = 0
         errors: dict[type[Exception], Exception] = {}  # of each kind one is told: it may be the same for thousands
         while minute < now and has_time():

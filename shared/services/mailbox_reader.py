@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from shared.domain.channel import BROADCAST_CHANNEL, personal_channel
 from shared.domain.connection import Connection
-from shared.domain.mailbox import HOLE_MS, READ_MAX_MESSAGES, Message
+from shared.domain.mailbox import HOLE_MS, READ_MAX_MESSAGES, Message, Way
 from shared.errors import ForbiddenError, SessionUnknownError, UnauthenticatedError
 from shared.ports import ConnectionStore, MailboxStore, Signer
 from shared.protocol.encode import encode_frames
@@ -69,7 +69,7 @@ class MailboxReader:
     limits: RateLimits
     now_ms: Callable[[], int]
 
-    def begin(self, session_id: str, user_id: str, cursor: str | None) -> Reading:
+    def begin(self, session_id: str, user_id: str, cursor: str | None, way: Way) -> Reading:
         """Become the session's reader, in place of whoever was: behind the cursor, else behind what is confirmed.
 
         A session that a WebSocket has moves to a mailbox.
@@ -88,7 +88,9 @@ class MailboxReader:
         # A cursor of a mailbox that it had before says nothing here.
         confirmed = number[1] if number and number[0] == connection.connection_id else None
         reader = secrets.token_urlsafe(9)
-        mailbox = self.store.claim(connection.connection_id, reader, confirmed=confirmed, seen_at_s=self._now_s())
+        mailbox = self.store.claim(
+            connection.connection_id, reader, way=way, confirmed=confirmed, seen_at_s=self._now_s()
+        )
         if mailbox is None:
             raise SessionUnknownError("the session has ended")
         return Reading(connection, session_id, user_id, reader, mailbox.confirmed)

@@ -229,11 +229,13 @@ class TestMailboxStore:
 
     def test_a_reader_skips_to_the_last_number(self, stores: Stores) -> None:
         stores.mailboxes.open("m", replace(self.BOX, last=3))
-        stores.mailboxes.claim("m", "first", confirmed=None, seen_at_s=NOW_S)
+        stores.mailboxes.claim("m", "first", way="stream", confirmed=None, seen_at_s=NOW_S)
         stores.mailboxes.number("m", now_s=NOW_S)
         assert stores.mailboxes.skip("m", "first", seen_at_s=NOW_S + 1) == 4
-        assert stores.mailboxes.get("m") == replace(self.BOX, seen_at_s=NOW_S + 1, last=4, fetched=4, reader="first")
-        stores.mailboxes.claim("m", "second", confirmed=None, seen_at_s=NOW_S)
+        assert stores.mailboxes.get("m") == replace(
+            self.BOX, seen_at_s=NOW_S + 1, last=4, fetched=4, reader="first", way="stream"
+        )
+        stores.mailboxes.claim("m", "second", way="stream", confirmed=None, seen_at_s=NOW_S)
         assert stores.mailboxes.skip("m", "first", seen_at_s=NOW_S + 1) is None
         assert stores.mailboxes.skip("nobody's", "first", seen_at_s=NOW_S + 1) is None
 
@@ -250,23 +252,23 @@ class TestMailboxStore:
         assert not stores.mailboxes.renew("m", expires_at_s=NOW_S + 9000, now_s=NOW_S)
         assert stores.mailboxes.get("m") is None
         stores.mailboxes.open("m", self.BOX)
-        claimed = stores.mailboxes.claim("m", "ann", confirmed=3, seen_at_s=NOW_S + 1)
-        assert claimed == replace(self.BOX, seen_at_s=NOW_S + 1, fetched=3, confirmed=3, reader="ann")
+        claimed = stores.mailboxes.claim("m", "ann", way="stream", confirmed=3, seen_at_s=NOW_S + 1)
+        assert claimed == replace(self.BOX, seen_at_s=NOW_S + 1, fetched=3, confirmed=3, reader="ann", way="stream")
         assert stores.mailboxes.renew("m", expires_at_s=NOW_S + 9000, now_s=NOW_S + 5)
         assert stores.mailboxes.get("m") == replace(claimed, expires_at_s=NOW_S + 9000, seen_at_s=NOW_S + 5)
         assert not stores.mailboxes.renew("m", expires_at_s=NOW_S + 9000, now_s=NOW_S + 5 + GONE_AFTER_S)
 
     def test_the_newest_reader_is_the_reader(self, stores: Stores) -> None:
-        assert stores.mailboxes.claim("m", "first", confirmed=None, seen_at_s=NOW_S) is None
+        assert stores.mailboxes.claim("m", "first", way="stream", confirmed=None, seen_at_s=NOW_S) is None
         assert not stores.mailboxes.note("m", "first", fetched=1, seen_at_s=NOW_S)
         stores.mailboxes.open("m", self.BOX)
-        stores.mailboxes.claim("m", "first", confirmed=None, seen_at_s=NOW_S)
+        stores.mailboxes.claim("m", "first", way="stream", confirmed=None, seen_at_s=NOW_S)
         assert stores.mailboxes.note("m", "first", fetched=4, seen_at_s=NOW_S + 2)
-        second = stores.mailboxes.claim("m", "second", confirmed=None, seen_at_s=NOW_S + 3)
-        assert second == replace(self.BOX, seen_at_s=NOW_S + 3, fetched=4, reader="second")
+        second = stores.mailboxes.claim("m", "second", way="stream", confirmed=None, seen_at_s=NOW_S + 3)
+        assert second == replace(self.BOX, seen_at_s=NOW_S + 3, fetched=4, reader="second", way="stream")
         assert not stores.mailboxes.note("m", "first", fetched=9, seen_at_s=NOW_S + 4)
-        third = stores.mailboxes.claim("m", "third", confirmed=2, seen_at_s=NOW_S + 5)
-        assert third == replace(self.BOX, seen_at_s=NOW_S + 5, fetched=2, confirmed=2, reader="third")
+        third = stores.mailboxes.claim("m", "third", way="stream", confirmed=2, seen_at_s=NOW_S + 5)
+        assert third == replace(self.BOX, seen_at_s=NOW_S + 5, fetched=2, confirmed=2, reader="third", way="stream")
         stores.mailboxes.remove("m")
         assert not stores.mailboxes.note("m", "third", fetched=9, seen_at_s=NOW_S + 6)
         assert stores.mailboxes.get("m") is None
@@ -275,7 +277,7 @@ class TestMailboxStore:
         names = [f"m{number}" for number in range(120)]
         for number, name in enumerate(names):
             stores.mailboxes.open(name, self.BOX)
-            stores.mailboxes.claim(name, f"reader {name}", confirmed=None, seen_at_s=NOW_S)
+            stores.mailboxes.claim(name, f"reader {name}", way="stream", confirmed=None, seen_at_s=NOW_S)
             if number % 2:
                 stores.mailboxes.put(name, Message(7, "x", 0), expires_at_s=NOW_S)
         stores.mailboxes.put("m0", Message(8, "x", 0), expires_at_s=NOW_S)
@@ -293,13 +295,13 @@ class TestMailboxStore:
     def test_whoever_was_silent_for_too_long_is_gone_for_good(self, stores: Stores) -> None:
         stores.mailboxes.open("m", self.BOX)
         late_s = NOW_S + GONE_AFTER_S
-        assert stores.mailboxes.claim("m", "r", confirmed=None, seen_at_s=late_s) is None
+        assert stores.mailboxes.claim("m", "r", way="stream", confirmed=None, seen_at_s=late_s) is None
         assert not stores.mailboxes.remove("m", seen_at_s=NOW_S + 1), "it has been heard of since"
         assert stores.mailboxes.remove("m", seen_at_s=NOW_S)
         assert stores.mailboxes.get("m") is None
         assert not stores.mailboxes.remove("m")
         stores.mailboxes.open("m", self.BOX)
-        assert stores.mailboxes.claim("m", "r", confirmed=None, seen_at_s=late_s - 1) is not None
+        assert stores.mailboxes.claim("m", "r", way="stream", confirmed=None, seen_at_s=late_s - 1) is not None
 
     def test_holes_are_read_over(self, stores: Stores) -> None:
         for number in (1, 2, 90, 91):
@@ -491,6 +493,36 @@ def test_what_is_due_is_due_in_its_minute(stores: Stores) -> None:
     assert [list(stores.connections.due(minute)) for minute in (5, 6)] == [["b"], ["c"]]
     stores.connections.mark_swept(5)
     assert stores.connections.swept_minute() == 5
+
+
+def test_what_is_due_can_be_read_on_from_anywhere(stores: Stores) -> None:
+    names = [f"c{number:03}" for number in range(25)]
+    for name in names:
+        stores.connections.remind(name, minute=5)
+    assert list(stores.connections.due(5, at_a_time=10)) == names
+    assert list(stores.connections.due(5, after="c011", at_a_time=10)) == names[12:]
+    assert list(stores.connections.due(5, after="c024")) == []
+    stores.connections.mark_looked_at(5, "c020")
+    assert list(stores.connections.due(5, after="c011")) == names[21:]
+    assert list(stores.connections.due(5, after="c022")) == names[23:]
+
+
+def test_many_connections_are_read_together(stores: Stores) -> None:
+    items = {f"c{number:03}": connection(f"c{number:03}") for number in range(230)}
+    for item in items.values():
+        stores.connections.open(item)
+    stores.connections.open(replace(connection("old"), expires_at_s=NOW_S))
+    assert stores.connections.get_all([*items, "old", "none"]) == items
+    assert stores.connections.get_all([]) == {}
+
+
+def test_many_mailboxes_are_read_together(stores: Stores) -> None:
+    boxes = {f"m{number:03}": Mailbox(NOW_S + 7200, seen_at_s=NOW_S + number) for number in range(120)}
+    for name, box in boxes.items():
+        stores.mailboxes.open(name, box)
+    stores.mailboxes.claim("m007", "ann", way="long_poll", confirmed=None, seen_at_s=NOW_S + 7)
+    boxes["m007"] = replace(boxes["m007"], reader="ann", way="long_poll")
+    assert stores.mailboxes.get_all([*boxes, "none"]) == boxes
 
 
 class TestPresenceStore:

@@ -1,6 +1,7 @@
-"""What the console shows, on the deployed stack: its figures agree with what was sent."""
+"""What the console shows, on the deployed stack: its figures agree with what was sent, its list with who is there."""
 
 import asyncio
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -12,9 +13,12 @@ from tests.integration.client import dev_token
 from tests.integration.conftest import Connect
 from tests.integration.http_session import HttpSession
 from tests.integration.test_http import assert_problem
+from tests.streams import streaming
 
+SSE: Final = {"Accept": "text/event-stream"}
+NDJSON: Final = {"Accept": "application/x-ndjson"}
 Header = dict[str, str]
-PATHS = ["/v1/metrics"]
+PATHS = ["/v1/metrics", "/v1/connections"]
 
 
 async def measured(http: httpx.Client, admin: Header, since_ms: int) -> dict[tuple[str, str], list[float]]:
@@ -76,6 +80,74 @@ async def test_errors_are_counted(http: httpx.Client, admin: Header, connect: Co
         return sum(found["RequestErrors", "Sum"]) == 3
 
     await eventually(agreed)
+
+
+def listed(http: httpx.Client, admin: Header, channel: str) -> dict[str, dict[str, Any]]:
+    """Return the connections that are in a channel, by id; each is listed once."""
+    found: list[dict[str, Any]] = []
+    after: dict[str, str] | None = {}
+    while after is not None:
+        page = http.get("/v1/connections", params=after, headers=admin).raise_for_status().json()
+        found += page["connections"]
+        after = {"after": page["next"]} if "next" in page else None
+    here = [one for one in found if channel in one["channels"]]
+    assert len({one["connection_id"] for one in here}) == len(here)
+    return {one["connection_id"]: one for one in here}
+
+
+async def test_connections_are_listed_by_how_they_come_until_they_end(
+    stack: LocalStack, everywhere: httpx.Client, admin: Header, connect: Connect, channel: str
+) -> None:
+    begun_ms = now_ms()
+    subscribe = [{"channel": channel}, {"channel": f"{channel}.other"}]
+    ann = await connect("ann", subscribe=subscribe)
+    sessions = {
+        user: await asyncio.to_thread(HttpSession.open, stack.url, user_id=user, subscribe=subscribe)
+        for user in ("unread", "sse", "stream", "long_poll", "short_poll")
+    }
+
+    def path(user: str) -> str:
+        return sessions[user].path.removesuffix("/frames")
+
+    sse = streaming(stack.url + sessions["sse"].stream, headers=sessions["sse"].headers | SSE)
+    ndjson = streaming(stack.url + sessions["stream"].stream, headers=sessions["stream"].headers | NDJSON)
+    async with sse as events, ndjson as lines:
+        await asyncio.gather(
+            asyncio.to_thread(sessions["long_poll"].poll, stack.url, wait_s=1),
+            asyncio.to_thread(sessions["short_poll"].poll, stack.url),
+        )
+        found = await asyncio.to_thread(listed, everywhere, admin, channel)
+        del events, lines
+    transports = {one["user_id"]: one.get("transport") for one in found.values()}
+    assert transports == {"ann": "websocket", **{user: user for user in sessions}, "unread": None}
+    for one in found.values():
+        assert one["channels"] == [channel, f"{channel}.other"]
+        assert begun_ms <= one["connected_at_ms"] <= now_ms()
+    assert found[ann.welcome["connection_id"]]["user_id"] == "ann"
+    await ann.ask("unsubscribe", channel=f"{channel}.other")
+    found = await asyncio.to_thread(listed, everywhere, admin, channel)
+    assert found[ann.welcome["connection_id"]]["channels"] == [channel]
+    for user, session in sessions.items():
+        answer = await asyncio.to_thread(httpx.delete, stack.url + path(user), headers=session.headers)
+        assert answer.status_code == 204
+    assert list(await asyncio.to_thread(listed, everywhere, admin, channel)) == [ann.welcome["connection_id"]]
+    await ann.close()
+    await eventually(lambda: asyncio.to_thread(lambda: not listed(everywhere, admin, channel)))
+
+
+async def test_who_has_not_said_who_it_is_is_listed_without_a_name(
+    http: httpx.Client, admin: Header, connect: Connect
+) -> None:
+    await connect(None)
+    page = (await asyncio.to_thread(http.get, "/v1/connections", headers=admin)).json()
+    assert {"channels": [], "transport": "websocket"} in [
+        {name: value for name, value in one.items() if not name.startswith("connect")} for one in page["connections"]
+    ]
+
+
+@pytest.mark.parametrize("after", ["", "x", "WyJhIl0", "a" * 1_000])
+def test_a_cursor_that_is_none_is_a_problem(everywhere: httpx.Client, admin: Header, after: str) -> None:
+    assert_problem(everywhere.get("/v1/connections", params={"after": after}, headers=admin), 422, "invalid_field")
 
 
 @pytest.mark.parametrize("minutes", ["4", "1441", "soon"])

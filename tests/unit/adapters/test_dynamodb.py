@@ -55,6 +55,40 @@ def test_what_is_handed_back_is_written_again() -> None:
     assert keys(busy) == keys(quiet)
 
 
+class BusyReads:
+    """Reads two of each batch, ``refusals`` times; then all of them."""
+
+    def __init__(self, refusals: int) -> None:
+        self.asked: list[int] = []
+        self._refusals = refusals
+
+    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:
+        keys = RequestItems["connections"]["Keys"]
+        assert RequestItems["connections"]["ConsistentRead"]
+        self.asked.append(len(keys))
+        read = 2 if self._refusals else len(keys)
+        self._refusals = max(0, self._refusals - 1)
+        items = [{**key, "connected_at_ms": {"N": "1"}, "expires_at_s": {"N": "1900000000"}} for key in keys[:read]]
+        left = {"connections": {"Keys": keys[read:]}} if keys[read:] else {}
+        return {"Responses": {"connections": items}, "UnprocessedKeys": left}
+
+
+def read(client: Any, connections: int) -> Any:
+    store = DynamoDbConnectionStore(client, "connections", Clock())
+    return store.get_all([f"c{number}" for number in range(connections)])
+
+
+def test_what_was_left_unread_is_read_again() -> None:
+    reads = BusyReads(2)
+    assert len(read(reads, 150)) == 150
+    assert reads.asked == [100, 98, 96, 50]
+
+
+def test_a_table_that_leaves_something_unread_every_time_is_unavailable() -> None:
+    with pytest.raises(UnavailableError):
+        read(BusyReads(1000), 30)
+
+
 def test_a_table_that_hands_back_every_time_is_unavailable() -> None:
     with pytest.raises(UnavailableError):
         subscribe(BusyTable(1000), 30)

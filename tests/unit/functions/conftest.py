@@ -20,8 +20,9 @@ from shared.adapters.memory import (
 )
 from shared.bootstrap import Services
 from shared.domain.api_key import ApiKey
+from shared.services.connection_list import ConnectionList
 from shared.settings import Settings
-from tests.unit.stack import MemoryStack
+from tests.unit.stack import InlineExecutor, MemoryStack
 
 ENVIRONMENT = {
     "TIDEWIRE_STAGE": "local",
@@ -37,6 +38,9 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     services.connections = stack.connections
     services.api_keys = MemoryApiKeyStore()
     services.dead_letter_queues = MemoryDeadLetterQueues()
+    services.connection_list = ConnectionList(
+        stack.connections, stack.mailbox_store, stack.signer, InlineExecutor(), stack.clock
+    )
     services.metric_source = MemoryMetricSource()
     services.tokens = stack.tokens
     services.transport = stack.sinks

@@ -7,12 +7,12 @@ import pytest
 
 from shared.adapters.memory import MemoryMetricSource
 from shared.bootstrap import Services, now_ms
-from shared.protocol.rest import MetricsAnswer
+from shared.protocol.rest import ConnectionsAnswer, MetricsAnswer
 from tests.unit.functions.conftest import add_key, services_of
 from tests.unit.functions.test_http_app import client_of, problem_of
 from tests.unit.stack import MemoryStack
 
-PATHS = ["/v1/metrics"]
+PATHS = ["/v1/metrics", "/v1/connections"]
 
 
 @pytest.fixture
@@ -45,6 +45,39 @@ async def test_a_time_out_of_bounds_is_a_problem(http: httpx.AsyncClient, servic
     source = services.metric_source
     assert isinstance(source, MemoryMetricSource)
     assert source.asked == []
+
+
+async def test_it_lists_who_is_connected(http: httpx.AsyncClient, stack: MemoryStack) -> None:
+    stack.connect("p")
+    stack.clock.pass_s(1)
+    stack.connect("a", "ann")
+    stack.ask("a", {"type": "subscribe", "channel": "room:a"})
+    answer = (await http.get("/v1/connections")).json()
+    assert ConnectionsAnswer.model_validate(answer).model_dump(exclude_none=True) == answer
+    times = [one.pop("connected_at_ms") for one in answer["connections"]]
+    assert times == [stack.clock(), stack.clock() - 1000]
+    assert answer == {
+        "connections": [
+            {"connection_id": "a", "user_id": "ann", "transport": "websocket", "channels": ["room:a"]},
+            {"connection_id": "p", "transport": "websocket", "channels": []},
+        ]
+    }
+
+
+async def test_a_page_tells_where_the_next_begins(http: httpx.AsyncClient, stack: MemoryStack) -> None:
+    for number in range(250):
+        stack.connect(f"c{number:03}")
+    answer = (await http.get("/v1/connections")).json()
+    found = [one["connection_id"] for one in answer["connections"]]
+    while after := answer.get("next"):
+        answer = (await http.get("/v1/connections", params={"after": after})).json()
+        found += [one["connection_id"] for one in answer["connections"]]
+    assert sorted(found) == [f"c{number:03}" for number in range(250)]
+
+
+@pytest.mark.parametrize("after", ["", "x", "a" * 1_000, "\x00", "ü"])
+async def test_a_cursor_that_is_none_is_a_problem(http: httpx.AsyncClient, after: str) -> None:
+    problem_of(await http.get("/v1/connections", params={"after": after}), 422, "invalid_field")
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -229,7 +229,7 @@ async def test_the_newer_reader_ends_the_older_poll(http: httpx.AsyncClient, sta
 
     def looking(awaited: Any) -> Any:
         if not polls:
-            polls.append(stack.mailbox_reader.begin(session.answer["session_id"], "ann", None))
+            polls.append(stack.mailbox_reader.begin(session.answer["session_id"], "ann", None, "stream"))
         return look(awaited)
 
     stack.mailbox_store.look = looking  # type: ignore[method-assign]

@@ -44,7 +44,7 @@ def read(stack: MemoryStack, reading: Reading) -> list[dict[str, Any]]:
 
 
 def begin(stack: MemoryStack, session: dict[str, Any], cursor: str | None = None, user_id: str = "ann") -> Reading:
-    return stack.mailbox_reader.begin(session["session_id"], user_id, cursor)
+    return stack.mailbox_reader.begin(session["session_id"], user_id, cursor, "stream")
 
 
 def publish(stack: MemoryStack, *names: str, channel: str = ROOM) -> None:
