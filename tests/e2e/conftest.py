@@ -13,6 +13,9 @@ from playwright.async_api import Browser, expect
 from localstack.stack import LocalStack
 from tests.e2e.browser import ROOT
 from tests.e2e.chat import CONNECTED, Window
+from tests.integration.conftest import admin, api_key, channel, connect, http
+
+__all__ = ["admin", "api_key", "channel", "connect", "http"]  # fixtures, for the tests here too
 
 _WARM_UP_MS: Final = 240_000
 

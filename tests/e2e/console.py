@@ -1,5 +1,6 @@
 """The console as an admin uses it: one object a window. Waits by what is to be seen, never by time."""
 
+import re
 from typing import Any, Final
 
 from playwright.async_api import Browser, Locator, Page, expect
@@ -87,7 +88,8 @@ class Console:
         return self.page.get_by_role("region", name=title, exact=True)
 
     def figure(self, panel: str, label: str) -> Locator:
-        return self.panel(panel).get_by_role("definition", name=label, exact=True)
+        named = self.page.get_by_text(label, exact=True)
+        return self.panel(panel).locator("dl > div").filter(has=named).get_by_role("definition").first
 
     async def total(self, panel: str, label: str) -> int:
         """A count that is shown."""
@@ -97,6 +99,9 @@ class Console:
     async def shows(self, panel: str, label: str, value: int | str) -> None:
         text = value if isinstance(value, str) else f"{value:,}"
         await expect(self.figure(panel, label)).to_have_text(text, timeout=DEADLINE_MS)
+
+    async def is_refreshed(self) -> None:
+        await expect(self.page.locator(".updated")).to_have_text(re.compile("[012] s ago"), timeout=DEADLINE_MS)
 
     async def sees(self, locator: Locator) -> None:
         await expect(locator).to_be_visible(timeout=DEADLINE_MS)

@@ -28,8 +28,8 @@ export function Panel({ title, place, busy = false, aside, children }: PanelProp
 export interface Shown {
   readonly label: string;
   readonly value: string | undefined;
-  /** A second figure, and what it is. */
-  readonly beside?: { readonly label: string; readonly value: string };
+  /** A second figure. */
+  readonly beside?: string | undefined;
   /** Which line of the chart it is of. */
   readonly line?: number;
   /** It asks for somebody to look. */
@@ -47,21 +47,14 @@ export function Figures({ of, small = false }: { readonly of: readonly Shown[]; 
 }
 
 function Figure({ label, value = "–", beside, line, bad = false }: Shown) {
-  const id = useId();
   return (
     <div>
-      <dt id={id}>
+      <dt>
         {line !== undefined && <i className="swatch" data-line={line} />}
         {label}
       </dt>
-      <dd aria-labelledby={id} className={bad ? "bad" : ""}>
-        {value}
-      </dd>
-      {beside && (
-        <dd className="beside" aria-label={`${label}, ${beside.label}`}>
-          {beside.value}
-        </dd>
-      )}
+      <dd className={bad ? "bad" : ""}>{value}</dd>
+      {beside !== undefined && <dd className="beside">{beside}</dd>}
     </div>
   );
 }

@@ -53,7 +53,7 @@ function Bar({ label, live, of }: { readonly label: string; readonly live: numbe
   return (
     <div>
       <dt>{label}</dt>
-      <dd aria-label={label}>
+      <dd>
         {count(live)}
         <i style={{ inlineSize: `${(100 * live) / Math.max(1, of)}%` }} />
       </dd>

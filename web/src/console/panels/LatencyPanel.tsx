@@ -22,7 +22,7 @@ export function LatencyPanel({ metrics, busy }: Measured) {
             label,
             line,
             value: last === undefined ? undefined : milliseconds(last),
-            ...(most === undefined ? {} : { beside: { label: "largest", value: `max ${milliseconds(most)}` } }),
+            beside: most === undefined ? undefined : `max ${milliseconds(most)}`,
           };
         })}
       />

@@ -22,10 +22,7 @@ export function MessagesPanel({ metrics, busy }: Measured) {
           label,
           line,
           value: metrics && count(total(metrics, name)),
-          beside: {
-            label: "per second now",
-            value: plot ? `${amount(plot.lines[line]?.values.at(-1) ?? 0)}/s` : "–",
-          },
+          beside: plot && `${amount(plot.lines[line]?.values.at(-1) ?? 0)}/s now`,
         }))}
       />
       {plot && <Chart title="Messages per second" plot={plot} kind="rate" />}
