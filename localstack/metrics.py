@@ -6,7 +6,10 @@ import json
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 import boto3
@@ -17,8 +20,9 @@ from shared.contract import METRICS_NAMESPACE, SERVICE_NAME
 logger = logging.getLogger(__name__)
 
 _POLL_S: Final = 5
-# A line may lie in its group a moment after the time that it bears: that young ones are left for the next time.
-_LAG_MS: Final = 500
+# A line may lie in its group a while after the time that it bears, longer on a busy machine: each poll reads so much of
+# the time before it once more, and takes what it has not seen.
+_OVERLAP_MS: Final = 3_000
 _LOG_GROUPS: Final = "TidewireLocal"  # in their names: the emulator puts something before it
 _EMF_MARK: Final = "CloudWatchMetrics"
 _DATA_PER_CALL: Final = (
@@ -31,11 +35,17 @@ class ServedMetrics:
 
     def __init__(self) -> None:
         self._data: list[dict[str, Any]] = []
+        self._sums: defaultdict[tuple[str, int], float] = defaultdict(float)  # by name and second
         self._lock = threading.Lock()
 
     def count(self, name: str, value: int = 1) -> None:
         """See :class:`shared.ports.Metrics`."""
-        self._add(name, value, "Count")
+        self.billed(name, value)
+
+    def billed(self, name: str, units: float) -> None:
+        """See :class:`shared.ports.Metrics`."""
+        with self._lock:
+            self._sums[name, int(time.time())] += units
 
     def milliseconds(self, name: str, value: float) -> None:
         """See :class:`shared.ports.Metrics`."""
@@ -48,20 +58,16 @@ class ServedMetrics:
     def take(self) -> list[dict[str, Any]]:
         """Return the data of PutMetricData that have come since the last time."""
         with self._lock:
+            sums, self._sums = self._sums, defaultdict(float)
             taken, self._data = self._data, []
-        return taken
+        return taken + [_datum(name, value, "Count", at_s) for (name, at_s), value in sums.items()]
 
     def _add(self, name: str, value: float, unit: str) -> None:
-        datum = {
-            "MetricName": name,
-            "Dimensions": [{"Name": "service", "Value": SERVICE_NAME}],
-            "Timestamp": time.time(),
-            "Value": float(value),
-            "Unit": unit,
-            "StorageResolution": 1,
-        }
         with self._lock:
-            self._data.append(datum)
+            self._data.append(_datum(name, value, unit, time.time()))
+
+
+_Line = tuple[str, int, str]
 
 
 class MetricForwarder:
@@ -73,7 +79,8 @@ class MetricForwarder:
         self._cloudwatch: Any = boto3.client("cloudwatch")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
-        self._since_ms: dict[str, int] = {}
+        self._waiting: list[tuple[str, dict[str, Any]]] = []
+        self._read: dict[str, tuple[int, frozenset[_Line]]] = {}  # from when on to read a group, and what was read
 
     def start(self) -> None:
         """Begin."""
@@ -94,32 +101,42 @@ class MetricForwarder:
 
     def forward(self) -> int:
         """Forward what is new; return the number of data."""
-        served = self._served.take()
-        self._put(METRICS_NAMESPACE, served)
-        count = len(served)
-        for group in self._logs.get_paginator("describe_log_groups").paginate(logGroupNamePattern=_LOG_GROUPS):
-            for item in group["logGroups"]:
-                count += self._forward_group(item["logGroupName"])
+        self._waiting += [(METRICS_NAMESPACE, datum) for datum in self._served.take()]
+        for page in self._logs.get_paginator("describe_log_groups").paginate(logGroupNamePattern=_LOG_GROUPS):
+            for item in page["logGroups"]:
+                for line in self._new_lines(item["logGroupName"]):
+                    self._waiting += metric_data(line)
+        count = len(self._waiting)
+        while self._waiting:  # what can't be put is left for the next time
+            namespace, group = next(groupby(self._waiting[:_DATA_PER_CALL], key=itemgetter(0)))
+            some = [datum for _, datum in group]
+            self._cloudwatch.put_metric_data(Namespace=namespace, MetricData=some)
+            del self._waiting[: len(some)]
         return count
 
-    def _forward_group(self, group: str) -> int:
-        # The emulator gives lines no ids to know them again by: each poll takes the span of time behind the last one.
-        since_ms, until_ms = self._since_ms.get(group, 0), time.time_ns() // 1_000_000 - _LAG_MS
+    def _new_lines(self, group: str) -> list[str]:
+        since_ms, seen = self._read.get(group, (0, frozenset()))
+        until_ms = time.time_ns() // 1_000_000
         pages = self._logs.get_paginator("filter_log_events").paginate(
-            logGroupName=group, startTime=since_ms, endTime=until_ms - 1, filterPattern=f'"{_EMF_MARK}"'
+            logGroupName=group, startTime=since_ms, endTime=until_ms, filterPattern=f'"{_EMF_MARK}"'
         )
-        data: dict[str, list[dict[str, Any]]] = {}
-        for event in (event for page in pages for event in page["events"]):
-            for namespace, datum in metric_data(event["message"]):
-                data.setdefault(namespace, []).append(datum)
-        self._since_ms[group] = until_ms
-        for namespace, items in data.items():
-            self._put(namespace, items)
-        return sum(map(len, data.values()))
+        # The emulator gives lines no ids, but each invocation a stream.
+        lines = {
+            (event["logStreamName"], event["timestamp"], event["message"]) for page in pages for event in page["events"]
+        }
+        self._read[group] = max(0, until_ms - _OVERLAP_MS), frozenset(lines)
+        return [message for _, _, message in sorted(lines - seen)]
 
-    def _put(self, namespace: str, data: list[dict[str, Any]]) -> None:
-        for start in range(0, len(data), _DATA_PER_CALL):
-            self._cloudwatch.put_metric_data(Namespace=namespace, MetricData=data[start : start + _DATA_PER_CALL])
+
+def _datum(name: str, value: float, unit: str, at_s: float) -> dict[str, Any]:
+    return {
+        "MetricName": name,
+        "Dimensions": [{"Name": "service", "Value": SERVICE_NAME}],
+        "Timestamp": at_s,
+        "Value": float(value),
+        "Unit": unit,
+        "StorageResolution": 1,
+    }
 
 
 def metric_data(line: str) -> list[tuple[str, dict[str, Any]]]:

@@ -24,6 +24,7 @@ from shared.adapters.dynamodb_presence import DynamoDbPresenceStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.eventbridge import EventBridgeBus
+from shared.adapters.meter import metered
 from shared.adapters.sqs import (
     SqsDeadLetters,
     SqsDeadlineQueue,
@@ -32,7 +33,7 @@ from shared.adapters.sqs import (
     SqsLaneRecords,
     SqsLookQueue,
 )
-from shared.contract import COMMANDS_MODULE, DOCUMENTS_MODULE, PROCESSORS_MODULE
+from shared.contract import COMMANDS_MODULE, DOCUMENTS_MODULE, LOCAL_STAGE, PROCESSORS_MODULE
 from shared.domain.breaker import CircuitBreaker, State
 from shared.domain.dead_letter import RedrivenQueue
 from shared.domain.rate import Pacer
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from shared.services.channel_tail import ChannelTail
     from shared.services.commands import Commands
     from shared.services.connection_list import ConnectionList
+    from shared.services.cost import Cost
     from shared.services.dispatch import Dispatcher
     from shared.services.documents import Documents
     from shared.services.event_publish import EventPublishing
@@ -155,7 +157,7 @@ class Services:
         client = boto3.client(
             "apigatewaymanagementapi", endpoint_url=self.settings.connections_endpoint, config=CLIENT_CONFIG
         )
-        return Sinks(ApiGatewayTransport(client), self.mailboxes)
+        return Sinks(ApiGatewayTransport(metered(client, self.metrics)), self.mailboxes)
 
     @cached_property
     def mailbox_store(self) -> MailboxStore:
@@ -218,7 +220,8 @@ class Services:
     @cached_property
     def bus(self) -> EventBus:
         """The event bus."""
-        return EventBridgeBus(boto3.client("events", config=CLIENT_CONFIG), self.settings.event_bus_name)
+        client = metered(boto3.client("events", config=CLIENT_CONFIG), self.metrics)
+        return EventBridgeBus(client, self.settings.event_bus_name)
 
     @cached_property
     def streams(self) -> Streams:
@@ -401,6 +404,13 @@ class Services:
         return Measurements(self.metric_source, now_ms)
 
     @cached_property
+    def cost(self) -> "Cost":
+        """Sums up what this month's use comes to, for admins."""
+        from shared.services.cost import Cost
+
+        return Cost(self.metric_source, now_ms, self.settings.stage == LOCAL_STAGE)
+
+    @cached_property
     def connection_list(self) -> "ConnectionList":
         """Lists connections, for admins."""
         from shared.services.connection_list import ConnectionList
@@ -555,7 +565,7 @@ class Services:
     @cached_property
     def _dynamodb(self) -> Any:
         breaker = self._breaker("Storage", in_a_row=_STORAGE_FAILURES)
-        return guarded(boto3.client("dynamodb", config=CLIENT_CONFIG), breaker)
+        return metered(guarded(boto3.client("dynamodb", config=CLIENT_CONFIG), breaker), self.metrics)
 
     def _breaker(self, name: str, *, in_a_row: int | None = None) -> CircuitBreaker:
         metric = f"{name}BreakerOpen"
@@ -565,7 +575,7 @@ class Services:
 
     @cached_property
     def _sqs(self) -> Any:
-        return boto3.client("sqs", config=CLIENT_CONFIG)
+        return metered(boto3.client("sqs", config=CLIENT_CONFIG), self.metrics)
 
     def _read_token_secret(self) -> str:
         client = boto3.client("secretsmanager", config=CLIENT_CONFIG)

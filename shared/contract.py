@@ -2,6 +2,8 @@
 
 from typing import Final
 
+LOCAL_STAGE: Final = "local"
+
 # Environment variables of the functions. Every function is given all of COMMON; infra adds the rest by need.
 ENV_STAGE: Final = "TIDEWIRE_STAGE"
 ENV_GENERATION: Final = "TIDEWIRE_GENERATION"  # raised after a restore: part of every epoch on the wire
@@ -35,6 +37,8 @@ ENV_HTTP_URL: Final = "HTTP_URL"
 ENV_STREAM_URL: Final = "STREAM_URL"
 ENV_DEMO: Final = "DEMO"  # "1": the stage has the demo, and tokens for its guests
 ENV_HELD_STREAMS: Final = "HELD_STREAMS"  # how many the stage holds at a time
+# Lambda's own: docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+ENV_MEMORY_MB: Final = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 ENV_STREAM_MAX_AGE_S: Final = "STREAM_MAX_AGE_S"  # how long the server leaves a stream open
 
 # EventBridge.

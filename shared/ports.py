@@ -706,6 +706,10 @@ class Metrics(Protocol):
         """Add to a counter."""
         ...
 
+    def billed(self, name: str, units: float) -> None:
+        """Add to what AWS bills: by the minute is enough."""
+        ...
+
     def milliseconds(self, name: str, value: float) -> None:
         """Record a duration."""
         ...

@@ -16,6 +16,7 @@ class Settings:
         lane_urls: Queue URL per lane; ``dead_letter_urls`` of what failed there.
         connections_endpoint: Base URL in front of ``/@connections``.
         allowed_origins: Browsers' origins that may connect; ``*`` for all.
+        memory_mb: What the function has; 0 where it is none.
     """
 
     stage: str
@@ -43,6 +44,7 @@ class Settings:
     stream_max_age_s: int
     held_streams: int
     demo: bool
+    memory_mb: int
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -74,4 +76,5 @@ class Settings:
             stream_max_age_s=int(env.get(contract.ENV_STREAM_MAX_AGE_S, "120")),
             held_streams=int(env.get(contract.ENV_HELD_STREAMS, "100")),
             demo=env.get(contract.ENV_DEMO) == "1",
+            memory_mb=int(env.get(contract.ENV_MEMORY_MB, "0")),
         )

@@ -27,6 +27,7 @@ from functions.http_api.streams import add_streams
 from functions.http_api.waiting import Watcher
 from shared.adapters.telemetry import failure
 from shared.bootstrap import Services
+from shared.contract import LOCAL_STAGE
 from shared.domain.channel import is_user_id
 from shared.domain.publication import StreamPosition
 from shared.errors import ForbiddenError, InvalidFieldError
@@ -46,7 +47,6 @@ from shared.services.sessions import TICKET_TTL_S
 from shared.settings import Settings
 
 VERSION = "0.1.0"
-LOCAL_STAGE = "local"
 # Everything but admin, for every channel: what a token for development allows unless it says otherwise.
 DEV_CAPABILITIES = {
     "*": ["subscribe", "publish", "history", "presence", "state.read", "state.write", "send", "command"],

@@ -1,11 +1,19 @@
-"""What the console shows, by HTTP (docs/protocol.md 4.4): what was measured, who is connected. For admins."""
+"""What the console shows, by HTTP (docs/protocol.md 4.4): figures, connections, cost. For admins."""
 
 from typing import Annotated
 
 from fastapi import FastAPI, Query
 
 from functions.http_api.caller import Caller, ServicesDep
-from shared.protocol.rest import ConnectionDescription, ConnectionsAnswer, MetricsAnswer, MetricSeries
+from shared.domain.prices import PRICED_ON, REGION
+from shared.protocol.rest import (
+    ConnectionDescription,
+    ConnectionsAnswer,
+    CostAnswer,
+    CostItem,
+    MetricsAnswer,
+    MetricSeries,
+)
 from shared.services.connection_list import Listed
 from shared.services.measurements import MINUTES_MAX, MINUTES_MIN
 
@@ -13,6 +21,7 @@ from shared.services.measurements import MINUTES_MAX, MINUTES_MIN
 def add_console(app: FastAPI) -> None:
     """Add the routes."""
     app.get("/v1/metrics")(metrics)
+    app.get("/v1/cost")(cost)
     app.get("/v1/connections", response_model_exclude_none=True)(connections)
 
 
@@ -35,6 +44,22 @@ def metrics(
             )
             for one in measured.series
         ],
+    )
+
+
+def cost(services: ServicesDep, principal: Caller) -> CostAnswer:
+    """Tell what this month's use comes to so far, by list prices."""
+    bill = services.cost.month(principal)
+    return CostAnswer(
+        since_ms=bill.since_s * 1000,
+        region=REGION,
+        priced_on=PRICED_ON,
+        usd=bill.usd,
+        items=[
+            CostItem(service=one.price.service, what=one.price.what, quantity=one.quantity, usd=one.usd)
+            for one in bill.used
+        ],
+        not_counted=list(bill.not_counted),
     )
 
 

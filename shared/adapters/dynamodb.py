@@ -61,7 +61,7 @@ def get_all(client: "DynamoDBClient", table: str, keys: Iterable[Item]) -> Itera
     while some := list(islice(waiting, _BATCH_READ_MAX)):
         for _ in range(_BATCH_TRIES):
             with translated():
-                answer = client.batch_get_item(RequestItems={table: {"Keys": some, "ConsistentRead": True}})
+                answer: Any = client.batch_get_item(RequestItems={table: {"Keys": some, "ConsistentRead": True}})
             yield from answer["Responses"].get(table, [])
             some = list(answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", []))
             if not some:

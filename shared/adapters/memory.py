@@ -683,6 +683,9 @@ class MemoryMetrics:
     def count(self, name: str, value: int = 1) -> None:
         self.values[name].append(value)
 
+    def billed(self, name: str, units: float) -> None:
+        self.values[name].append(units)
+
     def milliseconds(self, name: str, value: float) -> None:
         self.values[name].append(value)
 

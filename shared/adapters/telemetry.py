@@ -3,7 +3,9 @@
 import functools
 import logging
 import threading
+import time
 import traceback
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +14,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricResolution, MetricUnit
 from botocore.exceptions import ClientError
 
+from shared.adapters import meter
 from shared.contract import METRICS_NAMESPACE, SERVICE_NAME
 from shared.domain.channel import namespace_of
 
@@ -20,16 +23,26 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 # utc: lines of several regions can be laid side by side.
 logger = Logger(service=SERVICE_NAME, utc=True)
 _lock = threading.Lock()
+_counted: defaultdict[str, float] = defaultdict(float)
+_billed: defaultdict[str, float] = defaultdict(float)
 _metrics = Metrics(namespace=METRICS_NAMESPACE, service=SERVICE_NAME)
 # At DEBUG it logs what it sends and receives: data, tokens and tickets. It is kept from that whatever the root's level.
 logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
 class EmfMetrics:
-    """Metrics as log lines in CloudWatch's embedded metric format; from any thread."""
+    """Metrics as log lines in CloudWatch's embedded metric format; from any thread.
+
+    What is counted is summed up and written as one value: a log line is paid for by its length.
+    """
 
     def count(self, name: str, value: int = 1) -> None:
-        _add(name, MetricUnit.Count, value)
+        with _lock:
+            _counted[name] += value
+
+    def billed(self, name: str, units: float) -> None:
+        with _lock:
+            _billed[name] += units
 
     def milliseconds(self, name: str, value: float) -> None:
         _add(name, MetricUnit.Milliseconds, value)
@@ -40,10 +53,14 @@ class EmfMetrics:
 
 def _add(name: str, unit: MetricUnit, value: float) -> None:
     with _lock:  # add_metric reads, changes and writes
-        # By the second, so that a console can draw periods of 10 s. What is billed is the metric, and calls, of which a
-        # log line makes none: docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/publishingMetrics.html,
-        # hub.pointfive.co/inefficiencies/unnecessary-high-resolution-custom-metrics-inflating-api-call-costs
-        _metrics.add_metric(name=name, unit=unit, value=value, resolution=MetricResolution.High)
+        _put(name, unit, value)
+
+
+def _put(name: str, unit: MetricUnit, value: float, resolution: MetricResolution = MetricResolution.High) -> None:
+    # By the second, so that a console can draw periods of 10 s. What is billed is the metric, and calls, of which a log
+    # line makes none: docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/publishingMetrics.html,
+    # hub.pointfive.co/inefficiencies/unnecessary-high-resolution-custom-metrics-inflating-api-call-costs
+    _metrics.add_metric(name=name, unit=unit, value=value, resolution=resolution)
 
 
 def observed(handler: Handler) -> Handler:
@@ -52,9 +69,13 @@ def observed(handler: Handler) -> Handler:
     @functools.wraps(handler)
     def wrapper(event: Any, context: Any) -> Any:
         logger.append_keys(function_request_id=getattr(context, "aws_request_id", None))
+        begun_s, answer = time.perf_counter(), None
         try:
-            return handler(event, context)
+            answer = handler(event, context)
+            return answer
         finally:
+            memory_mb = int(getattr(context, "memory_limit_in_mb", 0))
+            meter.invoked(EmfMetrics(), event, answer, time.perf_counter() - begun_s, memory_mb)
             flush()
 
     return wrapper  # type: ignore[return-value]  # wraps keeps the signature
@@ -63,6 +84,12 @@ def observed(handler: Handler) -> Handler:
 def flush() -> None:
     """Write the metrics that there are."""
     with _lock:
+        for name, value in _counted.items():
+            _put(name, MetricUnit.Count, value)
+        for name, value in _billed.items():
+            _put(name, MetricUnit.Count, value, MetricResolution.Standard)
+        _counted.clear()
+        _billed.clear()
         if _metrics.metric_set:
             _metrics.flush_metrics()
 

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from shared.domain.connection import Connection
+from shared.domain.connection import CONNECTION_MAX_AGE_S, Connection
+from shared.domain.mailbox import is_mailbox
 from shared.domain.presence import PRESENCE_GRACE_S, Look
 from shared.ports import ConnectionStore, LookQueue, Metrics, PresenceStore
 
@@ -70,8 +71,12 @@ class Attendance:
             found_in: As :meth:`shared.ports.ConnectionStore.close` wants it.
         """
         self.left(connection_id)
-        if self.connections.close(connection_id, found_in=found_in):
+        closed = self.connections.close(connection_id, found_in=found_in)
+        if closed is not None:
             self.metrics.count("Disconnects")
+            if not is_mailbox(connection_id):
+                minutes = (self.now_ms() - closed.connected_at_ms) / 60_000
+                self.metrics.billed("WebSocketConnectionMinutes", min(minutes, CONNECTION_MAX_AGE_S / 60))
         # One that was just coming in may have found the record still there.
         at_s = self.now_ms() // 1000 + PRESENCE_GRACE_S
         attended = self.connections.attended(connection_id).items()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localstack.metrics import metric_data
+from localstack.metrics import ServedMetrics, metric_data
 
 RECORD: dict[str, Any] = {
     "_aws": {
@@ -92,3 +92,18 @@ def test_a_line_that_only_looks_like_it_is_left_alone_whole(record: Any) -> None
 @given(line=st.text() | st.text().map(lambda text: json.dumps({"_aws": {"CloudWatchMetrics": text}})))
 def test_no_line_breaks_it(line: str) -> None:
     metric_data(line)
+
+
+def test_what_the_served_app_counts_is_summed_up_by_the_second_and_taken_once() -> None:
+    served = ServedMetrics()
+    for _ in range(500):
+        served.count("Requests", 2)
+        served.billed("SqsRequests", 0.5)
+    served.milliseconds("Latency", 3)
+    taken = served.take()
+    assert len(taken) < 50
+    sums = {datum["MetricName"]: 0.0 for datum in taken}
+    for datum in taken:
+        sums[datum["MetricName"]] += datum["Value"]
+    assert sums == {"Requests": 1000, "SqsRequests": 250, "Latency": 3}
+    assert served.take() == []

@@ -3,11 +3,15 @@
 import asyncio
 from typing import Any, Final
 
+import boto3
 import httpx
 import pytest
 
 from localstack.stack import LocalStack
+from shared.adapters.cloudwatch import CloudWatchMetricSource
 from shared.bootstrap import now_ms
+from shared.domain.prices import PRICES
+from shared.ports import Measure
 from tests.integration.checks import eventually
 from tests.integration.client import dev_token
 from tests.integration.conftest import Connect
@@ -18,7 +22,7 @@ from tests.streams import streaming
 SSE: Final = {"Accept": "text/event-stream"}
 NDJSON: Final = {"Accept": "application/x-ndjson"}
 Header = dict[str, str]
-PATHS = ["/v1/metrics", "/v1/connections"]
+PATHS = ["/v1/metrics", "/v1/connections", "/v1/cost"]
 
 
 async def measured(http: httpx.Client, admin: Header, since_ms: int) -> dict[tuple[str, str], list[float]]:
@@ -143,6 +147,74 @@ async def test_who_has_not_said_who_it_is_is_listed_without_a_name(
     assert {"channels": [], "transport": "websocket"} in [
         {name: value for name, value in one.items() if not name.startswith("connect")} for one in page["connections"]
     ]
+
+
+def billed(since_ms: int) -> dict[str, float]:
+    """Return what was counted since then, by metric."""
+    until_s = (now_ms() // 10_000 + 1) * 10
+    measures = [Measure(price.metric) for price in PRICES]
+    source = CloudWatchMetricSource(boto3.client("cloudwatch"))
+    found = source.read(measures, from_s=since_ms // 1000, until_s=until_s, period_s=10)
+    return {one.name: sum(periods.values()) for one, periods in zip(measures, found, strict=True)}
+
+
+async def test_the_units_of_one_publication_are_those_of_the_data_model(connect: Connect, channel: str) -> None:
+    ann = await connect("ann", subscribe=[{"channel": channel}])
+    await ann.publish(channel, 0, priority="high")  # whoever does the next remembers the stream
+    await ann.wait_for_events(channel, 1)
+    since_ms = await next_period()
+    await ann.publish(channel, 1, priority="high")
+    await ann.wait_for_events(channel, 2)
+
+    async def counted() -> dict[str, float]:
+        found = billed(since_ms)
+        # The message and its reply, and the event's push.
+        return found if found["WebSocketMessages"] >= 3 and found["LambdaRequests"] >= 3 else {}
+
+    found = await eventually(counted)
+    assert found["WebSocketMessages"] == 3
+    assert found["SqsFifoRequests"] == 3  # sent, received, deleted
+    assert found["EventBridgeEvents"] == 1
+    assert 1 <= found["DynamoDbWriteUnits"] <= 3  # a segment whose ring is still short; the janitor's minute
+    assert 2 <= found["DynamoDbReadUnits"] <= 12  # the connection, the subscribers, perhaps the stream; the janitor's
+    assert 3 <= found["LambdaRequests"] <= 4  # the message, the lane, fan-out; the janitor
+    assert 0 < found["LambdaGbSeconds"] < 3
+    assert found["HttpApiRequests"] == found["WebSocketConnectionMinutes"] == 0
+
+
+@pytest.mark.timeout(300)
+async def test_cost_rises_with_use_and_is_the_sum_of_its_items(
+    stack: LocalStack, http: httpx.Client, admin: Header, connect: Connect, channel: str
+) -> None:
+    before = http.get("/v1/cost", headers=admin).raise_for_status().json()
+    session = await asyncio.to_thread(HttpSession.open, stack.url, subscribe=[{"channel": channel}])
+    ann = await connect("ann", subscribe=[{"channel": channel}])
+    await ann.publish(channel, 1, priority="high")
+    await ann.wait_for_events(channel, 1)
+    await ann.close()
+    await asyncio.to_thread(httpx.delete, stack.url + session.path.removesuffix("/frames"), headers=session.headers)
+    asked = {one["what"]: one["quantity"] for one in before["items"]}
+    rising = {
+        "read request units",
+        "write request units",
+        "requests, FIFO queues",
+        "custom events",
+        "WebSocket messages",
+        "WebSocket connection minutes",
+        "requests",
+        "GB-seconds, arm64",
+    }
+
+    async def risen() -> Any:
+        after = (await asyncio.to_thread(http.get, "/v1/cost", headers=admin)).json()
+        more = {one["what"] for one in after["items"] if one["quantity"] > asked[one["what"]]}
+        return after if more >= rising else None
+
+    after = await eventually(risen, deadline_s=100)  # an answer is a minute old at most, what it tells of 6 s
+    assert after["usd"] > before["usd"] >= 0
+    assert after["usd"] == pytest.approx(sum(one["usd"] for one in after["items"]))
+    assert any("local edge" in what for what in after["not_counted"])
+    assert after["since_ms"] <= now_ms()
 
 
 @pytest.mark.parametrize("after", ["", "x", "WyJhIl0", "a" * 1_000])

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from shared.domain.prices import PRICES
 from shared.services.measurements import MEASURES
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-_UNITS: Final = {"count": "Count", "milliseconds": "Milliseconds", "level": "None"}
+_UNITS: Final = {"count": "Count", "billed": "Count", "milliseconds": "Milliseconds", "level": "None"}
 
 
 def _listed() -> dict[str, str]:
@@ -54,3 +55,9 @@ def test_what_admins_are_told_of_is_measured() -> None:
     listed = _listed()
     for measure in MEASURES:
         assert listed[measure.name] == ("Count" if measure.statistic == "Sum" else "Milliseconds")
+
+
+def test_what_is_billed_has_a_price_and_what_has_a_price_is_counted() -> None:
+    text = (ROOT / "docs/metrics.md").read_text()
+    billed = re.findall(r"^\| `(\w+)` \|", text.partition("## What AWS bills")[2], re.MULTILINE)
+    assert [price.metric for price in PRICES] == billed

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from shared.adapters.aws import translated
-from shared.adapters.telemetry import EmfMetrics, channel_failure, failure, observed
+from shared.adapters.telemetry import EmfMetrics, channel_failure, failure, flush, observed
 from shared.errors import DependencyError
 from tests.unit.conftest import Log
 
@@ -109,6 +109,37 @@ def test_metrics_are_written_when_the_invocation_ends_however_it_ends(log: Log) 
     assert log.metrics()[0]["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Tidewire"
 
 
-def test_an_invocation_that_measured_nothing_writes_nothing(log: Log) -> None:
-    observed(lambda _event, _context: None)({}, CONTEXT)
+def test_what_is_counted_is_summed_up(log: Log) -> None:
+    @observed
+    def handler(_event: Any, _context: Any) -> None:
+        for _ in range(250):
+            EmfMetrics().count("Requests")
+            EmfMetrics().billed("SqsRequests", 0.5)
+
+    handler({}, CONTEXT)
+    handler({}, CONTEXT)
+    assert [(line["Requests"], line["SqsRequests"]) for line in log.metrics()] == [([250.0], [125.0])] * 2
+
+
+def test_what_is_billed_is_written_by_the_minute_and_all_else_by_the_second(log: Log) -> None:
+    EmfMetrics().count("Requests")
+    EmfMetrics().milliseconds("Latency", 1)
+    EmfMetrics().billed("SqsRequests", 1)
+    flush()
+    (line,) = log.metrics()
+    metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+    resolutions = {one["Name"]: one.get("StorageResolution", 60) for one in metrics}
+    assert resolutions == {"Requests": 1, "Latency": 1, "SqsRequests": 60}
+
+
+def test_an_invocation_that_measured_nothing_is_billed_all_the_same(log: Log) -> None:
+    context = SimpleNamespace(aws_request_id="request-1", memory_limit_in_mb="1024")
+    observed(lambda _event, _context: None)({}, context)
+    (line,) = log.metrics()
+    assert line["LambdaRequests"] == [1]
+    assert 0.001 <= line["LambdaGbSeconds"][0] < 1
+
+
+def test_nothing_measured_is_nothing_written(log: Log) -> None:
+    flush()
     assert log.text() == ""

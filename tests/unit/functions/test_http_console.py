@@ -7,12 +7,13 @@ import pytest
 
 from shared.adapters.memory import MemoryMetricSource
 from shared.bootstrap import Services, now_ms
-from shared.protocol.rest import ConnectionsAnswer, MetricsAnswer
+from shared.ports import Measure
+from shared.protocol.rest import ConnectionsAnswer, CostAnswer, MetricsAnswer
 from tests.unit.functions.conftest import add_key, services_of
 from tests.unit.functions.test_http_app import client_of, problem_of
 from tests.unit.stack import MemoryStack
 
-PATHS = ["/v1/metrics", "/v1/connections"]
+PATHS = ["/v1/metrics", "/v1/connections", "/v1/cost"]
 
 
 @pytest.fixture
@@ -73,6 +74,20 @@ async def test_a_page_tells_where_the_next_begins(http: httpx.AsyncClient, stack
         answer = (await http.get("/v1/connections", params={"after": after})).json()
         found += [one["connection_id"] for one in answer["connections"]]
     assert sorted(found) == [f"c{number:03}" for number in range(250)]
+
+
+async def test_it_tells_what_this_month_comes_to(http: httpx.AsyncClient, services: Services) -> None:
+    source = services.metric_source
+    assert isinstance(source, MemoryMetricSource)
+    today_s = now_ms() // 86_400_000 * 86_400
+    source.values[Measure("WebSocketMessages")] = {today_s: 2_000_000}
+    answer = (await http.get("/v1/cost")).json()
+    assert CostAnswer.model_validate(answer).model_dump() == answer
+    assert answer["since_ms"] <= now_ms()
+    (messages,) = [one for one in answer["items"] if one["what"] == "WebSocket messages"]
+    assert messages == {"service": "API Gateway", "what": "WebSocket messages", "quantity": 2_000_000, "usd": 2.0}
+    assert answer["usd"] == 2.0
+    assert (answer["region"], len(answer["items"])) == ("us-east-1", 10)
 
 
 @pytest.mark.parametrize("after", ["", "x", "a" * 1_000, "\x00", "ü"])

@@ -60,7 +60,7 @@ def test_a_session_by_http_is_listed_as_it_is_read(stack: MemoryStack, listing: 
     ((unread,),) = pages(listing)
     assert (unread.transport, unread.channels) == (None, ["room:a"])
     for way in ("sse", "long_poll", "stream", "short_poll"):
-        stack.mailbox_reader.begin(session["session_id"], "ann", None, way)  # type: ignore[arg-type]
+        stack.mailbox_reader.begin(session["session_id"], "ann", None, way)
         ((one,),) = pages(listing)
         assert one.transport == way
     stack.session_end.end(session["session_id"], "ann")

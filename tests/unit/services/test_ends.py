@@ -67,3 +67,20 @@ def test_a_session_that_moves_from_a_mailbox_to_a_websocket_and_back(stack: Memo
     assert counted(stack)[1] == 1  # the WebSocket is still there
     stack.sessions.disconnect("a")
     assert counted(stack)[1] == 2
+
+
+def test_the_minutes_of_websockets_are_billed_and_those_of_mailboxes_are_not(stack: MemoryStack) -> None:
+    session = stack.http_sessions.open(ANN, HelloRequest())
+    stack.connect("a", "ann")
+    stack.clock.pass_s(90)
+    for _ in range(2):
+        stack.sessions.disconnect("a")
+    stack.session_end.end(session["session_id"], "ann")
+    assert stack.metrics.values["WebSocketConnectionMinutes"] == [1.5]
+
+
+def test_no_websocket_is_older_than_two_hours(stack: MemoryStack) -> None:
+    stack.connect("a", "ann")
+    stack.clock.pass_s(7_259)
+    stack.sessions.disconnect("a")
+    assert stack.metrics.values["WebSocketConnectionMinutes"] == [120]
