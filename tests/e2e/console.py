@@ -119,6 +119,21 @@ class Console:
 
     # doing
 
+    async def hide(self, *, hidden: bool) -> None:
+        """As a browser does when another tab is looked at."""
+        await self.page.evaluate(
+            "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+            " document.dispatchEvent(new Event('visibilitychange')); }",
+            hidden,
+        )
+
+    async def asked_within(self, duration_ms: int) -> set[str]:
+        """Return what is asked for as this time goes by, on a clock that was installed."""
+        self.asked.clear()
+        await self.page.clock.fast_forward(duration_ms)
+        await self.page.evaluate("fetch('/healthz').then((answer) => answer.text())")  # behind all that was sent before
+        return set(filter(None, self.asked))
+
     async def follow(self, channel: str) -> None:
         """Tail a channel; return when it is live."""
         tail = self.panel("Tail")

@@ -1,7 +1,7 @@
 // The way in, or the console: nothing of it is there before the server has accepted who asks.
 
 import { useCallback, useEffect, useState } from "react";
-import { Admission, admitted, forget, keep, kept, reasonOf } from "./admission.js";
+import { Admission, admitted, forget, isRefused, keep, kept, reasonOf } from "./admission.js";
 import { Api } from "./api.js";
 import { Desk } from "./Desk.js";
 import type { Pass } from "./pass.js";
@@ -34,7 +34,14 @@ export function App() {
       const api = new Api({ pass: () => admission.pass, refused: (refusal) => admission.refused(refusal) });
       setStage({ at: "inside", admission, api });
     };
-    admitted(asked).then(come, (error: unknown) => over || leave(reasonOf(error, asked)));
+    const stay = (error: unknown): void => {
+      const reason = reasonOf(error, asked);
+      // What was not answered may be good: it is tried again when the page is loaded again.
+      if (over) return;
+      if (isRefused(error)) leave(reason);
+      else setStage({ at: "outside", reason });
+    };
+    admitted(asked).then(come, stay);
     return () => void (over = true);
   }, [asked, leave]);
 

@@ -98,12 +98,12 @@ export function Desk({ api, admission, leave }: DeskProps) {
           <RecoveriesPanel {...measured} />
           <ConnectionsPanel connections={connections.value} metrics={metrics.value} />
           <ChannelsPanel connections={connections.value} tailed={tailed} tail={tail} />
+          <CostPanel cost={cost.value} />
         </div>
         <div className="act">
           <TailPanel connect={connect} channel={tailed} tail={setTailed} />
           <PublishPanel api={api} connect={connect} channel={tailed} />
           <DeadLettersPanel api={api} letters={letters.value} changed={letters.refresh} />
-          <CostPanel cost={cost.value} />
         </div>
       </main>
     </>
@@ -131,10 +131,8 @@ function Failures({ of }: { readonly of: Readonly<Record<string, Polled<unknown>
     <div className="notice" role="alert">
       {failed.map(([what, { failure, at }]) => (
         <p key={what}>
-          <b>{what}</b> can’t be read: {failure}.{" "}
-          {at === undefined
-            ? "They are asked for again."
-            : `You see those of ${timeOfDay(at)}; they are asked for again.`}
+          <b>{what}</b> can’t be read: {failure}.{at !== undefined && ` What you see is of ${timeOfDay(at)}.`} It is
+          asked for again.
         </p>
       ))}
     </div>

@@ -5,17 +5,18 @@ import { beginning, count } from "./format.js";
 
 interface PanelProps {
   readonly title: string;
-  readonly place: string;
+  /** As wide as its column. */
+  readonly whole?: boolean;
   readonly busy?: boolean;
   /** Beside the heading. */
   readonly aside?: ReactNode;
   readonly children: ReactNode;
 }
 
-export function Panel({ title, place, busy = false, aside, children }: PanelProps) {
+export function Panel({ title, whole = false, busy = false, aside, children }: PanelProps) {
   const id = useId();
   return (
-    <section className={`card panel ${place}`} aria-labelledby={id} aria-busy={busy}>
+    <section className={whole ? "card panel whole" : "card panel"} aria-labelledby={id} aria-busy={busy}>
       <header>
         <h2 id={id}>{title}</h2>
         {aside}

@@ -90,6 +90,11 @@ export class Admission {
   }
 }
 
+/** Whether it is the pass that is not good. */
+export function isRefused(error: unknown): boolean {
+  return error instanceof Refusal && (error.status === 401 || error.status === 403);
+}
+
 /** Why somebody is not let in, in the words of the way in. */
 export function reasonOf(error: unknown, { kind }: Pass): string {
   const what = kind === "key" ? "API key" : "token";

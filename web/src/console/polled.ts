@@ -3,6 +3,9 @@
 import { useCallback, useEffect, useState } from "react";
 import { Refusal } from "./api.js";
 
+/** After a failure. */
+const AGAIN_MS = 10_000;
+
 export interface Polled<T> {
   /** The last answer. */
   readonly value: T | undefined;
@@ -36,6 +39,7 @@ export function usePolled<T>(call: Call<T>, everyMs: number): Polled<T> {
       timer = undefined;
       if (document.hidden || asking) return;
       asking = true;
+      let waitMs = everyMs;
       try {
         const value = await call(over.signal);
         if (!over.signal.aborted) setAnswer({ call, value, at: Date.now() });
@@ -43,10 +47,11 @@ export function usePolled<T>(call: Call<T>, everyMs: number): Polled<T> {
         if (over.signal.aborted) return;
         if (!(error instanceof Refusal)) throw error;
         setAnswer((last) => ({ ...last, failure: error.message }));
+        waitMs = Math.min(everyMs, AGAIN_MS);
       } finally {
         asking = false;
       }
-      if (!over.signal.aborted) timer = setTimeout(() => void ask(), everyMs);
+      if (!over.signal.aborted) timer = setTimeout(() => void ask(), waitMs);
     };
     const shown = (): void => {
       if (timer === undefined) void ask();

@@ -19,12 +19,7 @@ export function ChannelsPanel({ connections, tailed, tail }: ChannelsProps) {
   const [many, setMany] = useState(false);
   const channels = byChannel(connections?.listed ?? []);
   return (
-    <Panel
-      title="Channels"
-      place="whole"
-      busy={!connections}
-      aside={<span className="quiet">{count(channels.length)}</span>}
-    >
+    <Panel title="Channels" busy={!connections} aside={<span className="quiet">{count(channels.length)}</span>}>
       {connections && channels.length === 0 && <p className="empty">No channel has subscribers.</p>}
       <ul className="channels" aria-label="Channels, and their subscribers">
         {channels.slice(0, many ? MANY : FEW).map(([channel, subscribers]) => (

@@ -28,7 +28,7 @@ export function ConnectionsPanel({ connections, metrics }: ConnectionsProps) {
   const listed = connections?.listed ?? [];
   const transports = byTransport(listed);
   return (
-    <Panel title="Connections" place="whole" busy={!connections}>
+    <Panel title="Connections" whole busy={!connections}>
       <div className="transports">
         <Figures
           of={[

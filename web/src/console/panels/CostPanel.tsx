@@ -6,7 +6,7 @@ import { Figures, Panel } from "../Panel.js";
 
 export function CostPanel({ cost }: { readonly cost: CostAnswer | undefined }) {
   return (
-    <Panel title="Cost" place="" busy={!cost}>
+    <Panel title="Cost" busy={!cost}>
       <Figures
         of={[{ label: cost ? `Since ${dayOf(cost.since_ms)}` : "This month", value: cost && dollars(cost.usd) }]}
       />

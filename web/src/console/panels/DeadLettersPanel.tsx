@@ -40,7 +40,7 @@ export function DeadLettersPanel({ api, letters, changed }: DeadLettersProps) {
   };
 
   return (
-    <Panel title="Dead letters" place="" busy={!letters}>
+    <Panel title="Dead letters" busy={!letters}>
       <table>
         <thead>
           <tr>

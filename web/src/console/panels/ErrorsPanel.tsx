@@ -36,7 +36,7 @@ export function ErrorsPanel({ metrics, busy }: Measured) {
   const sum = (names: readonly string[]): number | undefined =>
     metrics && names.reduce((all, name) => all + total(metrics, name), 0);
   return (
-    <Panel title="Errors" place="wide" busy={busy}>
+    <Panel title="Errors" busy={busy}>
       <Figures
         of={LINES.map(({ label, of }, line) => {
           const errors = sum(of);

@@ -14,7 +14,7 @@ export function LatencyPanel({ metrics, busy }: Measured) {
   const plot = useMemo(() => metrics && percentiles(metrics, LATENCY, STATISTICS), [metrics]);
   const at = plot && latest(plot, "p50")?.time;
   return (
-    <Panel title="Publish to deliver" place="wide" busy={busy}>
+    <Panel title="Publish to deliver" busy={busy}>
       <Figures
         of={STATISTICS.map((label, line) => {
           const [last, most] = [plot && latest(plot, label)?.value, plot && largest(plot, label)];
@@ -22,7 +22,7 @@ export function LatencyPanel({ metrics, busy }: Measured) {
             label,
             line,
             value: last === undefined ? undefined : milliseconds(last),
-            beside: most === undefined ? undefined : `max ${milliseconds(most)}`,
+            beside: `max ${most === undefined ? "–" : milliseconds(most)}`,
           };
         })}
       />

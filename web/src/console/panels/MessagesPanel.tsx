@@ -16,7 +16,7 @@ const LINES = [
 export function MessagesPanel({ metrics, busy }: Measured) {
   const plot = useMemo(() => metrics && rates(metrics, LINES), [metrics]);
   return (
-    <Panel title="Messages" place="wide" busy={busy}>
+    <Panel title="Messages" busy={busy}>
       <Figures
         of={LINES.map(({ name, label }, line) => ({
           label,

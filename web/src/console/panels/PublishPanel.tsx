@@ -56,7 +56,7 @@ export function PublishPanel({ api, connect, channel }: PublishProps) {
       : api.publish({ ...draft, priority });
 
   return (
-    <Panel title="Publish" place="">
+    <Panel title="Publish">
       <form className="publish" onSubmit={(event) => void submit(event)} noValidate>
         <Input label="Channel" name="channel" key={channel} value={channel} fault={faults.channel} />
         <Input label="Name" name="name" value="said" fault={faults.name} />

@@ -17,7 +17,7 @@ const LINES = [
 export function RecoveriesPanel({ metrics, busy }: Measured) {
   const plot = useMemo(() => metrics && counts(metrics, LINES), [metrics]);
   return (
-    <Panel title="Recoveries" place="wide" busy={busy}>
+    <Panel title="Recoveries" busy={busy}>
       <Figures
         of={LINES.map(({ name, label }, line) => ({ label, line, value: metrics && count(total(metrics, name)) }))}
       />

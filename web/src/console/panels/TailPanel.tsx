@@ -30,7 +30,7 @@ export function TailPanel({ connect, channel, tail }: TailProps) {
     tail(field.trim());
   };
   return (
-    <Panel title="Tail" place="tail" aside={channel && <Buttons {...{ live, held, setHeld, tail }} />}>
+    <Panel title="Tail" aside={channel && <Buttons {...{ live, held, setHeld, tail }} />}>
       <form id="tail" className="row" onSubmit={submit}>
         <label htmlFor="tail-channel" className="hidden">
           Channel to follow
