@@ -3,9 +3,10 @@
 import re
 from typing import Any, Final
 
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Request, expect
 
 from tests.e2e.browser import ROOT
+from tests.integration.checks import eventually
 
 # Metrics are on their way for seconds, and the console asks once in ten.
 DEADLINE_MS: Final = 60_000
@@ -13,6 +14,7 @@ DESK: Final = (1280, 800)
 PHONE: Final = (390, 780)
 _AXE: Final = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 _REFUSED: Final = "Failed to load resource"  # the browser's own words for each answer that is no success
+_ROUND_TRIP: Final = "fetch('/healthz').then((answer) => answer.text())"
 
 
 class Console:
@@ -27,6 +29,10 @@ class Console:
         self.page = page
         self.asked: list[str] = []
         self.complaints: list[str] = []
+        self._waiting: set[Request] = set()
+        page.on("request", lambda request: self._waiting.add(request))
+        page.on("requestfinished", lambda request: self._waiting.discard(request))
+        page.on("requestfailed", lambda request: self._waiting.discard(request))
         page.on("request", lambda request: self.asked.append(request.url.partition("/v1/")[2]))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", lambda message: message.type == "error" and self._heard(message.text))
@@ -100,6 +106,10 @@ class Console:
         text = value if isinstance(value, str) else f"{value:,}"
         await expect(self.figure(panel, label)).to_have_text(text, timeout=DEADLINE_MS)
 
+    async def is_filled(self) -> None:
+        """All that is asked for has been answered."""
+        await expect(self.page.locator("[aria-busy=true]")).to_have_count(0, timeout=DEADLINE_MS)
+
     async def is_refreshed(self) -> None:
         await expect(self.page.locator(".updated")).to_have_text(re.compile("[012] s ago"), timeout=DEADLINE_MS)
 
@@ -128,10 +138,12 @@ class Console:
         )
 
     async def asked_within(self, duration_ms: int) -> set[str]:
-        """Return what is asked for as this time goes by, on a clock that was installed."""
+        """Return what is asked for as this time goes by, on a clock that was installed; all was answered before."""
         self.asked.clear()
         await self.page.clock.fast_forward(duration_ms)
-        await self.page.evaluate("fetch('/healthz').then((answer) => answer.text())")  # behind all that was sent before
+        await self.page.evaluate(_ROUND_TRIP)  # behind all that was sent
+        await eventually(lambda: not self._waiting)
+        await self.page.evaluate(_ROUND_TRIP)  # what was answered has been taken
         return set(filter(None, self.asked))
 
     async def follow(self, channel: str) -> None:

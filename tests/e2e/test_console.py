@@ -1,19 +1,16 @@
 """The console tells what the tests have done, and lets nobody in who is no admin."""
 
 import asyncio
-import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Route, expect
+from playwright.async_api import Route, expect
 
 from localstack.stack import LocalStack
-from tests.e2e.browser import ROOT
-from tests.e2e.console import DEADLINE_MS, DESK, PHONE, Console
+from tests.e2e.conftest import OpenConsole
+from tests.e2e.console import DEADLINE_MS, Console
 from tests.integration.checks import measured
 from tests.integration.client import DEADLINE_S, dev_token
 from tests.integration.command_line import forget_dead_letters
@@ -24,28 +21,9 @@ from tests.streams import streaming
 
 pytestmark = pytest.mark.timeout(600)  # the first test starts the stack, and all functions
 
-_SCRATCH: Final = ROOT / ".local" / "pictures"
-_FOR_README: Final = (ROOT / "docs" / "pictures" if os.environ.get("PICTURES") else _SCRATCH) / "console.png"
 _MARKUP: Final = "<img src=x onerror=alert(1)><b>bold</b>"
 _LATENCY: Final = "PublishToDeliverLatency"
 _ADMIN: Final = {"*": ["admin"]}
-
-OpenConsole = Callable[..., Awaitable[Console]]
-
-
-@pytest.fixture
-async def open_console(page_url: str, warm_stack: LocalStack, browser: Browser) -> AsyncIterator[OpenConsole]:
-    """Opens windows on it; at the end none may have complained."""
-    async with AsyncExitStack() as opened:
-        consoles: list[Console] = []
-
-        async def open_(**options: Any) -> Console:
-            consoles.append(await Console.open(browser, page_url, **options))
-            opened.push_async_callback(consoles[-1].close)
-            return consoles[-1]
-
-        yield open_
-        assert [console.complaints for console in consoles] == [[] for _ in consoles]
 
 
 async def test_without_admin_there_is_nothing_but_the_way_in(
@@ -225,10 +203,10 @@ async def test_a_page_that_nobody_sees_asks_for_nothing_and_long_spans_seldom(op
     await console.page.clock.install()
     await console.page.reload()
     await console.come_in()
-    await console.total("Messages", "Published")
+    await console.is_filled()
     assert await console.asked_within(60_000) >= {"metrics?minutes=15", "connections"}
     await console.page.get_by_label("24 h", exact=True).check(force=True)
-    await console.is_refreshed()
+    await console.is_filled()
     later = await console.asked_within(60_000)
     assert "connections" in later
     assert "metrics?minutes=1440" not in later
@@ -364,33 +342,3 @@ async def test_a_call_that_fails_is_told_and_the_last_figures_stay(open_console:
     await console.shows("Messages", "Published", published)
     await console.page.unroute_all()
     await expect(notice).to_have_count(0, timeout=DEADLINE_MS)  # it is asked for again
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-async def test_pictures_that_everybody_can_use(
-    open_console: OpenConsole, connect: Connect, channel: str, size: tuple[int, int], dark: bool
-) -> None:
-    console = await open_console(size=size, dark=dark)
-    name = f"console-{'desk' if size == DESK else 'phone'}-{'dark' if dark else 'light'}"
-    _SCRATCH.mkdir(parents=True, exist_ok=True)
-    await console.sees(console.page.get_by_role("button", name="Come in as admin"))
-    await console.page.screenshot(path=_SCRATCH / f"{name}-way-in.png")
-    assert await console.violations() == []
-    await console.come_in()
-    ann = await connect("ann", subscribe=[{"channel": channel}])
-    await console.follow(channel)
-    for text in ("Low water at six.", "Then we walk over.", "Back by nine, or we swim."):
-        await ann.publish(channel, {"text": text})
-    await expect(console.events).to_have_count(3, timeout=DEADLINE_MS)
-    await console.sees(console.panel("Channels").get_by_role("button", name=f"{channel} 2 subscribers"))
-    await console.page.evaluate("scrollTo(0, 0)")
-    picture = _FOR_README if (size, dark) == (DESK, False) else _SCRATCH / f"{name}.png"
-    await console.page.screenshot(path=picture)
-    await console.page.screenshot(path=_SCRATCH / f"{name}-whole.png", full_page=True)
-    for button in await console.page.get_by_role("button", name="As a table").all():
-        await button.click()
-        break
-    await console.panel("Errors").get_by_text("By kind").click()
-    assert await console.violations() == []
-    assert not await console.overflows()
