@@ -23,7 +23,7 @@ _SCRATCH: Final = ROOT / ".local" / "pictures"
 _COMMITTED: Final = ROOT / "docs" / "pictures"
 # README's picture is of a console that has something to show.
 _PICTURES: Final = "PICTURES" in os.environ
-_BUSY_S: Final = 420 if _PICTURES else 2
+_BUSY_S: Final = 180 if _PICTURES else 2
 _USERS: Final = ("ann", "ben", "cleo", "dora", "emil")
 _ROOMS: Final = ("room:harbour", "room:tide-pool", "room:lighthouse")
 _TALK: Final = (
@@ -38,9 +38,9 @@ _TALK: Final = (
 async def test_a_busy_quarter_of_an_hour(open_console: OpenConsole, stack: LocalStack, connect: Connect) -> None:
     rooms = [[{"channel": room} for room in _ROOMS[: 1 + place % 3]] for place in range(len(_USERS))]
     clients = [await connect(user, subscribe=some) for user, some in zip(_USERS, rooms, strict=True)]
+    await _talk(clients)
     phone = await asyncio.to_thread(HttpSession.open, stack.url, user_id="finn", subscribe=rooms[1])
     await asyncio.to_thread(phone.poll, stack.url)
-    await _talk(clients)
     console = await open_console()
     await console.come_in()
     await console.follow(_ROOMS[0])
@@ -62,7 +62,7 @@ async def _talk(clients: list[Client], seconds: int = _BUSY_S) -> None:
             events = clients[0].events(_ROOMS[0])
             since = {"epoch": events[-1]["epoch"], "offset": events[-1]["offset"] - 1}
             await clients[0].ask("subscribe", channel=_ROOMS[0], since=since)
-        if second == 200:
+        if second == 100:
             await clients[1].request({"type": "no-such-type"})
         await asyncio.sleep(1)  # its pace
 
