@@ -1,6 +1,6 @@
 // What is asked for again and again while the page is to be seen; a call that fails leaves the last answer.
 
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useEffect, useRef, useState } from "react";
 import { Refusal } from "./api.js";
 
 /** After a failure. */
@@ -30,13 +30,16 @@ interface Answer<T> {
 /** @param call the same until something else is to be asked */
 export function usePolled<T>(call: Call<T>, everyMs: number): Polled<T> {
   const [answer, setAnswer] = useState<Answer<T>>({});
-  const [turn, setTurn] = useState(0);
+  const again = useRef<() => void>(undefined);
   useEffect(() => {
     const over = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let asking = false;
+    let wanted = false; // once more, as soon as this one is answered
     const ask = async (): Promise<void> => {
+      clearTimeout(timer);
       timer = undefined;
+      wanted = asking;
       if (document.hidden || asking) return;
       asking = true;
       let waitMs = everyMs;
@@ -51,11 +54,12 @@ export function usePolled<T>(call: Call<T>, everyMs: number): Polled<T> {
       } finally {
         asking = false;
       }
-      if (!over.signal.aborted) timer = setTimeout(() => void ask(), waitMs);
+      if (!over.signal.aborted) timer = setTimeout(() => void ask(), wanted ? 0 : waitMs);
     };
     const shown = (): void => {
       if (timer === undefined) void ask();
     };
+    again.current = () => void ask();
     document.addEventListener("visibilitychange", shown);
     void ask();
     return () => {
@@ -63,8 +67,8 @@ export function usePolled<T>(call: Call<T>, everyMs: number): Polled<T> {
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", shown);
     };
-  }, [call, everyMs, turn]);
-  const refresh = useCallback(() => setTurn((last) => last + 1), []);
+  }, [call, everyMs]);
+  const refresh = useCallback(() => again.current?.(), []);
   const { value, at, failure } = answer;
   return { value, at, failure, stale: value !== undefined && answer.call !== call, refresh };
 }
