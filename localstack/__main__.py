@@ -44,8 +44,7 @@ def _run(folder: Path, port: str) -> int:
 
     try:
         with LocalStack(folder, port=int(port), tell=lambda line: print(f"  {line}", flush=True)) as stack:
-            url = stack.url.replace("127.0.0.1", "localhost")
-            print(f"\nTidewire is ready: {url}  (Ctrl-C ends it)", flush=True)
+            print(f"\nTidewire is ready: {stack.url}  (Ctrl-C ends it)", flush=True)
             threading.Event().wait()
     except StartError as error:
         return _fail(str(error))

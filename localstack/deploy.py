@@ -67,6 +67,20 @@ class Deployment:
         self._put_back(outputs)
         return outputs
 
+    def cross_origin_rules(self) -> dict[str, Any]:
+        """Return the HTTP API's, as Starlette names them: the emulator does not tell what it was given."""
+        apis = [one for one in self._template()["Resources"].values() if one["Type"] == "AWS::ApiGatewayV2::Api"]
+        rules = next(
+            api["Properties"]["CorsConfiguration"] for api in apis if api["Properties"]["ProtocolType"] == "HTTP"
+        )
+        return {
+            "allow_origins": rules["AllowOrigins"],
+            "allow_methods": rules["AllowMethods"],
+            "allow_headers": rules["AllowHeaders"],
+            "expose_headers": rules["ExposeHeaders"],
+            "max_age": rules["MaxAge"],
+        }
+
     def stop(self) -> None:
         """End the step that runs, from another thread; none begins after that."""
         self._running.end()
@@ -80,8 +94,11 @@ class Deployment:
                 said = self._log.read_bytes()[begun_at:].decode(errors="replace")
                 raise DeployError(f"cdk {command}", "\n".join(said.splitlines()[-_SHOWN_LINES:]), self._log)
 
+    def _template(self) -> dict[str, Any]:
+        template: dict[str, Any] = json.loads((self._assembly / f"{STACK}.template.json").read_text())
+        return template
+
     def _put_back(self, outputs: Mapping[str, str]) -> None:
-        template = json.loads((self._assembly / f"{STACK}.template.json").read_text())
         api_id = outputs["WebSocketApiId"]
         client = boto3.client("apigatewayv2")
         physical = {
@@ -89,7 +106,7 @@ class Deployment:
             item["LogicalResourceId"]: item["PhysicalResourceId"].rpartition("/")[2]
             for item in boto3.client("cloudformation").describe_stack_resources(StackName=STACK)["StackResources"]
         }
-        for resource in template["Metadata"][METADATA_REMOVED]:
+        for resource in self._template()["Metadata"][METADATA_REMOVED]:
             properties = {name: _resolved(value, physical) for name, value in resource["Properties"].items()}
             if resource["Type"] == "AWS::ApiGatewayV2::RouteResponse":
                 client.create_route_response(ApiId=api_id, **properties)

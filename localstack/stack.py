@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import boto3
+from starlette.middleware.cors import CORSMiddleware
 
 from functions.http_api.app import create_app
 from functions.http_api.pages import PAGES
@@ -93,7 +94,7 @@ class LocalStack:
         sock = self._bind()
         self._claim_folder()
         port = sock.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://localhost:{port}"
         # The main thread only waits: there Ctrl-C is heard.
         self._exit.callback(self._threads.shutdown)
         assembly = Deployment(self.folder, {})
@@ -106,7 +107,7 @@ class LocalStack:
         deployment = Deployment(self.folder, self.emulator.environment)
         self._exit.callback(deployment.stop)
         self.outputs = self._begin("deployed the stack", deployment.deploy).result()
-        self._step("opened the edge", self._open_edge, sock)
+        self._step("opened the edge", self._open_edge, sock, deployment.cross_origin_rules())
 
     def _bind(self) -> socket.socket:
         sock = socket.socket()
@@ -138,13 +139,13 @@ class LocalStack:
         self._exit.callback(restore)
         os.environ.update(self.emulator.environment)
 
-    def _open_edge(self, sock: socket.socket) -> None:
+    def _open_edge(self, sock: socket.socket, cross_origin_rules: Mapping[str, Any]) -> None:
         api = read_api(boto3.client("apigatewayv2"), self.outputs["WebSocketApiId"])
         invoker = LambdaInvoker(timeout_s=self._limits.integration_timeout_s)
         self._exit.callback(invoker.close)
         gateway = Gateway(api, invoker, self._limits, self._faults)
         served = ServedMetrics()
-        http_app = self._http_app(served)
+        http_app = self._http_app(served, cross_origin_rules)
         self.edge = Edge(gateway, sock=sock, http_app=http_app)
         self._exit.callback(self.edge.stop)
         self.edge.start()
@@ -153,7 +154,7 @@ class LocalStack:
         self._exit.callback(metrics.stop)
         metrics.start()
 
-    def _http_app(self, metrics: Metrics) -> Any:
+    def _http_app(self, metrics: Metrics, cross_origin_rules: Mapping[str, Any]) -> Any:
         """Return the FastAPI app with the settings that its deployed functions have: it stands for both."""
         client, environment = boto3.client("lambda"), dict[str, str]()
         for output in (OUTPUT_STREAM_FUNCTION, OUTPUT_HTTP_FUNCTION):
@@ -164,7 +165,9 @@ class LocalStack:
             settings = replace(settings, stream_max_age_s=self._stream_max_age_s)
         services = Services(settings)
         services.metrics = metrics
-        return create_app(services, pages=PAGES)
+        app = create_app(services, pages=PAGES)
+        app.add_middleware(CORSMiddleware, **cross_origin_rules)  # API Gateway minds them, so the app does not
+        return app
 
     def _begin(self, done: str, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
         return self._threads.submit(self._step, done, work, *arguments)

@@ -35,19 +35,25 @@ class TypingMemory:
     """Who typed just now, as far as this process knows: another one may pass on a repeat, which harms nobody."""
 
     def __init__(self) -> None:
-        self._said: OrderedDict[tuple[str, str], tuple[bool, int]] = OrderedDict()  # and when it was last active
+        # What it said last, and when it was last active, and last idle.
+        self._said: OrderedDict[tuple[str, str], tuple[bool, int, int]] = OrderedDict()
         self._lock = threading.Lock()
 
     def repeats(self, channel: str, user_id: str, active: bool, *, now_ms: int) -> bool:
-        """Tell whether it need not be told: active so soon after it was before, or idle after idle."""
-        said, active_ms = self._said.get((channel, user_id), (False, 0))
-        return now_ms - active_ms < TYPING_AGAIN_MS if active else not said
+        """Tell whether it need not be told: active so soon after it was before, or idle so soon after idle.
+
+        Not idle for ever: another process may have heard of the active in between.
+        """
+        said, active_ms, idle_ms = self._said.get((channel, user_id), (False, 0, 0))
+        if active:
+            return now_ms - active_ms < TYPING_AGAIN_MS
+        return not said and now_ms - idle_ms < TYPING_AGAIN_MS
 
     def note(self, channel: str, user_id: str, active: bool, *, now_ms: int) -> None:
         """Remember it."""
         with self._lock:
-            _, active_ms = self._said.get((channel, user_id), (False, 0))
-            self._said[channel, user_id] = active, now_ms if active else active_ms
+            _, active_ms, idle_ms = self._said.get((channel, user_id), (False, 0, 0))
+            self._said[channel, user_id] = (True, now_ms, idle_ms) if active else (False, active_ms, now_ms)
             self._said.move_to_end((channel, user_id))
             if len(self._said) > _TYPISTS_REMEMBERED:
                 self._said.popitem(last=False)

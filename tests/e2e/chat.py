@@ -1,4 +1,4 @@
-"""The chat page as somebody uses it: one object a window. Waits by what is to be seen, never by time."""
+"""The demo page as somebody uses it: one object a window. Waits by what is to be seen, never by time."""
 
 import asyncio
 import contextlib
@@ -15,8 +15,12 @@ from localstack.stack import LocalStack
 DEADLINE_MS: Final = 60_000
 expect.set_options(timeout=DEADLINE_MS)
 
+DESK: Final = (1280, 800)
+PHONE: Final = (390, 780)
+
 CONNECTED: Final = "Connected"
 RECONNECTING: Final = "Reconnecting …"
+TABS_MAX: Final = 60
 
 
 class Window:
@@ -39,7 +43,7 @@ class Window:
         url: str,
         *,
         dark: bool = False,
-        size: tuple[int, int] = (1100, 720),
+        size: tuple[int, int] = DESK,
         pixels_per_point: float = 1,
     ) -> "Window":
         """Open an empty window."""
@@ -85,6 +89,26 @@ class Window:
         await self.page.get_by_label("Message", exact=True).fill(text)
         await self.page.keyboard.press("Enter")
 
+    async def type(self, text: str) -> None:
+        """Write, and do not send."""
+        await self.page.get_by_label("Message", exact=True).press_sequentially(text)
+
+    async def be(self, status: str) -> None:
+        """Choose a status."""
+        await self.page.get_by_label("Your status").select_option(label=status)
+
+    async def look_at(self, view: str) -> None:
+        """Choose what is shown; on a phone."""
+        await self.page.get_by_role("navigation", name="Views").get_by_role("button", name=view).click()
+
+    async def tab_to(self, wanted: Locator) -> None:
+        """Press Tab until it has the focus."""
+        for _ in range(TABS_MAX):
+            if await wanted.evaluate("element => element === document.activeElement"):
+                return
+            await self.page.keyboard.press("Tab")
+        raise AssertionError(f"{wanted} is out of the keyboard's reach")
+
     async def open_room(self, name: str) -> None:
         await self.room_field.fill(name)
         await self.page.get_by_role("button", name="Open the room").click()
@@ -99,7 +123,7 @@ class Window:
             with contextlib.suppress(Error):  # the page may have given up on this one
                 await route.continue_()
 
-        await self.page.route("**/v1/dev/token", wait)
+        await self.page.route("**/v1/demo/token", wait)
         yield
         over.set()
         await self.page.unroute_all(behavior="wait")
@@ -112,21 +136,33 @@ class Window:
 
     @property
     def notice(self) -> Locator:
-        return self.page.locator("#notice")
+        return self.page.locator(".notice")
 
     def room(self, name: str) -> Locator:
         """The entry of a room in the list."""
-        return self.page.locator("#rooms button", has_text=name)
+        return self.page.locator(".rooms li button", has_text=name)
 
     def message(self, text: str) -> Locator:
         return self.page.locator(".message", has_text=text)
+
+    def person(self, name: str) -> Locator:
+        """The entry of somebody in the list of people; how they are is in it."""
+        return self.page.locator(".view-people li", has_text=name)
+
+    @property
+    def typing(self) -> Locator:
+        return self.page.locator(".typing")
+
+    def seen(self, text: str) -> Locator:
+        """Who has read up to the message with that text."""
+        return self.message(text).locator(".seen")
 
     async def has_opened(self) -> None:
         await expect(self.page.locator(".empty", has_text="Opening")).to_have_count(0)
         await self.is_in_state(CONNECTED)
 
     async def is_in_state(self, text: str) -> None:
-        await expect(self.page.locator("#state-text")).to_have_text(text)
+        await expect(self.page.locator(".state-text")).to_have_text(text)
 
     async def shows(self, *texts: str) -> None:
         """Wait until exactly these messages are there, in this order, all known to the server."""

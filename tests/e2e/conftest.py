@@ -1,4 +1,4 @@
-"""A browser, windows on the chat page, and rooms that no other test uses."""
+"""A browser, windows on the demo page, and rooms that no other test uses."""
 
 import re
 import secrets
@@ -38,7 +38,7 @@ async def warm(page_url: str, browser: Browser) -> None:
     window = await Window.open(browser, page_url)
     await window.visit(f"warm-up-{secrets.token_hex(4)}")
     await window.come_in("Ann")
-    await expect(window.page.locator("#state-text")).to_have_text(CONNECTED, timeout=_WARM_UP_MS)
+    await expect(window.page.locator(".state-text")).to_have_text(CONNECTED, timeout=_WARM_UP_MS)
     await window.say("Is this on?")
     await expect(window.message("Is this on?")).not_to_have_class(re.compile("sending"), timeout=_WARM_UP_MS)
     await window.close()

@@ -69,16 +69,14 @@ async def test_a_reload_keeps_the_name_the_room_and_who_said_what(open_window: O
     await expect(ann.page.get_by_role("heading", level=1)).to_have_text(room)
 
 
-@pytest.mark.parametrize(
-    "text", ["<img src=x onerror=alert(1)>", "<script>alert(1)</script>", "&lt;b&gt; & <b>bold</b>"]
-)
-async def test_markup_stays_text(open_window: OpenWindow, room: str, stack: LocalStack, text: str) -> None:
+async def test_markup_stays_text(open_window: OpenWindow, room: str, stack: LocalStack) -> None:
+    texts = ["<img src=x onerror=alert(1)>", "<script>alert(1)</script>", "&lt;b&gt; & <b>bold</b>"]
     ann = await open_window()
     await ann.enter("Ann", room)
-    publish(stack, room, text, author="<i>Cleo</i>")
-    await ann.shows(text)
+    publish(stack, room, *texts, author="<i>Cleo</i>")
+    await ann.shows(*texts)
     assert await ann.authors() == ["<i>Cleo</i>"]
-    await expect(ann.page.locator("#messages :is(img, script, b, i)")).to_have_count(0)
+    await expect(ann.page.locator(".messages :is(img, script, b, i)")).to_have_count(0)
 
 
 async def test_lines_and_long_words_stay_within_the_window(open_window: OpenWindow, room: str) -> None:
@@ -88,24 +86,27 @@ async def test_lines_and_long_words_stay_within_the_window(open_window: OpenWind
     await ann.say("w" * 300)
     await ann.shows("first line\nsecond line", "w" * 300)
     assert await ann.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert await ann.page.evaluate("messages.scrollWidth <= messages.clientWidth")
+    assert await ann.page.evaluate(
+        "(list => list.scrollWidth <= list.clientWidth)(document.querySelector('.messages'))"
+    )
 
 
-@pytest.mark.parametrize(
-    ("name", "problem"),
-    [("no spaces", "Use letters"), ("café", "Use letters"), ("", "Give the room a name"), ("r" * 196, "at most 195")],
-)
-async def test_a_bad_room_name_is_told_at_the_field(
-    open_window: OpenWindow, room: str, name: str, problem: str
-) -> None:
+async def test_a_bad_room_name_is_told_at_the_field(open_window: OpenWindow, room: str) -> None:
+    problems = {
+        "no spaces": "Use letters",
+        "café": "Use letters",
+        "": "Give the room a name",
+        "r" * 196: "at most 195",
+    }
     ann = await open_window()
     await ann.enter("Ann", room)
-    await ann.open_room(name)
-    await expect(ann.room_field).to_have_attribute("aria-invalid", "true")
-    await expect(ann.room_field).to_have_accessible_description(re.compile(problem))
-    await expect(ann.room_field).to_be_focused()
-    await ann.room_field.fill("good")
-    await expect(ann.room_field).to_have_attribute("aria-invalid", "false")
+    for name, problem in problems.items():
+        await ann.open_room(name)
+        await expect(ann.room_field).to_have_attribute("aria-invalid", "true")
+        await expect(ann.room_field).to_have_accessible_description(re.compile(problem))
+        await expect(ann.room_field).to_be_focused()
+        await ann.room_field.fill("good")
+        await expect(ann.room_field).to_have_attribute("aria-invalid", "false")
     await expect(ann.page.get_by_role("heading", level=1)).to_have_text(room)
 
 
@@ -134,14 +135,14 @@ async def test_news_in_another_room_is_counted_until_it_is_read(
     await ann.open_room(other)
     await ann.has_opened()
     await ann.room(other).click()
-    await ann.page.locator("#rooms button", has_text=room).first.click()
+    await ann.room(room).first.click()
     publish(stack, other, "Over here", "Anybody?")
-    await expect(ann.room(other).locator(".badge")).to_have_text("2")
-    await expect(ann.page).to_have_title(f"(2) {room} · Tidewire chat")
+    await expect(ann.room(other).locator(".badge")).to_have_text("2 unread")
+    await expect(ann.page).to_have_title(f"(2) {room} · Tidewire")
     await ann.room(other).click()
     await ann.shows("Over here", "Anybody?")
     await expect(ann.room(other).locator(".badge")).to_have_count(0)
-    await expect(ann.page).to_have_title(f"{other} · Tidewire chat")
+    await expect(ann.page).to_have_title(f"{other} · Tidewire")
 
 
 async def test_the_address_names_the_room(open_window: OpenWindow, room: str) -> None:
@@ -161,7 +162,7 @@ async def test_whoever_reads_further_up_is_told_of_news_and_not_moved(
     ann = await open_window(size=(600, 480))
     await ann.enter("Ann", room)
     await expect(ann.message("Line 29")).to_be_in_viewport()
-    await ann.page.locator("#messages").evaluate("list => { list.scrollTop = 0 }")
+    await ann.page.locator(".messages").evaluate("list => { list.scrollTop = 0 }")
     publish(stack, room, "News")
     await expect(ann.page.get_by_role("button", name="New messages")).to_be_visible()
     await expect(ann.message("Line 0")).to_be_in_viewport()

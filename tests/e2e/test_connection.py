@@ -9,6 +9,7 @@ from playwright.async_api import Route, WebSocketRoute, expect
 from localstack.stack import LocalStack
 from tests.e2e.chat import CONNECTED, RECONNECTING, cut_sockets, publish
 from tests.e2e.conftest import OpenWindow
+from tests.integration.client import dev_token
 
 pytestmark = pytest.mark.timeout(600)  # the first test starts the stack, and all functions
 
@@ -118,13 +119,14 @@ async def test_a_message_that_is_refused_says_so_and_can_be_sent_again(open_wind
         server = socket.connect_to_server()
 
         def from_page(message: str | bytes) -> None:
-            frame = json.loads(message)
-            if isinstance(frame, dict) and frame["type"] == "publish" and not refusals.empty():
-                refusals.get_nowait()
-                error = {"code": 1014, "name": "refused", "message": "not that word", "retryable": False}
-                socket.send(json.dumps({"type": "reply", "id": frame["id"], "error": error}))
-            else:
-                server.send(message)
+            frames = json.loads(message)
+            for frame in frames if isinstance(frames, list) else [frames]:
+                if frame.get("name") == "said" and not refusals.empty():
+                    refusals.get_nowait()
+                    error = {"code": 1014, "name": "refused", "message": "not that word", "retryable": False}
+                    socket.send(json.dumps({"type": "reply", "id": frame["id"], "error": error}))
+                else:
+                    server.send(json.dumps(frame))
 
         socket.on_message(from_page)
 
@@ -135,3 +137,29 @@ async def test_a_message_that_is_refused_says_so_and_can_be_sent_again(open_wind
     await ann.page.get_by_role("button", name="Send again").click()
     await ann.shows("A word")
     await expect(ann.message("A word")).not_to_contain_text("Not sent.")
+
+
+async def test_a_token_that_expires_is_renewed_unseen(open_window: OpenWindow, room: str, stack: LocalStack) -> None:
+    ann = await open_window()
+    given: list[str] = []
+
+    async def answer(route: Route) -> None:
+        user_id = (route.request.post_data_json or {})["user_id"]
+        ttl_s = 5 if not given else 3600
+        given.append(user_id)
+        await route.fulfill(json={"token": await asyncio.to_thread(dev_token, stack.url, user_id, ttl_s=ttl_s)})
+
+    await ann.page.route("**/v1/demo/token", answer)
+    async with ann.page.expect_websocket() as opened:
+        await ann.enter("Ann", room)
+    await ann.say("With the first token")
+    await ann.shows("With the first token")
+    first = await opened.value
+    if not first.is_closed():
+        await first.wait_for_event("close")
+    await ann.is_in_state(CONNECTED)
+    assert len(given) == 2
+    assert len(set(given)) == 1
+    await ann.say("With the second")
+    await ann.shows("With the first token", "With the second")
+    await expect(ann.notice).to_be_hidden()

@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 from rich.console import Console
 from rich.text import Text
 
 from localstack.stack import LocalStack
+from tests.e2e.board import Board
 from tests.e2e.browser import ROOT
-from tests.e2e.chat import Window, publish
+from tests.e2e.chat import PHONE, Window, publish
 from tests.e2e.conftest import OpenWindow
+from tests.e2e.network_panel import Panel
 from tests.integration.command_line import forget_dead_letters
 
 pytestmark = pytest.mark.timeout(600)  # the first test starts the stack, and all functions
@@ -44,7 +46,7 @@ _TALK: Final = (
 
 
 async def _talk(open_window: OpenWindow, room: str) -> tuple[Window, Window]:
-    ann, ben = await open_window(pixels_per_point=2), await open_window(dark=True, size=(390, 780), pixels_per_point=2)
+    ann, ben = await open_window(pixels_per_point=2), await open_window(size=PHONE, pixels_per_point=2)
     await ann.enter("Ann", room)
     await ben.enter("Ben", room)
     said: list[str] = []
@@ -117,13 +119,42 @@ def _fonts(name: str) -> str:
     return "".join(faces)
 
 
-async def test_a_conversation_on_a_desk_and_on_a_phone(open_window: OpenWindow, stack: LocalStack) -> None:
+async def test_the_workspace_on_a_desk_and_on_a_phone(open_window: OpenWindow, stack: LocalStack) -> None:
+    """Everything that it has is in use: rooms, people, typing, who has read; cards and a pointer; the network, lost."""
     ann, ben = await _talk(open_window, "harbour")
+    cleo = await open_window()
+    await cleo.enter("Cleo", "harbour")
+    await Board(ann).fill()
+    await Board(cleo).choose("Start Tidewire", "Plum")
+    await ben.be("Busy")
+    await expect(ann.person("Ben")).to_contain_text("Busy")
+    await expect(ben.seen(_TALK[-1][1])).to_contain_text("Ann")
     publish(stack, "tide-pool", "Low water at six.")
     for window in (ann, ben):
         await window.room("tide-pool").locator(".badge").wait_for()
-    await _take(ann, _for_readme("chat.png"))
-    await _take(ben, _SCRATCH / "phone-dark.png")
+    await Panel(ann).kill()
+    await expect(Panel(ann).last).to_contain_text("Back by")
+    await cleo.type("Shall we")
+    await expect(ann.typing).to_contain_text("Cleo")
+    await Board(cleo).point_at(Board(cleo).card("Watch cursors go by"))
+    await expect(Board(ann).cursor("Cleo")).to_be_visible()
+    await _take(ann, _for_readme("demo.png"))
+    await _take(ben, _for_readme("phone-light.png"))
+    await ann.page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    await _take(ann, _SCRATCH / "desk-dark.png")
+
+    await ben.look_at("Board")
+    await _take(ben, _SCRATCH / "phone-board-light.png")
+    await ben.page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    await _take(ben, _SCRATCH / "phone-board-dark.png")
+    await ben.look_at("Network")
+    await Panel(ben).switch()
+    await ben.look_at("Chat")
+    await ben.say("From the tunnel")
+    await _take(ben, _SCRATCH / "phone-dark-chat.png")
+    await ben.look_at("Network")
+    await expect(Panel(ben).figure("Waiting")).to_have_text("1")
+    await _take(ben, _for_readme("phone-dark.png"))
 
 
 async def test_an_empty_room(open_window: OpenWindow, room: str) -> None:

@@ -206,6 +206,19 @@ BAD_CREDENTIALS: dict[str, Header] = {
 }
 
 
+def test_a_page_of_another_origin_may_ask_as_the_deployed_api_lets_it(http: httpx.Client) -> None:
+    """As it does where a front end has a server of its own for development."""
+    origin = {"Origin": "http://localhost:5173"}
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    preflight = http.options("/v1/publish", headers=origin | asks)
+    assert preflight.is_success
+    assert preflight.headers["access-control-allow-origin"] == "*"
+    assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
+    for path in ("/v1/config", "/v1/nothing"):
+        assert http.get(path, headers=origin).headers["access-control-allow-origin"] == "*", path
+    assert "etag" in http.get("/v1/config", headers=origin).headers["access-control-expose-headers"].lower()
+
+
 @pytest.mark.parametrize("name", BAD_CREDENTIALS)
 def test_who_does_not_say_who_it_is_is_told_to(everywhere: httpx.Client, name: str) -> None:
     header = BAD_CREDENTIALS[name]

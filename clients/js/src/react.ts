@@ -29,7 +29,7 @@ export type Message<E extends Events = Events> =
 export interface UseChannelOptions<E extends Events = Events> {
   /** Called with each event from now on. */
   readonly onEvent?: ((event: Event<E>) => void) | undefined;
-  /** How many of the latest events `messages` has, with those from before; none unless given. */
+  /** How many of the latest events `messages` has, with those from before, less the ephemeral; none unless given. */
   readonly history?: number;
 }
 
@@ -265,7 +265,10 @@ function eventsOf(client: Tidewire, name: string, history: number) {
       );
     };
     const stops = [
-      channel.on("*", (event) => history && show({ messages: [...view.messages, event].slice(-history) })),
+      channel.on(
+        "*",
+        (event) => history && !event.ephemeral && show({ messages: [...view.messages, event].slice(-history) }),
+      ),
       channel.onReset(begin),
     ];
     begin();

@@ -115,6 +115,23 @@ test("keeps the latest events, with those from before", async () => {
   expect(types(server)).toEqual(["hello", "subscribe"]);
 });
 
+test("what is not kept takes nobody's place among the kept", async () => {
+  const { server, wrapper } = setUp();
+  const heard: unknown[] = [];
+  const { result } = renderHook(
+    () => useChannel("room:a", { history: 2, onEvent: ({ data }) => void heard.push(data) }),
+    { wrapper },
+  );
+  await passed();
+  await act(async () => void server.publish("room:a", { data: "said" }));
+  const { epoch: _, offset: __, prev_offset: ___, ...cursor } = server.stream("room:a").log[0] as Publication;
+  for (const data of [1, 2]) {
+    await act(async () => server.push("room:a", { type: "event", ...cursor, data, ephemeral: true }));
+  }
+  expect(heard).toEqual(["said", 1, 2]);
+  expect(result.current.messages.map(({ data }) => data)).toEqual(["said"]);
+});
+
 test("what comes while the history is read is there once", async () => {
   const { server, client, wrapper } = setUp();
   server.publish("room:a");

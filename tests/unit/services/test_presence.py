@@ -619,6 +619,21 @@ def test_repeats_of_typing_are_dropped_for_two_seconds(stack: MemoryStack) -> No
     assert len(pushed(stack, "a", "typing")) == 1
 
 
+def test_the_end_of_typing_is_told_where_another_process_heard_of_its_beginning(stack: MemoryStack) -> None:
+    come(stack, "a", "ann")
+    come(stack, "b", "bob")
+    stack.drain()
+    pushed(stack, "a")
+    for expected in ([False], []):
+        type_(stack, "b", False)
+        stack.drain()
+        assert [frame["active"] for frame in pushed(stack, "a", "typing")] == expected
+    stack.clock.pass_s(2)
+    type_(stack, "b", False)
+    stack.drain()
+    assert [frame["active"] for frame in pushed(stack, "a", "typing")] == [False]
+
+
 def test_typing_that_can_not_be_pushed_now_is_not_pushed_later(stack: MemoryStack) -> None:
     come(stack, "a", "ann")
     come(stack, "b", "bob")
