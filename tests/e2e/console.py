@@ -111,7 +111,7 @@ class Console:
         await expect(self.page.locator("[aria-busy=true]")).to_have_count(0, timeout=DEADLINE_MS)
 
     async def is_refreshed(self) -> None:
-        await expect(self.page.locator(".updated")).to_have_text(re.compile("[012] s ago"), timeout=DEADLINE_MS)
+        await expect(self.page.locator(".updated")).to_have_text(re.compile("updated [012] s ago"), timeout=DEADLINE_MS)
 
     async def sees(self, locator: Locator) -> None:
         await expect(locator).to_be_visible(timeout=DEADLINE_MS)
