@@ -151,7 +151,7 @@ async def test_figures_agree_with_what_was_sent(open_console: OpenConsole, conne
 async def _settled(console: Console, keys: list[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """Return the totals, once what others have done has arrived: from one answer to the next they stay."""
     last: dict[tuple[str, str], int] = {}
-    async with asyncio.timeout(DEADLINE_S * 2):
+    async with asyncio.timeout(DEADLINE_S * 4):
         while True:
             now = {key: await console.total(*key) for key in keys}
             if now == last:
