@@ -8,7 +8,7 @@ const client = "../clients/js/src/";
 rmSync("dist", { recursive: true, force: true });
 cpSync("public", "dist", { recursive: true });
 await build({
-  entryPoints: ["src/demo/main.tsx"],
+  entryPoints: ["src/demo/main.tsx", "src/console/main.tsx", "src/console/style.css"],
   outdir: "dist",
   outbase: "src",
   chunkNames: "parts/[name]-[hash]",

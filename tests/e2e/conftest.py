@@ -13,10 +13,15 @@ from playwright.async_api import Browser, expect
 from localstack.stack import LocalStack
 from tests.e2e.browser import ROOT
 from tests.e2e.chat import CONNECTED, Window
+from tests.e2e.console import Console
+from tests.integration.conftest import admin, api_key, channel, connect, http
+
+__all__ = ["admin", "api_key", "channel", "connect", "http"]  # fixtures, for the tests here too
 
 _WARM_UP_MS: Final = 240_000
 
 OpenWindow = Callable[..., Awaitable[Window]]
+OpenConsole = Callable[..., Awaitable[Console]]
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +64,18 @@ async def open_window(warm: None, page_url: str, browser: Browser) -> AsyncItera
 @pytest.fixture
 def room() -> str:
     return f"room-{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+async def open_console(page_url: str, warm_stack: LocalStack, browser: Browser) -> AsyncIterator[OpenConsole]:
+    """Opens windows on it; at the end none may have complained."""
+    async with AsyncExitStack() as opened:
+        consoles: list[Console] = []
+
+        async def open_(**options: Any) -> Console:
+            consoles.append(await Console.open(browser, page_url, **options))
+            opened.push_async_callback(consoles[-1].close)
+            return consoles[-1]
+
+        yield open_
+        assert [console.complaints for console in consoles] == [[] for _ in consoles]
