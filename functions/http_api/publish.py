@@ -61,7 +61,8 @@ def _publish_all(
     batch = PublishBatch(services.publishing)
     for place, one in enumerate(publications):
         request = _request(one.channel, one, received_at_ms)
-        batch.add(place, one.channel, partial(services.publishing.admit, principal, request, connection_id=None))
+        alike = None if one.ephemeral else one.channel
+        batch.add(place, alike, partial(services.publishing.admit, principal, request, connection_id=None))
     outcomes = batch.finish()
     return [{"channel": one.channel, **_told(outcomes[place])} for place, one in enumerate(publications)]
 
@@ -74,6 +75,7 @@ def _request(channel: str, body: PublishBody | ListedPublication, received_at_ms
         message_id=body.message_id,
         priority=body.priority,
         retry=body.retry,
+        ephemeral=body.ephemeral,
         received_at_ms=received_at_ms,
     )
 

@@ -19,6 +19,7 @@ class PublishBody(PublishFields):
     channel: Channel | None = None
     channels: Annotated[list[Channel], Field(min_length=1, max_length=BATCH_MAX_FRAMES)] | None = None
     retry: bool = False
+    ephemeral: bool = False
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -37,6 +38,7 @@ class ListedPublication(PublishFields):
 
     channel: Channel
     retry: bool = False
+    ephemeral: bool = False
 
 
 def _shape(body: Any) -> str:

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from playwright.async_api import Browser, Locator, Page, Request, expect
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, expect
 
 from tests.e2e.browser import ROOT
 from tests.integration.checks import eventually
@@ -35,7 +35,7 @@ class Console:
         page.on("requestfailed", lambda request: self._waiting.discard(request))
         page.on("request", lambda request: self.asked.append(request.url.partition("/v1/")[2]))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and self._heard(message.text))
+        page.on("console", self._heard)
 
     @classmethod
     async def open(cls, browser: Browser, url: str, *, dark: bool = False, size: tuple[int, int] = DESK) -> "Console":
@@ -55,9 +55,9 @@ class Console:
     async def close(self) -> None:
         await self.page.context.close()
 
-    def _heard(self, text: str) -> None:
-        if _REFUSED not in text:
-            self.complaints.append(text)
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and _REFUSED not in message.text:
+            self.complaints.append(message.text)
 
     # the way in
 

@@ -134,6 +134,20 @@ class TestPublish:
         assert [event["data"] for event in stack.events("c")] == [{"text": "hi"}]
         assert results_of(await http.post("/v1/publish", json=body | {"retry": True}, headers=ann)) == first
 
+    @pytest.mark.parametrize("several", [False, True], ids=["one", "array"])
+    async def test_what_is_ephemeral_is_pushed_and_not_kept(
+        self, http: httpx.AsyncClient, ann: dict[str, str], stack: MemoryStack, several: bool
+    ) -> None:
+        stack.connect("c", "bob")
+        stack.ask("c", {"type": "subscribe", "channel": ROOM})
+        body = PUBLISH | {"ephemeral": True}
+        (result,) = results_of(await http.post("/v1/publish", json=[body] if several else body, headers=ann))
+        assert result["status"] == "accepted"
+        stack.drain()
+        (event,) = stack.events("c")
+        assert (event["data"], event["ephemeral"]) == ({"text": "hi"}, True)
+        assert stack.lanes.sent == []
+
     async def test_a_repeat_says_so_to_the_lane(
         self, http: httpx.AsyncClient, ann: dict[str, str], stack: MemoryStack
     ) -> None:

@@ -102,7 +102,7 @@ export function Desk({ api, admission, leave }: DeskProps) {
         </div>
         <div className="act">
           <TailPanel connect={connect} channel={tailed} tail={setTailed} />
-          <PublishPanel api={api} connect={connect} channel={tailed} />
+          <PublishPanel api={api} channel={tailed} />
           <DeadLettersPanel api={api} letters={letters.value} changed={letters.refresh} />
         </div>
       </main>

@@ -17,7 +17,9 @@ export interface Draft {
   readonly channel: string;
   readonly name: string;
   readonly data: unknown;
-  readonly priority: "express" | "high" | "normal" | "low";
+  /** Of what is kept. */
+  readonly priority: "express" | "high" | "normal" | "low" | undefined;
+  readonly ephemeral: boolean;
 }
 
 /** Pages of connections that are read: more than so many are not listed. */

@@ -1,9 +1,7 @@
 // Publishes by hand. What is wrong is told at its field.
 
 import { useState, type SubmitEvent } from "react";
-import { TidewireError } from "tidewire";
 import { Refusal, type Api, type Draft } from "../api.js";
-import type { Connect } from "../live.js";
 import { Panel } from "../Panel.js";
 
 type Field = "channel" | "name" | "data";
@@ -11,12 +9,11 @@ type Faults = Readonly<Partial<Record<Field | "all", string>>>;
 
 interface PublishProps {
   readonly api: Api;
-  readonly connect: Connect | undefined;
   /** The one that is followed: proposed. */
   readonly channel: string;
 }
 
-export function PublishPanel({ api, connect, channel }: PublishProps) {
+export function PublishPanel({ api, channel }: PublishProps) {
   const [faults, setFaults] = useState<Faults>({});
   const [said, setSaid] = useState("");
   const [busy, setBusy] = useState(false);
@@ -39,21 +36,17 @@ export function PublishPanel({ api, connect, channel }: PublishProps) {
     setBusy(true);
     const form = event.currentTarget;
     try {
-      await publish({ ...draft, priority: draft.priority as Draft["priority"], data: data.value });
+      const priority = ephemeral ? undefined : (draft.priority as Draft["priority"]);
+      await api.publish({ ...draft, priority, data: data.value, ephemeral });
       setSaid(ephemeral ? "Published, for who is there now." : "Published.");
     } catch (error) {
-      if (!(error instanceof Refusal || error instanceof TidewireError)) throw error;
+      if (!(error instanceof Refusal)) throw error;
       setFaults(faultsOf(error));
       focusFirst(form);
     } finally {
       setBusy(false);
     }
   };
-  // HTTP knows no publication that is not kept.
-  const publish = async ({ priority, ...draft }: Draft): Promise<unknown> =>
-    ephemeral && connect
-      ? connect().channel(draft.channel).publish(draft.name, draft.data, { ephemeral })
-      : api.publish({ ...draft, priority });
 
   return (
     <Panel title="Publish">
@@ -86,12 +79,7 @@ export function PublishPanel({ api, connect, channel }: PublishProps) {
           </select>
         </div>
         <label className="check">
-          <input
-            type="checkbox"
-            checked={ephemeral}
-            disabled={!connect}
-            onChange={({ target }) => setEphemeral(target.checked)}
-          />
+          <input type="checkbox" checked={ephemeral} onChange={({ target }) => setEphemeral(target.checked)} />
           Ephemeral
         </label>
         <p className="wide error" role="alert">
@@ -145,7 +133,7 @@ function parsed(text: string): { readonly value: unknown } | { readonly fault: s
 }
 
 /** What the server says, by the field that it says it of. */
-function faultsOf({ message, details }: Refusal | TidewireError): Faults {
+function faultsOf({ message, details }: Refusal): Faults {
   const { fields } = (details ?? {}) as { fields?: readonly { readonly field: string; readonly problem?: string }[] };
   const faults: Record<string, string> = {};
   for (const { field, problem } of fields ?? []) {
