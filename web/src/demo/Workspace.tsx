@@ -67,7 +67,7 @@ export function Workspace({ name, userId, network, onAgain }: WorkspaceProps) {
           <Board room={current.name} name={name} key={current.name} />
         </div>
         <div className="view-network">
-          <NetworkPanel network={network} room={current.name} />
+          <NetworkPanel network={network} rooms={all} />
         </div>
         <Chat {...people} room={current} name={name} userId={userId} attended={attended} onSay={say} />
       </main>

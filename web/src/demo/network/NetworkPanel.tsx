@@ -3,7 +3,7 @@
 import { useEffect, useState, useSyncExternalStore, type ReactNode } from "react";
 import type { ConnectionState, Way } from "tidewire";
 import { useConnection } from "tidewire/react";
-import { channelOf } from "../room.js";
+import type { RoomView } from "../room.js";
 import type { Choice, Network } from "./network.js";
 import "./network.css";
 import { duration } from "./story.js";
@@ -14,11 +14,11 @@ import { nameOfWay, WAYS } from "./ways.js";
 const CHOICES: readonly Choice[] = ["best", ...WAYS];
 const TICK_MS = 1_000;
 
-export function NetworkPanel({ network, room }: { network: Network; room: string }) {
+export function NetworkPanel({ network, rooms }: { network: Network; rooms: readonly RoomView[] }) {
   const { state, transport } = useConnection();
   const { online, choice } = useSyncExternalStore(network.subscribe, network.getSnapshot);
   const { count } = useSyncExternalStore(waiting.subscribe, waiting.getSnapshot);
-  const { samples, lines, reconnects, recovered, lostAtMs } = useStory(network, channelOf(room));
+  const { samples, lines, reconnects, recovered, lostAtMs } = useStory(network, rooms);
   const up = state === "connected";
   return (
     <section className="network" aria-labelledby="network-title" data-up={up} data-online={online}>
