@@ -42,9 +42,10 @@ def _route(path: str, folder: Path, file: str) -> Route:
 
 
 def _answer(path: Path, request: Request) -> Response:
-    if not path.is_file():
-        raise HTTPException(404)
-    body = path.read_bytes()
+    try:
+        body = path.read_bytes()
+    except (OSError, ValueError):  # there is none, or none could have that name
+        raise HTTPException(404) from None
     # Of the content: in a function's zip all files have one time.
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}

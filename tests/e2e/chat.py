@@ -158,8 +158,8 @@ class Window:
         return self.message(text).locator(".seen")
 
     async def has_opened(self) -> None:
-        await expect(self.page.locator(".empty", has_text="Opening")).to_have_count(0)
         await self.is_in_state(CONNECTED)
+        await expect(self.page.locator(".empty", has_text="Opening")).to_have_count(0)
 
     async def is_in_state(self, text: str) -> None:
         await expect(self.page.locator(".state-text")).to_have_text(text)

@@ -45,6 +45,40 @@ async def test_what_two_change_at_once_stays(open_window: OpenWindow, room: str)
         await expect(board.note).to_have_text("")
 
 
+async def test_a_title_is_edited_whatever_others_do_to_the_card_meanwhile(open_window: OpenWindow, room: str) -> None:
+    ann, ben = await _two(open_window, room)
+    await ann.add("Buy rope")
+    await ben.shows("To do", "Buy rope")
+
+    # Moved: what was typed stays, and goes on.
+    await ann.card("Buy rope").locator(".board-title").click()
+    await ann.page.keyboard.type("Buy lo")
+    await ben.choose("Buy rope", "Move to the next column")
+    await expect(ann.column("Doing").get_by_label("Title", exact=True)).to_be_focused()
+    await ann.page.keyboard.type("ng rope")
+    await ann.page.keyboard.press("Enter")
+    await ben.shows("Doing", "Buy long rope")
+
+    # Renamed: who has changed nothing takes nothing back.
+    await ann.card("Buy long rope").locator(".board-title").click()
+    await ben.rename("Buy long rope", "Buy a net")
+    await ben.shows("Doing", "Buy a net")
+    await ann.add("Go", "Done")  # its field takes the focus
+    await ben.shows("Done", "Go")
+    for board in (ann, ben):
+        await board.shows("Doing", "Buy a net")
+
+    # Deleted: it stays so, and who edits it is told.
+    await ann.card("Buy a net").locator(".board-title").click()
+    await ann.page.keyboard.type("Buy two")
+    await ben.choose("Buy a net", "Delete")
+    await expect(ann.note).to_have_text("Somebody has deleted the card that you were editing")
+    await expect(ann.page.get_by_role("heading", name="Board")).to_be_focused()
+    await ann.add("Stop", "Done")
+    await ben.shows("Done", "Go", "Stop")
+    await ben.shows("Doing")
+
+
 async def test_cards_are_added_moved_and_deleted_by_mouse_and_by_keyboard(open_window: OpenWindow, room: str) -> None:
     ann, ben = await _two(open_window, room)
     await ann.add("Buy rope")

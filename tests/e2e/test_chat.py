@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from localstack.stack import LocalStack
-from tests.e2e.chat import CONNECTED, publish
+from tests.e2e.chat import CONNECTED, Window, publish
 from tests.e2e.conftest import OpenWindow
 
 pytestmark = pytest.mark.timeout(600)  # the first test starts the stack, and all functions
@@ -67,6 +67,20 @@ async def test_a_reload_keeps_the_name_the_room_and_who_said_what(open_window: O
     await ann.shows("I will be back")
     assert await ann.authors() == ["You"]
     await expect(ann.page.get_by_role("heading", level=1)).to_have_text(room)
+
+
+async def test_a_copy_of_a_window_is_another_person(open_window: OpenWindow, room: str, page_url: str) -> None:
+    ann = await open_window()
+    await ann.enter("Ann", room)
+    async with ann.page.context.expect_page() as opened:
+        await ann.page.evaluate("open(location.href)")  # storage and all, as when a tab is duplicated
+    ben = Window(await opened.value, page_url)
+    await ben.come_in("Ben")
+    await expect(ann.person("Ben")).to_be_visible()
+    await ben.say("Not Ann")
+    await ann.shows("Not Ann")
+    assert await ann.authors() == ["Ben"]
+    assert ben.complaints == []
 
 
 async def test_markup_stays_text(open_window: OpenWindow, room: str, stack: LocalStack) -> None:

@@ -40,6 +40,10 @@ async def test_one_alone_sees_messages_typing_a_pointer_cards_and_what_was_misse
     await window.open_room(f"{room}-too")
     await expect(window.person("Marina")).to_be_visible()
     await expect(window.message("come along.")).to_be_visible()
+    for hurry in (f"{room}-2", f"{room}-3", f"{room}-too"):
+        await window.open_room(hurry)
+    await expect(window.message("come along.")).to_have_count(2)
+    await expect(window.person("Marina")).to_be_visible()
     await window.page.get_by_role("button", name="Send Marina home").click()
     await expect(window.person("Marina")).to_have_count(0)
     assert all("410 (Gone)" in complaint for complaint in window.complaints), window.complaints

@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import Route, WebSocketRoute, expect
 
 from localstack.stack import LocalStack
+from tests.e2e.board import Board
 from tests.e2e.chat import CONNECTED, RECONNECTING, cut_sockets, publish
 from tests.e2e.conftest import OpenWindow
 from tests.integration.client import dev_token
@@ -103,11 +104,17 @@ async def test_an_end_for_good_is_told_and_can_be_begun_anew(open_window: OpenWi
     sockets[-1].send(json.dumps(disconnect))
     await ann.is_in_state("Disconnected")
     await expect(ann.notice).to_contain_text("revoked")
+    await expect(ann.page.locator(".network-way")).to_have_text("Disconnected")
+    # What can't be opened now is not lost for good.
+    await ann.page.evaluate("name => { location.hash = name }", f"{room}-2")
+    await expect(ann.page.locator(".empty")).to_contain_text("can't be opened")
     await ann.page.get_by_role("button", name="Connect again").click()
     await ann.is_in_state(CONNECTED)
     await expect(ann.notice).to_be_hidden()
     await ann.say("Here again")
     await ann.shows("Here again")
+    await Board(ann).add("And here")
+    await Board(ann).shows("To do", "And here")
 
 
 async def test_a_message_that_is_refused_says_so_and_can_be_sent_again(open_window: OpenWindow, room: str) -> None:

@@ -1,13 +1,15 @@
 """The network panel: what happens to the connection, and that nothing is lost by it."""
 
+import asyncio
 import re
 from typing import Final
 
 import pytest
 from playwright.async_api import expect
 
+from localstack.stack import LocalStack
 from tests.e2e.board import Board
-from tests.e2e.chat import Window
+from tests.e2e.chat import Window, publish
 from tests.e2e.conftest import OpenWindow
 from tests.e2e.network_panel import Panel
 
@@ -29,10 +31,13 @@ def _only_lost_sessions(window: Window) -> bool:
 
 
 async def test_what_is_done_without_a_network_is_sent_once_and_what_was_missed_comes(
-    open_window: OpenWindow, room: str
+    open_window: OpenWindow, room: str, stack: LocalStack
 ) -> None:
     ann, ben = await _two(open_window, room)
     panel, board = Panel(ann), Board(ann)
+    await ann.open_room(f"{room}-2")
+    await ann.has_opened()
+    await ann.room(room).first.click()
     await expect(panel.way).to_have_text("WebSocket")
     await expect(ann.page.locator(".network-ping")).to_contain_text(re.compile(r"\d ms"))
 
@@ -49,12 +54,13 @@ async def test_what_is_done_without_a_network_is_sent_once_and_what_was_missed_c
         await ben.say(text)
     await ben.shows("one", "two", "three")
     await expect(ann.message("three")).to_have_count(0)
+    await asyncio.to_thread(publish, stack, f"{room}-2", "elsewhere")
 
     await panel.switch()
     await expect(panel.last).to_have_text(
-        re.compile(r"^Back by (WebSocket|SSE) after [\d.]+ s · 3 sent · 3 recovered$")
+        re.compile(r"^Back by (WebSocket|SSE) after [\d.]+ s · 3 sent · 4 recovered$")
     )
-    for name, figure in (("Waiting", "0"), ("Recovered", "3"), ("Reconnects", "1")):
+    for name, figure in (("Waiting", "0"), ("Recovered", "4"), ("Reconnects", "1")):
         await expect(panel.figure(name)).to_have_text(figure)
     for window in (ann, ben):
         await window.shows("one", "two", "three", "from the tunnel", "still in it")

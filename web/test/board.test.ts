@@ -109,8 +109,8 @@ test("others' pointers: the last place of each, gone when they say so, make no s
   cursors = heard(cursors, "cy", "Cy", { x: 0.5, y: 0.5 }, 10);
   cursors = heard(cursors, "bo", "Bo", { x: 0.3, y: 0.4 }, 20);
   expect(cursors.map(({ userId, x }) => [userId, x])).toEqual([
-    ["cy", 0.5],
     ["bo", 0.3],
+    ["cy", 0.5],
   ]);
   expect(heard(cursors, "cy", "Cy", null, 30).map(({ userId }) => userId)).toEqual(["bo"]);
   expect(heard(cursors, "cy", "Cy", { x: "1", y: NaN }, 30).map(({ userId }) => userId)).toEqual(["bo"]);

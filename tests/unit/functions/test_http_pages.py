@@ -50,6 +50,10 @@ class TestPages:
         assert (answer.status_code, answer.text) == (200, text)
         assert answer.headers["content-type"].startswith(kind)
 
+    @pytest.mark.parametrize("path", ["/demo/none.js", "/demo/%2e%2e", "/demo/%00", "/demo/" + "x" * 300])
+    async def test_what_is_no_file_is_not_found(self, http: httpx.AsyncClient, path: str) -> None:
+        assert (await http.get(path)).status_code == 404
+
     async def test_what_is_known_is_not_sent_again(self, http: httpx.AsyncClient, folder: Path) -> None:
         tag = (await http.get("/demo/main.js")).headers["etag"]
         assert (await http.get("/demo/main.js", headers={"If-None-Match": tag})).status_code == 304

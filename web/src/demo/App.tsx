@@ -13,21 +13,24 @@ interface Visit {
   readonly userId: string;
   readonly network: Network;
   readonly client: Tidewire;
+  /** How often it has begun anew. */
+  readonly turn: number;
 }
 
 export function App() {
   const [visit, setVisit] = useState<Visit>();
-  if (!visit) return <Entrance onEnter={(name) => setVisit(begin(name))} />;
+  if (!visit) return <Entrance onEnter={(name) => void enter(name).then((userId) => setVisit(begin(name, userId)))} />;
+  const { name, userId, network, client, turn } = visit;
+  // All begins anew with another client: what the one before was asked when it had ended has failed for good.
+  const again = (): void => setVisit(begin(name, userId, network, turn + 1));
   return (
-    <TidewireProvider client={visit.client}>
-      <Workspace {...visit} />
+    <TidewireProvider client={client} key={turn}>
+      <Workspace name={name} userId={userId} network={network} onAgain={again} />
     </TidewireProvider>
   );
 }
 
-function begin(name: string): Visit {
-  const userId = enter(name);
-  const network = new Network();
+function begin(name: string, userId: string, network = new Network(), turn = 0): Visit {
   const client: Tidewire = new Tidewire({
     getToken: () => guestToken(userId, network.fetch),
     fetch: network.fetch,
@@ -39,5 +42,5 @@ function begin(name: string): Visit {
     // Of an end for good the page tells; of all that fails with it nobody needs to hear.
     onError: (error) => client.state === "closed" || console.error(error),
   });
-  return { name, userId, network, client };
+  return { name, userId, network, client, turn };
 }

@@ -1,6 +1,6 @@
 // The conversation in a room, who types, and the field to write in.
 
-import { useCallback, useEffect, useRef, useState, type FormEvent, type KeyboardEvent, type RefObject } from "react";
+import { useCallback, useEffect, useRef, useState, type FormEvent, type KeyboardEvent } from "react";
 import { useTidewire } from "tidewire/react";
 import { Colleague } from "./colleague/Colleague.js";
 import type { Message } from "./message.js";
@@ -14,11 +14,10 @@ interface ChatProps extends PeopleView {
   readonly userId: string;
   /** Somebody looks at it. */
   readonly attended: boolean;
-  readonly field: RefObject<HTMLTextAreaElement | null>;
   readonly onSay: (text: string, messageId?: string) => void;
 }
 
-export function Chat({ room, name, userId, attended, others, count, type, field, onSay }: ChatProps) {
+export function Chat({ room, name, userId, attended, others, count, type, onSay }: ChatProps) {
   const [atEnd, setAtEnd] = useState(true);
   useReadMarker(room, attended && atEnd);
   const again = useCallback(({ text, messageId }: Message) => onSay(text, messageId), [onSay]);
@@ -29,7 +28,7 @@ export function Chat({ room, name, userId, attended, others, count, type, field,
         <MessageLog room={room} userId={userId} others={others} onAgain={again} onAtEnd={setAtEnd} />
       </div>
       <Typing others={others} />
-      <Composer field={field} room={room.name} onType={type} onSay={onSay} />
+      <Composer room={room.name} onType={type} onSay={onSay} />
     </section>
   );
 }
@@ -92,15 +91,15 @@ function typingWords(names: readonly string[]): string {
 }
 
 interface ComposerProps {
-  readonly field: RefObject<HTMLTextAreaElement | null>;
   readonly room: string;
   readonly onType: (active?: boolean) => void;
   readonly onSay: (text: string) => void;
 }
 
-function Composer({ field, room, onType, onSay }: ComposerProps) {
+function Composer({ room, onType, onSay }: ComposerProps) {
   const form = useRef<HTMLFormElement>(null);
-  useEffect(() => field.current?.focus(), [field, room]);
+  const field = useRef<HTMLTextAreaElement>(null);
+  useEffect(() => field.current?.focus(), [room]);
 
   const submit = (event: FormEvent): void => {
     event.preventDefault();

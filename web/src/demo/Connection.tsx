@@ -23,20 +23,14 @@ export function ConnectionMark() {
   );
 }
 
-/** @param onAgain called after the user has had it connect again: the button is about to go */
 export function Notice({ onAgain }: { readonly onAgain: () => void }) {
-  const client = useTidewire();
   const { state } = useConnection();
   const text = useNotice();
-  const again = (): void => {
-    client.connect();
-    onAgain();
-  };
   return (
     <div className="notice" role="alert" hidden={!text}>
       <p>{text}</p>
       {state === "closed" && (
-        <button type="button" onClick={again}>
+        <button type="button" onClick={onAgain}>
           Connect again
         </button>
       )}

@@ -102,12 +102,13 @@ function follows(message: Message, before: Message | undefined): boolean {
   return before?.userId === message.userId && message.atMs - before.atMs < SAME_SPEAKER_MS;
 }
 
-/** By message: who has read up to there. Nobody needs to be told that authors have read their own. */
+/** By message: who has read up to there. It is others' messages that count: authors have read their own. */
 function seenBy(messages: readonly Message[], others: readonly Person[]): ReadonlyMap<string, readonly string[]> {
   const seen = new Map<string, string[]>();
   for (const { userId, name, readOffset } of others) {
-    const last = messages.findLast(({ offset = Infinity }) => offset <= readOffset);
-    if (last && last.userId !== userId) seen.set(last.id, [...(seen.get(last.id) ?? []), name]);
+    const read = ({ offset = Infinity, userId: author }: Message): boolean => offset <= readOffset && author !== userId;
+    const last = messages.findLast(read);
+    if (last) seen.set(last.id, [...(seen.get(last.id) ?? []), name]);
   }
   return seen;
 }

@@ -18,7 +18,7 @@ export function Faces({ others, count }: Pick<PeopleView, "others" | "count">) {
         ))}
       </ul>
       <span className="here" role="status">
-        {count} here
+        {count > 0 && `${count} here`}
       </span>
     </div>
   );

@@ -1,6 +1,7 @@
 // The workspace: on a desk everything at once, on a phone one view at a time.
 
-import { useCallback, useEffect, useRef, useState } from "react";
+import { useCallback, useEffect, useState } from "react";
+import { useConnection } from "tidewire/react";
 import { Board } from "./board/Board.js";
 import { Chat } from "./Chat.js";
 import { ConnectionMark, Notice } from "./Connection.js";
@@ -17,15 +18,17 @@ interface WorkspaceProps {
   readonly name: string;
   readonly userId: string;
   readonly network: Network;
+  /** The user wants to connect again after an end for good. */
+  readonly onAgain: () => void;
 }
 
-export function Workspace({ name, userId, network }: WorkspaceProps) {
+export function Workspace({ name, userId, network, onAgain }: WorkspaceProps) {
   const { rooms, all, current } = useRooms(userId);
   const [status, setStatus] = useState<Status>("online");
   const [view, setView] = useState<View>("chat");
   const people = usePeople(current.name, userId);
   useSelf(current.name, name, status);
-  const field = useRef<HTMLTextAreaElement>(null);
+  const ended = useConnection().state === "closed";
 
   const wide = useWide();
   const attended = usePageVisible() && (wide || view === "chat");
@@ -53,9 +56,9 @@ export function Workspace({ name, userId, network }: WorkspaceProps) {
           <ConnectionMark />
           <Me name={name} status={status} onStatus={setStatus} />
         </div>
-        <Notice onAgain={() => field.current?.focus()} />
+        <Notice onAgain={onAgain} />
       </header>
-      <main>
+      <main inert={ended}>
         <div className="side">
           <RoomList all={all} current={current.name} onShow={(room) => rooms.show(room)} />
           <People {...people} name={name} status={status} />
@@ -64,9 +67,9 @@ export function Workspace({ name, userId, network }: WorkspaceProps) {
           <Board room={current.name} name={name} key={current.name} />
         </div>
         <div className="view-network">
-          <NetworkPanel network={network} room={current.name} />
+          <NetworkPanel network={network} rooms={all} />
         </div>
-        <Chat {...people} room={current} name={name} userId={userId} attended={attended} field={field} onSay={say} />
+        <Chat {...people} room={current} name={name} userId={userId} attended={attended} onSay={say} />
       </main>
       <Views view={view} unread={unread} onView={setView} />
     </div>

@@ -50,9 +50,9 @@ export function useSelf(room: string, name: string, status: Status): void {
   const { update } = usePresence(channelOf(room));
   useEffect(() => {
     update({ status, data: { name } }).catch((error: unknown) => {
-      // The room was left, or the connection has ended for good, which the page tells.
-      const expected = client.state === "closed" || (error instanceof TidewireError && error.kind === "closed");
-      if (!expected) reportError(error);
+      // The room was left, with this under way perhaps; or the connection has ended for good, which the page tells.
+      const left = error instanceof TidewireError && (error.kind === "closed" || error.retryable);
+      if (client.state !== "closed" && !left) reportError(error);
     });
   }, [client, update, status, name]);
   useEffect(() => {

@@ -3,6 +3,7 @@
 const NAME_KEY = "tidewire.name";
 const USER_KEY = "tidewire.user";
 const TOKEN_TIMEOUT_MS = 10_000;
+const RELOAD_MS = 500;
 
 /** The name that was used here last, or "". */
 export function lastName(): string {
@@ -10,15 +11,26 @@ export function lastName(): string {
 }
 
 /** Remember the name; return this window's user id. Two windows are two users, so that one person can try it out. */
-export function enter(name: string): string {
+export async function enter(name: string): Promise<string> {
   localStorage.setItem(NAME_KEY, name);
   const known = sessionStorage.getItem(USER_KEY);
-  if (known) return known;
+  if (known && (await hold(known))) return known;
   // With the name's readable part, for who looks into logs.
   const readable = name.replace(/[^A-Za-z0-9]+/g, "-").slice(0, 20);
   const userId = `guest.${readable}~${crypto.getRandomValues(new Uint32Array(1))[0]?.toString(36)}`;
   sessionStorage.setItem(USER_KEY, userId);
+  await hold(userId);
   return userId;
+}
+
+/** Have a user id until the page goes. False: another window has it, of which the browser has made this one a copy. */
+function hold(userId: string): Promise<boolean> {
+  // After a reload the page from before may have it for a moment.
+  const options = { signal: AbortSignal.timeout(RELOAD_MS) };
+  return new Promise((resolve) => {
+    const had = (): Promise<never> => (resolve(true), new Promise(() => undefined));
+    navigator.locks.request(`tidewire.demo ${userId}`, options, had).catch(() => resolve(false));
+  });
 }
 
 /** A guest's token, each time a new one. An application asks its own backend here. */

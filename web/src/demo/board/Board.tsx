@@ -1,11 +1,11 @@
 // A board of cards that several people edit at once: one document, and patches of what has changed.
 
 import { DndContext, DragOverlay } from "@dnd-kit/core";
-import { useRef, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { createPortal } from "react-dom";
 import { channelOf } from "../room.js";
 import "./board.css";
-import { BoardCard, type Moves } from "./BoardCard.js";
+import { BoardCard, type Edit, type Moves } from "./BoardCard.js";
 import { CARDS_MAX, COLUMNS, examples, move, newCard, type Card, type Columns } from "./cards.js";
 import { Column } from "./Column.js";
 import { Cursors } from "./Cursors.js";
@@ -14,8 +14,9 @@ import { useDragging, type Place } from "./useDragging.js";
 
 export function Board({ room, name }: { room: string; name: string }) {
   const channel = channelOf(room);
-  const { columns, ready, error, saving, note, change } = useBoard(channel);
+  const { columns, ready, error, saving, note, tell, change } = useBoard(channel);
   const [open, setOpen] = useState<string>(); // the card whose options are shown
+  const [edit, setEdit] = useState<Edit>();
   const [said, setSaid] = useState("");
   const heading = useRef<HTMLHeadingElement>(null);
   const surface = useRef<HTMLDivElement>(null);
@@ -33,6 +34,14 @@ export function Board({ room, name }: { room: string; name: string }) {
     setSaid(`“${card.title}” is deleted.`);
     heading.current?.focus(); // the button that had it is gone
   };
+
+  const lost = edit && !all.some(({ id }) => id === edit.card);
+  useEffect(() => {
+    if (!lost) return;
+    setEdit(undefined);
+    tell("Somebody has deleted the card that you were editing");
+    heading.current?.focus(); // the field that had it is gone
+  }, [lost, tell]);
 
   return (
     <section className="board" aria-labelledby="board-title">
@@ -67,9 +76,11 @@ export function Board({ room, name }: { room: string; name: string }) {
                       card={card}
                       saving={saving.has(card.id)}
                       open={open === card.id}
+                      edit={edit?.card === card.id ? edit : undefined}
                       dropBefore={card === before}
                       moves={movesOf(columns, card)}
                       onOpen={(shown) => setOpen(shown ? card.id : undefined)}
+                      onEdit={setEdit}
                       onMove={(to) => put(card, to)}
                       onChange={(fields) => change({ [card.id]: fields })}
                       onDelete={() => remove(card)}

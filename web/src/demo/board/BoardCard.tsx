@@ -1,7 +1,7 @@
 // One card: dragged by pointer or finger, edited in place; all else, and moving by keyboard, is in its options.
 
 import { useDraggable } from "@dnd-kit/core";
-import { useEffect, useRef, useState, type KeyboardEvent, type SyntheticEvent } from "react";
+import { useEffect, useRef, type KeyboardEvent, type SyntheticEvent } from "react";
 import { cleanTitle, COLORS, TITLE_MAX, type Card, type Color } from "./cards.js";
 import type { Place } from "./useDragging.js";
 
@@ -16,16 +16,27 @@ type Direction = (typeof MOVES)[number]["to"];
 /** Where a card may go. */
 export type Moves = Readonly<Record<Direction, Place | undefined>>;
 
+/** A title that is being edited. */
+export interface Edit {
+  readonly card: string;
+  /** How it was when that began. */
+  readonly before: string;
+  readonly draft: string;
+}
+
 const COLOR_NAMES: Readonly<Record<Color, string>> = { sea: "Sea", sand: "Sand", coral: "Coral", plum: "Plum" };
 
 interface BoardCardProps {
   readonly card: Card;
   readonly saving: boolean;
   readonly open: boolean;
+  /** Of this card, if its title is being edited. */
+  readonly edit: Edit | undefined;
   /** What is dragged would come before it. */
   readonly dropBefore: boolean;
   readonly moves: Moves;
   readonly onOpen: (open: boolean) => void;
+  readonly onEdit: (edit: Edit | undefined) => void;
   readonly onMove: (to: Place) => void;
   readonly onChange: (fields: { title?: string; color?: Color | null }) => void;
   readonly onDelete: () => void;
@@ -35,9 +46,11 @@ export function BoardCard({
   card,
   saving,
   open,
+  edit,
   dropBefore,
   moves,
   onOpen,
+  onEdit,
   onMove,
   onChange,
   onDelete,
@@ -57,7 +70,7 @@ export function BoardCard({
       onKeyDown={escape}
       {...listeners}
     >
-      <Title title={card.title} onChange={(title) => onChange({ title })} />
+      <Title card={card} edit={edit} onEdit={onEdit} onChange={(title) => onChange({ title })} />
       <div className="board-foot">
         <span className="board-by">{card.by}</span>
         {saving && <span className="board-saving">Saving …</span>}
@@ -131,15 +144,14 @@ function Tray({ card, moves, onMove, onChange, onDelete }: TrayProps) {
   );
 }
 
-function Title({ title, onChange }: { title: string; onChange: (title: string) => void }) {
-  const [draft, setDraft] = useState<string>();
+interface TitleProps extends Pick<BoardCardProps, "card" | "edit" | "onEdit"> {
+  readonly onChange: (title: string) => void;
+}
+
+function Title({ card, edit, onEdit, onChange }: TitleProps) {
+  const { id, title } = card;
   const back = useRef(false); // to the button, from the field
-  const save = (): void => {
-    const next = cleanTitle(draft);
-    if (draft !== undefined && next && next !== title) onChange(next);
-    setDraft(undefined);
-  };
-  if (draft === undefined) {
+  if (!edit) {
     return (
       <button
         type="button"
@@ -149,12 +161,19 @@ function Title({ title, onChange }: { title: string; onChange: (title: string) =
           if (back.current) button?.focus();
           back.current = false;
         }}
-        onClick={() => setDraft(title)}
+        onClick={() => onEdit({ card: id, before: title, draft: title })}
       >
         {title}
       </button>
     );
   }
+  const { before, draft } = edit;
+  const save = (): void => {
+    const next = cleanTitle(draft);
+    // Who has changed nothing takes nothing back that others have changed meanwhile.
+    if (next && next !== before) onChange(next);
+    onEdit(undefined);
+  };
   const key = (event: KeyboardEvent): void => {
     if (event.nativeEvent.isComposing) return;
     if (event.key === "Enter" || event.key === "Escape") {
@@ -162,7 +181,7 @@ function Title({ title, onChange }: { title: string; onChange: (title: string) =
       event.stopPropagation();
       back.current = true;
       if (event.key === "Enter") save();
-      else setDraft(undefined);
+      else onEdit(undefined);
     }
   };
   const keep = (event: SyntheticEvent): void => event.stopPropagation(); // selecting text drags no card
@@ -174,8 +193,12 @@ function Title({ title, onChange }: { title: string; onChange: (title: string) =
       rows={2}
       maxLength={TITLE_MAX}
       value={draft}
-      onFocus={(event) => event.target.select()}
-      onChange={(event) => setDraft(event.target.value)}
+      onFocus={({ target }) => {
+        // Where somebody else has moved the card, the field is a new one: writing goes on at the end.
+        if (draft === before) target.select();
+        else target.setSelectionRange(draft.length, draft.length);
+      }}
+      onChange={(event) => onEdit({ ...edit, draft: event.target.value })}
       onKeyDown={key}
       onBlur={save}
       onMouseDown={keep}

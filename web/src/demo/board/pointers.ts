@@ -52,10 +52,15 @@ export function heard(
   data: unknown,
   nowMs: number,
 ): readonly Cursor[] {
-  const others = cursors.filter((cursor) => cursor.userId !== userId && nowMs - cursor.heardMs < GONE_AFTER_MS);
   const { x, y } = (typeof data === "object" && data !== null ? data : {}) as Record<string, unknown>;
-  if (!isFraction(x) || !isFraction(y)) return others;
-  return [...others, { userId, name, x, y, heardMs: nowMs }].slice(-CURSORS_MAX);
+  const next = isFraction(x) && isFraction(y) ? { userId, name, x, y, heardMs: nowMs } : undefined;
+  // Each keeps its place: moved in the document, it would jump to where it glides.
+  const after = cursors.flatMap((cursor) => {
+    if (cursor.userId === userId) return next ?? [];
+    return nowMs - cursor.heardMs < GONE_AFTER_MS ? cursor : [];
+  });
+  const known = after.some((cursor) => cursor === next);
+  return next && !known ? [...after, next].slice(-CURSORS_MAX) : after;
 }
 
 function isFraction(value: unknown): value is number {

@@ -19,6 +19,8 @@ export interface BoardView {
   readonly saving: ReadonlySet<string>;
   /** What has become of a change, for some seconds. */
   readonly note: string;
+  /** Show this as a note. */
+  readonly tell: (note: string) => void;
   /** Change cards: what is shown at once is sent as soon as there is a connection, also by the next page. */
   readonly change: (cards: CardsPatch) => void;
 }
@@ -60,7 +62,15 @@ export function useBoard(channel: string): BoardView {
 
   const columns = useMemo(() => readBoard(value), [value]);
   const saving = useMemo(() => new Set(under), [under]);
-  return { columns, ready: ready || value !== undefined, error, saving, note, change: (cards) => void change(cards) };
+  return {
+    columns,
+    ready: ready || value !== undefined,
+    error,
+    saving,
+    note,
+    tell: setNote,
+    change: (cards) => void change(cards),
+  };
 }
 
 /** The list without the first of these. */

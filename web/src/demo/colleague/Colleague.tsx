@@ -53,7 +53,12 @@ export function Colleague({ room, name }: { room: string; name: string }) {
   }, [connected, mood]);
 
   useEffect(() => {
-    actor.current?.follow(room).catch(() => (leave(), setMood("lost")));
+    const followed = actor.current;
+    followed?.follow(room).catch(() => {
+      if (actor.current !== followed) return; // it was sent home meanwhile
+      leave();
+      setMood("lost");
+    });
   }, [room, mood]);
 
   useEffect(() => {

@@ -25,7 +25,10 @@ export class Actor {
   readonly #client: Tidewire;
   readonly #runner: Runner;
   readonly #cursor: CursorSender;
-  #channel: Channel;
+  #wanted: string; // the room's channel
+  #in: string | undefined; // the channel that it has entered last
+  #channel: Channel; // that one, or the one that it is entering
+  #going: Promise<void> | undefined;
   #unhear: () => void = () => undefined;
   #cards: string[] = []; // ids of its own
 
@@ -34,7 +37,8 @@ export class Actor {
     const userId = `guest.${NAME}~${crypto.getRandomValues(new Uint32Array(1))[0]?.toString(36)}`;
     const realFetch: typeof fetch = (...request) => fetch(...request);
     this.#client = new Tidewire({ getToken: () => guestToken(userId, realFetch), persist: false, shareTabs: false });
-    this.#channel = this.#client.channel(channelOf(options.room));
+    this.#wanted = channelOf(options.room);
+    this.#channel = this.#client.channel(this.#wanted);
     this.#cursor = new CursorSender((at) =>
       this.#channel.publish("cursor", at && { ...at, name: NAME }, { ephemeral: true }),
     );
@@ -50,20 +54,14 @@ export class Actor {
 
   /** Come in; resolves when it can be seen. */
   async start(): Promise<void> {
-    await this.#enter();
+    await this.#go();
     this.#runner.start();
   }
 
   /** Go where the user goes. */
   async follow(room: string): Promise<void> {
-    const name = channelOf(room);
-    if (name === this.#channel.name) return;
-    const before = this.#channel;
-    this.#cards = [];
-    this.#unhear();
-    this.#channel = this.#client.channel(name);
-    await Promise.all([before.presence.leave().then(() => before.unsubscribe()), this.#enter()]);
-    this.#runner.followed();
+    this.#wanted = channelOf(room);
+    await this.#go();
   }
 
   seen(): void {
@@ -77,6 +75,37 @@ export class Actor {
   leave(): void {
     this.#runner.stop();
     this.#client.close();
+  }
+
+  async #go(): Promise<void> {
+    if (this.#in !== this.#wanted) await (this.#going ??= this.#arrive());
+  }
+
+  /** One room after the other: somebody in a hurry is in the next one before this one is entered. */
+  async #arrive(): Promise<void> {
+    try {
+      while (this.#in !== this.#wanted) {
+        const name = this.#wanted;
+        const moved = this.#in !== undefined;
+        if (moved) this.#leave(name);
+        await this.#enter();
+        this.#in = name;
+        if (moved) this.#runner.followed();
+      }
+    } finally {
+      this.#going = undefined;
+    }
+  }
+
+  #leave(next: string): void {
+    const before = this.#channel;
+    this.#cards = [];
+    this.#unhear();
+    this.#channel = this.#client.channel(next);
+    before.presence
+      .leave()
+      .then(() => before.unsubscribe())
+      .catch(this.#failed);
   }
 
   async #enter(): Promise<void> {

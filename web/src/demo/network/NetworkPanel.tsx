@@ -1,8 +1,9 @@
 // The network as a thing to play with: take it away, force a way, kill the connection, and see what comes of it.
 
 import { useEffect, useState, useSyncExternalStore, type ReactNode } from "react";
+import type { ConnectionState, Way } from "tidewire";
 import { useConnection } from "tidewire/react";
-import { channelOf } from "../room.js";
+import type { RoomView } from "../room.js";
 import type { Choice, Network } from "./network.js";
 import "./network.css";
 import { duration } from "./story.js";
@@ -13,11 +14,11 @@ import { nameOfWay, WAYS } from "./ways.js";
 const CHOICES: readonly Choice[] = ["best", ...WAYS];
 const TICK_MS = 1_000;
 
-export function NetworkPanel({ network, room }: { network: Network; room: string }) {
+export function NetworkPanel({ network, rooms }: { network: Network; rooms: readonly RoomView[] }) {
   const { state, transport } = useConnection();
   const { online, choice } = useSyncExternalStore(network.subscribe, network.getSnapshot);
   const { count } = useSyncExternalStore(waiting.subscribe, waiting.getSnapshot);
-  const { samples, lines, reconnects, recovered, lostAtMs } = useStory(network, channelOf(room));
+  const { samples, lines, reconnects, recovered, lostAtMs } = useStory(network, rooms);
   const up = state === "connected";
   return (
     <section className="network" aria-labelledby="network-title" data-up={up} data-online={online}>
@@ -27,10 +28,10 @@ export function NetworkPanel({ network, room }: { network: Network; room: string
             <h2 id="network-title">Network</h2>
             <p className="network-way">
               <i className="network-dot" aria-hidden="true" />
-              {up && transport ? nameOfWay(transport) : online ? "Looking for a way" : "No network"}
+              {wayWords(state, up ? transport : undefined, online)}
             </p>
             <p className="network-now">
-              {lostAtMs === undefined ? (
+              {lostAtMs === undefined || state === "closed" ? (
                 calm(state, count)
               ) : (
                 <Away online={online} lostAtMs={lostAtMs} waiting={count} />
@@ -73,7 +74,14 @@ export function NetworkPanel({ network, room }: { network: Network; room: string
   );
 }
 
-function calm(state: string, count: number): string {
+function wayWords(state: ConnectionState, transport: Way | "tabs" | undefined, online: boolean): string {
+  if (transport) return nameOfWay(transport);
+  if (state === "closed") return "Disconnected";
+  return online ? "Looking for a way" : "No network";
+}
+
+function calm(state: ConnectionState, count: number): string {
+  if (state === "closed") return "The connection has ended for good";
   if (state !== "connected") return "Connecting …";
   return count > 0 ? "Sending …" : "Everything has arrived";
 }

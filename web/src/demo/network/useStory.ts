@@ -1,20 +1,25 @@
-// Has the story hear of everything: the connection, the network, what waits, and the events of the room that is shown.
+// Has the story hear of everything: the connection, the network, what waits, and the events of all rooms.
 
 import { useEffect, useState, useSyncExternalStore } from "react";
 import type { Tidewire } from "tidewire";
 import { useTidewire } from "tidewire/react";
+import { channelOf, type RoomView } from "../room.js";
 import { Latency, type LatencyState } from "./latency.js";
 import type { Network } from "./network.js";
 import { Story, type StoryState } from "./story.js";
 import { waiting } from "./waiting.js";
 
-export function useStory(network: Network, channel: string): StoryState & LatencyState {
+export function useStory(network: Network, rooms: readonly RoomView[]): StoryState & LatencyState {
   const client = useTidewire();
   const [latency] = useState(() => new Latency(client));
   const [story] = useState(() => new Story(network.getSnapshot(), waiting.getSnapshot(), Date.now));
   useEffect(() => latency.start(), [latency]);
   useEffect(() => ending(hearing(story, client, network)), [story, client, network]);
-  useEffect(() => ending(recovering(story, client, latency, channel)), [story, client, latency, channel]);
+  const names = rooms.map(({ name }) => name).join(" "); // they have no spaces; the array is a new one each time
+  useEffect(
+    () => ending(names.split(" ").flatMap((name) => recovering(story, client, latency, name))),
+    [story, client, latency, names],
+  );
   return {
     ...useSyncExternalStore(story.subscribe, story.getSnapshot),
     ...useSyncExternalStore(latency.subscribe, latency.getSnapshot),
@@ -32,8 +37,8 @@ function hearing(story: Story, client: Tidewire, network: Network): Stops {
   ];
 }
 
-function recovering(story: Story, client: Tidewire, latency: Latency, name: string): Stops {
-  const channel = client.channel(name);
+function recovering(story: Story, client: Tidewire, latency: Latency, room: string): Stops {
+  const channel = client.channel(channelOf(room));
   return [
     channel.on("*", ({ ephemeral, published_at_ms, sender }) => {
       const others = !ephemeral && sender.user_id !== client.userId;
