@@ -86,12 +86,12 @@ class Window:
 
     async def say(self, text: str) -> None:
         """Write and send; return at once."""
-        await self.page.get_by_label("Message", exact=True).fill(text)
+        await self.field.fill(text)
         await self.page.keyboard.press("Enter")
 
     async def type(self, text: str) -> None:
         """Write, and do not send."""
-        await self.page.get_by_label("Message", exact=True).press_sequentially(text)
+        await self.field.press_sequentially(text)
 
     async def be(self, status: str) -> None:
         """Choose a status."""
@@ -133,6 +133,11 @@ class Window:
     @property
     def room_field(self) -> Locator:
         return self.page.get_by_label("Open a room")
+
+    @property
+    def field(self) -> Locator:
+        """Where messages are written."""
+        return self.page.get_by_label("Message", exact=True)
 
     @property
     def notice(self) -> Locator:

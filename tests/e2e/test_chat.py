@@ -140,7 +140,7 @@ async def test_a_long_name_of_any_letters_is_a_name(open_window: OpenWindow, roo
     assert await other.authors() == ["潮" * 40]
 
 
-async def test_news_in_another_room_is_counted_until_it_is_read(
+async def test_news_in_another_room_is_counted_until_it_is_read_and_what_was_begun_here_waits_here(
     open_window: OpenWindow, room: str, stack: LocalStack
 ) -> None:
     ann = await open_window()
@@ -153,10 +153,14 @@ async def test_news_in_another_room_is_counted_until_it_is_read(
     publish(stack, other, "Over here", "Anybody?")
     await expect(ann.room(other).locator(".badge")).to_have_text("2 unread")
     await expect(ann.page).to_have_title(f"(2) {room} · Tidewire")
+    await ann.type("Not for ")
     await ann.room(other).click()
     await ann.shows("Over here", "Anybody?")
+    await expect(ann.field).to_have_value("")
     await expect(ann.room(other).locator(".badge")).to_have_count(0)
     await expect(ann.page).to_have_title(f"{other} · Tidewire")
+    await ann.room(room).first.click()
+    await expect(ann.field).to_have_value("Not for ")
 
 
 async def test_the_address_names_the_room(open_window: OpenWindow, room: str) -> None:

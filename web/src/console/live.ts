@@ -1,4 +1,4 @@
-// The console's own connection: for a tail, and for what is published without being kept. Opened when it is needed.
+// The console's own connection: for a tail. Opened when it is needed.
 
 import { useEffect, useMemo, useRef, useState } from "react";
 import { Tidewire, TidewireError, type Channel, type Event } from "tidewire";

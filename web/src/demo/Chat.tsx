@@ -99,7 +99,14 @@ interface ComposerProps {
 function Composer({ room, onType, onSay }: ComposerProps) {
   const form = useRef<HTMLFormElement>(null);
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => field.current?.focus(), [room]);
+  const drafts = useRef(new Map<string, string>());
+  // What was begun in a room waits there, and is not sent in another.
+  useEffect(() => {
+    const input = field.current as HTMLTextAreaElement;
+    input.value = drafts.current.get(room) ?? "";
+    input.focus();
+    return () => void drafts.current.set(room, input.value);
+  }, [room]);
 
   const submit = (event: FormEvent): void => {
     event.preventDefault();
