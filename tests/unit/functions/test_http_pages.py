@@ -50,6 +50,11 @@ class TestPages:
         assert (answer.status_code, answer.text) == (200, text)
         assert answer.headers["content-type"].startswith(kind)
 
+    async def test_the_console_runs_no_foreign_script_and_is_in_no_frame(self, http: httpx.AsyncClient) -> None:
+        policy = (await http.get("/console")).headers["content-security-policy"]
+        assert "default-src 'self'" in policy
+        assert "frame-ancestors 'none'" in policy
+
     async def test_what_is_known_is_not_sent_again(self, http: httpx.AsyncClient, folder: Path) -> None:
         tag = (await http.get("/demo/main.js")).headers["etag"]
         assert (await http.get("/demo/main.js", headers={"If-None-Match": tag})).status_code == 304
