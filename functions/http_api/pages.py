@@ -15,6 +15,9 @@ from starlette.routing import Route
 
 # At the same place in the function's zip (infra/packaging.py).
 PAGES: Final = Path(__file__).resolve().parents[2] / "web" / "dist"
+# An admin's token is in the console: it runs no script but its own, and no other page puts it into a frame, under
+# buttons of its own. Connections go to other hosts, which differ by stage.
+_CONSOLE_POLICY: Final = "default-src 'self'; connect-src *; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
 
 
 def add_pages(app: FastAPI, folder: Path, *, demo: bool) -> None:
@@ -49,6 +52,8 @@ def _answer(path: Path, request: Request) -> Response:
     # Of the content: in a function's zip all files have one time.
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    if path.parent.name == "console":
+        headers["Content-Security-Policy"] = _CONSOLE_POLICY
     if tag in request.headers.get("If-None-Match", ""):
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type=mimetypes.guess_type(path.name)[0])

@@ -63,12 +63,12 @@ class Cost:
         check_admin(principal)
         now_s = self.now_ms() // 1000
         fresh = now_s // _FRESH_S
-        if fresh not in self._kept:
+        bill = self._kept.get(fresh)
+        if bill is None:
             bill = self._read(now_s)
             self._kept.clear()
             self._kept[fresh] = bill
-            return bill
-        return self._kept[fresh]
+        return bill
 
     def _read(self, now_s: int) -> Bill:
         begun = datetime.fromtimestamp(now_s, UTC).replace(day=1, hour=0, minute=0, second=0)

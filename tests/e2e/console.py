@@ -1,6 +1,8 @@
 """The console as an admin uses it: one object a window. Waits by what is to be seen, never by time."""
 
+import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, expect
@@ -8,7 +10,7 @@ from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request
 from tests.e2e.browser import ROOT
 from tests.integration.checks import eventually
 
-# Metrics are on their way for seconds, and the console asks once in ten.
+# Metrics are on their way for seconds, and the server answers with the same for ten.
 DEADLINE_MS: Final = 60_000
 DESK: Final = (1280, 800)
 PHONE: Final = (390, 780)
@@ -145,6 +147,18 @@ class Console:
         await eventually(lambda: not self._waiting)
         await self.page.evaluate(_ROUND_TRIP)  # what was answered has been taken
         return set(filter(None, self.asked))
+
+    async def refresh(self) -> None:
+        """Ask for all of it now; return when it is answered."""
+        async with self.page.expect_response("**/v1/connections*"), self.page.expect_response("**/v1/metrics*"):
+            await self.page.get_by_role("button", name="Refresh").click()
+        await self.page.evaluate(_ROUND_TRIP)  # what was answered has been taken
+
+    async def shows_soon(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        """Refresh until what is shown is as it should be: the console asks by itself but once in ten seconds."""
+        async with asyncio.timeout(DEADLINE_MS / 1000):
+            while not await condition():
+                await self.refresh()
 
     async def follow(self, channel: str) -> None:
         """Tail a channel; return when it is live."""

@@ -1,8 +1,10 @@
 """The console tells what the tests have done, and lets nobody in who is no admin."""
 
 import asyncio
+import itertools
 import json
 import re
+from collections import Counter
 from typing import Any, Final
 
 import httpx
@@ -12,11 +14,12 @@ from playwright.async_api import Route, expect
 from localstack.stack import LocalStack
 from tests.e2e.conftest import OpenConsole
 from tests.e2e.console import DEADLINE_MS, Console
-from tests.integration.checks import measured
+from tests.integration.checks import eventually, measured
 from tests.integration.client import DEADLINE_S, dev_token
 from tests.integration.command_line import forget_dead_letters
 from tests.integration.conftest import Connect
 from tests.integration.http_session import HttpSession
+from tests.integration.test_console import next_period
 from tests.integration.test_dead_letters import bury, record
 from tests.streams import streaming
 
@@ -80,65 +83,88 @@ async def test_an_api_key_comes_in_and_is_told_what_it_can_not(
 
 
 async def test_a_token_that_expires_is_renewed_unseen_where_anybody_gets_one(
-    open_console: OpenConsole, stack: LocalStack
+    open_console: OpenConsole, http: httpx.Client
 ) -> None:
     console = await open_console()
-    asked = 0
+    tokens: list[str] = []
 
     async def short(route: Route) -> None:
-        nonlocal asked
-        asked += 1
-        body = json.loads(route.request.post_data or "{}") | {"ttl_s": 3 if asked == 1 else 3600}
-        await route.continue_(post_data=body)
+        body = json.loads(route.request.post_data or "{}") | {"ttl_s": 3600 if tokens else 3}
+        answer = await route.fetch(post_data=body)
+        tokens.append((await answer.json())["token"])
+        await route.fulfill(response=answer)
 
     await console.page.route("**/v1/dev/token", short)
     await console.come_in()
-    await console.page.wait_for_event("request", lambda request: request.url.endswith("/v1/dev/token"))
+    await _expired(http, tokens[0])
+    await console.refresh()
     await console.is_refreshed()
     await console.is_inside()
-    assert asked == 2
+    assert len(tokens) == 2
     await expect(console.page.get_by_role("alert").filter(has_text="token")).to_have_count(0)
 
 
 async def test_a_token_that_was_pasted_and_expires_leads_out_with_the_reason(
-    open_console: OpenConsole, stack: LocalStack
+    open_console: OpenConsole, stack: LocalStack, http: httpx.Client
 ) -> None:
     console = await open_console()
-    await console.try_with(dev_token(stack.url, "root", caps=_ADMIN, ttl_s=4))
+    token = dev_token(stack.url, "root", caps=_ADMIN, ttl_s=4)
+    await console.try_with(token)
     await console.is_inside()
+    await _expired(http, token)
+    await console.page.get_by_role("button", name="Refresh").or_(console.secret).click()  # it may have asked by itself
     await expect(console.reason).to_contain_text("the token has expired", timeout=DEADLINE_MS)
     await console.is_outside()
+
+
+async def _expired(http: httpx.Client, token: str) -> None:
+    def refused() -> bool:
+        answer = http.get("/v1/dead-letters", headers={"Authorization": f"Bearer {token}"})
+        return answer.status_code == httpx.codes.UNAUTHORIZED
+
+    await eventually(lambda: asyncio.to_thread(refused))
 
 
 async def test_figures_agree_with_what_was_sent(open_console: OpenConsole, connect: Connect, channel: str) -> None:
     subscribers = [await connect(name, subscribe=[{"channel": channel}]) for name in ("ann", "ben", "cleo")]
     publisher = await connect("dora")
     console = await open_console()
+    answers = await _fresh_metrics(console)
     await console.come_in()
     sent = 7
-    rises = {
-        ("Messages", "Published"): sent,
-        ("Messages", "Stored"): sent,
-        ("Messages", "Delivered"): sent * len(subscribers),
-        ("Recoveries", "Whole"): 1,
-        ("Recoveries", "Refused"): 1,
-        ("Recoveries", "Gaps filled"): 1,
-        ("Errors", "Requests"): 1,
+    counted = {
+        ("Messages", "Published", "Publishes"): sent,
+        ("Messages", "Stored", "PublicationsAppended"): sent,
+        ("Messages", "Delivered", "Deliveries"): sent * len(subscribers),
+        ("Recoveries", "Whole", "Recovered"): 1,
+        ("Recoveries", "Refused", "RecoveryRefused"): 1,
+        ("Recoveries", "Gaps filled", "GapsFilled"): 1,
+        ("Errors", "Requests", "RequestErrors"): 1,
     }
-    await _settled(console, list(rises))
-    await console.page.get_by_label("1 h", exact=True).check(force=True)  # nothing leaves it meanwhile
-    before = {key: await console.total(*key) for key in rises}
+    since_ms = await next_period()
     for number in range(sent):
         await publisher.publish(channel, number)
-    for subscriber in subscribers:
-        events = await subscriber.wait_for_events(channel, sent)
+        for subscriber in subscribers:  # so that no push brings two
+            events = await subscriber.wait_for_events(channel, number + 1)
     beginning = {"epoch": events[0]["epoch"], "offset": 0}
     await publisher.ask("subscribe", channel=channel, since=beginning)
     await publisher.ask("subscribe", channel=channel, since={"epoch": "another", "offset": 0})
     await publisher.ask("history", channel=channel, since=beginning)
     assert "error" in await publisher.request({"type": "no-such-type"})
-    await _refreshed_until(console, {key: before[key] + rise for key, rise in rises.items()})
 
+    since: dict[tuple[str, str, str], float] = {}
+
+    async def agree() -> bool:
+        """The server has counted what was sent since then; the console shows that, and what was before."""
+        since.update({key: _sum(answers[-1], key[2], since_ms) for key in counted})
+        whole = {key: _sum(answers[-1], key[2], 0) for key in counted}
+        return since == counted and {key: await console.total(*key[:2]) for key in counted} == whole
+
+    try:
+        await console.shows_soon(agree)
+    except TimeoutError:
+        assert since == counted
+        raise
     least, most = min(measured(_LATENCY, "Minimum")), max(measured(_LATENCY, "Maximum"))
     for statistic in ("p50", "p90", "p99"):
         shown = await console.figure("Publish to deliver", statistic).inner_text()
@@ -148,35 +174,24 @@ async def test_figures_agree_with_what_was_sent(open_console: OpenConsole, conne
     assert await rows.count() > 30
 
 
-async def _settled(console: Console, keys: list[tuple[str, str]]) -> dict[tuple[str, str], int]:
-    """Return the totals, once what others have done has arrived: from one answer to the next they stay."""
-    last: dict[tuple[str, str], int] = {}
-    async with asyncio.timeout(DEADLINE_S * 4):
-        while True:
-            now = {key: await console.total(*key) for key in keys}
-            if now == last:
-                return now
-            last = now
-            await console.page.wait_for_event("requestfinished", lambda request: "/v1/metrics" in request.url)
-            await console.page.wait_for_event("requestfinished", lambda request: "/v1/connections" in request.url)
-            await console.is_refreshed()
+async def _fresh_metrics(console: Console) -> list[dict[str, Any]]:
+    """Return what the console will be answered. It asks for another span each time: the same one is kept for 10 s."""
+    answers: list[dict[str, Any]] = []
+    minutes = itertools.cycle(range(10, 16))
+
+    async def another(route: Route) -> None:
+        answer = await route.fetch(url=re.sub(r"minutes=\d+", f"minutes={next(minutes)}", route.request.url))
+        answers.append(await answer.json())
+        await route.fulfill(response=answer)
+
+    await console.page.route("**/v1/metrics*", another)
+    return answers
 
 
-async def _refreshed_until(console: Console, totals: dict[tuple[str, str], int]) -> None:
-    now: dict[tuple[str, str], int] = {}
-    try:
-        async with asyncio.timeout(DEADLINE_S * 2):
-            while now != totals:
-                await _refresh(console)
-                now = {key: await console.total(*key) for key in totals}
-    except TimeoutError:
-        assert now == totals
-
-
-async def _refresh(console: Console) -> None:
-    async with console.page.expect_response("**/v1/metrics*"):
-        await console.page.get_by_role("button", name="Refresh").click()
-    await console.is_refreshed()
+def _sum(answer: dict[str, Any], name: str, since_ms: int) -> float:
+    [values] = [one["values"] for one in answer["series"] if (one["name"], one["statistic"]) == (name, "Sum")]
+    begun = (answer["from_ms"] + place * answer["period_s"] * 1000 for place in range(len(values)))
+    return sum(value or 0 for at_ms, value in zip(begun, values, strict=True) if at_ms >= since_ms)
 
 
 async def test_the_cost_is_what_the_server_says(
@@ -223,12 +238,28 @@ async def test_connections_by_each_way_rise_and_fall(
     open_console: OpenConsole, stack: LocalStack, connect: Connect, channel: str
 ) -> None:
     console = await open_console()
+    listed = await _listed(console)
     await console.come_in()
-    ways = ("WebSocket", "SSE", "HTTP stream", "Long polling", "Short polling")
-    before = await _settled(console, [("Connections", way) for way in (*ways, "Live")])
+    ways = {
+        "websocket": "WebSocket",
+        "sse": "SSE",
+        "stream": "HTTP stream",
+        "long_poll": "Long polling",
+        "short_poll": "Short polling",
+    }
+
+    async def agree(here: Counter[str | None]) -> bool:
+        """The server lists these in the channel; the console shows them, and whoever else is there."""
+        now = [*listed]
+        there = Counter(one.get("transport") for one in now if channel in one["channels"])
+        by_way = Counter(one.get("transport") for one in now)
+        shown = {way: await console.total("Connections", label) for way, label in ways.items()}
+        live = await console.total("Connections", "Live")
+        return there == here and shown == {way: by_way[way] for way in ways} and live == len(now)
+
     asked: dict[str, Any] = {"subscribe": [{"channel": channel}]}
     sockets = [await connect("<b>ann</b>", **asked), await connect("ann", **asked)]
-    sessions = [await asyncio.to_thread(HttpSession.open, stack.url, user_id=way, **asked) for way in ways[1:]]
+    sessions = [await asyncio.to_thread(HttpSession.open, stack.url, user_id=way, **asked) for way in [*ways][1:]]
     sse, stream, long_poll, short_poll = sessions
     async with (
         streaming(stack.url + sse.stream, headers=sse.headers | {"Accept": "text/event-stream"}),
@@ -236,9 +267,7 @@ async def test_connections_by_each_way_rise_and_fall(
     ):
         await asyncio.to_thread(short_poll.poll, stack.url)
         polling = asyncio.create_task(asyncio.to_thread(long_poll.poll, stack.url, wait_s=20))
-        for way in ways:
-            await console.shows("Connections", way, before["Connections", way] + (2 if way == "WebSocket" else 1))
-        await console.shows("Connections", "Live", before["Connections", "Live"] + 6)
+        await console.shows_soon(lambda: agree(Counter([*ways, "websocket"])))
         await console.sees(console.panel("Channels").get_by_role("button", name=f"{channel} 6 subscribers"))
         await console.sees(console.panel("Connections").get_by_role("cell", name="<b>ann</b>", exact=True))
         await sockets[1].publish(channel, "enough")
@@ -248,9 +277,23 @@ async def test_connections_by_each_way_rise_and_fall(
         await asyncio.to_thread(httpx.delete, stack.url + path, headers=session.headers, timeout=DEADLINE_S)
     for socket in sockets:
         await socket.close()
-    for key, number in before.items():
-        await console.shows(*key, number)
+    await console.shows_soon(lambda: agree(Counter()))
     await expect(console.panel("Channels").get_by_text(channel)).to_have_count(0)
+
+
+async def _listed(console: Console) -> list[dict[str, Any]]:
+    """Return what the console will be answered: all pages of the last time."""
+    listed: list[dict[str, Any]] = []
+
+    async def noted(route: Route) -> None:
+        answer = await route.fetch()
+        if "after=" not in route.request.url:
+            listed.clear()
+        listed.extend((await answer.json())["connections"])
+        await route.fulfill(response=answer)
+
+    await console.page.route("**/v1/connections*", noted)
+    return listed
 
 
 async def test_dead_letters_are_shown_and_put_back(
@@ -306,7 +349,9 @@ async def test_a_tail_shows_what_others_publish_as_it_comes(
     console = await open_console()
     await console.come_in()
     bob = await connect(_MARKUP, subscribe=[{"channel": channel}])
-    await console.panel("Channels").get_by_role("button", name=f"{channel} 1 subscriber").click()
+    row = console.panel("Channels").get_by_role("button", name=f"{channel} 1 subscriber")
+    await console.shows_soon(row.is_visible)
+    await row.click()
     await console.sees(console.panel("Tail").get_by_text("Live. Nothing has come yet."))
     await bob.publish(channel, {"markup": _MARKUP})
     first = console.events.first
@@ -326,6 +371,10 @@ async def test_a_tail_shows_what_others_publish_as_it_comes(
     await expect(first).to_contain_text("while held")
     await tail.get_by_role("button", name="Clear").click()
     await expect(console.events).to_have_count(0)
+    for data in ("here", "there"):
+        await bob.publish(channel, data, ephemeral=True, message_id="cursor")  # who publishes chooses the id
+        await expect(first).to_contain_text(f'"{data}"')
+    await expect(console.events).to_have_count(2)
     for start in range(0, 320, 80):
         await bob.batch([{"type": "publish", "channel": channel, "name": "said", "data": start + n} for n in range(80)])
     await expect(first).to_contain_text("319", timeout=DEADLINE_MS)
@@ -336,6 +385,8 @@ async def test_a_tail_shows_what_others_publish_as_it_comes(
 
 async def test_a_call_that_fails_is_told_and_the_last_figures_stay(open_console: OpenConsole) -> None:
     console = await open_console()
+    await console.page.clock.install()
+    await console.page.reload()
     await console.come_in()
     published = await console.total("Messages", "Published")
     await console.page.route("**/v1/metrics*", lambda route: route.abort())
@@ -344,4 +395,5 @@ async def test_a_call_that_fails_is_told_and_the_last_figures_stay(open_console:
     await console.sees(notice)
     await console.shows("Messages", "Published", published)
     await console.page.unroute_all()
-    await expect(notice).to_have_count(0, timeout=DEADLINE_MS)  # it is asked for again
+    await console.page.clock.fast_forward(10_000)  # it is asked for again
+    await expect(notice).to_have_count(0, timeout=DEADLINE_MS)

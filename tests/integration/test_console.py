@@ -221,7 +221,7 @@ async def test_cost_rises_with_use_and_is_the_sum_of_its_items(
         more = {one["what"] for one in after["items"] if one["quantity"] > asked[one["what"]]}
         return after if more >= rising else None
 
-    after = await eventually(risen, deadline_s=100)  # an answer is a minute old at most, what it tells of 6 s
+    after = await eventually(risen, deadline_s=100)  # an answer is a minute old at most, what it tells of a few seconds
     assert after["usd"] > before["usd"] >= 0
     assert after["usd"] == pytest.approx(sum(one["usd"] for one in after["items"]))
     assert any("local edge" in what for what in after["not_counted"])

@@ -54,6 +54,14 @@ class TestPages:
     async def test_what_is_no_file_is_not_found(self, http: httpx.AsyncClient, path: str) -> None:
         assert (await http.get(path)).status_code == 404
 
+    @pytest.mark.parametrize("path", ["/console", "/console/index.html"])
+    async def test_the_console_runs_no_foreign_script_and_is_in_no_frame(
+        self, http: httpx.AsyncClient, path: str
+    ) -> None:
+        policy = (await http.get(path)).headers["content-security-policy"]
+        assert "default-src 'self'" in policy
+        assert "frame-ancestors 'none'" in policy
+
     async def test_what_is_known_is_not_sent_again(self, http: httpx.AsyncClient, folder: Path) -> None:
         tag = (await http.get("/demo/main.js")).headers["etag"]
         assert (await http.get("/demo/main.js", headers={"If-None-Match": tag})).status_code == 304

@@ -1,6 +1,7 @@
 // Lines over time, drawn by uPlot on a canvas; the same as a table for whoever asks.
 
 import { useEffect, useRef, useState, useSyncExternalStore } from "react";
+import "./language.js"; // before uPlot
 import uPlot from "uplot";
 import type { Plot } from "./figures.js";
 import { amount, count, hourAndMinute, milliseconds, timeOfDay } from "./format.js";

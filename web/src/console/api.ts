@@ -24,6 +24,8 @@ export interface Draft {
 
 /** Pages of connections that are read: more than so many are not listed. */
 const PAGES_MAX = 20;
+/** API Gateway waits 30 s itself; behind that nothing comes. */
+const PATIENCE_MS = 35_000;
 
 /** What the server answered in place of what was asked for; status 0: nothing came back. */
 export class Refusal extends Error {
@@ -125,16 +127,17 @@ export type Asked = Omit<RequestInit, "signal" | "headers"> & {
  * @throws Refusal when the server refuses, or nothing comes back
  */
 export async function ask<T>(path: string, { signal, headers, ...request }: Asked, pass?: Pass): Promise<T> {
+  const late = AbortSignal.timeout(PATIENCE_MS);
   let response: Response;
   try {
     response = await fetch(path, {
       ...request,
       headers: { ...headers, ...(pass && credentials(pass)) },
-      signal: signal ?? null,
+      signal: signal ? AbortSignal.any([signal, late]) : late,
     });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Refusal(0, "the server can’t be reached");
+    throw new Refusal(0, late.aborted ? "the server does not answer" : "the server can’t be reached");
   }
   // What stands between may answer with anything.
   const body: unknown = await response.json().catch(() => undefined);

@@ -7,6 +7,8 @@ import { Refusal } from "./api.js";
 
 const KEPT_MAX = 300;
 const HISTORY = 20;
+/** All that comes within this is drawn at once: a busy channel may bring hundreds of events a second. */
+const DRAWN_MS = 100;
 
 /** Returns the client, as soon as it is asked for. An API key opens no connection: then there is none. */
 export type Connect = () => Tidewire;
@@ -24,9 +26,15 @@ export function useConnect(admission: Admission): Connect | undefined {
   }, [admission]);
 }
 
+/** An event, and which one of this tail it is: whoever publishes chooses a `message_id`, and may choose it twice. */
+export interface Come {
+  readonly number: number;
+  readonly event: Event;
+}
+
 export interface Tail {
   /** The newest first. */
-  readonly events: readonly Event[];
+  readonly events: readonly Come[];
   /** How many have come, with those that are shown no longer. */
   readonly came: number;
   readonly error: string | undefined;
@@ -35,7 +43,7 @@ export interface Tail {
 }
 
 interface Seen {
-  readonly events: readonly Event[];
+  readonly events: readonly Come[];
   readonly came: number;
 }
 
@@ -53,15 +61,17 @@ export function useTail(connect: Connect | undefined, channel: string): Tail {
     if (!connect || channel === "") return;
     const client = connect();
     let over = false;
-    // All that comes before the browser draws again is one change.
-    let waiting: Event[] = [];
+    let number = 0;
+    let waiting = NOTHING;
     const take = (event: Event): void => {
-      if (waiting.push(event) === 1) setTimeout(show);
+      // No more than is shown: the timers of a page that nobody sees may take a minute.
+      waiting = { events: [{ number: number++, event }, ...waiting.events].slice(0, KEPT_MAX), came: waiting.came + 1 };
+      if (waiting.came === 1) setTimeout(show, DRAWN_MS);
     };
     const show = (): void => {
-      const news = waiting.reverse();
-      waiting = [];
-      if (!over) setSeen(({ events, came }) => ({ events: join(news, events), came: came + news.length }));
+      const news = waiting;
+      waiting = NOTHING;
+      if (!over) setSeen((last) => ({ events: join(news.events, last.events), came: last.came + news.came }));
     };
     const fail = (reason: unknown): void => {
       if (!(reason instanceof TidewireError)) throw reason;
@@ -86,7 +96,17 @@ async function begin(live: Channel, take: (event: Event) => void): Promise<void>
   }
 }
 
-function join(news: readonly Event[], events: readonly Event[]): readonly Event[] {
-  const known = new Set(events.map(({ message_id }) => message_id));
-  return [...news.filter(({ message_id }) => !known.has(message_id)), ...events].slice(0, KEPT_MAX);
+/** What is of the history may have come as well. */
+function join(news: readonly Come[], events: readonly Come[]): readonly Come[] {
+  const known = new Set(events.map(placeOf));
+  const unknown = news.filter((one) => {
+    const place = placeOf(one);
+    return place === undefined || (!known.has(place) && known.add(place));
+  });
+  return [...unknown, ...events].slice(0, KEPT_MAX);
+}
+
+/** Where it is in the stream, if it is in it. */
+function placeOf({ event: { epoch, offset } }: Come): string | undefined {
+  return offset == null ? undefined : `${epoch} ${offset}`;
 }

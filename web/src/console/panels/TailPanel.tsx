@@ -1,6 +1,6 @@
 // A channel's events as they come.
 
-import { useEffect, useState, type SubmitEvent } from "react";
+import { memo, useEffect, useState, type SubmitEvent } from "react";
 import type { Event } from "tidewire";
 import { Age } from "../clock.js";
 import { count } from "../format.js";
@@ -57,8 +57,8 @@ export function TailPanel({ connect, channel, tail }: TailProps) {
       </p>
       {channel !== "" && (
         <ol className="events" tabIndex={0} aria-label={`Events of ${channel}`}>
-          {shown.events.map((event) => (
-            <Row key={event.message_id} event={event} />
+          {shown.events.map(({ number, event }) => (
+            <Row key={number} event={event} />
           ))}
         </ol>
       )}
@@ -102,7 +102,8 @@ function Buttons({ live, held, setHeld, tail }: ButtonsProps) {
   );
 }
 
-function Row({ event }: { readonly event: Event }) {
+/** Drawn once: an event never changes, and its data may be long. */
+const Row = memo(function Row({ event }: { readonly event: Event }) {
   const { offset, name, sender, data, published_at_ms, priority, ephemeral } = event;
   return (
     <li>
@@ -121,4 +122,4 @@ function Row({ event }: { readonly event: Event }) {
       </code>
     </li>
   );
-}
+});
