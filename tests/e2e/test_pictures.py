@@ -121,9 +121,9 @@ def _fonts(name: str) -> str:
 
 async def test_the_workspace_on_a_desk_and_on_a_phone(open_window: OpenWindow, stack: LocalStack) -> None:
     """Everything that it has is in use: rooms, people, typing, who has read; cards and a pointer; the network, lost."""
-    ann, ben = await _talk(open_window, "harbour")
+    ann, ben = await _talk(open_window, "quay")
     cleo = await open_window()
-    await cleo.enter("Cleo", "harbour")
+    await cleo.enter("Cleo", "quay")
     await Board(ann).fill()
     await Board(cleo).choose("Start Tidewire", "Plum")
     await ben.be("Busy")
