@@ -45,7 +45,7 @@ format: $(READY)
 generate: $(READY)
 	$(BIN)/python -m tools.generate
 
-bench: $(READY) web/dist/demo/index.html
+bench: $(READY) $(STAMPS)/peers web/dist/demo/index.html
 	$(BIN)/python -m bench
 
 # Some 40 minutes. TORTURE="--seed 7" has the faults of an earlier run again; --help tells what else there is.
@@ -80,6 +80,10 @@ $(STAMPS)/python: uv.lock pyproject.toml clients/python/pyproject.toml $(STAMPS)
 
 $(STAMPS)/emulator: localstack/emulator/uv.lock $(STAMPS)/python
 	$(BIN)/uv sync --quiet --frozen --project localstack/emulator --python $(BIN)/python
+	@touch $@
+
+$(STAMPS)/peers: bench/peers/uv.lock $(STAMPS)/python
+	$(BIN)/uv sync --quiet --frozen --project bench/peers --python $(BIN)/python
 	@touch $@
 
 $(STAMPS)/node: package-lock.json $(STAMPS)/tools

@@ -30,19 +30,46 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """What is asked of one figure.
+
+    Attributes:
+        what: Which figure, in words.
+        measured: What it was.
+        limit: The most that it may be, or the least that it must be.
+        at_least: Whether more is better.
+    """
+
+    what: str
+    measured: float
+    limit: float
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether it is so."""
+        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
+
+    @property
+    def asked(self) -> str:
+        """What is asked, for people."""
+        return f"at {'least' if self.at_least else 'most'} {self.limit:g}"
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What one benchmark found.
 
     Attributes:
         setting: What was done, so that somebody can judge the figures.
-        bars: What was asked of the figures, and whether they are so.
+        bars: What is asked of the figures.
     """
 
     name: str
     title: str
     setting: str
     rows: Sequence[Row]
-    bars: Sequence[tuple[str, bool]]
+    bars: Sequence[Bar] = ()
 
     def to_markdown(self, context: Mapping[str, Any]) -> str:
         """Return the table, what was asked, and what it was measured on."""
@@ -54,7 +81,10 @@ class Report:
             f"|---|{'---:|' * len(columns)}",
             *(f"| {row.name} | {' | '.join(_figure(row.values[column]) for column in columns)} |" for row in self.rows),
             "",
-            *(f"- {'Met' if met else 'NOT MET'}: {bar}." for bar, met in self.bars),
+            *(
+                f"- {'Met' if bar.met else 'NOT MET'}: {bar.what} {_figure(bar.measured)}, {bar.asked}."
+                for bar in self.bars
+            ),
             "",
             f"{self.setting}. {', '.join(f'{name} {value}' for name, value in context.items())}.",
         ]
@@ -68,7 +98,10 @@ class Report:
             "setting": self.setting,
             "context": context,
             "rows": [{"name": row.name, **{k: round(v, 2) for k, v in row.values.items()}} for row in self.rows],
-            "bars": [{"bar": bar, "met": met} for bar, met in self.bars],
+            "bars": [
+                {"bar": f"{bar.what} {bar.asked}", "measured": round(bar.measured, 3), "met": bar.met}
+                for bar in self.bars
+            ],
         }
         return json.dumps(document, indent=2) + "\n"
 
@@ -104,4 +137,6 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 
 def _figure(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.1f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -11,7 +11,7 @@ from typing import Any, Final
 import boto3
 
 from bench.latency import connected
-from bench.results import NotMeasuredError, Report, Row, percentile
+from bench.results import Bar, NotMeasuredError, Report, Row, percentile
 from localstack.stack import LocalStack
 from shared.adapters.dynamodb_documents import DynamoDbDocumentStore
 from shared.contract import ENV_STATE_TABLE, OUTPUT_TABLE_NAMES
@@ -38,7 +38,7 @@ def run(stack: LocalStack) -> Report:
         taken_ms = asyncio.run(_latency(stack.url, count))
         rows.append(Row(f"{count}", {"p50": percentile(taken_ms, 50), "p99": percentile(taken_ms, 99)}))
     setting = f"{SAMPLES} patches, {RATE_PER_S} a second, to the push that the last subscriber gets, milliseconds"
-    return Report("state", "State change to every subscriber", setting, rows, [])
+    return Report("state", "State change to every subscriber", setting, rows)
 
 
 def run_units(stack: LocalStack) -> Report:
@@ -47,7 +47,7 @@ def run_units(stack: LocalStack) -> Report:
     for size in DOCUMENT_BYTES:
         written, read = _units(stack, size)
         rows.append(Row(f"{size // 1_000} KB", {"write units": written, "read units": read}))
-        bars.append((f"A patch to {size // 1_000} KB writes at most {BAR_UNITS:.0f} units", written <= BAR_UNITS))
+        bars.append(Bar(f"write units of a patch to {size // 1_000} KB:", written, BAR_UNITS))
     setting = f"each of {PATCHES} patches of {PATCH_BYTES} bytes by one process, snapshots and deletions included"
     return Report("state_units", "Units for a patch, by the document's size", setting, rows, bars)
 

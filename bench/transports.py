@@ -27,7 +27,7 @@ def run(stack: LocalStack) -> Report:
     beside_ms = percentile(taken_ms["websocket"], 50)
     rows = [_row(transport, samples, beside_ms) for transport, samples in taken_ms.items()]
     setting = f"`express`, {RATE_PER_S} a second, {SAMPLES} samples, milliseconds; short polls every 200 ms"
-    return Report("transports", "Publish to delivery by transport", setting, rows, [])
+    return Report("transports", "Publish to delivery by transport", setting, rows)
 
 
 def _row(transport: str, samples: list[float], beside_ms: float) -> Row:
