@@ -69,6 +69,8 @@ class Functions(Construct):
                 "POWERTOOLS_LOG_LEVEL": self._stage.log_level,
                 "POWERTOOLS_SERVICE_NAME": contract.SERVICE_NAME,
                 "POWERTOOLS_METRICS_NAMESPACE": contract.METRICS_NAMESPACE,
+                # Else pydantic looks through the metadata of all packages for some.
+                "PYDANTIC_DISABLE_PLUGINS": "__all__",
                 **environment,
             },
         )
