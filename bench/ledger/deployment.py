@@ -68,8 +68,19 @@ class Taken:
 
     units: Mapping[str, float]
     tables: Mapping[tuple[str, str], float]
-    calls: Mapping[str, int]
-    functions: Mapping[str, int]
+    calls: Mapping[str, float]
+    functions: Mapping[str, float]
+
+    def less(self, other: "Taken") -> "Taken":
+        """Return what it takes beyond another."""
+        return Taken(*(_difference(mine, theirs) for mine, theirs in zip(self._all(), other._all(), strict=True)))
+
+    def over(self, count: int) -> "Taken":
+        """Return the share of one of so many."""
+        return Taken(*({name: value / count for name, value in mine.items()} for mine in self._all()))
+
+    def _all(self) -> tuple[Mapping[Any, float], ...]:
+        return self.units, self.tables, self.calls, self.functions
 
 
 @dataclass
@@ -111,6 +122,7 @@ class Deployment:
         self._queues: dict[str, list[_Message]] = {name: [] for name in _CONSUMERS}
         self._events: list[dict[str, Any]] = []
         self._ids = 0
+        self.sent_bytes: dict[str, int] = {}  # of the last message of each kind
         assert boto3.DEFAULT_SESSION is not None
         for service in ("sqs", "eventbridge"):
             boto3.DEFAULT_SESSION.events.register(f"before-call.{service}", self._take)
@@ -136,7 +148,8 @@ class Deployment:
     def websocket(self, function: str, connection_id: str, event_type: str, body: Any = None) -> Any:
         """Have something come by WebSocket; return what its function answers, read."""
         context = {"connectionId": connection_id, "eventType": event_type, "requestTimeEpoch": self.clock_ms}
-        event = {"requestContext": context, "headers": {}, "body": None if body is None else json.dumps(body)}
+        event = {"requestContext": context, "headers": {}, "body": None if body is None else _json(body)}
+        self.sent_bytes["frame"] = len(event["body"] or "")
         answer = self.invoke(function, event)
         assert answer["statusCode"] == 200, answer
         return json.loads(answer["body"]) if "body" in answer else None
@@ -152,7 +165,7 @@ class Deployment:
             "headers": {"host": "example.org", "content-type": "application/json", **headers},
             "requestContext": {"http": http, "stage": "$default", "requestId": "ledger"},
             "isBase64Encoded": False,
-            "body": json.dumps(body),
+            "body": _json(body),
         }
         answer = self.invoke("http_api", event)
         assert answer["statusCode"] == 200, answer
@@ -183,18 +196,17 @@ class Deployment:
                 self.clock_ms = min(one.due_ms for messages in self._queues.values() for one in messages)
 
     def measure(self, *actions: Callable[[], object]) -> Taken:
-        """Return what actions take, with all that follows."""
-        self.settle()
-        before = [Counter(one) for one in self._all()]
+        """Return what actions take; ``settle`` among them is what follows."""
+        before = self._so_far()
         for action in actions:
             action()
-        self.settle()
-        units, tables, calls, functions = (now - then for now, then in zip(self._all(), before, strict=True))
-        assert sum(tables.values()) == units["DynamoDbReadUnits"] + units["DynamoDbWriteUnits"], "all is metered"
-        return Taken(dict(units), dict(tables), dict(calls), dict(functions))
+        taken = self._so_far().less(before)
+        by_metric = sum(taken.units.get(name, 0) for name in ("DynamoDbReadUnits", "DynamoDbWriteUnits"))
+        assert sum(taken.tables.values()) == by_metric, "the meter has counted all of it"
+        return taken
 
-    def _all(self) -> tuple[Counter[Any], ...]:
-        return self._units, self._calls.units, self._calls.calls, self._functions
+    def _so_far(self) -> Taken:
+        return Taken(dict(self._units), dict(self._calls.units), dict(self._calls.calls), dict(self._functions))
 
     def _is_due(self, message: _Message) -> bool:
         return message.due_ms <= self.clock_ms
@@ -229,6 +241,7 @@ class Deployment:
                     self._queue(request["QueueUrl"], entry)
                 answer = {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]], "Failed": []}
             case "PutEvents":
+                self.sent_bytes["event"] = len(request["Entries"][0]["Detail"])
                 self._events += [event for event in map(_event_of, request["Entries"]) if _for_fan_out(event)]
                 answer = {"FailedEntryCount": 0}
             case other:
@@ -239,7 +252,18 @@ class Deployment:
         names = ("MessageGroupId", "MessageDeduplicationId")
         attributes = {name: entry[name] for name in names if name in entry}
         due_ms = self.clock_ms + entry.get("DelaySeconds", 0) * 1000
-        self._queues[url.removeprefix(_QUEUES)].append(_Message(entry["MessageBody"], due_ms, attributes))
+        queue = url.removeprefix(_QUEUES)
+        self.sent_bytes[queue] = len(entry["MessageBody"])
+        self._queues[queue].append(_Message(entry["MessageBody"], due_ms, attributes))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))  # as the clients do
+
+
+def _difference(mine: Mapping[Any, float], theirs: Mapping[Any, float]) -> dict[Any, float]:
+    differences = {name: mine.get(name, 0) - theirs.get(name, 0) for name in (*mine, *theirs)}
+    return {name: difference for name, difference in differences.items() if difference}
 
 
 def _event_of(entry: Mapping[str, Any]) -> dict[str, Any]:
