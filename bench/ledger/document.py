@@ -23,10 +23,10 @@ def document() -> dict[str, Any]:
     return {
         "generated_by": "make generate, from bench/ledger: docs/cost.md says how it is counted",
         "what": {
-            "units": "by metric of docs/metrics.md; without LambdaGbSeconds and WebSocketConnectionMinutes, which go by "
-            "time: functions says which functions are invoked how often",
-            "bytes": f"of {DATA_BYTES} bytes of data each: base + n * each, for n publications together. Channels have "
-            "20 characters, user ids 12. DynamoDB writes go by 1 KB, its reads by 4 KB, SQS and EventBridge by 64 KB, "
+            "units": "by metric of docs/metrics.md; without LambdaGbSeconds and WebSocketConnectionMinutes, which go "
+            "by time: functions says which functions are invoked how often",
+            "bytes": f"base + n * each, for n publications of {DATA_BYTES} bytes of data together. Channels have 20 "
+            "characters, user ids 12. DynamoDB writes go by 1 KB, its reads by 4 KB, SQS and EventBridge by 64 KB, "
             "WebSocket messages by 32 KB",
         },
         "data_bytes": DATA_BYTES,

@@ -58,7 +58,7 @@ def charged_dynamodb(calls: Calls) -> Iterator[None]:
         boto3.setup_default_session(**keys)
         assert boto3.DEFAULT_SESSION is not None
         events = boto3.DEFAULT_SESSION.events
-        # By the service's name: such handlers are called before those that meter has put at its client, which name none.
+        # By the service's name: such handlers are called before the meter's, which name none.
         events.register("before-parameter-build.dynamodb", tables.before)
         events.register("after-call.dynamodb", tables.after)
         try:

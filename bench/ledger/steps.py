@@ -16,6 +16,7 @@ _CAPABILITIES: Final = {
 _KEY: Final = "0123456789abcdef.a-secret-of-the-ledgers"
 _PAUSE_MS: Final = 2_000  # between what is measured: nothing comes close to a rate limit
 _QUIET_MS: Final = 400_000  # everything has been told, and every limit is whole again
+_EVERY_MINUTE: Final = {"source": "aws.events"}  # what the janitor's rule sends, as far as it looks
 Way = str  # a priority, or "ephemeral"
 
 
@@ -204,33 +205,33 @@ def _connections(deployment: Deployment, room: Room) -> dict[str, Step]:
     }
 
 
-def _idle(deployment: Deployment) -> Taken:
+def _idle(deployment: Deployment, minutes: int = 1) -> Taken:
+    """Return what a sweep of so many minutes takes in which no connection is due."""
     deployment.pass_ms(_QUIET_MS * 4)
-    _sweep(deployment)
-    deployment.pass_ms(60_000)
-    return deployment.measure(lambda: _sweep(deployment))
+    deployment.invoke("janitor", _EVERY_MINUTE)  # whoever is there is put off by 640 s
+    return _sweep(deployment, minutes)
 
 
 def _check(deployment: Deployment) -> Taken:
     """Return what one connection adds to a sweep."""
-    idle = _idle(deployment)  # a minute before its end, all others were put off by 640 s
-    deployment.pass_ms(180_000)
+    idle = _idle(deployment, minutes=3)
     Client.new(deployment).connect()
     deployment.settle()
     deployment.pass_ms(540_000)
-    _sweep(deployment)
-    deployment.pass_ms(180_000)
-    return deployment.measure(lambda: _sweep(deployment)).less(idle)
+    deployment.invoke("janitor", _EVERY_MINUTE)  # so that it is alone in the next ones
+    return _sweep(deployment, minutes=3).less(idle)
 
 
-def _sweep(deployment: Deployment) -> None:
-    deployment.invoke("janitor", {"source": "aws.events"})
+def _sweep(deployment: Deployment, minutes: int) -> Taken:
+    deployment.pass_ms(minutes * 60_000)
+    return deployment.measure(lambda: deployment.invoke("janitor", _EVERY_MINUTE))
 
 
 def _requests(room: Room) -> dict[str, Step]:
     room.need(subscribers=1)
     deployment, channel, [client] = room.deployment, room.channel, room.subscribers
     position = client.ask({"type": "history", "channel": channel, "limit": 1})[0]["position"]
+    marker = {"type": "ack", "channel": channel, "offset": position["offset"]}
 
     def asking(**frame: Any) -> Taken:
         room.rest()
@@ -252,7 +253,7 @@ def _requests(room: Room) -> dict[str, Step]:
         "history": Step("50 publications of 250 bytes", asking(type="history", channel=channel, limit=50)),
         "ack": Step(
             "a read marker goes on, told to the one who is there",
-            asking(type="ack", channel=channel, offset=position["offset"]),
+            asking(**marker),
         ),
         "typing": Step("is told to others, without deliveries", deployment.measure(typing, deployment.settle)),
         "state_patch": Step("200 bytes of a document, without deliveries", patching("x" * 187)),
