@@ -1,4 +1,5 @@
-"""Generates what follows from the pydantic models: JSON Schema, AsyncAPI, OpenAPI, TypeScript types.
+"""Generates what follows from the pydantic models (JSON Schema, AsyncAPI, OpenAPI, TypeScript types), and what the
+ledger says that each request is billed.
 
 ``python -m tools.generate`` writes the files; ``--check`` says which are not current, and exits with 1.
 """
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
+from bench.ledger import document as ledger
 from functions.http_api.app import VERSION, create_app
 from shared.bootstrap import Services
 from shared.protocol import requests, rest, server
@@ -125,6 +127,7 @@ def generated() -> dict[Path, str]:
     return files | {
         ROOT / "clients" / "js" / "src" / "generated" / "frames.ts": typescript(frames_schema(), "Frame"),
         ROOT / "web" / "src" / "console" / "generated" / "answers.ts": typescript(answers_schema(), "Answer"),
+        ledger.PATH: ledger.text(),
     }
 
 
