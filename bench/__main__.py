@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bench import cold_start, flood, idle, latency, presence, state, summary, transports
+from bench import cold_start, flood, handlers, idle, latency, presence, state, summary, transports
 from bench.results import FOLDER, NotMeasuredError, Report, write
 from localstack.deploy import ROOT
 from localstack.errors import StartError
@@ -14,6 +14,7 @@ from localstack.stack import LocalStack
 # A new benchmark is a module with ``run``, and a line here.
 IN_PROCESS: Final[Mapping[str, Callable[[], Report]]] = {
     "cold_start": cold_start.run,
+    "handlers": handlers.run,
 }
 # These share one local stack.
 ON_STACK: Final[Mapping[str, Callable[[LocalStack], Report]]] = {

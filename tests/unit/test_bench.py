@@ -68,11 +68,9 @@ def test_the_summary_has_a_line_for_each_bar_and_how_to_have_it_again() -> None:
 
 
 def test_the_readme_keeps_all_but_the_table() -> None:
-    readme = summary.README.read_text()
-    before, _, after = (part.strip() for part in readme.partition(summary.table(summary.found())))
-    written = summary.with_table(readme, reports())
-    assert written.startswith(before) and written.rstrip().endswith(after)
-    assert summary.table(reports()) in written
+    begin, end = "<!-- bench: written by python -m bench --readme -->", "<!-- /bench -->"
+    written = summary.with_table(f"before\n\n{begin}\n\nan older one\n\n{end}\n\nbehind\n", reports())
+    assert written == f"before\n\n{begin}\n\n{summary.table(reports())}\n{end}\n\nbehind\n"
 
 
 def test_a_readme_without_a_place_for_the_table_is_an_error() -> None:
