@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bench import cold_start, flood, handlers, idle, latency, presence, state, summary, transports
+from bench import cold_start, flood, growth, handlers, idle, latency, presence, saturation, state, summary, transports
 from bench.results import FOLDER, NotMeasuredError, Report, write
 from localstack.deploy import ROOT
 from localstack.errors import StartError
@@ -15,12 +15,15 @@ from localstack.stack import LocalStack
 IN_PROCESS: Final[Mapping[str, Callable[[], Report]]] = {
     "cold_start": cold_start.run,
     "handlers": handlers.run,
+    "growth_cost": growth.run_cost,
 }
 # These share one local stack.
 ON_STACK: Final[Mapping[str, Callable[[LocalStack], Report]]] = {
     "latency": latency.run,
     "flood": flood.run,
     "transports": transports.run,
+    "saturation": saturation.run,
+    "growth": growth.run,
     "idle": idle.run,
     "state": state.run,
     "state_units": state.run_units,

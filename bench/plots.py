@@ -7,12 +7,14 @@ from typing import Final
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bench.results import Plot
 
 _INCHES: Final = (8.0, 4.5)
 _GROUP: Final = 0.8  # of the room that a name has
+_LINE: Final = 105  # characters beside each other
+_MARK: Final = 8  # that a line's mark takes
 _LABELLED: Final = 24  # with more bars their figures would lie on each other
 # Told apart with any kind of colour vision: Okabe and Ito, jfly.uni-koeln.de/color
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -42,8 +44,10 @@ def draw(plot: Plot, title: str, to: Path) -> None:
         _scale(axes, plot)
         if plot.limit is not None:
             axes.axhline(plot.limit, color="#555555", linestyle="--", linewidth=1, label=f"bar: {plot.limit:g}")
-        if len(axes.get_legend_handles_labels()[1]) > 1:
-            figure.legend(loc="outside lower center", ncols=4, frameon=False)
+        labels = axes.get_legend_handles_labels()[1]
+        if len(labels) > 1:
+            columns = max(1, min(len(labels), _LINE // (len(max(labels, key=len)) + _MARK)))
+            figure.legend(loc="outside lower center", ncols=columns, frameon=False)
         figure.savefig(to, metadata={"Date": None} if to.suffix == ".svg" else None)
 
 
@@ -74,6 +78,8 @@ def _scale(axes: Axes, plot: Plot) -> None:
     axes.set(xlabel=plot.x, ylabel=plot.y)
     if "y" in plot.log:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,g}"))
