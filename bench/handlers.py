@@ -42,10 +42,10 @@ def run() -> Report:
         for number in range(WARM_UP + ROUNDS):
             if number == WARM_UP:
                 deployment.taken.clear()
-            one.publish("`publish`", "worker, 1 record", "fan-out, 1 subscriber")
+            one.publish("publish", "worker, 1 record", "fan-out, 1 subscriber")
             many.publish(None, None, "fan-out, 100 subscribers")
             batch.publish(None, "worker, 10 records of a channel", None, count=10)
-            one.subscribe("`subscribe`")
+            one.subscribe("subscribe")
         taken = {name: deployment.taken[name] for name in sorted(deployment.taken)}
     rows = [_row(name, ones) for name, ones in taken.items()]
     return Report(

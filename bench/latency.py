@@ -12,7 +12,7 @@ from localstack.stack import LocalStack
 from tests.integration.client import Client, dev_token
 
 WARM_UP: Final = 30
-SAMPLES: Final = 300
+SAMPLES: Final = 200
 RATE_PER_S: Final = 5
 NORMAL_P50_BAR_MS: Final = 60
 

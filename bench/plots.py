@@ -16,6 +16,7 @@ _GROUP: Final = 0.8  # of the room that a name has
 _LINE: Final = 105  # characters beside each other
 _MARK: Final = 8  # that a line's mark takes
 _LABELLED: Final = 24  # with more bars their figures would lie on each other
+_OVER_LINES: Final = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 # Told apart with any kind of colour vision: Okabe and Ito, jfly.uni-koeln.de/color
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
@@ -43,7 +44,7 @@ def draw(plot: Plot, title: str, to: Path) -> None:
             _bars(axes, plot)
         _scale(axes, plot)
         if plot.limit is not None:
-            axes.axhline(plot.limit, color="#555555", linestyle="--", linewidth=1, label=f"bar: {plot.limit:g}")
+            axes.axhline(plot.limit, color="#555555", linestyle="--", linewidth=1, label=f"bar: {_short(plot.limit)}")
         labels = axes.get_legend_handles_labels()[1]
         if len(labels) > 1:
             columns = max(1, min(len(labels), _LINE // (len(max(labels, key=len)) + _MARK)))
@@ -68,7 +69,8 @@ def _bars(axes: Axes, plot: Plot) -> None:
         places = [names.index(name) - _GROUP / 2 + (number + 0.5) * width for name in values]
         bars = axes.bar(places, list(values.values()), width, label=series, color=colour)
         if len(names) * len(plot.series) <= _LABELLED:
-            axes.bar_label(bars, labels=[_short(value) for value in values.values()], fontsize=8, padding=2)
+            labels = [_short(value) for value in values.values()]
+            axes.bar_label(bars, labels=labels, fontsize=8, padding=2, bbox=_OVER_LINES, zorder=3)
     turned = sum(map(len, names)) > 80  # beside each other they would overlap
     axes.set_xticks(range(len(names)), names, rotation=25 if turned else 0, ha="right" if turned else "center")
     axes.grid(visible=False, axis="x")
@@ -82,6 +84,7 @@ def _scale(axes: Axes, plot: Plot) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(bottom=0)
+        axes.margins(y=0.1)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,g}"))
 
 
