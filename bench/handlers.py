@@ -14,7 +14,8 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import boto3
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from moto import mock_aws
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
@@ -131,14 +132,14 @@ class _Deployment:
             self.taken.setdefault(name, []).append(taken)
         return answer
 
-    def answer(self, request: AWSPreparedRequest, **_event: Any) -> AWSResponse:
+    def answer(self, request: Any, **_event: Any) -> Any:
         """Answer a request that botocore was about to send."""
         with self.meter.answering():
-            operation = str(request.headers.get("X-Amz-Target", b"").decode()).partition(".")[2]
+            operation = request.headers["X-Amz-Target"].decode().partition(".")[2]
             body = json.loads(request.body)
             if operation in _KEPT:
                 self.sent += body.get("Entries", [body])
-                return AWSResponse(request.url, 200, {}, MockRawResponse(json.dumps(_KEPT[operation](body))))
+                return AWSResponse(request.url, 200, HTTPHeaders(), MockRawResponse(json.dumps(_KEPT[operation](body))))
             return botocore_stubber("before-send", request)
 
 
@@ -229,15 +230,15 @@ _CONTEXT: Final = SimpleNamespace(
 @contextmanager
 def _deployment() -> Iterator[_Deployment]:
     with ExitStack() as stack:
-        before, session_before = dict(os.environ), boto3.DEFAULT_SESSION
-        stack.callback(lambda: (os.environ.clear(), os.environ.update(before)))
-        os.environ.update(ENVIRONMENT)
+        session_before = boto3.DEFAULT_SESSION
+        stack.enter_context(_environment(ENVIRONMENT))
         stack.enter_context(mock_aws())
         create_tables(boto3.client("dynamodb"))
         stack.callback(lambda: setattr(boto3, "DEFAULT_SESSION", session_before))
         boto3.setup_default_session()
-        assert boto3.DEFAULT_SESSION is not None
-        deployment, events = _Deployment(), boto3.DEFAULT_SESSION.events
+        deployment, session = _Deployment(), boto3.DEFAULT_SESSION
+        assert session is not None
+        events: Any = session.events  # its stubs know of no handler that answers
         events.register_first("provide-client-params", deployment.meter.begin)
         events.register_last("after-call", deployment.meter.end)
         events.unregister("before-send", botocore_stubber)  # moto answers through the next one
@@ -249,3 +250,14 @@ def _deployment() -> Iterator[_Deployment]:
         services.tokens = Hs256Tokens(lambda: _SECRET)
         services.transport = deployment.transport
         yield deployment
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

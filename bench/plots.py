@@ -2,7 +2,7 @@
 
 from itertools import cycle
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ _OVER_LINES: Final = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 # Told apart with any kind of colour vision: Okabe and Ito, jfly.uni-koeln.de/color
 _COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
-_STYLE: Final = {
+_STYLE: Final[dict[Any, Any]] = {  # matplotlib's type for it lists every setting
     "axes.axisbelow": True,
     "axes.grid": True,
     "axes.spines.right": False,
