@@ -167,7 +167,7 @@ def steps(deployment: Deployment) -> dict[str, Step]:
     deployment.services.api_keys.add(ApiKey(key_id, "ledger", _CAPABILITIES, 0), secret, at_most=1)
     room, seen = Room(deployment), Room(deployment, presence=True, state={})
     return (
-        _connections(deployment, room)
+        connections(deployment, room)
         | _requests(seen)
         | _presence(seen)
         | _publications(room)
@@ -182,7 +182,8 @@ def steps(deployment: Deployment) -> dict[str, Step]:
     )
 
 
-def _connections(deployment: Deployment, room: Room) -> dict[str, Step]:
+def connections(deployment: Deployment, room: Room) -> dict[str, Step]:
+    """Return the steps of a connection's life."""
     client, other = Client.new(deployment), deployment.new_id("room:", 20)
     deployment.pass_ms(_QUIET_MS)  # how many shards a channel has is remembered for a minute: not here
 
