@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from bench.ledger.deployment import Deployment, Taken
 from shared.domain.api_key import ApiKey
-from shared.domain.segment import RING_SIZE, SEGMENT_MAX_PUBLICATIONS
+from shared.domain.segment import RING_KEPT_S, RING_SIZE, SEGMENT_MAX_PUBLICATIONS
 
 DATA_BYTES: Final = 250
 _CAPABILITIES: Final = {
@@ -131,14 +131,22 @@ class Room:
         self.rest()
         return taken
 
-    def batch(self, count: int, *, after_ms: int = 0) -> Taken:
+    def batch(self, count: int) -> Taken:
         """Return what so many publications of as many publishers take that wait together, from their lane on."""
         self.need(publishers=count)
         self.publish()
         self.rest()
-        self.deployment.pass_ms(after_ms)
         for one in self.publishers[:count]:
             one.publish(self.channel)
+        return self.deployment.measure(self.deployment.settle)
+
+    def quiet(self) -> Taken:
+        """Return what a publication takes, from its lane on, where there is one a minute."""
+        for _ in range(RING_KEPT_S // 60 + 2):
+            self.publish()
+            self.rest()
+            self.deployment.pass_ms(60_000 - _PAUSE_MS)
+        self.publish()
         return self.deployment.measure(self.deployment.settle)
 
 
@@ -305,10 +313,8 @@ def _publications(room: Room) -> dict[str, Step]:
     way = "from the lane through the log and the bus, without deliveries"
     return requests | {
         "batch": Step(f"one {way}", room.batch(1)),
-        "batch_quiet": Step(
-            f"one {way}, in a channel where a minute passed without", room.batch(1, after_ms=_QUIET_MS)
-        ),
         "batch_of_ten": Step(f"ten of one channel {way}", room.batch(SEGMENT_MAX_PUBLICATIONS)),
+        "batch_quiet": Step(f"one {way}, where there is one a minute", room.quiet()),
     }
 
 
