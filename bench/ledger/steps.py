@@ -93,12 +93,7 @@ class Room:
         self.publishers: list[Client] = []
         self.subscribers: list[Client] = []
         self.need(publishers=1)
-        if way != "ephemeral":
-            for _ in range(RING_SIZE // SEGMENT_MAX_PUBLICATIONS + 1):
-                self.publishers[0].publish(self.channel, SEGMENT_MAX_PUBLICATIONS, way)
-                self.rest()
-        self.publish()
-        self.rest()
+        self.fill()
 
     def need(self, *, publishers: int = 0, subscribers: int = 0) -> None:
         """Have at least so many of each there."""
@@ -108,6 +103,15 @@ class Room:
         while len(self.subscribers) < subscribers:
             self.subscribers.append(Client.new(self.deployment))
             self.subscribers[-1].connect(self.channel, **self.options)
+        self.rest()
+
+    def fill(self) -> None:
+        """Have so many publications in the last minutes that each is followed by as large a ring as there may be."""
+        if self.way != "ephemeral":
+            for _ in range(RING_SIZE // SEGMENT_MAX_PUBLICATIONS + 1):
+                self.publishers[0].publish(self.channel, SEGMENT_MAX_PUBLICATIONS, self.way)
+                self.rest()
+        self.publish()
         self.rest()
 
     def rest(self) -> None:
@@ -304,6 +308,7 @@ def _publications(room: Room) -> dict[str, Step]:
     def ten() -> None:
         publisher.publish(room.channel, SEGMENT_MAX_PUBLICATIONS)
 
+    room.fill()  # time has passed
     singly, http, together = (room.until_answered(action) for action in (room.publish, by_http, ten))
     requests = {
         "publish_request": Step("a publish by WebSocket until it is in its lane, and its reply", singly),
@@ -328,6 +333,7 @@ def _ping() -> Taken:
 
 def _delivery(room: Room) -> Taken:
     room.need(subscribers=1)
+    room.fill()
     one = room.single()
     room.need(subscribers=2)
     return room.single().less(one)
