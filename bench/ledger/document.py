@@ -54,7 +54,7 @@ def _sizes(deployment: Deployment) -> dict[str, Any]:
     room.need(subscribers=1)
     one, ten = (_sizes_of(room, count) for count in (1, SEGMENT_MAX_PUBLICATIONS))
     what = {
-        "segment": "an item of a channel's log; 640 of its bytes are 10 for each of 64 publications of the last 10 minutes",
+        "segment": "an item of a channel's log; 640 of it are 10 for each of 64 publications of the last 10 minutes",
         "event": "what the bus is given",
         "push": "what a subscriber is sent",
         "frame": "what a publisher sends, if it batches",

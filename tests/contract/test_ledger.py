@@ -34,7 +34,7 @@ BATCHES: Final = {
     7:               (0,        2,      2,    1,      1,    4),
     10:              (0,        2,      2,    1,      1,    5),
 }  # fmt: skip
-# One a minute, from the lane on: the worker has forgotten where the log ends, and the item is smaller.
+# After 10 quiet minutes, from the lane on: the worker has forgotten where the log ends, and the item is smaller.
 QUIET: Final =          (0,     2,      2,    1,      3,    1)  # fmt: skip
 # Ten in one frame, and then each of 100 a second, which come to the worker by ten:
 TEN_IN_A_FRAME: Final = (2,     3,      3,    1,      2,    5)  # fmt: skip
@@ -80,7 +80,7 @@ def test_several_of_one_channel_that_wait_together(room: Room, count: int) -> No
     assert figures(room.batch(count)) == BATCHES[count]
 
 
-def test_one_a_minute(deployment: Deployment) -> None:
+def test_one_after_a_quiet_time(deployment: Deployment) -> None:
     assert figures(Room(deployment).quiet()) == QUIET
 
 
