@@ -113,8 +113,8 @@ class _Tables:
     def _reads(self, operation: str, params: dict[str, Any], parsed: dict[str, Any]) -> Iterator[tuple[str, float]]:
         match operation:
             case "GetItem":
-                table = params["TableName"]
-                yield table, _read([self._item(table, params["Key"])], params)
+                assert "ProjectionExpression" not in params, "what is left out is billed as well"
+                yield params["TableName"], _read([parsed.get("Item", {})], params)
             case "Query":
                 yield params["TableName"], _read(self._passed(params, parsed), params)
             case "BatchGetItem":
