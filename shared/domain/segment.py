@@ -15,8 +15,8 @@ from shared.domain.publication import PRIORITIES, Entry, Publication, fingerprin
 SEGMENT_MAX_PUBLICATIONS: Final = 10
 RING_SIZE: Final = 64
 # What is older is looked for by nobody, unless it waited for as long in its lane: without it a quiet channel's segment
-# takes one write unit, not two. It is twice the time in which a repeat is known (shared/services/append.py).
-RING_KEPT_S: Final = 600
+# takes one write unit, not two. It is a minute more than a repeat is known (shared/services/append.py).
+RING_KEPT_S: Final = 360
 _RING_ENTRY = struct.Struct(">8sH")  # fingerprint, age in seconds at the segment's time
 _AGE_MAX_S: Final = 0xFFFF
 # What nobody is served from any more stands for this long: whoever has just read it as the end may put behind it.
@@ -29,7 +29,7 @@ class Ring:
     """Fingerprints of the last publications, oldest first; the last one's offset is the stream's end.
 
     Attributes:
-        marks: ``(fingerprint, appended_at_s)`` pairs, at most 64: those of the last 10 minutes, and one before.
+        marks: ``(fingerprint, appended_at_s)`` pairs, at most 64: those of the last 6 minutes, and one before.
         end: Offset of the last mark.
     """
 

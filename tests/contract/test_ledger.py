@@ -34,7 +34,7 @@ BATCHES: Final = {
     7:               (0,        2,      2,    1,      1,    4),
     10:              (0,        2,      2,    1,      1,    5),
 }  # fmt: skip
-# After 10 quiet minutes, from the lane on: the worker has forgotten where the log ends, and the item is smaller.
+# After 6 quiet minutes, from the lane on: the worker has forgotten where the log ends, and the item is smaller.
 QUIET: Final =          (0,     2,      2,    1,      3,    1)  # fmt: skip
 # Ten in one frame, and then each of 100 a second, which come to the worker by ten:
 TEN_IN_A_FRAME: Final = (2,     3,      3,    1,      2,    5)  # fmt: skip

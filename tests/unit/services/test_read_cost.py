@@ -176,4 +176,4 @@ def test_what_waited_in_a_quiet_channel_is_looked_for_step_by_step(store: Counti
     store.fetched = 0
     half_an_hour_ago = publication("m70", at_ms=clock.now_ms - 30 * 60_000)
     assert append.execute(CHANNEL, [Submission(half_an_hour_ago, uncertain=True)]).offsets == (71,)
-    assert (store.fetched <= 4, store.walks) == (True, 0), "three rings of ten minutes, and what was found"
+    assert (store.fetched <= 6, store.walks) == (True, 0), "five rings of six minutes, and what was found"
