@@ -38,7 +38,7 @@ BATCHES: Final = {
 QUIET: Final =          (0,     2,      2,    1,      3,    1)  # fmt: skip
 # Ten in one frame, and then each of 100 a second, which come to the worker by ten:
 TEN_IN_A_FRAME: Final = (2,     3,      3,    1,      2,    5)  # fmt: skip
-SATURATED: Final =      (2,     1.2,    1.2,  0.1,    1.104, 0.506)  # fmt: skip
+SATURATED: Final =      (2,     1.2,    1.2,  0.1,    1.1,   0.506)  # fmt: skip
 
 # A connection's life, DynamoDB alone:
 #                     read  write
