@@ -20,7 +20,7 @@ from shared.services.receipts import Receipts
 TRIES: Final = 3
 _DELAY_MAX_S: Final = 15
 # Holding a batch back for the next to be fuller pays above this.
-_PACED_FROM_PER_S: Final = 20
+PACED_FROM_PER_S: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class PublishWorker:
         paces = [
             self.namespaces.of(channel).pace_ms
             for channel, records in channels.items()
-            if len(records) < SEGMENT_MAX_PUBLICATIONS and self.append.rate_per_s(channel) > _PACED_FROM_PER_S
+            if len(records) < SEGMENT_MAX_PUBLICATIONS and self.append.rate_per_s(channel) > PACED_FROM_PER_S
         ]
         if (longest_ms := max(paces, default=0)) and has_time():
             self.sleep(longest_ms / 1000)
