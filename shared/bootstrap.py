@@ -116,6 +116,7 @@ class Services:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics: Metrics = telemetry.EmfMetrics()
+        self.now_ms: Callable[[], int] = now_ms
 
     @cached_property
     def namespaces(self) -> namespaces.Namespaces:
@@ -125,7 +126,7 @@ class Services:
     @cached_property
     def connections(self) -> ConnectionStore:
         """Connections and sessions."""
-        return DynamoDbConnectionStore(self._dynamodb, self.settings.connections_table, now_ms)
+        return DynamoDbConnectionStore(self._dynamodb, self.settings.connections_table, self.now_ms)
 
     @cached_property
     def tickets(self) -> TicketStore:
@@ -142,7 +143,7 @@ class Services:
         """Makes and revokes servers' keys."""
         from shared.services.keys import Keys
 
-        return Keys(self.api_keys, now_ms)
+        return Keys(self.api_keys, self.now_ms)
 
     @cached_property
     def tokens(self) -> TokenVerifier:
@@ -167,7 +168,7 @@ class Services:
     @cached_property
     def mailboxes(self) -> Mailboxes:
         """The way to HTTP sessions."""
-        return Mailboxes(self.mailbox_store, self.metrics, now_ms)
+        return Mailboxes(self.mailbox_store, self.metrics, self.now_ms)
 
     @cached_property
     def held_streams(self) -> HeldStreams:
@@ -192,7 +193,7 @@ class Services:
             mailboxes=self.mailboxes,
             signer=self.signer,
             metrics=self.metrics,
-            now_ms=now_ms,
+            now_ms=self.now_ms,
         )
 
     @cached_property
@@ -200,7 +201,7 @@ class Services:
         """Ends sessions."""
         from shared.services.session_end import SessionEnd
 
-        return SessionEnd(self.connections, self.transport, now_ms, self.attendance)
+        return SessionEnd(self.connections, self.transport, self.now_ms, self.attendance)
 
     @cached_property
     def mailbox_reader(self) -> "MailboxReader":
@@ -214,7 +215,7 @@ class Services:
             history=self.history,
             signer=self.signer,
             limits=self.limits,
-            now_ms=now_ms,
+            now_ms=self.now_ms,
         )
 
     @cached_property
@@ -227,7 +228,7 @@ class Services:
     def streams(self) -> Streams:
         """Streams and their ends."""
         store = DynamoDbStreamStore(self._dynamodb, self.settings.streams_table)
-        return Streams(store, self.namespaces, now_ms, self.settings.generation)
+        return Streams(store, self.namespaces, self.now_ms, self.settings.generation)
 
     @cached_property
     def append(self) -> Append:
@@ -250,7 +251,7 @@ class Services:
             pacer=Pacer(self.settings.push_rate_per_s, time.monotonic, time.sleep),
             executor=ThreadPoolExecutor(_FAN_OUT_THREADS),
             metrics=self.metrics,
-            now_ms=now_ms,
+            now_ms=self.now_ms,
             on_failure=telemetry.channel_failure,
             attendance=self.attendance,
         )
@@ -258,7 +259,7 @@ class Services:
     @cached_property
     def presence_store(self) -> PresenceStore:
         """Who is present."""
-        return DynamoDbPresenceStore(self._dynamodb, self.settings.presence_table, now_ms)
+        return DynamoDbPresenceStore(self._dynamodb, self.settings.presence_table, self.now_ms)
 
     @cached_property
     def looks(self) -> LookQueue:
@@ -268,7 +269,7 @@ class Services:
     @cached_property
     def attendance(self) -> Attendance:
         """Takes connections into channels' members and out of them."""
-        return Attendance(self.presence_store, self.connections, self.looks, self.metrics, now_ms)
+        return Attendance(self.presence_store, self.connections, self.looks, self.metrics, self.now_ms)
 
     @cached_property
     def presence_reader(self) -> PresenceReader:
@@ -278,7 +279,7 @@ class Services:
     @cached_property
     def presence(self) -> Presence:
         """What clients ask of presence."""
-        return Presence(self.attendance, self.presence_reader, self.bus, now_ms)
+        return Presence(self.attendance, self.presence_reader, self.bus, self.now_ms)
 
     @cached_property
     def presence_watch(self) -> "PresenceWatch":
@@ -290,7 +291,7 @@ class Services:
             self.looks,
             self.bus,
             self.metrics,
-            now_ms,
+            self.now_ms,
             telemetry.channel_failure,
             ThreadPoolExecutor(_WATCH_THREADS),
         )
@@ -300,7 +301,7 @@ class Services:
         """Follows channels without a session."""
         from shared.services.channel_tail import ChannelTail
 
-        return ChannelTail(self.history, self.signer, now_ms)
+        return ChannelTail(self.history, self.signer, self.now_ms)
 
     @cached_property
     def publishing(self) -> Publishing:
@@ -316,7 +317,7 @@ class Services:
             limits=self.limits,
             processing=self.processing,
             metrics=self.metrics,
-            now_ms=now_ms,
+            now_ms=self.now_ms,
         )
 
     @cached_property
@@ -348,7 +349,7 @@ class Services:
             fan_out=self.fan_out,
             limits=self.limits,
             metrics=self.metrics,
-            now_ms=now_ms,
+            now_ms=self.now_ms,
             on_failure=telemetry.channel_failure,
         )
 
@@ -356,7 +357,7 @@ class Services:
     def limits(self) -> RateLimits:
         """Who may send how much."""
         buckets = DynamoDbBucketStore(self._dynamodb, self.settings.limits_table)
-        return RateLimits(buckets, self.namespaces, self.metrics, now_ms)
+        return RateLimits(buckets, self.namespaces, self.metrics, self.now_ms)
 
     @cached_property
     def event_publishing(self) -> "EventPublishing":
@@ -387,7 +388,7 @@ class Services:
         """Puts back what failed for good."""
         from shared.services.redrive import Redrive
 
-        return Redrive(self.dead_letter_queues, now_ms)
+        return Redrive(self.dead_letter_queues, self.now_ms)
 
     @cached_property
     def metric_source(self) -> MetricSource:
@@ -401,14 +402,14 @@ class Services:
         """Reads what was measured, for admins."""
         from shared.services.measurements import Measurements
 
-        return Measurements(self.metric_source, now_ms)
+        return Measurements(self.metric_source, self.now_ms)
 
     @cached_property
     def cost(self) -> "Cost":
         """Sums up what this month's use comes to, for admins."""
         from shared.services.cost import Cost
 
-        return Cost(self.metric_source, now_ms, self.settings.stage == LOCAL_STAGE)
+        return Cost(self.metric_source, self.now_ms, self.settings.stage == LOCAL_STAGE)
 
     @cached_property
     def connection_list(self) -> "ConnectionList":
@@ -416,7 +417,7 @@ class Services:
         from shared.services.connection_list import ConnectionList
 
         executor = ThreadPoolExecutor(_LIST_THREADS)
-        return ConnectionList(self.connections, self.mailbox_store, self.signer, executor, now_ms)
+        return ConnectionList(self.connections, self.mailbox_store, self.signer, executor, self.now_ms)
 
     @cached_property
     def publish_worker(self) -> PublishWorker:
@@ -469,7 +470,7 @@ class Services:
             subscriptions=self.subscriptions,
             mailboxes=self.mailboxes,
             metrics=self.metrics,
-            now_ms=now_ms,
+            now_ms=self.now_ms,
             attendance=self.attendance,
         )
 
@@ -486,7 +487,7 @@ class Services:
 
         # By its name, as with processors.
         commands = catalogue(importlib.import_module(COMMANDS_MODULE).COMMANDS)
-        return Commands(commands, self.publishing, self.history, self.metrics, now_ms, telemetry.failure)
+        return Commands(commands, self.publishing, self.history, self.metrics, self.now_ms, telemetry.failure)
 
     @cached_property
     def pending_commands(self) -> PendingCommandStore:
@@ -503,13 +504,15 @@ class Services:
             bus=self.bus,
             limits=self.limits,
             metrics=self.metrics,
-            now_ms=now_ms,
+            now_ms=self.now_ms,
         )
 
     @cached_property
     def peer_answers(self) -> PeerAnswers:
         """Passes peers' answers back."""
-        return PeerAnswers(self.pending_commands, self.connections, self.deadline_queue, self.bus, self.metrics, now_ms)
+        return PeerAnswers(
+            self.pending_commands, self.connections, self.deadline_queue, self.bus, self.metrics, self.now_ms
+        )
 
     @cached_property
     def deadlines(self) -> Deadlines:
@@ -524,7 +527,7 @@ class Services:
             sessions=self.sessions,
             transport=self.transport,
             metrics=self.metrics,
-            now_ms=now_ms,
+            now_ms=self.now_ms,
             on_failure=telemetry.failure,
             attendance=self.attendance,
         )
@@ -548,7 +551,7 @@ class Services:
             peer_answers=self.peer_answers,
             limits=self.limits,
             metrics=self.metrics,
-            now_ms=now_ms,
+            now_ms=self.now_ms,
             on_failure=telemetry.failure,
             presence=self.presence,
         )
@@ -570,7 +573,7 @@ class Services:
     def _breaker(self, name: str, *, in_a_row: int | None = None) -> CircuitBreaker:
         metric = f"{name}BreakerOpen"
         return CircuitBreaker(
-            now_ms, lambda state: self.metrics.level(metric, _BREAKER_LEVELS[state]), in_a_row=in_a_row
+            self.now_ms, lambda state: self.metrics.level(metric, _BREAKER_LEVELS[state]), in_a_row=in_a_row
         )
 
     @cached_property

@@ -1,37 +1,27 @@
-"""Generates what follows from the pydantic models (JSON Schema, AsyncAPI, OpenAPI, TypeScript types), and what
-``tidewire cost`` has to know of the server: prices, and settings that decide how much is billed.
+"""Generates what follows from the pydantic models (JSON Schema, AsyncAPI, OpenAPI, TypeScript types), what the
+ledger says that each request is billed, and what else ``tidewire cost`` needs.
 
 ``python -m tools.generate`` writes the files; ``--check`` says which are not current, and exits with 1.
 """
 
 import json
-import re
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
+from bench.ledger import document as ledger
 from functions.http_api.app import VERSION, create_app
-from infra.stage import StageConfig
-from shared import namespaces
 from shared.bootstrap import Services
-from shared.domain.connection import CHECK_AFTER_S, CONNECTION_MAX_AGE_S, HEARTBEAT_S
-from shared.domain.prices import PRICED_ON, PRICES, PRICES_NOT_COUNTED, REGION
-from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS
 from shared.protocol import requests, rest, server
-from shared.protocol.limits import DATA_MAX_BYTES, SERVER_FRAME_MAX_BYTES
 from shared.protocol.requests import Model
-from shared.services.fan_out import SHARD_MAX_SUBSCRIBERS, SHARDS_MAX
-from shared.services.publish import EXPRESS_MAX_SUBSCRIBERS
-from shared.services.publish_worker import PACED_FROM_PER_S
 from shared.settings import Settings
+from tools import cost_tables
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SCHEMAS: Final = ROOT / "docs" / "schemas"
-COST: Final = ROOT / "clients" / "python" / "src" / "tidewire" / "cli" / "cost"
 _MODELS: Final[tuple[type[Model], ...]] = (*requests.REQUESTS, server.Reply, *server.PUSHES)
 _ANSWERS: Final[tuple[type[Model], ...]] = (  # to what the console asks by HTTP
     rest.MetricsAnswer,
@@ -98,34 +88,6 @@ def answers_schema() -> dict[str, Any]:
     return {"oneOf": [{"$ref": _REF.format(model=model.__name__)} for model in _ANSWERS], "$defs": schema["$defs"]}
 
 
-def prices() -> dict[str, Any]:
-    """Return the price table."""
-    priced = [asdict(price) for price in (*PRICES, *PRICES_NOT_COUNTED)]
-    return {"priced_on": PRICED_ON, "region": REGION, "prices": priced}
-
-
-def server_settings() -> dict[str, Any]:
-    """Return what of the server's settings decides how much is billed, of a stage and a namespace as they come."""
-    stage = StageConfig("prod")
-    metrics = re.findall(r"^\| `\w+` \|", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE)
-    return {
-        "memory_mb": stage.memory_mb,
-        "pushes_per_s": stage.push_rate_per_s // stage.push_concurrency,
-        "heartbeat_s": HEARTBEAT_S,
-        "check_after_s": CHECK_AFTER_S,
-        "connection_max_age_s": CONNECTION_MAX_AGE_S,
-        "pace_ms": namespaces.load().defaults.pace_ms,
-        "paced_from_per_s": PACED_FROM_PER_S,
-        "segment_max_publications": SEGMENT_MAX_PUBLICATIONS,
-        "express_max_subscribers": EXPRESS_MAX_SUBSCRIBERS,
-        "shard_max_subscribers": SHARD_MAX_SUBSCRIBERS,
-        "shards_max": SHARDS_MAX,
-        "frame_max_bytes": SERVER_FRAME_MAX_BYTES,
-        "data_max_bytes": DATA_MAX_BYTES,
-        "metrics": len(metrics),
-    }
-
-
 def typescript(schema: dict[str, Any], title: str) -> str:
     """Return the TypeScript types of a schema."""
     source = json.dumps(_for_typescript(schema) | {"title": title})
@@ -161,21 +123,19 @@ def _for_typescript(value: Any) -> Any:
 
 def generated() -> dict[Path, str]:
     """Return the text of every generated file."""
-    documents = {"frames.json": frames_schema(), "asyncapi.json": asyncapi(), "openapi.json": openapi()}
-    cost = {"prices.json": prices(), "server.json": server_settings()}
-    files = {SCHEMAS / name: _json(document) for name, document in documents.items()}
-    return (
-        files
-        | {COST / name: _json(document) for name, document in cost.items()}
-        | {
-            ROOT / "clients" / "js" / "src" / "generated" / "frames.ts": typescript(frames_schema(), "Frame"),
-            ROOT / "web" / "src" / "console" / "generated" / "answers.ts": typescript(answers_schema(), "Answer"),
-        }
-    )
-
-
-def _json(document: Any) -> str:
-    return json.dumps(document, indent=2) + "\n"
+    documents = {
+        SCHEMAS / "frames.json": frames_schema(),
+        SCHEMAS / "asyncapi.json": asyncapi(),
+        SCHEMAS / "openapi.json": openapi(),
+        cost_tables.FOLDER / "prices.json": cost_tables.prices(),
+        cost_tables.FOLDER / "server.json": cost_tables.server_settings(),
+    }
+    files = {path: json.dumps(document, indent=2) + "\n" for path, document in documents.items()}
+    return files | {
+        ROOT / "clients" / "js" / "src" / "generated" / "frames.ts": typescript(frames_schema(), "Frame"),
+        ROOT / "web" / "src" / "console" / "generated" / "answers.ts": typescript(answers_schema(), "Answer"),
+        ledger.PATH: ledger.text(),
+    }
 
 
 def main(arguments: list[str]) -> int:

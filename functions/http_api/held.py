@@ -7,7 +7,7 @@ import anyio
 from fastapi.concurrency import run_in_threadpool
 
 from shared.adapters.telemetry import failure
-from shared.bootstrap import Services, now_ms
+from shared.bootstrap import Services
 from shared.errors import TidewireError
 
 # So many does a browser open to one origin by itself: a page that holds all of them has none left to load anything.
@@ -17,7 +17,7 @@ _MARGIN_S: Final = 30
 
 async def hold(services: Services, user_id: str, *, at_most_s: float) -> str | None:
     """Count one more of the user's; return its id for :func:`release`, or ``None`` where no more can be held."""
-    held, now_s = secrets.token_urlsafe(9), now_ms() // 1000
+    held, now_s = secrets.token_urlsafe(9), services.now_ms() // 1000
     counted = await run_in_threadpool(
         services.held_streams.hold,
         user_id,

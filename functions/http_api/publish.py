@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, Response
 
 from functions.http_api.caller import Caller, ServicesDep
 from shared.adapters.telemetry import failure
-from shared.bootstrap import Services, now_ms
+from shared.bootstrap import Services
 from shared.domain.principal import Principal
 from shared.errors import InternalError, TidewireError
 from shared.protocol.decode import check_data
@@ -36,7 +36,7 @@ def publish(services: ServicesDep, principal: Caller, body: Annotated[Publicatio
 
 def _publish_one(services: Services, principal: Principal, body: PublishBody) -> list[dict[str, Any]]:
     check_data(body.data)
-    received_at_ms = now_ms()
+    received_at_ms = services.now_ms()
     results: list[dict[str, Any]] = []
     errors: list[TidewireError] = []
     for channel in body.all_channels:
@@ -57,7 +57,7 @@ def _publish_all(
 ) -> list[dict[str, Any]]:
     for place, one in enumerate(publications):
         check_data(one.data, field=f"{place}.data")
-    received_at_ms = now_ms()
+    received_at_ms = services.now_ms()
     batch = PublishBatch(services.publishing)
     for place, one in enumerate(publications):
         request = _request(one.channel, one, received_at_ms)

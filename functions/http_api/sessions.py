@@ -14,7 +14,6 @@ from fastapi.responses import JSONResponse, Response
 from functions.http_api.caller import ServicesDep, bearer
 from functions.http_api.held import hold, release
 from functions.http_api.waiting import Watcher
-from shared.bootstrap import now_ms
 from shared.domain.mailbox import Way
 from shared.errors import SessionUnknownError, UnauthenticatedError
 from shared.protocol.limits import HTTP_FRAME_MAX_BYTES, POLL_MAX_WAIT_S
@@ -76,7 +75,7 @@ def send_frames(
     services: ServicesDep, user_id: SessionUser, session_id: SessionId, body: Annotated[bytes, Depends(_body)]
 ) -> Response:
     """Send a frame or a batch; the answer is the replies, in order."""
-    received_at_ms = now_ms()
+    received_at_ms = services.now_ms()
     connection = services.http_sessions.connection(session_id, user_id)
     replies = services.dispatcher.handle(
         connection.connection_id, body, max_bytes=HTTP_FRAME_MAX_BYTES, received_at_ms=received_at_ms
