@@ -58,7 +58,7 @@ def cost(
     """Tell what a workload costs a month on AWS, by list prices, and what others would take for it.
 
     Needs no deployment. What each step is billed was counted in the deployed functions; how long they take is assumed.
-    Columns, where the output is piped: service, what, how much, USD for a million or for one, USD; then who else, plan,
+    Columns, where the output is piped: service, what, how much, USD for a million, USD; then who else, plan,
     USD, why.
 
     Example: tidewire cost --connections 10000 --publishes-per-second 50 --subscribers 20

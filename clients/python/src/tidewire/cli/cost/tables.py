@@ -4,7 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, Literal
+
+Size = Literal["segment", "event", "push", "lane"]
 
 
 def _read(name: str) -> Any:
@@ -65,6 +67,15 @@ PRICES: Final = tuple(
     for one in _PRICES["prices"]
 )
 SERVER: Final = Settings(**_read("server.json"))
-STEPS: Final[Mapping[str, Mapping[str, float]]] = {
-    name: step["units"] for name, step in _read("units.json")["steps"].items()
-}
+
+_LEDGER: Final = _read("units.json")
+STEPS: Final[Mapping[str, Mapping[str, float]]] = {name: step["units"] for name, step in _LEDGER["steps"].items()}
+# The data of each publication in them.
+STEPS_DATA_BYTES: Final[int] = _LEDGER["data_bytes"]
+SUBSCRIBER_BYTES: Final[int] = _LEDGER["bytes"]["subscriber"]["each"]
+
+
+def size_bytes(what: Size, publications: int, data_bytes: int) -> int:
+    """Return how large what so many publications with so much data make up is."""
+    size = _LEDGER["bytes"][what]
+    return int(size["base"] + publications * (size["each"] - STEPS_DATA_BYTES + data_bytes))

@@ -4,32 +4,24 @@ from collections import Counter
 from math import ceil
 from typing import Final
 
-from tidewire.cli.cost.tables import SERVER, STEPS
+from tidewire.cli.cost.tables import SERVER, STEPS, STEPS_DATA_BYTES, SUBSCRIBER_BYTES, size_bytes
 from tidewire.cli.cost.workload import Workload, between
 
-# Where the units of STEPS were measured: bench/ledger/steps.py.
-_MEASURED_BYTES: Final = 250
-# Of the log's items, docs/data-model.md: a segment's own bytes, and those around each publication's data.
-_SEGMENT_BYTES: Final = 765
-_RECORD_BYTES: Final = 103
-_SUBSCRIBERS_PER_READ: Final = 70
-# An event frame beside its data: channel, ids, sender, position (docs/protocol.md 2.2). Made up of what is usual.
-_EVENT_BYTES: Final = 290
-_REPLY_BYTES: Final = 110
-_KB: Final = 1024
-_GB: Final = 1024**3
-_CHUNK_BYTES: Final = 64 * 1024  # aws.amazon.com/sqs/pricing, aws.amazon.com/eventbridge/pricing
-# On the local stack an invocation writes 400 to 650 bytes of metrics, and Lambda's own three lines have 260; on AWS
-# they name the trace as well.
+# Lambda's own three lines of an invocation have 260 bytes on the local stack, and name the trace on AWS; what ours
+# write of metrics has 400 to 650.
 LOG_BYTES: Final = 1_000
 # The default rule records the first of each second and 5 % of the rest:
 # docs.aws.amazon.com/xray/latest/devguide/xray-console-sampling.html
 TRACED: Final = 0.05
+_REPLY_BYTES: Final = 110  # to a publish or a sync
+_KB: Final = 1024
+_GB: Final = 1024**3
+_READ_BYTES: Final = 4 * _KB  # docs/data-model.md
+_CHUNK_BYTES: Final = 64 * _KB  # aws.amazon.com/sqs/pricing, aws.amazon.com/eventbridge/pricing
 
 
 def happenings(workload: Workload) -> dict[str, float]:
-    """Return how often each step happens in the month."""
-    batches = workload.publications / workload.together
+    """Return how often each step of the ledger happens in the month."""
     counts = {
         "connect": workload.connects,
         "disconnect": workload.connects,
@@ -37,13 +29,13 @@ def happenings(workload: Workload) -> dict[str, float]:
         "connection_check": workload.connections * workload.seconds / SERVER.check_after_s,
         "idle_minute": workload.hours * 60,
         "sync": workload.syncs,
-        "delivery": batches * workload.subscribers * _messages(workload),
+        "delivery": workload.batches * workload.subscribers * _messages(workload),
     }
-    if workload.priority in ("express", "ephemeral"):
-        counts[f"{workload.priority}_request"] = workload.publications
-    else:
+    if workload.in_lanes:
         counts["publish_request" if workload.by == "websocket" else "publish_http"] = workload.publications
-        counts |= {f"batch_{size}": batches * share for size, share in between(workload.together)}
+        counts["batch"] = workload.batches
+    else:
+        counts[f"{workload.priority}_request"] = workload.publications
     return counts
 
 
@@ -54,9 +46,12 @@ def quantities(workload: Workload) -> dict[str, float]:
     for step, count in counts.items():
         for metric, units in STEPS[step].items():
             total[metric] += count * units
-    _add_by_http(total, workload)
-    _add_large(total, workload)
-    _add_many(total, workload)
+    _add_sizes(total, workload)
+    _add_subscribers(total, workload)
+    total["DynamoDbWriteUnits"] += counts["subscribe"]  # each is deleted when the connection ends
+    if workload.by == "http" and not workload.in_lanes:  # a call stands where a frame and its reply stand
+        total["WebSocketMessages"] -= 2 * workload.publications
+        total["HttpApiRequests"] += workload.publications
     total["WebSocketConnectionMinutes"] += workload.minutes
     total["LambdaGbSeconds"] += total["LambdaRequests"] * workload.lambda_ms / 1000 * SERVER.memory_mb / 1024
     total["DataTransferGb"] += _sent_bytes(workload, counts) / _GB
@@ -67,52 +62,45 @@ def quantities(workload: Workload) -> dict[str, float]:
     return dict(total)
 
 
-def _add_by_http(total: Counter[str], workload: Workload) -> None:
-    """A call of the HTTP API stands where a frame and its reply stand."""
-    if workload.by == "http" and workload.priority in ("express", "ephemeral"):
-        total["WebSocketMessages"] -= 2 * workload.publications
-        total["HttpApiRequests"] += workload.publications
-
-
-def _add_large(total: Counter[str], workload: Workload) -> None:
-    """What data of another size than was measured takes more, or less, in the log, the lane and the event."""
-    batches = workload.publications / workload.together
-    for size, share in between(workload.together):
-        stored, measured = (
-            ceil((_SEGMENT_BYTES + size * (_RECORD_BYTES + data)) / _KB)
-            for data in (workload.message_bytes, _MEASURED_BYTES)
-        )
-        chunks = ceil(size * (_EVENT_BYTES + workload.message_bytes) / _CHUNK_BYTES) - 1
+def _add_sizes(total: Counter[str], workload: Workload) -> None:
+    """What more publications, or other data, than the ledger has make larger: log, lane and event."""
+    measured = ceil(size_bytes("segment", 1, STEPS_DATA_BYTES) / _KB)
+    for publications, share in between(workload.together):
+        batches = workload.batches * share
         if workload.priority != "ephemeral":
-            total["DynamoDbWriteUnits"] += batches * share * (stored - measured)
-        if workload.priority != "express":
-            total["EventBridgeEvents"] += batches * share * chunks
-        if workload.priority not in ("express", "ephemeral"):
-            total["SqsFifoRequests"] += batches * share * chunks
+            segment = size_bytes("segment", publications, workload.message_bytes)
+            total["DynamoDbWriteUnits"] += batches * (ceil(segment / _KB) - measured)
+        event = size_bytes("event", publications, workload.message_bytes)
+        total["EventBridgeEvents"] += batches * (ceil(event / _CHUNK_BYTES) - 1)
+        if workload.in_lanes:
+            waiting = size_bytes("lane", publications, workload.message_bytes)
+            total["SqsFifoRequests"] += batches * (ceil(waiting / _CHUNK_BYTES) - 1)
 
 
-def _add_many(total: Counter[str], workload: Workload) -> None:
-    """What many subscribers take: they are found by more reads, and pushed to by more functions, for longer."""
-    batches = workload.publications / workload.together
-    total["DynamoDbReadUnits"] += batches * max(0, ceil(workload.subscribers / _SUBSCRIBERS_PER_READ) - 1)
+def _add_subscribers(total: Counter[str], workload: Workload) -> None:
+    """What many subscribers take: they are read in more pages, and pushed to by more functions, for longer."""
+    shards = workload.shards
+    reads = shards * ceil(workload.subscribers / shards * SUBSCRIBER_BYTES / _READ_BYTES)
+    total["DynamoDbReadUnits"] += workload.batches * (reads - 1)
     if workload.priority == "express" and workload.subscribers > SERVER.express_max_subscribers:
-        total["EventBridgeEvents"] += batches
-        total["LambdaRequests"] += batches
-    others = workload.shards - 1
-    # Each is a task of its own: sent, handed to a function, deleted.
-    total["SqsRequests"] += batches * 3 * others
-    total["LambdaRequests"] += batches * others
+        total["LambdaRequests"] += workload.batches  # they are left to fan_out
+    # Each shard but the first is a task of its own: sent, handed to a function, deleted.
+    total["SqsRequests"] += workload.batches * 3 * (shards - 1)
+    total["LambdaRequests"] += workload.batches * (shards - 1)
     pushing_s = workload.subscribers * _messages(workload) / SERVER.pushes_per_s
-    longer_s = max(0.0, pushing_s - workload.shards * workload.lambda_ms / 1000)
-    total["LambdaGbSeconds"] += batches * longer_s * SERVER.memory_mb / 1024
+    longer_s = max(0.0, pushing_s - shards * workload.lambda_ms / 1000)
+    total["LambdaGbSeconds"] += workload.batches * longer_s * SERVER.memory_mb / 1024
 
 
 def _messages(workload: Workload) -> float:
     """Return in how many messages a batch comes to a subscriber."""
-    return max(1.0, workload.together * (_EVENT_BYTES + workload.message_bytes) / SERVER.frame_max_bytes)
+    return sum(
+        share * ceil(size_bytes("push", publications, workload.message_bytes) / SERVER.frame_max_bytes)
+        for publications, share in between(workload.together)
+    )
 
 
 def _sent_bytes(workload: Workload, counts: dict[str, float]) -> float:
     """Return what goes out to the internet: events, and replies. What comes in costs nothing."""
-    replies = sum(counts[step] for step in ("connect", "subscribe", "sync")) + workload.publications
-    return workload.deliveries * (_EVENT_BYTES + workload.message_bytes) + replies * _REPLY_BYTES
+    replies = counts["connect"] + counts["subscribe"] + counts["sync"] + workload.publications
+    return workload.deliveries * size_bytes("push", 1, workload.message_bytes) + replies * _REPLY_BYTES

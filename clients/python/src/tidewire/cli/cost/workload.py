@@ -79,10 +79,20 @@ class Workload:
         random (a Poisson process).
         """
         rate_per_s = self.publishes_per_s / self.channels
-        if self.priority in ("express", "ephemeral") or rate_per_s <= SERVER.paced_from_per_s:
+        if not self.in_lanes or rate_per_s <= SERVER.paced_from_per_s:
             return 1.0
         meanwhile = rate_per_s * self.pace_ms / 1000
         return min(meanwhile + exp(-meanwhile), float(SERVER.segment_max_publications))
+
+    @property
+    def batches(self) -> float:
+        """In the month."""
+        return self.publications / self.together
+
+    @property
+    def in_lanes(self) -> bool:
+        """Whether publications wait in a queue for a worker."""
+        return self.priority not in ("express", "ephemeral")
 
     @property
     def syncs(self) -> float:
