@@ -20,7 +20,7 @@ _HOLE_MAX_MS: Final = 60_000
 # `sync` is asked when a channel has been quiet for so long; each time that it was asked, twice as long, since the next
 # push shows the loss of the one before. Once something was missing, and for each subscription, it begins anew.
 QUIET_MS: Final = 5_000
-_QUIET_MAX_MS: Final = 40_000
+QUIET_MAX_MS: Final = 40_000
 # Events kept back per channel: beyond it the newest are dropped, since `history` has them all.
 _WAITING_MAX: Final = 1_000
 # Publications of a channel by which a repeat at another offset is known; and for how long, which is as long as the
@@ -209,7 +209,7 @@ class Receiver:
             self._quiet_ms = QUIET_MS
         heard = {channel: s.heard_ms for channel, s in self._streams.items() if s.heard_ms is not None}
         if heard and self._quiet_at_ms(heard.values()) <= now_ms:
-            self._quiet_ms = min(2 * self._quiet_ms, _QUIET_MAX_MS)
+            self._quiet_ms = min(2 * self._quiet_ms, QUIET_MAX_MS)
             actions += self._sync(channel for channel, heard_ms in heard.items() if heard_ms <= now_ms - QUIET_MS)
         return actions
 

@@ -6,7 +6,7 @@ from tidewire.cli.cost.others import READ_ON
 from tidewire.cli.cost.tables import PRICED_ON, REGION, SERVER
 from tidewire.cli.cost.units import LOG_BYTES, TRACED, happenings
 from tidewire.cli.cost.workload import Workload
-from tidewire.receiver import QUIET_MS
+from tidewire.receiver import QUIET_MAX_MS, QUIET_MS
 
 # docs.aws.amazon.com/apigateway/latest/developerguide/limits.html: of an account, in a region; more on request.
 _REQUESTS_PER_S: Final = 10_000
@@ -21,12 +21,12 @@ def assumptions(workload: Workload) -> list[str]:
     rate_per_s = workload.publishes_per_s / workload.channels
     return [
         f"list prices of {REGION} on {PRICED_ON}, of the others as read on {READ_ON}; sources in docs/cost.md",
-        f"{workload.channels:,} channels with {rate_per_s:.3g} publications a second each, of which"
-        f" {workload.together:.3g} go together; {workload.subscriptions:.3g} subscriptions a connection",
+        f"channels: {workload.channels:,}, with {rate_per_s:.3g} publications a second each, of which"
+        f" {workload.together:.3g} go together; a connection hears {workload.subscriptions:.3g} of them",
         f"connections of {min(workload.connection_minutes, SERVER.connection_max_age_s / 60):g} minutes:"
         f" {workload.connects:,.0f} connects, and as many ends",
-        f"clients ask for what they miss every {SERVER.heartbeat_s} s, and when nothing has come for"
-        f" {QUIET_MS / 1000:g} s: {workload.syncs:,.0f} times, where publications come at random",
+        f"clients ask for what they miss every {SERVER.heartbeat_s} s, and when nothing came for {QUIET_MS / 1000:g},"
+        f" later {QUIET_MAX_MS / 1000:g} s: {workload.syncs:,.0f} times, where publications come at random",
         f"an invocation takes {workload.lambda_ms:g} ms of {SERVER.memory_mb:,} MB and logs {LOG_BYTES:,} bytes;"
         f" {TRACED:.0%} are traced",
         "averages are peaks: whoever sells plans wants one for the peak",

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from math import exp, floor
-from typing import Literal
+from typing import Final, Literal
 
 from tidewire.cli.cost.tables import SERVER
-from tidewire.receiver import QUIET_MS
+from tidewire.receiver import QUIET_MAX_MS, QUIET_MS
 
 Way = Literal["normal", "high", "low", "express", "ephemeral"]
 By = Literal["websocket", "http"]
+_SPREAD: Final = 1.25  # each client waits up to half as long again (tidewire.receiver)
+_PACED: Final = ("normal", "low")  # whoever publishes with another priority has no time to save money
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Workload:
         random (a Poisson process).
         """
         rate_per_s = self.publishes_per_s / self.channels
-        if not self.in_lanes or rate_per_s <= SERVER.paced_from_per_s:
+        if self.priority not in _PACED or rate_per_s <= SERVER.paced_from_per_s:
             return 1.0
         meanwhile = rate_per_s * self.pace_ms / 1000
         return min(meanwhile + exp(-meanwhile), float(SERVER.segment_max_publications))
@@ -98,11 +100,23 @@ class Workload:
     def syncs(self) -> float:
         """How often clients ask whether they miss something: as a heartbeat, and when traffic has stopped for a while.
 
-        With publications at random, so long a silence follows one with the probability e^(-rate * silence).
+        With publications at random, so long a silence follows one with the probability e^(-rate * silence). The while
+        is longer each time; nothing is ever missing, which would begin it anew.
         """
+        heartbeats = self.connections * self.seconds / SERVER.heartbeat_s
+        if self.priority == "ephemeral":
+            return heartbeats
+        first, last = QUIET_MS / 1000 * _SPREAD, QUIET_MAX_MS / 1000 * _SPREAD
+        sooner, while_s = 0.0, first
+        while while_s < last:
+            sooner += min(1.0, self._stops_per_s(while_s) * self.minutes * 60 / self.connects)
+            while_s *= 2
+        return heartbeats + self.connects * sooner + self.connections * self.seconds * self._stops_per_s(last)
+
+    def _stops_per_s(self, while_s: float) -> float:
+        """How often nothing comes to a connection for so long, after something has."""
         heard_per_s = self.publishes_per_s * self.subscribers / self.connections
-        stops_per_s = 0.0 if self.priority == "ephemeral" else heard_per_s * exp(-heard_per_s * QUIET_MS / 1000)
-        return self.connections * self.seconds * (stops_per_s + 1 / SERVER.heartbeat_s)
+        return heard_per_s * exp(-heard_per_s * while_s)
 
     @property
     def shards(self) -> int:
