@@ -5,14 +5,16 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bench import flood, frames, idle, latency, presence, state, transports
+from bench import flood, frames, idle, latency, presence, state, transports, units
 from bench.results import FOLDER, NotMeasuredError, Report, write
 from localstack.deploy import ROOT
 from localstack.errors import StartError
 from localstack.stack import LocalStack
 
 # A new benchmark is a module with ``run``, and a line here.
-IN_PROCESS: Final[Mapping[str, Callable[[], Report]]] = {}
+IN_PROCESS: Final[Mapping[str, Callable[[], Report]]] = {
+    "units": units.run,
+}
 # These share one local stack.
 ON_STACK: Final[Mapping[str, Callable[[LocalStack], Report]]] = {
     "latency": latency.run,

@@ -90,6 +90,5 @@ def _listed(room: Room) -> int:
 
 
 def _items(table: str, partition: str, **options: Any) -> list[Any]:
-    request = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": {"S": partition}}}
-    answer: dict[str, Any] = boto3.client("dynamodb").query(TableName=table, **request, **options)  # type: ignore[arg-type]
-    return list(answer["Items"])
+    request: Any = {"KeyConditionExpression": "pk = :pk", "ExpressionAttributeValues": {":pk": {"S": partition}}}
+    return list(boto3.client("dynamodb").query(TableName=table, **request, **options)["Items"])

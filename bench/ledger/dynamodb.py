@@ -52,8 +52,8 @@ def charged_dynamodb(calls: Calls) -> Iterator[None]:
     """Have boto3's clients talk to tables of their own, and say what AWS would charge."""
     session_before = boto3.DEFAULT_SESSION
     with mock_aws():
-        keys = {"aws_access_key_id": "ledger", "aws_secret_access_key": "ledger", "region_name": REGION}
-        tables = _Tables(boto3.Session(**keys).client("dynamodb"), calls)  # type: ignore[arg-type]
+        keys: Any = {"aws_access_key_id": "ledger", "aws_secret_access_key": "ledger", "region_name": REGION}
+        tables = _Tables(boto3.Session(**keys).client("dynamodb"), calls)
         tables.create()
         boto3.setup_default_session(**keys)
         assert boto3.DEFAULT_SESSION is not None

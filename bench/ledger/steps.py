@@ -131,11 +131,12 @@ class Room:
         self.rest()
         return taken
 
-    def batch(self, count: int) -> Taken:
+    def batch(self, count: int, *, after_ms: int = 0) -> Taken:
         """Return what so many publications of as many publishers take that wait together, from their lane on."""
         self.need(publishers=count)
         self.publish()
         self.rest()
+        self.deployment.pass_ms(after_ms)
         for one in self.publishers[:count]:
             one.publish(self.channel)
         return self.deployment.measure(self.deployment.settle)
@@ -195,12 +196,14 @@ def _connections(deployment: Deployment, room: Room) -> dict[str, Step]:
     subscribe = deployment.measure(lambda: client.ask({"type": "subscribe", "channel": other}))
     unsubscribe = deployment.measure(lambda: client.ask({"type": "unsubscribe", "channel": other}))
     disconnect = deployment.measure(client.disconnect, deployment.settle)
+    there, gone = _check(deployment)
     return {
         "connect": Step("$connect, hello with a token and one subscription, and the look after 10 s", connect),
         "subscribe": Step("one more subscription, without history", subscribe),
         "unsubscribe": Step("the end of one", unsubscribe),
         "disconnect": Step("$disconnect with one subscription", disconnect),
-        "connection_check": Step("a connection is asked after, once in 640 s of silence", _check(deployment)),
+        "connection_check": Step("a connection is asked after, once in 640 s of silence", there),
+        "closed_check": Step("the same, once, of one that has said goodbye with one subscription", gone),
         "idle_minute": Step("the janitor's sweep, each minute, where no connection is due", _idle(deployment)),
     }
 
@@ -212,14 +215,22 @@ def _idle(deployment: Deployment, minutes: int = 1) -> Taken:
     return _sweep(deployment, minutes)
 
 
-def _check(deployment: Deployment) -> Taken:
-    """Return what one connection adds to a sweep."""
+def _check(deployment: Deployment) -> tuple[Taken, Taken]:
+    """Return what a connection adds to a sweep that is there, and one that has been closed."""
     idle = _idle(deployment, minutes=3)
-    Client.new(deployment).connect()
-    deployment.settle()
-    deployment.pass_ms(540_000)
-    deployment.invoke("janitor", _EVERY_MINUTE)  # so that it is alone in the next ones
-    return _sweep(deployment, minutes=3).less(idle)
+
+    def check(*, closed: bool) -> Taken:
+        client = Client.new(deployment)
+        client.connect(deployment.new_id("room:", 20))
+        if closed:
+            client.disconnect()
+        deployment.settle()
+        deployment.pass_ms(540_000)
+        deployment.invoke("janitor", _EVERY_MINUTE)  # so that it is alone in the next ones
+        return _sweep(deployment, minutes=3).less(idle)
+
+    gone = check(closed=True)  # which is asked after once, and so is not among what the other one is counted with
+    return check(closed=False), gone
 
 
 def _sweep(deployment: Deployment, minutes: int) -> Taken:
@@ -293,6 +304,9 @@ def _publications(room: Room) -> dict[str, Step]:
     way = "from the lane through the log and the bus, without deliveries"
     return requests | {
         "batch": Step(f"one {way}", room.batch(1)),
+        "batch_quiet": Step(
+            f"one {way}, in a channel where a minute passed without", room.batch(1, after_ms=_QUIET_MS)
+        ),
         "batch_of_ten": Step(f"ten of one channel {way}", room.batch(SEGMENT_MAX_PUBLICATIONS)),
     }
 
