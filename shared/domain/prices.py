@@ -75,7 +75,13 @@ PRICES_NOT_COUNTED: Final = (
         ((100, 90_000), (10_240, 85_000), (51_200, 70_000), (153_600, 50_000)),
     ),
     Price("LogGb", "CloudWatch", "GB of logs", 500_000, _CLOUDWATCH),
-    Price("CustomMetrics", "CloudWatch", "metrics", 300_000, _CLOUDWATCH),
+    Price(
+        "CustomMetrics",
+        "CloudWatch",
+        "metrics",
+        300_000,
+        "aws.amazon.com/cloudwatch/pricing, github.com/nishinoshake/aws-rough/issues/37",
+    ),
     Price("Traces", "X-Ray", "traces", 5.00, "aws.amazon.com/xray/pricing, quoted by others"),
     Price("Secrets", "Secrets Manager", "secrets", 400_000, "AWS Price List of 2026-09"),
 )

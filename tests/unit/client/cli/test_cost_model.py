@@ -1,7 +1,7 @@
 """What ``tidewire cost`` reckons: from the ledger's steps by the server's prices, and never cheaper for more."""
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from tidewire.cli.cost.bill import bill
 from tidewire.cli.cost.tables import PRICES as COPIED
 from tidewire.cli.cost.tables import SERVER
 from tidewire.cli.cost.units import quantities
-from tidewire.cli.cost.workload import Workload, between
+from tidewire.cli.cost.workload import Way, Workload, between
 
 FOLDER: Final = ROOT / "clients/python/src/tidewire/cli/cost"
 # One connection, for an hour, whose own publications come to it, 20 a second: never a silence, and nothing held back.
@@ -49,8 +49,8 @@ def steps() -> Mapping[str, Any]:
     return ledger
 
 
-def by_hand(counts: Mapping[str, float]) -> Counter[str]:
-    total: Counter[str] = Counter()
+def by_hand(counts: Mapping[str, float]) -> defaultdict[str, float]:
+    total: defaultdict[str, float] = defaultdict(float)
     for step, count in counts.items():
         for metric, units in steps()[step]["units"].items():
             total[metric] += units * count
@@ -58,9 +58,9 @@ def by_hand(counts: Mapping[str, float]) -> Counter[str]:
 
 
 def but_for_syncs(workload: Workload) -> float:
-    used = Counter(quantities(workload))
-    used.subtract({metric: units * workload.syncs for metric, units in steps()["sync"]["units"].items()})
-    return sum(price.usd(used[price.metric]) for price in PRICES if price.metric != "LambdaGbSeconds")
+    used, asked = quantities(workload), by_hand({"sync": workload.syncs})
+    prices = [price for price in PRICES if price.metric != "LambdaGbSeconds"]
+    return sum(price.usd(used.get(price.metric, 0) - asked[price.metric]) for price in prices)
 
 
 def test_a_small_bill_is_the_ledgers_units_by_the_prices() -> None:
@@ -134,8 +134,8 @@ def test_ten_that_are_held_back_are_one_batch() -> None:
     busy = replace(TINY, publishes_per_s=200)
     assert busy.together == SERVER.segment_max_publications == 10
     used, ten = quantities(busy), steps()["batch_of_ten"]["units"]
-    asked = by_hand({"publish_request": 200 * SECONDS, "idle_minute": 60, "connect": 1, "disconnect": 1})
-    asked += by_hand({"sync": SECONDS / 540, "connection_check": SECONDS / 640})
+    often = {"publish_request": 200 * SECONDS, "sync": SECONDS / 540, "connection_check": SECONDS / 640}
+    asked = by_hand(often | {"idle_minute": 60, "connect": 1, "disconnect": 1})
     batches = 20 * SECONDS
     for metric in ("DynamoDbWriteUnits", "EventBridgeEvents", "SqsFifoRequests", "LambdaRequests"):
         assert used[metric] == pytest.approx(asked[metric] + batches * ten[metric]), metric
@@ -160,8 +160,9 @@ def test_connections_end_after_two_hours() -> None:
 
 
 def test_by_http_no_frame_is_sent_to_publish() -> None:
-    for priority in ("normal", "express", "ephemeral"):
-        silent = replace(TINY, priority=priority)  # type: ignore[arg-type]
+    ways: tuple[Way, ...] = ("normal", "express", "ephemeral")
+    for way in ways:
+        silent = replace(TINY, priority=way)
         used = quantities(replace(silent, by="http"))
         assert used["HttpApiRequests"] == PUBLICATIONS
         assert quantities(silent)["WebSocketMessages"] - used["WebSocketMessages"] == pytest.approx(2 * PUBLICATIONS)

@@ -1,6 +1,6 @@
 """What of a workload is billed, in units of the bill."""
 
-from collections import Counter
+from collections import defaultdict
 from math import ceil
 from typing import Final
 
@@ -41,7 +41,7 @@ def happenings(workload: Workload) -> dict[str, float]:
 
 def quantities(workload: Workload) -> dict[str, float]:
     """Return how much of everything that has a price is used in the month, by metric."""
-    total: Counter[str] = Counter()
+    total: defaultdict[str, float] = defaultdict(float)
     counts = happenings(workload)
     for step, count in counts.items():
         for metric, units in STEPS[step].items():
@@ -62,7 +62,7 @@ def quantities(workload: Workload) -> dict[str, float]:
     return dict(total)
 
 
-def _add_sizes(total: Counter[str], workload: Workload) -> None:
+def _add_sizes(total: defaultdict[str, float], workload: Workload) -> None:
     """What more publications, or other data, than the ledger has make larger: log, lane and event."""
     measured = ceil(size_bytes("segment", 1, STEPS_DATA_BYTES) / _KB)
     for publications, share in between(workload.together):
@@ -77,7 +77,7 @@ def _add_sizes(total: Counter[str], workload: Workload) -> None:
             total["SqsFifoRequests"] += batches * (ceil(waiting / _CHUNK_BYTES) - 1)
 
 
-def _add_subscribers(total: Counter[str], workload: Workload) -> None:
+def _add_subscribers(total: defaultdict[str, float], workload: Workload) -> None:
     """What many subscribers take: they are read in more pages, and pushed to by more functions, for longer."""
     shards = workload.shards
     reads = shards * ceil(workload.subscribers / shards * SUBSCRIBER_BYTES / _READ_BYTES)
