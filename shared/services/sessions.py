@@ -175,11 +175,10 @@ class Sessions:
 
     def disconnect(self, connection_id: str) -> None:
         """Take a connection out; its session has 2 minutes to come back."""
-        connection = self.connections.get(connection_id)
-        self.attendance.end(connection_id)
-        if connection is not None and connection.session_id is not None:
+        closed = self.attendance.end(connection_id)
+        if closed is not None and closed.session_id is not None:
             expires_at_s = self._now_s() + SESSION_GRACE_S
-            self.connections.end_session(connection.session_id, connection_id=connection_id, expires_at_s=expires_at_s)
+            self.connections.end_session(closed.session_id, connection_id=connection_id, expires_at_s=expires_at_s)
 
     def _principal(self, connection: Connection, token: str | None) -> Principal:
         principal = self.tokens.verify(token) if token is not None else connection.principal
