@@ -52,6 +52,10 @@ def test_ably_by_user_takes_more_for_who_uses_more() -> None:
 @pytest.mark.parametrize(
     ("workload", "plan"),
     [
+        (replace(SMALL, publishes_per_s=0.2), "Free"),  # 5.8 million messages
+        (replace(SMALL, publishes_per_s=0.21), "Standard"),
+        (replace(SMALL, publishes_per_s=0.2, connections=201), "Standard"),
+        (replace(SMALL, publishes_per_s=0.2, channels=201), "Standard"),
         (replace(SMALL, connections=10_000, publishes_per_s=220), "Standard"),
         (replace(SMALL, connections=10_001), "Pro"),
         (replace(SMALL, channels=10_001), "Pro"),
@@ -61,9 +65,10 @@ def test_ably_by_user_takes_more_for_who_uses_more() -> None:
     ],
 )
 def test_ablys_packages_end_somewhere(workload: Workload, plan: str) -> None:
-    for who in ("Ably, by use", "Ably, by user"):
-        quote = quoted(who, workload)
-        assert (quote.plan, quote.usd is None) == (plan, plan == "Enterprise")
+    quote = quoted("Ably, by use", workload)
+    assert (quote.plan, quote.usd is None, quote.usd == 0) == (plan, plan == "Enterprise", plan == "Free")
+    if plan != "Free":
+        assert quoted("Ably, by user", workload).plan == plan
 
 
 @pytest.mark.parametrize(

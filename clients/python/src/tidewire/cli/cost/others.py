@@ -48,6 +48,8 @@ def _messages(workload: Workload) -> float:
 
 # Plan, USD a month, and what it takes at most: messages a second, connections, channels.
 _ABLY: Final = (("Standard", 29, 2_500, 10_000, 10_000), ("Pro", 399, 10_000, 50_000, 50_000))
+_ABLY_FREE: Final = (500, 200, 200)
+_ABLY_FREE_MESSAGES: Final = 6_000_000  # a month
 _ABLY_PER_MESSAGES: Final = 2.50  # a million; of up to 5 KiB each
 _ABLY_PER_MINUTES: Final = 1.00  # a million; of connections, and of channels
 _ABLY_PER_USER: Final = 0.05
@@ -56,11 +58,12 @@ _ABLY_USERS_MINUTES: Final = 2_000
 
 
 def _ably_plan(workload: Workload) -> tuple[str, float] | None:
+    return next(((plan, usd) for plan, usd, *limits in _ABLY if _ably_fits(workload, limits)), None)
+
+
+def _ably_fits(workload: Workload, limits: Sequence[int]) -> bool:
     needed = (_messages(workload) / workload.seconds, workload.connections, workload.channels)
-    for plan, usd, *limits in _ABLY:
-        if all(wanted <= limit for wanted, limit in zip(needed, limits, strict=True)):
-            return plan, usd
-    return None
+    return all(wanted <= limit for wanted, limit in zip(needed, limits, strict=True))
 
 
 def _ably_messages(workload: Workload) -> float:
@@ -69,6 +72,8 @@ def _ably_messages(workload: Workload) -> float:
 
 def _ably(workload: Workload) -> Quote:
     plan = _ably_plan(workload)
+    if _ably_fits(workload, _ABLY_FREE) and _ably_messages(workload) <= _ABLY_FREE_MESSAGES:
+        return Quote("Ably, by use", "Free", 0.0, f"{_millions(_ably_messages(workload))} messages of 6 million")
     if plan is None:
         return Quote(
             "Ably, by use", "Enterprise", None, "beyond Pro: 10,000 messages/s, 50,000 connections or channels"
