@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bench import flood, idle, latency, presence, state, transports, units
+from bench import flood, frames, idle, latency, presence, state, transports, units
 from bench.results import FOLDER, NotMeasuredError, Report, write
 from localstack.deploy import ROOT
 from localstack.errors import StartError
@@ -19,6 +19,7 @@ IN_PROCESS: Final[Mapping[str, Callable[[], Report]]] = {
 ON_STACK: Final[Mapping[str, Callable[[LocalStack], Report]]] = {
     "latency": latency.run,
     "flood": flood.run,
+    "frames": frames.run,
     "transports": transports.run,
     "idle": idle.run,
     "state": state.run,
