@@ -5,7 +5,21 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bench import cold_start, flood, growth, handlers, idle, latency, presence, saturation, state, summary, transports
+from bench import (
+    cold_start,
+    flood,
+    frames,
+    growth,
+    handlers,
+    idle,
+    latency,
+    presence,
+    saturation,
+    state,
+    summary,
+    transports,
+    units,
+)
 from bench.results import FOLDER, NotMeasuredError, Report, write
 from localstack.deploy import ROOT
 from localstack.errors import StartError
@@ -16,11 +30,13 @@ IN_PROCESS: Final[Mapping[str, Callable[[], Report]]] = {
     "cold_start": cold_start.run,
     "handlers": handlers.run,
     "growth_cost": growth.run_cost,
+    "units": units.run,
 }
 # These share one local stack.
 ON_STACK: Final[Mapping[str, Callable[[LocalStack], Report]]] = {
     "latency": latency.run,
     "flood": flood.run,
+    "frames": frames.run,
     "transports": transports.run,
     "saturation": saturation.run,
     "growth": growth.run,

@@ -40,7 +40,7 @@ class Namespace:
     channel_rate_per_s: float = 500.0
     channel_burst: int = 2000
     max_subscribers: int = 0
-    pace_ms: int = 0
+    pace_ms: int = 100
 
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {

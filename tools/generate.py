@@ -1,5 +1,5 @@
-"""Generates what follows from the pydantic models (JSON Schema, AsyncAPI, OpenAPI, TypeScript types), and what the
-ledger says that each request is billed.
+"""Generates what follows from the pydantic models (JSON Schema, AsyncAPI, OpenAPI, TypeScript types), what the
+ledger says that each request is billed, and what else ``tidewire cost`` needs.
 
 ``python -m tools.generate`` writes the files; ``--check`` says which are not current, and exits with 1.
 """
@@ -18,6 +18,7 @@ from shared.bootstrap import Services
 from shared.protocol import requests, rest, server
 from shared.protocol.requests import Model
 from shared.settings import Settings
+from tools import cost_tables
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SCHEMAS: Final = ROOT / "docs" / "schemas"
@@ -122,8 +123,14 @@ def _for_typescript(value: Any) -> Any:
 
 def generated() -> dict[Path, str]:
     """Return the text of every generated file."""
-    documents = {"frames.json": frames_schema(), "asyncapi.json": asyncapi(), "openapi.json": openapi()}
-    files = {SCHEMAS / name: json.dumps(document, indent=2) + "\n" for name, document in documents.items()}
+    documents = {
+        SCHEMAS / "frames.json": frames_schema(),
+        SCHEMAS / "asyncapi.json": asyncapi(),
+        SCHEMAS / "openapi.json": openapi(),
+        cost_tables.FOLDER / "prices.json": cost_tables.prices(),
+        cost_tables.FOLDER / "server.json": cost_tables.server_settings(),
+    }
+    files = {path: json.dumps(document, indent=2) + "\n" for path, document in documents.items()}
     return files | {
         ROOT / "clients" / "js" / "src" / "generated" / "frames.ts": typescript(frames_schema(), "Frame"),
         ROOT / "web" / "src" / "console" / "generated" / "answers.ts": typescript(answers_schema(), "Answer"),

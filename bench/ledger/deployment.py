@@ -124,8 +124,9 @@ class Deployment:
         self._ids = 0
         self.sent_bytes: dict[str, int] = {}  # of the last message of each kind
         assert boto3.DEFAULT_SESSION is not None
+        events: Any = boto3.DEFAULT_SESSION.events
         for service in ("sqs", "eventbridge"):
-            boto3.DEFAULT_SESSION.events.register(f"before-call.{service}", self._take)
+            events.register(f"before-call.{service}", self._take)
         self.services: Services = bootstrap.services()
         self.services.now_ms = lambda: self.clock_ms
         self.services.tokens = Hs256Tokens(lambda: _SECRET)
@@ -284,8 +285,8 @@ _CONTEXT: Final = SimpleNamespace(
 def deployed() -> Iterator[Deployment]:
     """Deploy it, and take it away again."""
     with ExitStack() as stack:
-        before = dict(os.environ)
-        stack.callback(lambda: (os.environ.clear(), os.environ.update(before)))
+        stack.callback(os.environ.update, dict(os.environ))
+        stack.callback(os.environ.clear)  # called first
         os.environ.update(ENVIRONMENT)
         calls = Calls()
         stack.enter_context(charged_dynamodb(calls))

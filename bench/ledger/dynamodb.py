@@ -52,8 +52,8 @@ def charged_dynamodb(calls: Calls) -> Iterator[None]:
     """Have boto3's clients talk to tables of their own, and say what AWS would charge."""
     session_before = boto3.DEFAULT_SESSION
     with mock_aws():
-        keys = {"aws_access_key_id": "ledger", "aws_secret_access_key": "ledger", "region_name": REGION}
-        client = boto3.Session(**keys).client("dynamodb")  # type: ignore[arg-type]
+        keys: Any = {"aws_access_key_id": "ledger", "aws_secret_access_key": "ledger", "region_name": REGION}
+        client = boto3.Session(**keys).client("dynamodb")
         create_tables(client)
         tables = _Tables(client, calls)
         boto3.setup_default_session(**keys)
@@ -116,8 +116,8 @@ class _Tables:
     def _reads(self, operation: str, params: dict[str, Any], parsed: dict[str, Any]) -> Iterator[tuple[str, float]]:
         match operation:
             case "GetItem":
-                table = params["TableName"]
-                yield table, _read([self._item(table, params["Key"])], params)
+                assert "ProjectionExpression" not in params, "what is left out is billed as well"
+                yield params["TableName"], _read([parsed.get("Item", {})], params)
             case "Query":
                 yield params["TableName"], _read(self._passed(params, parsed), params)
             case "BatchGetItem":

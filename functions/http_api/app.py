@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 from fastapi.responses import JSONResponse, Response
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from functions.http_api.caller import Bearer, Caller, ServicesDep
 from functions.http_api.channel import ChannelPath
@@ -54,6 +55,11 @@ DEV_CAPABILITIES = {
 # What a guest of the demo may: talk, draw and be seen in rooms. Whoever asks for a token gets one.
 DEMO_CAPABILITIES = {"room:*": ["subscribe", "publish", "history", "presence", "state.read", "state.write"]}
 DEMO_TOKEN_TTL_S = 3600
+# Less fits a packet as it is. Higher levels take longer and save nothing (docs/adr/0017-what-costs.md).
+_COMPRESSED_FROM_BYTES = 1_000
+_COMPRESSION_LEVEL = 6
+# Streams: whoever waits for a line waits for what is still to be compressed with it.
+_NEVER_COMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/x-ndjson")
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Problem, "content": {PROBLEM: {}}},
     "5XX": {"model": Problem, "content": {PROBLEM: {}}},
@@ -85,6 +91,14 @@ def create_app(services: Services, *, calls: bool = True, streams: bool = True, 
         add_streams(app)
     if calls:
         _add_calls(app, services.settings)
+        # Only REST APIs compress by themselves:
+        # docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-gzip-compression-decompression.html
+        app.add_middleware(
+            GZipMiddleware,
+            minimum_size=_COMPRESSED_FROM_BYTES,
+            compresslevel=_COMPRESSION_LEVEL,
+            exclude_content_types=_NEVER_COMPRESSED,
+        )
     if pages is not None:
         add_pages(app, pages, demo=services.settings.demo)
     return app

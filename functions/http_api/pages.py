@@ -7,8 +7,6 @@ from typing import Final
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -39,9 +37,7 @@ def _route(path: str, folder: Path, file: str) -> Route:
     def serve(request: Request) -> Response:
         return _answer(folder / file.format(**request.path_params), request)  # a name has no slash: none leads out
 
-    # Only REST APIs compress:
-    # docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-gzip-compression-decompression.html
-    return Route(path, serve, middleware=[Middleware(GZipMiddleware)])
+    return Route(path, serve)
 
 
 def _answer(path: Path, request: Request) -> Response:

@@ -63,12 +63,15 @@ class Attendance:
         self.enter(connection, [channel for channel in late if channel in self.connections.attended(connection_id)])
         self.look(late)
 
-    def end(self, connection_id: str, *, found_in: str | None = None) -> None:
+    def end(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         """As :meth:`left`, and close the connection's record: each connection's end is counted once, by whoever does.
 
         Args:
             connection_id: Whose.
             found_in: As :meth:`shared.ports.ConnectionStore.close` wants it.
+
+        Returns:
+            The record, if this call has closed it.
         """
         self.left(connection_id)
         closed = self.connections.close(connection_id, found_in=found_in)
@@ -83,6 +86,7 @@ class Attendance:
         late = [one for one, user_id in attended if self.store.leave(one, user_id, connection_id, at_s=at_s)]
         if late:
             self.looks.send([Look(channel) for channel in late], delay_s=_LOOK_AFTER_GRACE_S)
+        return closed
 
     def left(self, connection_id: str) -> None:
         """Take a connection that has ended out of every channel, in a while: its user may be about to come back.

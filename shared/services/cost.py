@@ -24,7 +24,7 @@ class Used:
     @property
     def usd(self) -> float:
         """What it costs."""
-        return self.quantity * self.price.usd_per_million / 1_000_000
+        return self.price.usd(self.quantity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from shared.services.receipts import Receipts
 # Waits for the store are tries as well, so at the last it has to fail by itself twice, one after the other.
 TRIES: Final = 3
 _DELAY_MAX_S: Final = 15
-# Holding a batch back for the next to be fuller pays above this.
-_PACED_FROM_PER_S: Final = 20
+# Holding a batch back for the next to be fuller pays above this (docs/adr/0017-what-costs.md).
+PACED_FROM_PER_S: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +131,13 @@ class PublishWorker:
             self.metrics.count("PostponesFailed")
 
     def _pace(self, channels: Mapping[str, Sequence[LaneRecord]], has_time: Callable[[], bool]) -> None:
+        """Keep busy channels for a while: a lane hands out no more of a channel before its batch has ended."""
         paces = [
             self.namespaces.of(channel).pace_ms
             for channel, records in channels.items()
-            if len(records) < SEGMENT_MAX_PUBLICATIONS and self.append.rate_per_s(channel) > _PACED_FROM_PER_S
+            if len(records) < SEGMENT_MAX_PUBLICATIONS
+            and records[0].lane != "high"  # whoever asks for it has no time to save money
+            and self.append.rate_per_s(channel) > PACED_FROM_PER_S
         ]
         if (longest_ms := max(paces, default=0)) and has_time():
             self.sleep(longest_ms / 1000)

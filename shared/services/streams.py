@@ -1,8 +1,9 @@
 """Streams and their ends: which stream a channel has, where it ends, and when a new one begins."""
 
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from shared.domain.publication import StreamPosition
@@ -14,6 +15,10 @@ from shared.ports import Stream, StreamConflictError, StreamStore
 # Younger segments than this are never deleted, so a stream used for less can't be lost: its first one is on its way.
 _LOSS_AGE_MS: Final = 600_000
 _OPEN_TRIES: Final = 20
+# How long a process trusts what it has read of a channel's stream: far below the 10 minutes that a segment is kept, and
+# with it the seal at which whoever trusts too long finds out.
+_TRUST_MS: Final = 60_000
+_REMEMBERED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class Streams:
     namespaces: Namespaces
     now_ms: Callable[[], int]
     generation: int = 1
+    _known: OrderedDict[str, tuple[Stream, int]] = field(default_factory=OrderedDict)
 
     def wire_epoch(self, epoch: str) -> str:
         """Return the epoch as clients see it."""
@@ -56,7 +62,7 @@ class Streams:
         One that ended is replaced here too: only a seal makes sure that nobody puts anything behind it any more, and
         only a new epoch tells those who know it that it goes on no further.
         """
-        stream = self.store.stream(channel)
+        stream = self._stream(channel)
         return self.end_of(channel, stream) if stream else None
 
     def end(self, channel: str) -> StreamEnd:
@@ -65,7 +71,7 @@ class Streams:
         Raises:
             ContentionError: The stream was replaced again and again meanwhile.
         """
-        return self.end_of(channel, self.store.stream(channel) or self._open(channel, replaces=None))
+        return self.end_of(channel, self._stream(channel) or self._open(channel, replaces=None))
 
     def end_of(self, channel: str, stream: Stream, *, segments: int = 1) -> StreamEnd:
         """As :meth:`end`, for a stream that was the channel's a moment ago: if it ended, of the one that came after.
@@ -92,7 +98,9 @@ class Streams:
         """Note, before a stream's first segment is put, that an empty stream from now on is a lost one."""
         if stream.used_at_ms is not None:
             return stream
-        return self.store.open(channel, replace(stream, used_at_ms=self.now_ms()), replaces=stream)
+        return self._remember(
+            channel, self.store.open(channel, replace(stream, used_at_ms=self.now_ms()), replaces=stream)
+        )
 
     def purge(self, channel: str) -> None:
         """End the channel's stream: a seal stops its writers, and a new epoch begins."""
@@ -123,7 +131,22 @@ class Streams:
 
     def _open(self, channel: str, *, replaces: Stream | None) -> Stream:
         fresh = Stream(epoch=secrets.token_urlsafe(8))
-        return self.store.open(channel, fresh, replaces=replaces)
+        return self._remember(channel, self.store.open(channel, fresh, replaces=replaces))
+
+    def _stream(self, channel: str) -> Stream | None:
+        """Return the channel's stream, or the one that it had up to a minute ago: that one has a seal then."""
+        known, at_ms = self._known.get(channel, (None, 0))
+        if known is not None and self.now_ms() - at_ms < _TRUST_MS:
+            return known
+        stream = self.store.stream(channel)
+        return self._remember(channel, stream) if stream else None
+
+    def _remember(self, channel: str, stream: Stream) -> Stream:
+        self._known.pop(channel, None)  # it goes to the end in one step, since threads share it
+        self._known[channel] = stream, self.now_ms()
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return stream
 
 
 def conflict_end(end: StreamEnd, segment: Segment) -> StreamEnd:

@@ -70,6 +70,8 @@ try:
     lambda_svc._poll_loop()
 except Slept as slept:
     assert slept.args == (polling._GAP_S,), slept
+source = {"ScalingConfig": {"MaximumConcurrency": 6}}
+assert lambda_svc._sqs_esm_concurrency(source, {}, {}, {"is_fifo": True}) == 6
 """
 
 RULES = """

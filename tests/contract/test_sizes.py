@@ -7,6 +7,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from bench.ledger.capacity import item_bytes
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.domain.channel import CHANNEL_MAX_LENGTH, is_user_id
 from shared.domain.principal import PUBLIC_CLAIMS_MAX_BYTES
@@ -83,17 +84,3 @@ def test_ten_of_the_largest_publications_fit_one_item(client: "DynamoDBClient", 
     [item] = client.scan(TableName="streams")["Items"]
     assert item_bytes(item) < SEGMENT_BOUND_BYTES < ITEM_MAX_BYTES
     assert len(to_json(publications[0].to_record())) < RECORD_BOUND_BYTES
-
-
-def item_bytes(item: dict[str, Any]) -> int:
-    """Return an item's size as DynamoDB counts it: names and values.
-
-    Source: docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
-    """
-    return sum(len(name.encode()) + _value_bytes(*value.popitem()) for name, value in item.items())
-
-
-def _value_bytes(kind: str, value: Any) -> int:
-    if kind == "N":
-        return (len(value) + 1) // 2 + 1  # two digits a byte, and one
-    return len(value.encode()) if isinstance(value, str) else len(value)

@@ -146,6 +146,18 @@ async def test_history_by_pages_and_both_ways(everywhere: httpx.Client, bearer: 
     assert history(everywhere, bearer, f"{channel}.never")["publications"] == []
 
 
+async def test_a_long_history_comes_compressed(everywhere: httpx.Client, bearer: Header, channel: str) -> None:
+    for number in range(5):
+        publish(everywhere, bearer, channel, f"{number}" * 1_000, priority="express")
+    path = f"/v1/channels/{quote(channel, safe='')}/history"
+    compressed = everywhere.get(path, headers=bearer)
+    assert compressed.headers["content-encoding"] == "gzip"
+    assert int(compressed.headers["content-length"]) < 2_500
+    plain = everywhere.get(path, headers={**bearer, "Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert compressed.json() == plain.json()
+
+
 async def test_a_publish_in_a_lane_is_in_the_history_soon(
     everywhere: httpx.Client, bearer: Header, channel: str
 ) -> None:

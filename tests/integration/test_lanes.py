@@ -124,7 +124,7 @@ async def test_what_does_not_fit_one_frame_comes_in_several(stack: LocalStack, c
 @pytest.fixture
 def sure_pace(stack: LocalStack) -> Iterator[None]:
     """Workers that hold back from 2 publications a second on, and longer: a machine with more to do reaches no 20."""
-    threshold = "_PACED_FROM_PER_S: Final = "
+    threshold = "PACED_FROM_PER_S: Final = "
     with (
         edited(stack, "publish_worker", "channels.toml", "pace_ms = 100", "pace_ms = 300"),
         edited(stack, "publish_worker", "shared/services/publish_worker.py", f"{threshold}20", f"{threshold}2"),

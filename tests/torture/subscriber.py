@@ -217,7 +217,7 @@ class Subscriber:
         elif frame["type"] == "presence" and frame["channel"] in self._members:
             self._members[frame["channel"]].push(frame, now_ms=_now_ms())
         elif frame["type"] == "system" and frame["event"] == "lagged":
-            self._act(self._receiver.behind({frame["channel"]: frame["position"]}, _now_ms()))
+            self._act(self._receiver.behind({frame["channel"]: frame["position"]}))
         elif frame["type"] == "system" and frame["event"] == "disconnect" and self._wire is not None:
             self._wire.cut()
 
@@ -268,10 +268,10 @@ class Subscriber:
         frame = {"type": "sync", "positions": positions_to_wire(asked.positions)}
         reply = await self._ask(self._wire, frame)
         if reply is None or "error" in reply:
-            self._receiver.not_synced(_now_ms())
+            self._receiver.not_synced(asked.positions, _now_ms())
             self._schedule()
         else:
-            self._act(self._receiver.behind(reply["result"]["behind"], _now_ms()))
+            self._act(self._receiver.behind(reply["result"]["behind"]))
 
     async def _ask(self, wire: Wire | HttpWire | None, frame: Frame) -> Reply:
         if wire is None:

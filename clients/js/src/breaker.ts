@@ -4,21 +4,18 @@ const FAILURES = 3;
 const OPEN_MS = 60_000;
 const OPEN_MAX_MS = 600_000;
 
-export type BreakerState = "closed" | "open" | "half-open";
-
 export class Breaker {
   #failures = 0;
-  #opensAgainMs = -Infinity; // until then it is open
+  #untilMs = -Infinity; // it is open
 
-  /** Half-open: it may be tried, and one more failure opens it for twice as long. */
-  state(nowMs: number): BreakerState {
-    if (this.#failures < FAILURES) return "closed";
-    return nowMs < this.#opensAgainMs ? "open" : "half-open";
+  /** Whether it is to be left alone. Afterwards one more failure opens it for twice as long. */
+  isOpen(nowMs: number): boolean {
+    return this.#failures >= FAILURES && nowMs < this.#untilMs;
   }
 
   failed(nowMs: number): void {
     const excess = ++this.#failures - FAILURES;
-    if (excess >= 0) this.#opensAgainMs = nowMs + Math.min(OPEN_MAX_MS, OPEN_MS * 2 ** excess);
+    if (excess >= 0) this.#untilMs = nowMs + Math.min(OPEN_MAX_MS, OPEN_MS * 2 ** excess);
   }
 
   succeeded(): void {
@@ -27,6 +24,6 @@ export class Breaker {
 
   /** The network has changed: it may be tried at once. */
   forgive(): void {
-    this.#opensAgainMs = -Infinity;
+    this.#untilMs = -Infinity;
   }
 }

@@ -72,6 +72,7 @@ export class Client<C extends Channel = Channel> {
       startOver: (channel, position) => this.channels.get(channel)?.startOver(position),
       resubscribe: (channel) => this.channels.get(channel)?.resubscribe(),
       report: (error) => this.report(error),
+      ...this.#random,
     });
   }
 
@@ -164,7 +165,7 @@ export class Client<C extends Channel = Channel> {
   }
 
   protected async publish(frame: Publish, offline = false): Promise<PublishResult> {
-    if (this.state === "closed") throw closed("the client is closed");
+    if (this.state === "closed") throw closed("the client was closed");
     if (this.state === "idle") this.connect();
     return this.outbox.add(frame, { offline });
   }
@@ -190,7 +191,7 @@ export class Client<C extends Channel = Channel> {
       const timer = setTimeout(() => wake(uncertain("not connected")), STANDING_MS);
       this.#waiting.add(wake);
       if (this.#ready) wake();
-      else if (this.state === "closed") wake(closed("the client is closed"));
+      else if (this.state === "closed") wake(closed("the client was closed"));
     });
   }
 

@@ -111,7 +111,7 @@ export class Connection {
   ask(requests: readonly Asked[], timeoutMs?: number): Promise<unknown>[] {
     // Before hello is answered the server would refuse it, or, in the handshake, it would be lost.
     if (this.#link) return this.#link.ask(requests, timeoutMs);
-    const error = this.#state === "closed" ? closed("the client is closed") : uncertain("not connected");
+    const error = this.#state === "closed" ? closed("the client was closed") : uncertain("not connected");
     return requests.map(() => Promise.reject(error));
   }
 
@@ -221,7 +221,7 @@ export class Connection {
     const better = names.slice(0, names.indexOf(way));
     const upward = (): void => {
       this.#upwardTimer = setTimeout(upward, UPWARD_MS);
-      const open = better.filter((name) => this.#breaker(name).state(now()) !== "open");
+      const open = better.filter((name) => !this.#breaker(name).isOpen(now()));
       if (open.length > 0 && !this.#trying) void this.#seek(open);
     };
     if (better.length > 0) this.#upwardTimer = setTimeout(upward, UPWARD_MS);
@@ -239,7 +239,7 @@ export class Connection {
     const names = Object.keys(ways);
     const first = this.#way ?? this.#options.remembered?.get();
     const order = names.filter((name) => name === first).concat(names.filter((name) => name !== first));
-    const left = order.filter((name) => this.#breaker(name).state(now()) !== "open");
+    const left = order.filter((name) => !this.#breaker(name).isOpen(now()));
     return left.length > 0 ? left : order;
   }
 
@@ -316,7 +316,7 @@ export class Connection {
       if (code === TOKEN_EXPIRED) this.#unauthenticated(error);
       else if ((code >= RECONNECT_CODES.from && code < RECONNECT_CODES.to) || (code === TOO_LATE && !this.#link)) {
         const waitMs = typeof afterMs === "number" ? afterMs : undefined;
-        this.#drop(uncertain("the server ended the connection"), () => this.#later(waitMs));
+        this.#drop(uncertain("the server ended it"), () => this.#later(waitMs));
       } else this.close(error);
     }
     return true;

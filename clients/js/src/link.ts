@@ -89,7 +89,7 @@ export class Link {
           this.#pending.set(id, { resolve, reject, timer });
         }),
     );
-    if (this.#ended) this.#refuse(uncertain("the connection has ended"));
+    if (this.#ended) this.#refuse(uncertain("the connection ended"));
     else if (this.#transport.maxBytes && size(text) > this.#transport.maxBytes) void this.#post(text);
     else this.#transport.send(text);
     return answers;

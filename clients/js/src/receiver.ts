@@ -44,8 +44,10 @@ type Run = Pick<SubscribeResult, "publications" | "position"> & { readonly more?
 // A hole still open after this is filled with `history`; when that fails, again after twice the time, and so on.
 const HOLE_MS = 1_000;
 const HOLE_MAX_MS = 60_000;
-// `sync` is asked for when this long nothing has come.
+// `sync` is asked when a channel has been quiet for so long; each time that it was asked, twice as long, since the next
+// push shows the loss of the one before. Once something was missing, and for each subscription, it begins anew.
 const QUIET_MS = 5_000;
+const QUIET_MAX_MS = 40_000;
 const BATCH_MAX_FRAMES = 100;
 const HISTORY_MAX_LIMIT = 300;
 // Events kept back per channel: beyond it the newest are dropped, since `history` has them all.
@@ -58,13 +60,19 @@ const SEEN_MS = 300_000;
 /** Every channel of one application, over any number of connections one after another. */
 export class Receiver {
   readonly #streams = new Map<string, Stream>();
-  #quietAtMs = Infinity;
+  readonly #spread: number; // of those who hear the same push, not all ask at the same moment
+  #quietMs = QUIET_MS;
+
+  constructor(random = Math.random) {
+    this.#spread = 1 + random() / 2;
+  }
 
   /** The channel is being subscribed to, for the first time or on a new connection: pushes wait for the answer. */
   open(channel: string): void {
     const stream = this.#streams.get(channel) ?? new Stream(channel);
     this.#streams.set(channel, stream);
     stream.open();
+    this.#quietMs = QUIET_MS;
   }
 
   /** The application wants no more of it. */
@@ -81,13 +89,11 @@ export class Receiver {
   subscribed(result: SubscribeResult, nowMs: number): Action[] {
     const stream = this.#streams.get(result.channel);
     if (!stream?.opening) return [];
-    this.#traffic(nowMs);
     return [...(result.recovered ? stream.continue(result, nowMs) : stream.begin(result.position, nowMs))];
   }
 
   /** Subscribing once more was refused: the subscription that stands goes on. */
   notSubscribed(channel: string, nowMs: number): Action[] {
-    this.#traffic(nowMs); // what was asked to fill a hole counts no more: `sync` tells whether there is one
     return [...(this.#streams.get(channel)?.goOn(nowMs) ?? [])];
   }
 
@@ -97,7 +103,6 @@ export class Receiver {
     if (!stream) return [];
     if (event.ephemeral) return [{ kind: "deliver", event }];
     if (!isPlaced(event)) return []; // what it was, `history` will tell
-    this.#traffic(nowMs);
     return [...stream.take(event, nowMs)];
   }
 
@@ -116,27 +121,32 @@ export class Receiver {
   }
 
   /** `sync` has answered: these streams go further than was known. */
-  behind(positions: Positions, nowMs: number): Action[] {
+  behind(positions: Positions): Action[] {
     const actions: Action[] = [];
     for (const [channel, end] of Object.entries(positions)) {
       const stream = this.#streams.get(channel);
       if (!stream || stream.opening || !stream.endsBefore(end)) continue;
-      this.#traffic(nowMs); // an answer on its way may be older than this news: `sync` is asked once more
+      this.#quietMs = QUIET_MS;
       if (!stream.filling) actions.push(stream.fill());
     }
     return actions;
   }
 
-  /** `sync` was refused or not answered: it is asked again. */
-  notSynced(nowMs: number): void {
-    this.#traffic(nowMs);
+  /** A `sync` of these was refused or not answered: it is asked again. */
+  notSynced(asked: Positions, nowMs: number): void {
+    for (const channel in asked) {
+      const stream = this.#streams.get(channel);
+      if (stream) stream.heardMs = nowMs;
+    }
   }
 
-  /** A `sync` of every channel: for the idle heartbeat, and when the machine or the network wakes. */
-  sync(): Action[] {
+  /** A `sync` of every channel: for the idle heartbeat, and when the machine or the network wakes; or of the quiet ones. */
+  sync(heardToMs = Infinity): Action[] {
     const known: [string, Position][] = [];
-    for (const [channel, { position, opening }] of this.#streams) {
-      if (position && !opening) known.push([channel, position]);
+    for (const [channel, stream] of this.#streams) {
+      if (stream.heardMs > heardToMs) continue;
+      stream.heardMs = Infinity;
+      if (!stream.opening) known.push([channel, stream.position as Position]);
     }
     const actions: Action[] = [];
     while (known.length > 0) {
@@ -149,19 +159,22 @@ export class Receiver {
   tick(nowMs: number): Action[] {
     const due = [...this.#streams.values()].filter(({ nextMs }) => nextMs <= nowMs);
     const actions: Action[] = due.map((stream) => stream.fill());
-    if (this.#quietAtMs > nowMs) return actions;
-    this.#quietAtMs = Infinity;
-    return [...actions, ...this.sync()];
+    if (due.length > 0) this.#quietMs = QUIET_MS;
+    if (this.#quietAtMs <= nowMs) {
+      this.#quietMs = Math.min(2 * this.#quietMs, QUIET_MAX_MS);
+      actions.push(...this.sync(nowMs - QUIET_MS));
+    }
+    return actions;
   }
 
-  /** When `tick` has something to do; `undefined` if nothing is due. */
-  nextTickMs(): number | undefined {
-    const next = Math.min(this.#quietAtMs, ...[...this.#streams.values()].map(({ nextMs }) => nextMs));
-    return next === Infinity ? undefined : next;
+  /** When `tick` has something to do; never if nothing is due. */
+  nextTickMs(): number {
+    return Math.min(this.#quietAtMs, ...[...this.#streams.values()].map(({ nextMs }) => nextMs));
   }
 
-  #traffic(nowMs: number): void {
-    this.#quietAtMs = nowMs + QUIET_MS;
+  get #quietAtMs(): number {
+    const heardMs = [...this.#streams.values()].map((stream) => stream.heardMs);
+    return Math.min(...heardMs) + this.#quietMs * this.#spread;
   }
 }
 
@@ -171,13 +184,15 @@ class Stream {
   opening = true;
   /** An answer to `history` is on its way. */
   filling = false;
+  /** When something came that `sync` was not asked about since. */
+  heardMs = Infinity;
   readonly #channel: string;
   #epoch: string | undefined; // none until the first answer to `subscribe`
   #offset = 0; // everything up to here was handed over or settled
   #settled = new OffsetSet(); // ... and these beyond it: those behind a hole
   readonly #waiting = new Map<string, Placed>(); // their predecessor is missing; by epoch and offset
   readonly #seen = new Map<string, number>(); // who sent it, under which id, and when: the latest last
-  #dueMs: number | undefined; // when the hole is to be filled; none without a hole
+  #dueMs = Infinity; // when the hole is to be filled; never without a hole
   #failures = 0; // fills that failed since the last that did not
 
   constructor(channel: string) {
@@ -190,7 +205,7 @@ class Stream {
 
   /** When the hole is to be filled; never without one, or while it is being filled. */
   get nextMs(): number {
-    return this.filling ? Infinity : (this.#dueMs ?? Infinity);
+    return this.filling ? Infinity : this.#dueMs;
   }
 
   endsBefore({ epoch, offset }: Position): boolean {
@@ -245,9 +260,13 @@ class Stream {
 
   fill(): AskHistory {
     this.filling = true;
-    this.#dueMs = undefined;
-    const since = { epoch: this.#epoch as string, offset: this.#offset };
-    return { kind: "askHistory", channel: this.#channel, since, limit: HISTORY_MAX_LIMIT };
+    this.#dueMs = Infinity;
+    return {
+      kind: "askHistory",
+      channel: this.#channel,
+      since: this.position as Position,
+      limit: HISTORY_MAX_LIMIT,
+    };
   }
 
   notFilled(nowMs: number): void {
@@ -260,7 +279,7 @@ class Stream {
   /** No hole is known; what was asked to fill one counts no more. */
   #fillNone(): void {
     this.filling = false;
-    this.#dueMs = undefined;
+    this.#dueMs = Infinity;
     this.#failures = 0;
   }
 
@@ -276,6 +295,7 @@ class Stream {
   /** Hand over what waits and may go; see to the hole that is left. */
   *#release(nowMs: number): Generator<Action> {
     if (this.opening) return;
+    this.heardMs = nowMs;
     // One of another epoch is of a stream that has ended, or begun anew: `history` will tell.
     const own = [...this.#waiting].filter(([, { epoch }]) => epoch === this.#epoch);
     for (const [place, event] of own.sort(([, a], [, b]) => a.offset - b.offset)) {
@@ -283,8 +303,8 @@ class Stream {
       this.#waiting.delete(place);
       yield* this.#handOver(event);
     }
-    if (this.#waiting.size === 0 && this.#settled.empty) this.#dueMs = undefined;
-    else this.#dueMs ??= nowMs + HOLE_MS;
+    if (this.#waiting.size === 0 && this.#settled.empty) this.#dueMs = Infinity;
+    else if (this.#dueMs === Infinity) this.#dueMs = nowMs + HOLE_MS;
   }
 
   *#handOver(event: Placed): Generator<Action> {

@@ -15,18 +15,20 @@ export interface RecoveryOptions {
   /** Have the channel subscribe again, from `since` on. */
   readonly resubscribe: (channel: string) => void;
   readonly report: (error: unknown) => void;
+  readonly random?: () => number;
 }
 
 const FORBIDDEN = 1005;
 
 export class Recovery {
   readonly #options: RecoveryOptions;
-  readonly #receiver = new Receiver();
+  readonly #receiver: Receiver;
   readonly #fills = new Map<string, AskHistory>(); // by channel: an answer to any other is of no use any more
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
+    this.#receiver = new Receiver(options.random);
   }
 
   /** The channel is about to be subscribed to, from `since` on: until the answer is there, pushes wait. */
@@ -58,7 +60,7 @@ export class Recovery {
 
   /** The server says that these streams go further than we know. */
   behind(positions: Positions): void {
-    this.#act(this.#receiver.behind(positions, now()));
+    this.#act(this.#receiver.behind(positions));
   }
 
   /** Ask which streams go further than we know. Without any it is the heartbeat alone. */
@@ -82,9 +84,9 @@ export class Recovery {
       else void this.#history(action);
     }
     clearTimeout(this.#timer);
-    const dueMs = this.#receiver.nextTickMs();
-    if (dueMs === undefined || !this.#options.connected()) return;
-    this.#timer = setTimeout(() => this.#act(this.#receiver.tick(now())), Math.max(0, dueMs - now()));
+    const waitMs = this.#receiver.nextTickMs() - now();
+    if (waitMs === Infinity || !this.#options.connected()) return;
+    this.#timer = setTimeout(() => this.#act(this.#receiver.tick(now())), waitMs);
   }
 
   /** Whether an action's subscription is still the one: a listener may have ended it, and perhaps begun another. */
@@ -121,7 +123,7 @@ export class Recovery {
       this.behind(behind);
     } catch (error) {
       if (!isPassing(error)) return this.#options.report(error); // the next traffic or heartbeat asks again
-      this.#receiver.notSynced(now());
+      this.#receiver.notSynced(positions, now());
       this.#act([]);
     }
   }

@@ -5,16 +5,16 @@ test("three failures in a row open it for a minute, then it may be tried; each f
   const breaker = new Breaker();
   breaker.failed(0);
   breaker.failed(0);
-  expect(breaker.state(0)).toBe("closed");
+  expect(breaker.isOpen(0)).toBe(false);
   breaker.failed(0);
-  expect(breaker.state(59_999)).toBe("open");
-  expect(breaker.state(60_000)).toBe("half-open");
+  expect(breaker.isOpen(59_999)).toBe(true);
+  expect(breaker.isOpen(60_000)).toBe(false);
   breaker.failed(60_000);
-  expect(breaker.state(179_999)).toBe("open");
-  expect(breaker.state(180_000)).toBe("half-open");
+  expect(breaker.isOpen(179_999)).toBe(true);
+  expect(breaker.isOpen(180_000)).toBe(false);
   for (let i = 0; i < 10; i++) breaker.failed(0);
-  expect(breaker.state(599_999)).toBe("open");
-  expect(breaker.state(600_000)).toBe("half-open");
+  expect(breaker.isOpen(599_999)).toBe(true);
+  expect(breaker.isOpen(600_000)).toBe(false);
 });
 
 test("a success closes it, and the count begins anew", () => {
@@ -23,14 +23,14 @@ test("a success closes it, and the count begins anew", () => {
   breaker.succeeded();
   breaker.failed(0);
   breaker.failed(0);
-  expect(breaker.state(0)).toBe("closed");
+  expect(breaker.isOpen(0)).toBe(false);
 });
 
 test("when the network has changed it may be tried at once, and opens again with the next failure", () => {
   const breaker = new Breaker();
   for (let i = 0; i < 3; i++) breaker.failed(0);
   breaker.forgive();
-  expect(breaker.state(1)).toBe("half-open");
+  expect(breaker.isOpen(1)).toBe(false);
   breaker.failed(1);
-  expect(breaker.state(2)).toBe("open");
+  expect(breaker.isOpen(2)).toBe(true);
 });

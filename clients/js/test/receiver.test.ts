@@ -10,6 +10,7 @@ const CHANNEL = "room:a";
 
 interface Step {
   readonly call: string;
+  readonly channel?: string;
   readonly at_ms?: number;
   readonly event?: Partial<Event>;
   readonly result?: Frame & { readonly publications: Partial<Publication>[] };
@@ -39,11 +40,12 @@ function toWire(action: Action): unknown {
   }
 }
 
-function take(receiver: Receiver, { call, at_ms: nowMs = 0, event, result, positions }: Step): Action[] | void {
-  const answer = { channel: CHANNEL, ...result, publications: result?.publications.map(full) } as never;
+function take(receiver: Receiver, step: Step): Action[] | void {
+  const { call, channel = CHANNEL, at_ms: nowMs = 0, event, result, positions } = step;
+  const answer = { channel, ...result, publications: result?.publications.map(full) } as never;
   switch (call) {
     case "open":
-      return receiver.open(CHANNEL);
+      return receiver.open(channel);
     case "close":
       return receiver.close(CHANNEL);
     case "subscribed":
@@ -55,9 +57,9 @@ function take(receiver: Receiver, { call, at_ms: nowMs = 0, event, result, posit
     case "not_filled":
       return receiver.notFilled(CHANNEL, nowMs);
     case "behind":
-      return receiver.behind(positions ?? {}, nowMs);
+      return receiver.behind(positions ?? {});
     case "not_synced":
-      return receiver.notSynced(nowMs);
+      return receiver.notSynced(positions ?? {}, nowMs);
     case "tick":
       return receiver.tick(nowMs);
     default:
@@ -69,12 +71,13 @@ describe("golden", () => {
   const scenarios = (golden as unknown as { name: string; steps: Step[] }[]).map(({ name, steps }) => [name, steps]);
 
   test.each(scenarios as [string, Step[]][])("%s", (_name, steps) => {
-    const receiver = new Receiver();
+    const receiver = new Receiver(() => 0);
     steps.forEach((step, index) => {
       const actions = take(receiver, step) ?? [];
       expect(actions.map(toWire), `step ${index}: ${step.call}`).toEqual(step.actions ?? []);
       if ("next_tick_ms" in step) {
-        expect(receiver.nextTickMs() ?? null, `step ${index}: ${step.call}`).toBe(step.next_tick_ms);
+        const nextTickMs = step.next_tick_ms ?? Infinity;
+        expect(receiver.nextTickMs(), `step ${index}: ${step.call}`).toBe(nextTickMs);
       }
     });
   });
@@ -106,6 +109,17 @@ test("a fill that goes on failing is tried every minute", () => {
     receiver.notFilled(CHANNEL, nowMs);
   }
   expect(receiver.nextTickMs()).toBe(nowMs);
+});
+
+test("those who hear the same push do not all ask at the same moment", () => {
+  const asksAtMs = (random: number): number => {
+    const receiver = new Receiver(() => random);
+    receiver.open(CHANNEL);
+    const position = { epoch: "e1", offset: 0 };
+    receiver.subscribed({ channel: CHANNEL, position, recovered: false, publications: [] }, 1_000);
+    return receiver.nextTickMs();
+  };
+  expect([0, 0.5, 1].map(asksAtMs)).toEqual([6_000, 7_250, 8_500]);
 });
 
 test("many channels are synced a hundred at a time", () => {
@@ -154,7 +168,7 @@ test.each([{ offset: null }, { epoch: null }, { prev_offset: null }, { sender: n
 test("an end so far away that nobody could count up to it is no work", () => {
   const receiver = standing();
   const end = { epoch: "e1", offset: Number.MAX_SAFE_INTEGER - 1 };
-  receiver.behind({ [CHANNEL]: end }, 0);
+  receiver.behind({ [CHANNEL]: end });
   receiver.filled(CHANNEL, { publications: [], position: end, more: false }, 0);
   expect(receiver.since(CHANNEL)).toEqual(end);
 });
@@ -217,14 +231,14 @@ describe("whatever the network does", () => {
       } else if (asked) {
         const known = asked.positions[CHANNEL] as Position;
         const behind = known.epoch !== this.position.epoch || known.offset < this.log.length;
-        this.#take(this.receiver.behind(behind ? { [CHANNEL]: this.position } : {}, this.#nowMs));
+        this.#take(this.receiver.behind(behind ? { [CHANNEL]: this.position } : {}));
       }
     }
 
     refuse(): void {
       const asked = this.#asked.shift();
       if (asked?.kind === "askHistory") this.receiver.notFilled(CHANNEL, this.#nowMs);
-      else if (asked) this.receiver.notSynced(this.#nowMs);
+      else if (asked) this.receiver.notSynced(asked.positions, this.#nowMs);
     }
 
     wait(ms: number): void {
@@ -248,7 +262,7 @@ describe("whatever the network does", () => {
       for (let turn = 0; turn < 1_000; turn++) {
         while (this.#asked.length > 0) this.answer(300);
         const dueMs = this.receiver.nextTickMs();
-        if (dueMs === undefined) return;
+        if (dueMs === Infinity) return;
         this.wait(Math.max(0, dueMs - this.#nowMs));
       }
       throw new Error("it never comes to rest");

@@ -286,7 +286,7 @@ async def test_an_event_that_makes_no_sense_takes_no_place_and_is_read_again(fie
         spoilt = event(1)
         del spoilt[field]
         use.server.last.say(spoilt)
-        await asyncio.sleep(6)
+        await asyncio.sleep(8)
     assert heard == [1]
 
 

@@ -39,19 +39,19 @@ def full(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def step(receiver: Receiver, call: dict[str, Any]) -> list[Action]:
-    now_ms = call.get("at_ms", 0)
+    now_ms, channel = call.get("at_ms", 0), call.get("channel", CHANNEL)
     result = dict(call.get("result", {}))
     if "publications" in result:
         result["publications"] = [full(event) for event in result["publications"]]
     match call["call"]:
         case "open":
-            receiver.open(CHANNEL)
+            receiver.open(channel)
             return []
         case "close":
             receiver.close(CHANNEL)
             return []
         case "subscribed":
-            return receiver.subscribed({"channel": CHANNEL, **result}, now_ms)
+            return receiver.subscribed({"channel": channel, **result}, now_ms)
         case "event":
             return receiver.event(full(call["event"]), now_ms)
         case "filled":
@@ -59,9 +59,9 @@ def step(receiver: Receiver, call: dict[str, Any]) -> list[Action]:
         case "not_filled":
             return receiver.not_filled(CHANNEL, now_ms)
         case "behind":
-            return receiver.behind(call["positions"], now_ms)
+            return receiver.behind(call["positions"])
         case "not_synced":
-            receiver.not_synced(now_ms)
+            receiver.not_synced(call["positions"], now_ms)
             return []
         case "tick":
             return receiver.tick(now_ms)
@@ -71,12 +71,21 @@ def step(receiver: Receiver, call: dict[str, Any]) -> list[Action]:
 
 @pytest.mark.parametrize("scenario", GOLDEN, ids=[scenario["name"] for scenario in GOLDEN])
 def test_golden(scenario: dict[str, Any]) -> None:
-    receiver = Receiver()
+    receiver = Receiver(lambda: 0.0)
     for index, call in enumerate(scenario["steps"]):
         actions = [to_wire(action) for action in step(receiver, call)]
         assert actions == call.get("actions", []), f"step {index}: {call['call']}"
         if "next_tick_ms" in call:
             assert receiver.next_tick_ms() == call["next_tick_ms"], f"step {index}: {call['call']}"
+
+
+@pytest.mark.parametrize(("random", "asks_at_ms"), [(0.0, 6_000), (0.5, 7_250), (1.0, 8_500)])
+def test_those_who_hear_the_same_push_do_not_all_ask_at_the_same_moment(random: float, asks_at_ms: int) -> None:
+    receiver = Receiver(lambda: random)
+    receiver.open(CHANNEL)
+    position = {"epoch": "e", "offset": 0}
+    receiver.subscribed({"channel": CHANNEL, "position": position, "recovered": False, "publications": []}, 1_000)
+    assert receiver.next_tick_ms() == asks_at_ms
 
 
 @dataclass
@@ -121,7 +130,7 @@ class Network:
                 self.take(self.receiver.filled(channel, result, self.now_ms))
             case AskSync(positions):
                 behind = {c: self.position for c, p in positions.items() if p.offset < len(self.log)}
-                self.take(self.receiver.behind(behind, self.now_ms))
+                self.take(self.receiver.behind(behind))
 
     def subscribe(self, limit: int) -> None:
         self.asked.clear()
@@ -186,10 +195,11 @@ def run(script: list[tuple[str, int]], *, forgets: bool) -> Network:
             case "answer" if network.asked:
                 network.answer(network.asked.pop(0), number)
             case "refuse" if network.asked:
-                if isinstance(network.asked.pop(0), AskHistory):
-                    network.take(network.receiver.not_filled(CHANNEL, network.now_ms))
-                else:
-                    network.receiver.not_synced(network.now_ms)
+                match network.asked.pop(0):
+                    case AskSync(positions):
+                        network.receiver.not_synced(positions, network.now_ms)
+                    case _:
+                        network.take(network.receiver.not_filled(CHANNEL, network.now_ms))
             case "reconnect":
                 network.subscribe(number)
             case "wait":

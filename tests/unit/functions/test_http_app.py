@@ -352,6 +352,19 @@ class TestHistory:
         page = (await http.get(room, params=since | {"reverse": True}, headers=ann)).json()
         assert [item["data"] for item in page["publications"]] == [1, 0]
 
+    async def test_is_compressed_for_who_takes_that(
+        self, http: httpx.AsyncClient, ann: dict[str, str], room: str
+    ) -> None:
+        small = await http.get(room, params={"limit": 1}, headers=ann)
+        assert "content-encoding" not in small.headers
+        await http.post("/v1/publish", json=PUBLISH | {"data": "said " * 500, "priority": "express"}, headers=ann)
+        plain = await http.get(room, headers=ann | {"Accept-Encoding": "identity"})
+        assert "content-encoding" not in plain.headers
+        compressed = await http.get(room, headers=ann)
+        assert (compressed.headers["content-encoding"], compressed.headers["vary"]) == ("gzip", "Accept-Encoding")
+        assert int(compressed.headers["content-length"]) < len(plain.content) / 2
+        assert compressed.json() == plain.json()
+
     async def test_is_for_those_who_may(self, http: httpx.AsyncClient, stack: MemoryStack, room: str) -> None:
         headers = bearer(stack, {"room:*": ["subscribe"]})
         problem_of(await http.get(room, headers=headers), 403, "forbidden")

@@ -71,6 +71,11 @@ class TestPages:
     async def test_files_are_compressed(self, http: httpx.AsyncClient) -> None:
         assert (await http.get("/demo/main.js")).headers["content-encoding"] == "gzip"
 
+    async def test_of_one_that_is_known_there_is_nothing_to_compress(self, http: httpx.AsyncClient) -> None:
+        tag = (await http.get("/demo/main.js")).headers["etag"]
+        known = await http.get("/demo/main.js", headers={"If-None-Match": tag})
+        assert (known.status_code, known.content, "content-encoding" in known.headers) == (304, b"", False)
+
     @pytest.mark.parametrize(
         "path",
         ["/nothing", "/demo/", "/demo/%2e%2e", "/demo/..%2f..%2fsecret.txt", "/demo/%00", "/secret.txt"],

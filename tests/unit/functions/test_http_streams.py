@@ -419,6 +419,7 @@ async def test_what_a_client_takes_decides(
     session = await opened(http, stack)
     async with streaming(url + session.stream, headers=session.headers | {"Accept": accept}) as lines:
         assert served_as in lines.response.headers["content-type"]
+        assert "content-encoding" not in lines.response.headers, "who reads waits for what would be compressed with it"
     refused = await http.get(session.stream, headers=session.headers | {"Accept": "text/html"})
     assert refused.status_code == 406
 

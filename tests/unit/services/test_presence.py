@@ -188,9 +188,9 @@ def test_who_comes_in_between_its_leaving_and_its_closing_is_not_left_behind(sta
     stack.connect("b", "bob")
     close = stack.connections.close
 
-    def slow(connection_id: str, **fields: Any) -> None:
+    def slow(connection_id: str, **fields: Any) -> Connection | None:
         subscribe(stack, "b")
-        close(connection_id, **fields)
+        return close(connection_id, **fields)
 
     stack.connections.close = slow  # type: ignore[method-assign]
     stack.sessions.disconnect("b")

@@ -210,6 +210,17 @@ def test_who_has_no_time_left_does_not_pace() -> None:
     assert stack.slept_s == []
 
 
+def test_high_is_never_held_back() -> None:
+    stack = MemoryStack("[namespaces.room]\npace_ms = 200")
+    for n in range(6):
+        stack.worker.work([record(f"{n}-{k}") for k in range(10)])
+    stack.slept_s.clear()
+    stack.worker.work([replace(record("last"), lane="high")])
+    assert stack.slept_s == []
+    stack.worker.work([record("last but one"), replace(record("another", "room:b"), lane="high")])
+    assert stack.slept_s == [0.2]
+
+
 @pytest.mark.parametrize(("count", "last", "slept"), [(30, 9, []), (50, 9, [0.2]), (50, 10, [])])
 def test_pacing_holds_back_busy_channels_whose_batches_could_be_fuller(
     count: int, last: int, slept: list[float]

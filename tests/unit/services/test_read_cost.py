@@ -49,14 +49,13 @@ def store() -> CountingStore:
 
 
 @pytest.fixture
-def history(store: CountingStore) -> History:
-    """History of a channel with five segments of one publication."""
-    streams = Streams(store, namespaces.parse(""), Clock())
-    append = Append(streams)
+def history(store: CountingStore, clock: Clock) -> History:
+    """History, in a process that knows nothing, of a channel with five segments of one publication."""
+    append = Append(Streams(store, namespaces.parse(""), clock))
     for number in range(5):
         append.execute(CHANNEL, [Submission(publication(f"m{number}"))])
     store.streams_read = 0
-    return History(streams)
+    return History(Streams(store, namespaces.parse(""), clock))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -72,9 +71,31 @@ def test_a_page_of_history_reads_the_streams_record_once(store: CountingStore, h
     assert store.streams_read == 1
 
 
-def test_asking_whether_a_stream_goes_further_reads_its_record_once(store: CountingStore, history: History) -> None:
+def test_asking_whether_a_stream_goes_further_reads_its_record_once_a_minute(
+    store: CountingStore, history: History, clock: Clock
+) -> None:
+    for _ in range(6):
+        assert history.behind(CHANNEL, StreamPosition("another", 0)) is not None
+        assert store.streams_read == 1
+        clock.pass_s(10)
     assert history.behind(CHANNEL, StreamPosition("another", 0)) is not None
-    assert store.streams_read == 1
+    assert store.streams_read == 2
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_who_remembers_a_stream_that_another_process_has_ended_finds_the_new_one(used: bool) -> None:
+    store, clock = CountingStore(), Clock()
+    here, there = (Streams(store, namespaces.parse(""), clock) for _ in range(2))
+    if used:
+        Append(here).execute(CHANNEL, [Submission(publication("a"))])
+    old = here.end(CHANNEL)
+    there.purge(CHANNEL)
+    reads = store.streams_read
+    new = there.end(CHANNEL)
+    assert old.stream.epoch != new.stream.epoch
+    for _ in range(2):
+        assert (here.end(CHANNEL), here.existing_end(CHANNEL)) == (new, new)
+    assert store.streams_read == reads, "the seal has told it"
 
 
 @pytest.fixture
@@ -145,3 +166,14 @@ def test_what_one_retry_has_read_the_next_need_not(store: CountingStore, busy: A
         repeat = Submission(publication(f"another {number}", at_ms=clock.now_ms), uncertain=True)
         assert busy.execute(CHANNEL, [repeat]).repeats == 0
     assert store.fetched <= 1
+
+
+def test_what_waited_in_a_quiet_channel_is_looked_for_step_by_step(store: CountingStore, clock: Clock) -> None:
+    append = Append(Streams(store, namespaces.parse(""), clock))
+    for number in range(100):
+        append.execute(CHANNEL, [Submission(publication(f"m{number}", at_ms=clock.now_ms))])
+        clock.pass_s(60)
+    store.fetched = 0
+    half_an_hour_ago = publication("m70", at_ms=clock.now_ms - 30 * 60_000)
+    assert append.execute(CHANNEL, [Submission(half_an_hour_ago, uncertain=True)]).offsets == (71,)
+    assert (store.fetched <= 6, store.walks) == (True, 0), "five rings of six minutes, and what was found"

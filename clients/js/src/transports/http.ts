@@ -52,6 +52,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
         session = opened;
         const stands = (): void => say(JSON.stringify({ type: "reply", id, result: opened.hello }));
         await (way === "sse" || way === "stream" ? stream : poll)(opened, stands);
+        if (!reading.signal.aborted) end();
       } catch (error) {
         if (reading.signal.aborted) return; // it was ended, or is to read no more
         if (session || !(error instanceof TidewireError)) return end();
@@ -76,7 +77,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
         const path = `${streamUrl}/v1/stream/sessions/${id}?`;
         const response = await read(path, accept, patience.signal);
         const type = response.headers.get("Content-Type") ?? "";
-        if (!response.ok || !response.body || !type.startsWith(accept)) throw new Error("no stream was given");
+        if (!response.ok || !response.body || !type.startsWith(accept)) return; // no stream was given
         const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
         let rest = "";
         for (;;) {
@@ -91,7 +92,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
           lines.forEach(parse);
         }
         patience.end();
-        if (silent) throw new Error("a stream without a word");
+        if (silent) return;
         await pause(began + STREAM_AGAIN_MS - performance.now(), reading.signal);
       }
     };
@@ -104,7 +105,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
         const began = performance.now();
         const patience = limited(reading.signal);
         const response = await read(`${httpUrl}${frames}?wait_s=${waitS}`, "application/json", patience.signal);
-        if (!response.ok) throw new Error(`the poll was answered with ${response.status}`);
+        if (!response.ok) return;
         const got = lineRead(await response.text());
         patience.end();
         take(got);
@@ -153,20 +154,17 @@ function sseParser(take: (read: Read) => void): (line: string) => void {
 /** Returns a signal that is given with the transport's end, or when it was not renewed for too long. */
 function limited(end: AbortSignal): { readonly signal: AbortSignal; renew(): void; end(): void } {
   const controller = new AbortController();
-  const abort = (): void => controller.abort();
-  let timer = setTimeout(abort, SILENT_MS);
-  end.addEventListener("abort", abort);
-  return {
-    signal: controller.signal,
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const patience = {
+    signal: AbortSignal.any([end, controller.signal]),
     renew: () => {
       clearTimeout(timer);
-      timer = setTimeout(abort, SILENT_MS);
+      timer = setTimeout(() => controller.abort(), SILENT_MS);
     },
-    end: () => {
-      clearTimeout(timer);
-      end.removeEventListener("abort", abort);
-    },
+    end: () => clearTimeout(timer),
   };
+  patience.renew();
+  return patience;
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

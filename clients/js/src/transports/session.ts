@@ -56,7 +56,7 @@ export class HttpSession {
       if (response.ok) return await response.text();
       error = await json(response);
     } catch {
-      error = { code: 2002, name: "timeout", message: "nothing came back", retryable: true };
+      error = { code: 2002, name: "timeout", message: "no answer came", retryable: true };
     }
     const frames = [JSON.parse(text) as { id: number } | { id: number }[]].flat();
     return JSON.stringify(frames.map(({ id }) => ({ type: "reply", id, error })));

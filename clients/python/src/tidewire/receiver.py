@@ -6,8 +6,9 @@ implementation to the same behaviour.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from random import random as _random
 from typing import Any, Final
 
 from tidewire.frames import Position
@@ -16,8 +17,10 @@ from tidewire.offsets import OffsetSet
 # A hole still open after this is filled with `history`; when that fails, again after twice the time, and so on.
 HOLE_MS: Final = 1_000
 _HOLE_MAX_MS: Final = 60_000
-# `sync` is asked for when this long nothing has come.
+# `sync` is asked when a channel has been quiet for so long; each time that it was asked, twice as long, since the next
+# push shows the loss of the one before. Once something was missing, and for each subscription, it begins anew.
 QUIET_MS: Final = 5_000
+QUIET_MAX_MS: Final = 40_000
 # Events kept back per channel: beyond it the newest are dropped, since `history` has them all.
 _WAITING_MAX: Final = 1_000
 # Publications of a channel by which a repeat at another offset is known; and for how long, which is as long as the
@@ -76,6 +79,7 @@ class _Stream:
         seen: When what was handed over was published, by user and message id; the latest last.
         opening: What ``subscribe`` answers, and what continues it, comes first: pushes wait.
         filling: An answer to ``history`` is on its way.
+        heard_ms: When something came that ``sync`` was not asked about since.
         due_ms: When the hole is to be filled; ``None`` without a hole.
         failures: Fills that failed since the last that did not.
     """
@@ -86,6 +90,7 @@ class _Stream:
     seen: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)
     opening: bool = True
     filling: bool = False
+    heard_ms: int | None = None
     due_ms: int | None = None
     failures: int = 0
 
@@ -93,14 +98,16 @@ class _Stream:
 class Receiver:
     """Every channel of one application, over any number of connections one after another."""
 
-    def __init__(self) -> None:
+    def __init__(self, random: Callable[[], float] = _random) -> None:
         self._streams: dict[str, _Stream] = {}
-        self._quiet_at_ms: int | None = None
+        self._spread = 1 + random() / 2  # of those who hear the same push, not all ask at the same moment
+        self._quiet_ms = QUIET_MS
 
     def open(self, channel: str) -> None:
         """The channel is being subscribed to, for the first time or on a new connection: pushes wait for the answer."""
         stream = self._streams.setdefault(channel, _Stream())
         stream.opening, stream.filling, stream.due_ms, stream.failures = True, False, None, 0
+        self._quiet_ms = QUIET_MS
 
     def close(self, channel: str) -> None:
         """The application wants no more of it."""
@@ -117,7 +124,6 @@ class Receiver:
         if stream is None or not stream.opening:
             return []
         channel, position = result["channel"], Position.from_wire(result["position"])
-        self._traffic(now_ms)
         known = stream.position
         if known is not None and result["recovered"] and known.epoch == position.epoch:
             return list(self._continue(channel, stream, result, now_ms))
@@ -127,7 +133,6 @@ class Receiver:
 
     def not_subscribed(self, channel: str, now_ms: int) -> list[Action]:
         """Subscribing once more was refused: the subscription that stands goes on."""
-        self._traffic(now_ms)  # what was asked to fill a hole counts no more: `sync` tells whether there is one
         stream = self._streams.get(channel)
         if stream is None:
             return []
@@ -143,7 +148,6 @@ class Receiver:
             return [Deliver(event)]
         if not _is_placed(event):
             return []  # what it was, `history` will tell
-        self._traffic(now_ms)
         if len(stream.waiting) < _WAITING_MAX:
             stream.waiting.setdefault((event["epoch"], event["offset"]), event)
         return list(self._release(stream, now_ms))
@@ -171,7 +175,7 @@ class Receiver:
             stream.due_ms = now_ms + min(HOLE_MS * 2**stream.failures, _HOLE_MAX_MS)
         return []
 
-    def behind(self, positions: Mapping[str, Mapping[str, Any]], now_ms: int) -> list[Action]:
+    def behind(self, positions: Mapping[str, Mapping[str, Any]]) -> list[Action]:
         """``sync`` has answered: these streams go further than was known."""
         actions: list[Action] = []
         for channel, end in positions.items():
@@ -179,21 +183,20 @@ class Receiver:
             if stream is None or stream.position is None or stream.opening:
                 continue
             if Position.from_wire(end).epoch != stream.position.epoch or end["offset"] > stream.position.offset:
-                self._traffic(now_ms)  # an answer on its way may be older than this news: `sync` is asked once more
+                self._quiet_ms = QUIET_MS
                 if not stream.filling:
                     actions.append(self._fill(channel, stream))
         return actions
 
-    def not_synced(self, now_ms: int) -> None:
-        """``sync`` was refused or not answered: it is asked again."""
-        self._traffic(now_ms)
+    def not_synced(self, asked: Iterable[str], now_ms: int) -> None:
+        """A ``sync`` of these channels was refused or not answered: it is asked again."""
+        for channel in asked:
+            if (stream := self._streams.get(channel)) is not None:
+                stream.heard_ms = now_ms
 
     def sync(self) -> list[Action]:
         """Return a ``sync`` of every channel: for the idle heartbeat, and when the machine or the network wakes."""
-        known = [(channel, s.position) for channel, s in self._streams.items() if s.position and not s.opening]
-        return [
-            AskSync(dict(known[start : start + _BATCH_MAX_FRAMES])) for start in range(0, len(known), _BATCH_MAX_FRAMES)
-        ]
+        return self._sync(self._streams)
 
     def tick(self, now_ms: int) -> list[Action]:
         """Time has passed."""
@@ -202,18 +205,34 @@ class Receiver:
             for channel, stream in self._streams.items()
             if stream.due_ms is not None and stream.due_ms <= now_ms and not stream.filling
         ]
-        if self._quiet_at_ms is not None and self._quiet_at_ms <= now_ms:
-            self._quiet_at_ms = None
-            actions += self.sync()
+        if actions:
+            self._quiet_ms = QUIET_MS
+        heard = {channel: s.heard_ms for channel, s in self._streams.items() if s.heard_ms is not None}
+        if heard and self._quiet_at_ms(heard.values()) <= now_ms:
+            self._quiet_ms = min(2 * self._quiet_ms, QUIET_MAX_MS)
+            actions += self._sync(channel for channel, heard_ms in heard.items() if heard_ms <= now_ms - QUIET_MS)
         return actions
 
     def next_tick_ms(self) -> int | None:
         """Return when :meth:`tick` has something to do; ``None`` if nothing is due."""
         due = [s.due_ms for s in self._streams.values() if s.due_ms is not None and not s.filling]
-        return min([*due, *([] if self._quiet_at_ms is None else [self._quiet_at_ms])], default=None)
+        if heard := [s.heard_ms for s in self._streams.values() if s.heard_ms is not None]:
+            due.append(self._quiet_at_ms(heard))
+        return min(due, default=None)
 
-    def _traffic(self, now_ms: int) -> None:
-        self._quiet_at_ms = now_ms + QUIET_MS
+    def _quiet_at_ms(self, heard_ms: Iterable[int]) -> int:
+        return min(heard_ms) + round(self._quiet_ms * self._spread)
+
+    def _sync(self, channels: Iterable[str]) -> list[Action]:
+        known = []
+        for channel in channels:
+            stream = self._streams[channel]
+            stream.heard_ms = None
+            if stream.position and not stream.opening:
+                known.append((channel, stream.position))
+        return [
+            AskSync(dict(known[start : start + _BATCH_MAX_FRAMES])) for start in range(0, len(known), _BATCH_MAX_FRAMES)
+        ]
 
     def _begin(self, stream: _Stream, position: Position) -> None:
         """Know nothing but the position, and what waits of the same stream behind it."""
@@ -250,6 +269,7 @@ class Receiver:
         """Hand over what waits and may go; see to the hole that is left."""
         if stream.position is None or stream.opening:
             return
+        stream.heard_ms = now_ms
         for place in sorted(stream.waiting):
             event = stream.waiting[place]
             if event["epoch"] != stream.position.epoch:

@@ -41,7 +41,7 @@ class Recovery:
 
     def __init__(self, host: Host, told: Told) -> None:
         self._host, self._told = host, told
-        self._receiver = Receiver()
+        self._receiver = Receiver(host.random)
         self._fills: dict[str, AskHistory] = {}  # by channel: an answer to any other is of no use any more
         self._timer: asyncio.TimerHandle | None = None
 
@@ -73,7 +73,7 @@ class Recovery:
     def behind(self, positions: Mapping[str, Mapping[str, Any]]) -> None:
         """The server says that these streams go further than we know."""
         known = {channel: end for channel, end in positions.items() if is_position(end)}
-        self._act(self._receiver.behind(known, _now_ms()))
+        self._act(self._receiver.behind(known))
 
     def sync(self) -> None:
         """Ask which streams go further than we know. Without any it is the heartbeat alone."""
@@ -143,7 +143,7 @@ class Recovery:
             if not is_passing(error):
                 self._host.report(error)  # the next traffic or heartbeat asks again
                 return
-            self._receiver.not_synced(_now_ms())
+            self._receiver.not_synced(asked.positions, _now_ms())
             self._schedule()
         else:
             self.behind(result["behind"])

@@ -6,6 +6,7 @@ import typer
 
 from tidewire.cli import keys, profile, state
 from tidewire.cli.bench import bench
+from tidewire.cli.cost.command import cost
 from tidewire.cli.doctor.command import doctor
 from tidewire.cli.exit_codes import epilog
 from tidewire.cli.group import OneLine
@@ -47,6 +48,7 @@ for _name, _command, _panel in (
     ("token", token, _ACCESS),
     ("bench", bench, _OPERATION),
     ("doctor", doctor, _OPERATION),
+    ("cost", cost, _OPERATION),
     ("redrive", redrive, _OPERATION),
     ("purge", purge, _OPERATION),
 ):
