@@ -78,12 +78,13 @@ def main(arguments: list[str]) -> int:
 
 
 def usage() -> str:
-    """Return what there is, a line each: the first of its module."""
+    """Return what there is, a line each: the first of its module, or its own where a module has several."""
     lines = ["python -m bench [NAME ...]: all, or those; --readme writes the table of what is asked into README.md", ""]
     for title, benchmarks in (("in this process", IN_PROCESS), ("on one local stack", ON_STACK)):
         lines.append(f"{title}:")
         for name, run in benchmarks.items():
-            lines.append(f"  {name:12}  {(sys.modules[run.__module__].__doc__ or '').splitlines()[0]}")
+            told = sys.modules[run.__module__].__doc__ if run.__name__ == "run" else run.__doc__
+            lines.append(f"  {name:18}  {(told or '').splitlines()[0]}")
     return "\n".join(lines)
 
 
