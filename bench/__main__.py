@@ -1,11 +1,25 @@
-"""``make bench``: every benchmark, or those that are named: ``python -m bench latency``."""
+"""``make bench``: every benchmark, or those that are named: ``python -m bench latency``. ``--help`` lists them."""
 
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bench import flood, frames, idle, latency, presence, state, transports, units
+from bench import (
+    cold_start,
+    flood,
+    frames,
+    growth,
+    handlers,
+    idle,
+    latency,
+    presence,
+    saturation,
+    state,
+    summary,
+    transports,
+    units,
+)
 from bench.results import FOLDER, NotMeasuredError, Report, write
 from localstack.deploy import ROOT
 from localstack.errors import StartError
@@ -13,6 +27,9 @@ from localstack.stack import LocalStack
 
 # A new benchmark is a module with ``run``, and a line here.
 IN_PROCESS: Final[Mapping[str, Callable[[], Report]]] = {
+    "cold_start": cold_start.run,
+    "handlers": handlers.run,
+    "growth_cost": growth.run_cost,
     "units": units.run,
 }
 # These share one local stack.
@@ -21,6 +38,8 @@ ON_STACK: Final[Mapping[str, Callable[[LocalStack], Report]]] = {
     "flood": flood.run,
     "frames": frames.run,
     "transports": transports.run,
+    "saturation": saturation.run,
+    "growth": growth.run,
     "idle": idle.run,
     "state": state.run,
     "state_units": state.run_units,
@@ -30,10 +49,15 @@ ON_STACK: Final[Mapping[str, Callable[[LocalStack], Report]]] = {
 
 def main(arguments: list[str]) -> int:
     """Run them; return the exit code: 1 if a bar was not met or something not measured, 2 if a name is unknown."""
-    every = [*IN_PROCESS, *ON_STACK]
-    names = arguments or every
-    if unknown := set(names) - set(every):
-        print(f"bench: no {', '.join(sorted(unknown))}; there are {', '.join(every)}", file=sys.stderr)
+    if arguments in (["--help"], ["-h"]):
+        print(usage())
+        return 0
+    if arguments == ["--readme"]:
+        summary.README.write_text(summary.with_table(summary.README.read_text(), summary.found()))
+        return 0
+    names = arguments or [*IN_PROCESS, *ON_STACK]
+    if unknown := set(names) - {*IN_PROCESS, *ON_STACK}:
+        print(f"bench: no {', '.join(sorted(unknown))}\n{usage()}", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end the stack as Ctrl-C does
     try:
@@ -47,8 +71,20 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nended", flush=True)
         return 130
-    print(f"written to {FOLDER.relative_to(ROOT)}/")
+    reports = summary.found()
+    (FOLDER / "README.md").write_text(summary.overview(reports))
+    print(f"\n{summary.table(reports)}\nwritten to {FOLDER.relative_to(ROOT)}/")
     return 0 if all(met) else 1
+
+
+def usage() -> str:
+    """Return what there is, a line each: the first of its module."""
+    lines = ["python -m bench [NAME ...]: all, or those; --readme writes the table of what is asked into README.md", ""]
+    for title, benchmarks in (("in this process", IN_PROCESS), ("on one local stack", ON_STACK)):
+        lines.append(f"{title}:")
+        for name, run in benchmarks.items():
+            lines.append(f"  {name:12}  {(sys.modules[run.__module__].__doc__ or '').splitlines()[0]}")
+    return "\n".join(lines)
 
 
 def _told(report: Report) -> bool:

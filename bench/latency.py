@@ -3,16 +3,16 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from bench.results import Bar, NotMeasuredError, Report, Row, percentile
+from bench.results import Bar, NotMeasuredError, Plot, Report, Row, percentile
 from localstack.stack import LocalStack
 from tests.integration.client import Client, dev_token
 
 WARM_UP: Final = 30
-SAMPLES: Final = 300
+SAMPLES: Final = 200
 RATE_PER_S: Final = 5
 NORMAL_P50_BAR_MS: Final = 60
 
@@ -36,6 +36,7 @@ def run(stack: LocalStack) -> Report:
         setting=f"One publisher, one subscriber, {RATE_PER_S} publications a second, after {WARM_UP} to warm up",
         rows=rows,
         bars=[Bar("p50 of `normal`, ms:", normal.values["p50"], NORMAL_P50_BAR_MS)],
+        plot=percentiles("way", rows),
     )
 
 
@@ -82,6 +83,12 @@ async def connected(url: str, user_id: str, opened: AsyncExitStack) -> Client:
     opened.push_async_callback(client.close)
     await client.hello(dev_token(url, user_id))
     return client
+
+
+def percentiles(what: str, rows: Sequence[Row]) -> Plot:
+    """Return the picture of how long each takes."""
+    series = {name: {row.name: row.values[name] for row in rows} for name in ("p50", "p90", "p99")}
+    return Plot("bars", what, "publish to delivery, ms", series)
 
 
 def _row(way: str, taken_ms: list[float]) -> Row:

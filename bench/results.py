@@ -1,4 +1,4 @@
-"""What a benchmark reports: a Markdown table for people, JSON for comparing, both with what they were measured on."""
+"""What a benchmark reports: a table and a picture for people, JSON for comparing, with what they were measured on."""
 
 import datetime
 import json
@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from functions.http_api.app import VERSION
 from localstack.deploy import ROOT
@@ -57,12 +57,34 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
+class Plot:
+    """A picture of the figures, as data; ``bench/plots.py`` draws it.
+
+    Attributes:
+        kind: ``curve``: a line for each series, over numbers. ``bars``: a group of bars for each name.
+        x: What the names or numbers are.
+        y: What the values are, with their unit.
+        series: By its name, the value by name or number. One that was not measured is left out.
+        log: Which axes go up tenfold. Names have none.
+        limit: Drawn across: what a bar asks.
+    """
+
+    kind: Literal["curve", "bars"]
+    x: str
+    y: str
+    series: Mapping[str, Mapping[Any, float]]
+    log: Literal["", "x", "y", "xy"] = ""
+    limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What one benchmark found.
 
     Attributes:
         setting: What was done, so that somebody can judge the figures.
         bars: What is asked of the figures.
+        plot: Where a picture tells more than the table.
     """
 
     name: str
@@ -70,6 +92,7 @@ class Report:
     setting: str
     rows: Sequence[Row]
     bars: Sequence[Bar] = ()
+    plot: Plot | None = None
 
     def to_markdown(self, context: Mapping[str, Any]) -> str:
         """Return the table, what was asked, and what it was measured on."""
@@ -79,13 +102,14 @@ class Report:
             "",
             f"| | {' | '.join(columns)} |",
             f"|---|{'---:|' * len(columns)}",
-            *(f"| {row.name} | {' | '.join(_figure(row.values[column]) for column in columns)} |" for row in self.rows),
+            *(f"| {row.name} | {' | '.join(figure(row.values[column]) for column in columns)} |" for row in self.rows),
             "",
             *(
-                f"- {'Met' if bar.met else 'NOT MET'}: {bar.what} {_figure(bar.measured)}, {bar.asked}."
+                f"- {'Met' if bar.met else 'NOT MET'}: {bar.what} {figure(bar.measured)}, {bar.asked}."
                 for bar in self.bars
             ),
             "",
+            *([f"![{self.title}]({self.name}.svg)", ""] if self.plot else []),
             f"{self.setting}. {', '.join(f'{name} {value}' for name, value in context.items())}.",
         ]
         return "\n".join(lines) + "\n"
@@ -99,7 +123,12 @@ class Report:
             "context": context,
             "rows": [{"name": row.name, **{k: round(v, 2) for k, v in row.values.items()}} for row in self.rows],
             "bars": [
-                {"bar": f"{bar.what} {bar.asked}", "measured": round(bar.measured, 3), "met": bar.met}
+                {
+                    "what": bar.what.removesuffix(":"),
+                    "measured": round(bar.measured, 3),
+                    "asked": bar.asked,
+                    "met": bar.met,
+                }
                 for bar in self.bars
             ],
         }
@@ -107,12 +136,16 @@ class Report:
 
 
 def write(report: Report, folder: Path = FOLDER) -> str:
-    """Write ``<name>.md`` and ``<name>.json``; return the Markdown."""
+    """Write ``<name>.md``, ``<name>.json`` and, where there is a picture, ``<name>.svg``; return the Markdown."""
+    from bench.plots import draw  # matplotlib takes a second, and what only reads results needs none
+
     context = measured_on()
     folder.mkdir(parents=True, exist_ok=True)
     markdown = report.to_markdown(context)
     (folder / f"{report.name}.md").write_text(markdown)
     (folder / f"{report.name}.json").write_text(report.to_json(context))
+    if report.plot:
+        draw(report.plot, report.title, folder / f"{report.name}.svg")
     return markdown
 
 
@@ -136,7 +169,8 @@ def percentile(values: Sequence[float], percent: int) -> float:
     return sorted(values)[math.ceil(percent / 100 * len(values)) - 1]
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
+    """Return a figure for people."""
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.2f}"

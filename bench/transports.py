@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final
 
-from bench.latency import connected
+from bench.latency import connected, percentiles
 from bench.results import Report, Row, percentile
 from localstack.stack import LocalStack
 from tests.integration.client import dev_token
@@ -27,12 +27,13 @@ def run(stack: LocalStack) -> Report:
     beside_ms = percentile(taken_ms["websocket"], 50)
     rows = [_row(transport, samples, beside_ms) for transport, samples in taken_ms.items()]
     setting = f"`express`, {RATE_PER_S} a second, {SAMPLES} samples, milliseconds; short polls every 200 ms"
-    return Report("transports", "Publish to delivery by transport", setting, rows)
+    plot = percentiles("transport", rows)
+    return Report("transports", "Publish to delivery by transport", setting, rows, plot=plot)
 
 
 def _row(transport: str, samples: list[float], beside_ms: float) -> Row:
-    p50, p99 = percentile(samples, 50), percentile(samples, 99)
-    return Row(transport, {"p50": p50, "p99": p99, "p50 beside WebSocket": p50 / beside_ms})
+    values = {f"p{percent}": percentile(samples, percent) for percent in (50, 90, 99)}
+    return Row(transport, {**values, "p50 beside WebSocket": values["p50"] / beside_ms})
 
 
 async def _measure(url: str, transport: str) -> list[float]:

@@ -10,7 +10,7 @@ from shared.domain.prices import PRICED_ON, PRICES, REGION
 BAR_SINGLE: Final = 3
 BAR_SATURATED: Final = 0.8
 _WRITES: Final = "DynamoDbWriteUnits"
-_COLUMNS: Final = {
+COLUMNS: Final = {
     "WebSocketMessages": "messages",
     "HttpApiRequests": "HTTP calls",
     "LambdaRequests": "Lambda",
@@ -40,7 +40,7 @@ def run() -> Report:
 
 
 def _row(name: str, taken: Taken) -> Row:
-    units = {title: _whole(taken.units.get(metric, 0)) for metric, title in _COLUMNS.items()}
+    units = {title: _whole(taken.units.get(metric, 0)) for metric, title in COLUMNS.items()}
     usd = sum(price.usd_per_million * taken.units.get(price.metric, 0) for price in PRICES)
     return Row(name.replace("_", " "), {**units, "USD a million": float(usd)})
 

@@ -4,12 +4,15 @@ import hashlib
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 import jsii
-from aws_cdk import AssetHashType, BundlingOptions, DockerImage, IgnoreMode, ILocalBundling
+from aws_cdk import AssetHashType, BundlingOptions, CopyOptions, DockerImage, FileSystem, IgnoreMode, ILocalBundling
 from aws_cdk import aws_lambda as lambda_
+
+from infra.bytecode import RUNTIME, add_bytecode
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LayerName = Literal["functions", "publish", "http", "stream"]  # dependency groups of pyproject.toml
@@ -23,52 +26,60 @@ _USERS_FOLDERS: Final = {
 
 # Whoever serves the pages has what web/ was built into.
 _PAGES_OF: Final = "http_api"
+_NO_IMAGE: Final = DockerImage.from_registry("local-bundling-only")
 
 
-def function_code(name: str, root: Path = ROOT) -> lambda_.Code:
+def function_code(name: str, root: Path = ROOT, *, python: str | None) -> lambda_.Code:
     """Return the asset of ``functions/<name>``: its folder, the user's, ``shared/``, channels.toml, the pages.
 
-    What of these it has, at their places here. A change in another function does not change its hash.
+    What of these it has, at their places here, and ``python``'s bytecode, if there is one. A change in another function
+    does not change its hash.
     """
     folders = [name, *(folder for folder, users in _USERS_FOLDERS.items() if name in users)]
+    exclude = [
+        "/*",
+        "!/shared/",
+        "!/channels.toml",
+        "!/functions/",
+        "/functions/*",
+        "!/functions/__init__.py",
+        *(f"!/functions/{folder}/" for folder in folders),
+        *(["!/web/", "/web/*", "!/web/dist/", "*.map"] if name == _PAGES_OF else []),
+        "/shared/adapters/memory.py",
+        "__pycache__/",
+    ]
+    if python is None:
+        return lambda_.Code.from_asset(str(root), ignore_mode=IgnoreMode.GIT, exclude=exclude)
+    fingerprint = FileSystem.fingerprint(str(root), ignore_mode=IgnoreMode.GIT, exclude=exclude, extra_hash="bytecode")
     return lambda_.Code.from_asset(
         str(root),
         ignore_mode=IgnoreMode.GIT,
-        exclude=[
-            "/*",
-            "!/shared/",
-            "!/channels.toml",
-            "!/functions/",
-            "/functions/*",
-            "!/functions/__init__.py",
-            *(f"!/functions/{folder}/" for folder in folders),
-            *(["!/web/", "/web/*", "!/web/dist/", "*.map"] if name == _PAGES_OF else []),
-            "/shared/adapters/memory.py",
-            "__pycache__/",
-        ],
+        exclude=exclude,
+        asset_hash_type=AssetHashType.CUSTOM,
+        asset_hash=fingerprint,
+        bundling=BundlingOptions(image=_NO_IMAGE, local=_CompiledBundling(root, exclude, python)),
     )
 
 
-def layer_code(name: LayerName, *, emulated: bool) -> lambda_.Code:
+def layer_code(name: LayerName, *, emulated: bool, python: str | None) -> lambda_.Code:
     """Return the asset of a layer with a dependency group, as uv.lock has it.
 
-    On AWS for arm64 and Python 3.13; for the emulator, which runs functions as processes of this machine, for it.
+    On AWS for arm64 and Python 3.13; for the emulator, which runs functions as processes of this machine, for it. With
+    ``python``'s bytecode, if there is one.
     """
     # Lambda's Python 3.13 runs on Amazon Linux 2023 (docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html), whose
     # glibc is 2.34.
-    target = _host_target() if emulated else ("aarch64-manylinux_2_28", "3.13")
+    target = _host_target() if emulated else ("aarch64-manylinux_2_28", RUNTIME)
     requirements = _requirements(name)
     # Hashed by what goes in, not by what comes out: the installed tree is not the same to the byte each time.
-    asset_hash = hashlib.sha256("\n".join((*target, requirements)).encode()).hexdigest()
+    parts = (*target, requirements, *(["bytecode"] if python else []))
+    asset_hash = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return lambda_.Code.from_asset(
         str(ROOT),
         exclude=["*"],
         asset_hash_type=AssetHashType.CUSTOM,
         asset_hash=asset_hash,
-        bundling=BundlingOptions(
-            image=DockerImage.from_registry("local-bundling-only"),
-            local=_UvBundling(requirements, target),
-        ),
+        bundling=BundlingOptions(image=_NO_IMAGE, local=_UvBundling(requirements, target, python)),
     )
 
 
@@ -94,9 +105,10 @@ def _requirements(group: LayerName) -> str:
 class _UvBundling:
     """Installs locked requirements into ``python/``, where Lambda looks for a layer's modules."""
 
-    def __init__(self, requirements: str, target: tuple[str, str]) -> None:
+    def __init__(self, requirements: str, target: tuple[str, str], python: str | None) -> None:
         self._requirements = requirements
         self._target = target
+        self._python = python
 
     def try_bundle(self, output_dir: str, *_options: object, **_more: object) -> bool:
         """Fill ``output_dir``; there is no other way to bundle, so a failure ends the synthesis."""
@@ -108,4 +120,23 @@ class _UvBundling:
             *("pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", *flags),
             *("--python", sys.executable, "--target", str(Path(output_dir) / "python"), "-r", str(listed)),
         )
+        if self._python:
+            add_bytecode(self._python, Path(output_dir))
+        return True
+
+
+@jsii.implements(ILocalBundling)
+class _CompiledBundling:
+    """Copies files, and puts their bytecode beside them."""
+
+    def __init__(self, root: Path, exclude: Sequence[str], python: str) -> None:
+        self._root = root
+        self._exclude = list(exclude)
+        self._python = python
+
+    def try_bundle(self, output_dir: str, *_options: object, **_more: object) -> bool:
+        """Fill ``output_dir``."""
+        options = CopyOptions(ignore_mode=IgnoreMode.GIT, exclude=self._exclude)
+        FileSystem.copy_directory(str(self._root), output_dir, options)
+        add_bytecode(self._python, Path(output_dir))
         return True

@@ -1,5 +1,6 @@
 """The composition root: settings and adapters in, services out. Each is made when it is first asked for."""
 
+import gc
 import importlib
 import os
 import time
@@ -609,3 +610,5 @@ def prewarm(*names: str) -> None:
     if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
         for name in names:
             getattr(services(), name)
+        gc.freeze()  # from now on garbage is looked for, but among what comes
+        gc.enable()

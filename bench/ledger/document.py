@@ -10,7 +10,7 @@ from bench.ledger.deployment import Deployment, Taken, deployed
 from bench.ledger.steps import DATA_BYTES, Room, steps
 from localstack.deploy import ROOT
 from shared.contract import PK, SK
-from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS
+from shared.domain.segment import RING_KEPT_S, RING_SIZE, SEGMENT_MAX_PUBLICATIONS
 
 PATH: Final = ROOT / "clients" / "python" / "src" / "tidewire" / "cli" / "cost" / "units.json"
 
@@ -54,7 +54,7 @@ def _sizes(deployment: Deployment) -> dict[str, Any]:
     room.need(subscribers=1)
     one, ten = (_sizes_of(room, count) for count in (1, SEGMENT_MAX_PUBLICATIONS))
     what = {
-        "segment": "the item of a channel's log, whose channel has had 64 publications",
+        "segment": "an item of a channel's log, whose ring is full",
         "event": "what the bus is given",
         "push": "what a subscriber is sent",
         "frame": "what a publisher sends, if it batches",
@@ -64,8 +64,14 @@ def _sizes(deployment: Deployment) -> dict[str, Any]:
     for name, said in what.items():
         each = (ten[name] - one[name]) / (SEGMENT_MAX_PUBLICATIONS - 1)
         sizes[name] = {"what": said, "base": round(one[name] - each), "each": round(each)}
+    ring = {
+        "what": f"of a segment's base, for each publication of the last {RING_KEPT_S} s, and one before",
+        "each": 10,
+        "most": 10 * RING_SIZE,
+        "kept_s": RING_KEPT_S,
+    }
     subscription = {"what": "an item of a channel's list of subscribers, which fan_out reads", "each": _listed(room)}
-    return sizes | {"subscriber": subscription}
+    return sizes | {"ring": ring, "subscriber": subscription}
 
 
 def _sizes_of(room: Room, count: int) -> dict[str, int]:

@@ -53,8 +53,9 @@ def charged_dynamodb(calls: Calls) -> Iterator[None]:
     session_before = boto3.DEFAULT_SESSION
     with mock_aws():
         keys: Any = {"aws_access_key_id": "ledger", "aws_secret_access_key": "ledger", "region_name": REGION}
-        tables = _Tables(boto3.Session(**keys).client("dynamodb"), calls)
-        tables.create()
+        client = boto3.Session(**keys).client("dynamodb")
+        create_tables(client)
+        tables = _Tables(client, calls)
         boto3.setup_default_session(**keys)
         assert boto3.DEFAULT_SESSION is not None
         events = boto3.DEFAULT_SESSION.events
@@ -67,25 +68,27 @@ def charged_dynamodb(calls: Calls) -> Iterator[None]:
             boto3.DEFAULT_SESSION = session_before
 
 
+def create_tables(client: Any) -> None:
+    """Create the tables, as infra/constructs has them."""
+    for table in TABLES:
+        sort_key = "N" if table == _STREAMS else "S"
+        client.create_table(
+            TableName=table,
+            KeySchema=[{"AttributeName": PK, "KeyType": "HASH"}, {"AttributeName": SK, "KeyType": "RANGE"}],
+            AttributeDefinitions=[
+                {"AttributeName": PK, "AttributeType": "S"},
+                {"AttributeName": SK, "AttributeType": sort_key},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+
+
 class _Tables:
     """The tables, and what each call of them takes."""
 
     def __init__(self, client: Any, calls: Calls) -> None:
         self._client = client  # without these hooks
         self._calls = calls
-
-    def create(self) -> None:
-        for table in TABLES:
-            sort_key = "N" if table == _STREAMS else "S"
-            self._client.create_table(
-                TableName=table,
-                KeySchema=[{"AttributeName": PK, "KeyType": "HASH"}, {"AttributeName": SK, "KeyType": "RANGE"}],
-                AttributeDefinitions=[
-                    {"AttributeName": PK, "AttributeType": "S"},
-                    {"AttributeName": SK, "AttributeType": sort_key},
-                ],
-                BillingMode="PAY_PER_REQUEST",
-            )
 
     def before(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_event: Any) -> None:
         """Keep what the call asks, and how the items that it writes were before."""
@@ -113,8 +116,8 @@ class _Tables:
     def _reads(self, operation: str, params: dict[str, Any], parsed: dict[str, Any]) -> Iterator[tuple[str, float]]:
         match operation:
             case "GetItem":
-                table = params["TableName"]
-                yield table, _read([self._item(table, params["Key"])], params)
+                assert "ProjectionExpression" not in params, "what is left out is billed as well"
+                yield params["TableName"], _read([parsed.get("Item", {})], params)
             case "Query":
                 yield params["TableName"], _read(self._passed(params, parsed), params)
             case "BatchGetItem":

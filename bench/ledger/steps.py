@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from bench.ledger.deployment import Deployment, Taken
 from shared.domain.api_key import ApiKey
-from shared.domain.segment import RING_SIZE, SEGMENT_MAX_PUBLICATIONS
+from shared.domain.segment import RING_KEPT_S, RING_SIZE, SEGMENT_MAX_PUBLICATIONS
 
 DATA_BYTES: Final = 250
 _CAPABILITIES: Final = {
@@ -93,12 +93,7 @@ class Room:
         self.publishers: list[Client] = []
         self.subscribers: list[Client] = []
         self.need(publishers=1)
-        if way != "ephemeral":
-            for _ in range(RING_SIZE // SEGMENT_MAX_PUBLICATIONS + 1):
-                self.publishers[0].publish(self.channel, SEGMENT_MAX_PUBLICATIONS, way)
-                self.rest()
-        self.publish()
-        self.rest()
+        self.fill()
 
     def need(self, *, publishers: int = 0, subscribers: int = 0) -> None:
         """Have at least so many of each there."""
@@ -108,6 +103,15 @@ class Room:
         while len(self.subscribers) < subscribers:
             self.subscribers.append(Client.new(self.deployment))
             self.subscribers[-1].connect(self.channel, **self.options)
+        self.rest()
+
+    def fill(self) -> None:
+        """Have so many publications in the last minutes that each is followed by as large a ring as there may be."""
+        if self.way != "ephemeral":
+            for _ in range(RING_SIZE // SEGMENT_MAX_PUBLICATIONS + 1):
+                self.publishers[0].publish(self.channel, SEGMENT_MAX_PUBLICATIONS, self.way)
+                self.rest()
+        self.publish()
         self.rest()
 
     def rest(self) -> None:
@@ -131,14 +135,21 @@ class Room:
         self.rest()
         return taken
 
-    def batch(self, count: int, *, after_ms: int = 0) -> Taken:
+    def batch(self, count: int) -> Taken:
         """Return what so many publications of as many publishers take that wait together, from their lane on."""
         self.need(publishers=count)
         self.publish()
         self.rest()
-        self.deployment.pass_ms(after_ms)
         for one in self.publishers[:count]:
             one.publish(self.channel)
+        return self.deployment.measure(self.deployment.settle)
+
+    def quiet(self) -> Taken:
+        """Return what a publication takes, from its lane on, where there was one 6 minutes before."""
+        self.publish()
+        self.rest()
+        self.deployment.pass_ms(RING_KEPT_S * 1000)
+        self.publish()
         return self.deployment.measure(self.deployment.settle)
 
 
@@ -150,6 +161,7 @@ def saturated(deployment: Deployment, *, publishers: int = 20, rounds: int = 25,
     room = Room(deployment)
     room.need(publishers=publishers)
     deployment.pass_ms(_QUIET_MS)
+    room.fill()
 
     def flood() -> None:
         for _ in range(rounds):
@@ -167,7 +179,7 @@ def steps(deployment: Deployment) -> dict[str, Step]:
     deployment.services.api_keys.add(ApiKey(key_id, "ledger", _CAPABILITIES, 0), secret, at_most=1)
     room, seen = Room(deployment), Room(deployment, presence=True, state={})
     return (
-        _connections(deployment, room)
+        connections(deployment, room)
         | _requests(seen)
         | _presence(seen)
         | _publications(room)
@@ -182,7 +194,8 @@ def steps(deployment: Deployment) -> dict[str, Step]:
     )
 
 
-def _connections(deployment: Deployment, room: Room) -> dict[str, Step]:
+def connections(deployment: Deployment, room: Room) -> dict[str, Step]:
+    """Return the steps of a connection's life."""
     client, other = Client.new(deployment), deployment.new_id("room:", 20)
     deployment.pass_ms(_QUIET_MS)  # how many shards a channel has is remembered for a minute: not here
 
@@ -295,6 +308,7 @@ def _publications(room: Room) -> dict[str, Step]:
     def ten() -> None:
         publisher.publish(room.channel, SEGMENT_MAX_PUBLICATIONS)
 
+    room.fill()  # time has passed
     singly, http, together = (room.until_answered(action) for action in (room.publish, by_http, ten))
     requests = {
         "publish_request": Step("a publish by WebSocket until it is in its lane, and its reply", singly),
@@ -304,10 +318,8 @@ def _publications(room: Room) -> dict[str, Step]:
     way = "from the lane through the log and the bus, without deliveries"
     return requests | {
         "batch": Step(f"one {way}", room.batch(1)),
-        "batch_quiet": Step(
-            f"one {way}, in a channel where a minute passed without", room.batch(1, after_ms=_QUIET_MS)
-        ),
         "batch_of_ten": Step(f"ten of one channel {way}", room.batch(SEGMENT_MAX_PUBLICATIONS)),
+        "batch_quiet": Step(f"one {way}, where there was none for 6 minutes", room.quiet()),
     }
 
 
@@ -321,6 +333,7 @@ def _ping() -> Taken:
 
 def _delivery(room: Room) -> Taken:
     room.need(subscribers=1)
+    room.fill()
     one = room.single()
     room.need(subscribers=2)
     return room.single().less(one)

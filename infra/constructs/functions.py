@@ -8,6 +8,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from infra.bytecode import runtime_python
 from infra.constructs.message_store import MessageStore
 from infra.packaging import LayerName, function_code, layer_code
 from infra.stage import StageConfig
@@ -20,6 +21,8 @@ class Functions(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, stage: StageConfig) -> None:
         super().__init__(scope, construct_id)
         self._stage = stage
+        # The emulator compiles what it runs once, not at each start.
+        self._python = None if stage.emulated else runtime_python()
         self._layers: dict[LayerName, lambda_.LayerVersion] = {}
         self.token_secret = secretsmanager.Secret(
             self,
@@ -57,7 +60,7 @@ class Functions(Construct):
             runtime=lambda_.Runtime.PYTHON_3_13,
             architecture=lambda_.Architecture.ARM_64,
             handler=handler or f"functions.{folder}.handler.lambda_handler",
-            code=function_code(folder),
+            code=function_code(folder, python=self._python),
             layers=[self._layer(layer), *more_layers],
             memory_size=memory_mb or self._stage.memory_mb,
             timeout=Duration.seconds(timeout_s),
@@ -69,6 +72,8 @@ class Functions(Construct):
                 "POWERTOOLS_LOG_LEVEL": self._stage.log_level,
                 "POWERTOOLS_SERVICE_NAME": contract.SERVICE_NAME,
                 "POWERTOOLS_METRICS_NAMESPACE": contract.METRICS_NAMESPACE,
+                # Else pydantic looks through the metadata of all packages for some.
+                "PYDANTIC_DISABLE_PLUGINS": "__all__",
                 **environment,
             },
         )
@@ -78,7 +83,7 @@ class Functions(Construct):
             self._layers[name] = lambda_.LayerVersion(
                 self,
                 f"{name.capitalize()}Layer",
-                code=layer_code(name, emulated=self._stage.emulated),
+                code=layer_code(name, emulated=self._stage.emulated, python=self._python),
                 description=f"Third-party packages: dependency group {name} of pyproject.toml",
             )
         return self._layers[name]

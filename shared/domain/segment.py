@@ -7,12 +7,16 @@ of the next one needs to know: where it ends, the last offset of each priority, 
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 from shared.domain.publication import PRIORITIES, Entry, Publication, fingerprint
 
 SEGMENT_MAX_PUBLICATIONS: Final = 10
 RING_SIZE: Final = 64
+# What is older is looked for by nobody, unless it waited for as long in its lane: without it a quiet channel's segment
+# takes one write unit, not two. It is a minute more than a repeat is known (shared/services/append.py).
+RING_KEPT_S: Final = 360
 _RING_ENTRY = struct.Struct(">8sH")  # fingerprint, age in seconds at the segment's time
 _AGE_MAX_S: Final = 0xFFFF
 # What nobody is served from any more stands for this long: whoever has just read it as the end may put behind it.
@@ -25,7 +29,7 @@ class Ring:
     """Fingerprints of the last publications, oldest first; the last one's offset is the stream's end.
 
     Attributes:
-        marks: ``(fingerprint, appended_at_s)`` pairs, at most 64.
+        marks: ``(fingerprint, appended_at_s)`` pairs, at most 64: those of the last 6 minutes, and one before.
         end: Offset of the last mark.
     """
 
@@ -52,7 +56,9 @@ class Ring:
     def extended(self, publications: Sequence[Publication], at_s: int) -> "Ring":
         """Return the ring after these were appended."""
         new = tuple((fingerprint(p.user_id, p.message_id), at_s) for p in publications)
-        return Ring((self.marks + new)[-RING_SIZE:], self.end + len(publications))
+        old = sum(1 for _ in takewhile(lambda mark: mark[1] < at_s - RING_KEPT_S, self.marks))
+        # One of the old ones stays: it tells that all that was appended behind it is here.
+        return Ring((self.marks[max(old - 1, 0) :] + new)[-RING_SIZE:], self.end + len(publications))
 
     def to_bytes(self, at_s: int) -> bytes:
         """Pack it: 10 bytes a mark, its time as the age at ``at_s``, 18 hours at most."""

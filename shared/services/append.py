@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from shared.domain.publication import Entry, Publication, StreamPosition, fingerprint
-from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS, Ring
+from shared.domain.segment import RING_SIZE, SEGMENT_MAX_PUBLICATIONS, Ring
 from shared.errors import ContentionError
 from shared.ports import Stream, StreamConflictError
 from shared.protocol.encode import to_json
@@ -199,21 +199,23 @@ class Append:
         """Yield what goes on below the end's ring. Two of them may overlap, which does no harm."""
         store, epoch = self.streams.store, end.stream.epoch
         ring, reads = end.tail.ring, 0
-        while True:
-            place = channel, epoch, -(-ring.start // _RING_STEP) * _RING_STEP
-            older = self._rings.get(place)
-            if older is None:
-                if reads == _RINGS_ALONE:
+        while ring.start > 0:
+            for offset in _places_below(ring):
+                older = self._rings.get((channel, epoch, offset))
+                if older is None or older.start >= ring.start:
+                    if reads == _RINGS_ALONE:
+                        yield from store.rings(channel, epoch, ring.start)
+                        return
+                    reads += 1
+                    segment = store.holding(channel, epoch, offset)
+                    if segment is None:
+                        return
+                    older = segment.ring
+                    self._keep(channel, epoch, older)
+                if older.start < ring.start:
+                    ring = older
+                    yield ring
                     break
-                reads += 1
-                segment = store.holding(*place)
-                if segment is None:
-                    return
-                older = segment.ring
-                self._keep(channel, epoch, older)
-            ring = older
-            yield ring
-        yield from store.rings(channel, epoch, ring.start)
 
     def _keep(self, channel: str, epoch: str, ring: Ring) -> None:
         """Remember a segment's ring if the segment holds a place at which rings are asked for, or ends close behind."""
@@ -291,6 +293,15 @@ class Append:
 def size_of(publication: Publication) -> int:
     """Return how much of ``SEGMENT_MAX_BYTES`` it takes."""
     return len(to_json(publication.to_record()))
+
+
+def _places_below(ring: Ring) -> tuple[int, ...]:
+    """Return at which offsets to ask for a ring that goes on below this one; the last of them always has one.
+
+    Where the channel was quiet, rings are shorter than the steps between the places that others ask for as well.
+    """
+    shared = -(-ring.start // _RING_STEP) * _RING_STEP
+    return (shared, ring.start) if len(ring.marks) == RING_SIZE else (ring.start,)
 
 
 def _mark(publication: Publication) -> bytes:

@@ -138,6 +138,7 @@ class Sessions:
             ContentionError: Others take it at the same time.
         """
         principal = self._principal(connection, request.token)
+        unknown = connection.principal is None  # so far, and whoever is has subscribed to nothing
         connection, before = self._take(connection, principal, request.session_id)
         if before != connection.connection_id:
             if is_mailbox(before):  # no network ends it, as it does a WebSocket
@@ -153,7 +154,7 @@ class Sessions:
             "heartbeat_s": HEARTBEAT_S,
             "connection_max_age_s": CONNECTION_MAX_AGE_S - secrets.randbelow(_MAX_AGE_SPREAD_S),
             "limits": LIMITS,
-            "subscriptions": self._subscribe_all(connection, request.subscribe),
+            "subscriptions": self._subscribe_all(connection, request.subscribe, unknown and request.session_id is None),
         }
 
     def join(self, connection: Connection, principal: Principal, channels: Mapping[str, Interests]) -> None:
@@ -191,6 +192,7 @@ class Sessions:
     def _take(self, connection: Connection, principal: Principal, session_id: str | None) -> tuple[Connection, str]:
         """Have the connection have its session; return it as it is then, and which one had the session until now."""
         until_s, left = connection.expires_at_s + SESSION_GRACE_S, connection.session_id is not None
+        unknown = connection.principal is None
         for _ in range(SESSION_TRIES):
             before = self._session(connection, principal.user_id, session_id)
             here, there = connection.connection_id, before.connection_id if before else connection.connection_id
@@ -201,7 +203,7 @@ class Sessions:
             if not self.connections.authenticate(connection):
                 raise SessionUnknownError("the connection has ended")
             # Before the session comes: who takes it from here, or reads it, finds all of its channels.
-            channels = self.connections.subscriptions(there)
+            channels = {} if before is None and unknown else self.connections.subscriptions(there)
             self.join(connection, principal, channels)
             session = Session(taken, principal, here, until_s, version_of_session())
             if before is None:
@@ -228,16 +230,24 @@ class Sessions:
             raise ForbiddenError("this connection has a session already")
         return session
 
-    def _subscribe_all(self, connection: Connection, requests: Sequence[SubscribeRequest]) -> list[dict[str, Any]]:
+    def _subscribe_all(
+        self, connection: Connection, requests: Sequence[SubscribeRequest], new: bool
+    ) -> list[dict[str, Any]]:
         """Subscribe one by one; one that fails has its error in its place. All of it fits one frame."""
         results: list[dict[str, Any]] = []
+        # Read once, not for each; ``None`` is not known.
+        has: dict[str, Interests] | None = {}
+        if requests and not new:
+            has = dict(self.connections.subscriptions(connection.connection_id))
         left = PAGE_MAX_BYTES - 600 * len(requests)  # a result without publications takes less than that
         for request in requests:
             try:
-                result = self.subscriptions.subscribe(connection, request, max_bytes=left)
+                result = self.subscriptions.subscribe(connection, request, has=has, max_bytes=left)
             except TidewireError as error:
-                result = {"channel": request.channel, "error": error.to_wire()}
+                result, has = {"channel": request.channel, "error": error.to_wire()}, None
             else:
+                if has is not None:
+                    has[request.channel] = request.interests
                 left -= len(to_json([result["publications"], result.get("state"), result.get("presence")])) - 14
             results.append(result)
         return results

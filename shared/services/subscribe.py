@@ -54,9 +54,20 @@ class Subscriptions:
     presence: Presence
 
     def subscribe(
-        self, connection: Connection, request: SubscribeRequest, *, max_bytes: int = PAGE_MAX_BYTES
+        self,
+        connection: Connection,
+        request: SubscribeRequest,
+        *,
+        has: Mapping[str, Interests] | None = None,
+        max_bytes: int = PAGE_MAX_BYTES,
     ) -> dict[str, Any]:
         """Subscribe, then read: in this order nothing falls between what was missed and what is pushed.
+
+        Args:
+            connection: Whose.
+            request: What it asks for.
+            has: What it is subscribed to, if the caller knows.
+            max_bytes: What the result's lists may take.
 
         Returns:
             The ``subscribe`` result of the protocol.
@@ -76,7 +87,7 @@ class Subscriptions:
             raise ForbiddenError("the token does not allow to read this channel's documents")
         if request.presence:
             self.presence.check(principal, request.channel)
-        subscribed = self.connections.subscriptions(connection.connection_id)
+        subscribed = self.connections.subscriptions(connection.connection_id) if has is None else has
         if request.channel not in subscribed and len(subscribed) >= MAX_SUBSCRIPTIONS:
             raise LimitReachedError(
                 f"a connection has at most {MAX_SUBSCRIPTIONS} subscriptions", details={"limit": MAX_SUBSCRIPTIONS}

@@ -124,6 +124,36 @@ def test_a_layer_is_for_arm64_and_python_3_13_and_as_the_lockfile_has_it(tmp_pat
     assert {_normalised(distribution) for distribution in installed} == _locked(name)
 
 
+def test_a_functions_zip_may_have_the_bytecode_of_all_its_modules(tmp_path: Path) -> None:
+    without = _built_function(tmp_path / "without", None)
+    with_bytecode = _built_function(tmp_path / "with", sys.executable)
+    modules = {path.with_suffix("") for path in without if path.suffix == ".py"}
+    compiled = {path for path in with_bytecode if path.suffix == ".pyc"}
+    assert with_bytecode - compiled == without
+    assert {path.parent.parent / path.name.partition(".")[0] for path in compiled} == modules
+
+
+def test_bytecode_is_taken_whatever_date_its_source_has(tmp_path: Path) -> None:
+    from infra.bytecode import add_bytecode
+
+    module = tmp_path / "package" / "module.py"
+    module.parent.mkdir()
+    module.write_text("told = 'by the source of then'")
+    add_bytecode(sys.executable, tmp_path)
+    module.write_text("told = 'by the source of now'")
+    program = [sys.executable, "-B", "-c", "from package.module import told; print(told)"]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "by the source of then\n"
+
+
+def test_bytecode_is_made_by_the_runtimes_version_or_not_at_all(capsys: pytest.CaptureFixture[str]) -> None:
+    from infra.bytecode import runtime_python
+
+    assert runtime_python(f"{sys.version_info.major}.{sys.version_info.minor}") == sys.executable
+    assert runtime_python("2.4") is None
+    assert "python2.4 is not on the PATH" in capsys.readouterr().err
+
+
 def _built_layer(folder: Path, name: "LayerName") -> Path:
     from aws_cdk import App, Stack
     from aws_cdk.aws_lambda import LayerVersion
@@ -132,10 +162,22 @@ def _built_layer(folder: Path, name: "LayerName") -> Path:
 
     app = App(outdir=str(folder), builtin_cloud_formation_validation=False)
     stack = Stack(app, "Layers")
-    LayerVersion(stack, "Layer", code=layer_code(name, emulated=False))
+    LayerVersion(stack, "Layer", code=layer_code(name, emulated=False, python=None))
     app.synth()
     (asset,) = folder.glob("asset.*")
     return asset
+
+
+def _built_function(folder: Path, python: str | None) -> set[Path]:
+    """Return the files of a function's asset."""
+    from aws_cdk import App, Stack
+
+    from infra.packaging import function_code
+
+    stack = Stack(App(outdir=str(folder)), "Function")
+    function_code("ws_message", python=python).bind(stack)
+    (asset,) = folder.glob("asset.*")
+    return {path.relative_to(asset) for path in asset.rglob("*") if path.is_file()}
 
 
 def _hashes(root: Path, outdir: Path) -> dict[str, str]:
@@ -147,7 +189,7 @@ def _hashes(root: Path, outdir: Path) -> dict[str, str]:
     app = App(outdir=str(outdir))
     hashes = {}
     for name in HANDLERS:
-        location = function_code(name, root).bind(Stack(app, name.replace("_", "-"))).s3_location
+        location = function_code(name, root, python=None).bind(Stack(app, name.replace("_", "-"))).s3_location
         assert location
         hashes[name] = location.object_key
     return hashes

@@ -15,6 +15,7 @@ _COMMON: Final = {
     "POWERTOOLS_LOG_LEVEL",
     "POWERTOOLS_METRICS_NAMESPACE",
     "POWERTOOLS_SERVICE_NAME",
+    "PYDANTIC_DISABLE_PLUGINS",
 }
 _PUBLISH: Final = {*contract.ENV_LANE_URLS.values(), contract.ENV_EVENT_BUS_NAME, contract.ENV_LIMITS_TABLE}
 _PUSH: Final = {contract.ENV_CONNECTIONS_ENDPOINT, contract.ENV_DELIVERY_QUEUE_URL}
@@ -157,6 +158,7 @@ def test_a_function_is_told_its_stage(stage: Synthesised, name: str) -> None:
         "POWERTOOLS_LOG_LEVEL": "INFO",
         "POWERTOOLS_METRICS_NAMESPACE": contract.METRICS_NAMESPACE,
         "POWERTOOLS_SERVICE_NAME": contract.SERVICE_NAME,
+        "PYDANTIC_DISABLE_PLUGINS": "__all__",
     }
 
 

@@ -36,6 +36,7 @@ LAMBDA: Final = {
     "AWS_ACCESS_KEY_ID": "x",
     "AWS_SECRET_ACCESS_KEY": "x",
     "CONNECTIONS_ENDPOINT": "http://localhost",
+    "PYDANTIC_DISABLE_PLUGINS": "__all__",
 }
 # PyJWT takes cryptography where there is one. The functions' layer has none; here moto brings it.
 _AS_IN_THE_LAYER: Final = "import sys; sys.modules['cryptography'] = None; "
@@ -71,6 +72,13 @@ def test_no_pydantic_but_where_frames_come_in(function: str, in_lambda: bool) ->
 def test_what_every_request_needs_is_loaded_before_the_first() -> None:
     """Put off, it would make somebody wait: the start is when Lambda has CPU to spare."""
     assert {"pydantic", "shared.services.dispatch", "jwt"} <= loaded("ws_message", in_lambda=True)
+
+
+@pytest.mark.parametrize("function", [*COLD_START_CEILINGS, "http_api"])
+def test_garbage_is_looked_for_when_a_function_has_started_and_not_before(function: str) -> None:
+    before = "import gc; looked = gc.get_stats()[2]['collections']; "
+    after = "; assert gc.isenabled() and gc.get_freeze_count() > 100_000 and gc.get_stats()[2]['collections'] == looked"
+    modules_after(f"{before}import functions.{function}.handler{after}", in_lambda=True)
 
 
 @pytest.mark.parametrize("function", COLD_START_CEILINGS)

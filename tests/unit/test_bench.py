@@ -1,10 +1,15 @@
 """How benchmarks count and what they write."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.results import Bar, Report, Row, percentile
+from bench import summary
+from bench.__main__ import IN_PROCESS, ON_STACK, main, usage
+from bench.plots import draw
+from bench.results import Bar, Plot, Report, Row, percentile
 
 REPORT = Report(
     name="latency",
@@ -35,5 +40,56 @@ def test_the_table_has_a_line_for_each_row_and_says_which_bars_were_missed() -> 
 def test_the_json_has_the_same() -> None:
     document = json.loads(REPORT.to_json({"cores": 2}))
     assert document["rows"][0] == {"name": "normal", "samples": 200, "p50": 31.25}
-    assert document["bars"][1] == {"bar": "samples: at least 300", "measured": 200, "met": False}
+    assert document["bars"][1] == {"what": "samples", "measured": 200, "asked": "at least 300", "met": False}
     assert document["context"] == {"cores": 2}
+
+
+CURVE = Plot("curve", "connections", "deliveries a second", {"ours": {10: 9, 100: 90}, "theirs": {10: 3}}, log="xy")
+BARS = Plot("bars", "way", "ms", {"p50": {"high": 40.0, "low": 41.0}, "p99": {"high": 60.0}}, limit=60)
+
+
+@pytest.mark.parametrize("plot", [CURVE, BARS])
+def test_a_picture_of_the_same_figures_is_the_same_file(plot: Plot, tmp_path: Path) -> None:
+    for name in ("one.svg", "another.svg"):
+        draw(plot, "Some figures", tmp_path / name)
+    assert (tmp_path / "one.svg").read_text() == (tmp_path / "another.svg").read_text()
+
+
+def reports() -> list[dict[str, Any]]:
+    return [json.loads(REPORT.to_json({"date": "2026-11-26", "cores": 2, "load average": 0.1}))]
+
+
+def test_the_summary_has_a_line_for_each_bar_and_how_to_have_it_again() -> None:
+    lines = summary.table(reports()).splitlines()
+    again = "`.venv/bin/python -m bench latency`"
+    assert lines[2] == f"| p50 of normal, ms | 31.2 | at most 60 | yes | 2026-11-26 | {again} |"
+    assert lines[3] == f"| samples | 200 | at least 300 | **no** | 2026-11-26 | {again} |"
+    assert lines[-1] == "Measured with cores 2."
+
+
+def test_the_readme_keeps_all_but_the_table() -> None:
+    begin, end = "<!-- bench: written by python -m bench --readme -->", "<!-- /bench -->"
+    written = summary.with_table(f"before\n\n{begin}\n\nan older one\n\n{end}\n\nbehind\n", reports())
+    assert written == f"before\n\n{begin}\n\n{summary.table(reports())}\n{end}\n\nbehind\n"
+
+
+def test_a_readme_without_a_place_for_the_table_is_an_error() -> None:
+    with pytest.raises(ValueError, match="has no"):
+        summary.with_table("# Nothing here", reports())
+
+
+def test_the_readme_says_what_the_results_say() -> None:
+    readme = summary.README.read_text()
+    assert readme == summary.with_table(readme, summary.found()), "python -m bench --readme"
+
+
+def test_an_unknown_name_is_told_with_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["latency", "nothing"]) == 2
+    told = capsys.readouterr().err
+    assert "no nothing" in told and usage() in told
+
+
+def test_the_help_has_a_line_for_each_benchmark() -> None:
+    lines = [line.split() for line in usage().splitlines() if line.startswith("  ")]
+    assert [line[0] for line in lines] == [*IN_PROCESS, *ON_STACK]
+    assert all(len(line) > 3 for line in lines)

@@ -115,6 +115,16 @@ class TestRing:
         assert ring.find(fingerprint("ann", "m6"), 0) is None
         assert ring.find(fingerprint("ann", "m7"), 0) == 7
 
+    def test_of_what_is_older_than_six_minutes_it_keeps_one(self) -> None:
+        ring = numbered(3, at_s=NOW_S - 361).extended([publication("m4")], NOW_S - 360)
+        assert len(ring.extended([publication("m5")], NOW_S - 1).marks) == 5
+        later = ring.extended([publication("m5")], NOW_S)
+        assert ([at_s - NOW_S for _, at_s in later.marks], later.end) == ([-361, -360, 0], 5)
+        assert later.reaches(NOW_S - 360)
+        assert not later.reaches(NOW_S - 361)
+        assert later.find(fingerprint("ann", "m4"), 0) == 4
+        assert len(later.extended([publication("m6")], NOW_S + 100_000).marks) == 2
+
     def test_what_is_too_old_is_not_found(self) -> None:
         ring = numbered(3, at_s=NOW_S)
         assert ring.find(fingerprint("ann", "m2"), NOW_S) == 2

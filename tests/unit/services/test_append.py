@@ -370,6 +370,36 @@ def test_whatever_ttl_deletes_and_however_long_history_is_kept_no_place_is_taken
     assert max(Counter(store.put).values()) == 1
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    bursts=st.lists(
+        st.tuples(st.sampled_from([0, 1, 30, 299, 301, 359, 361, 3_000]), st.integers(1, 70)), min_size=1, max_size=12
+    ),
+    picks=st.lists(st.tuples(st.integers(0, 800), st.integers(0, 300)), min_size=1, max_size=4),
+    waited_s=st.sampled_from([0, 50, 61, 299, 650, 5_000]),
+)
+def test_a_repeat_is_known_however_quiet_the_channel_was_and_however_long_it_waited(
+    bursts: list[tuple[int, int]], picks: list[tuple[int, int]], waited_s: int
+) -> None:
+    stack, taken_ms = MemoryStack(), list[int]()
+    for gap_s, count in bursts:
+        stack.clock.pass_s(gap_s)
+        for start in range(0, count, 10):
+            some = range(start, min(start + 10, count))
+            submit(stack.append, *(f"m{len(taken_ms) + n}" for n in range(len(some))), at_ms=stack.clock())
+            taken_ms += [stack.clock()] * len(some)
+    stack.clock.pass_s(waited_s)
+    for writer in (Append(stack.streams), stack.append):  # another process, and the one that has put all of it
+        for pick, later_s in picks:
+            number = pick % len(taken_ms)
+            at_ms = min(taken_ms[number] + later_s * 1000, stack.clock())
+            submission = Submission(publication(f"m{number}", at_ms=at_ms), uncertain=True)
+            assert writer.execute(CHANNEL, [submission]).offsets == (number + 1,)
+            end = stack.streams.end(CHANNEL).tail.end
+            new = Submission(publication(f"new {end}", at_ms=at_ms), uncertain=True)
+            assert writer.execute(CHANNEL, [new]).offsets == (end + 1,)
+
+
 class Interrupted(MemoryStreamStore):
     """Before the first put that is asked of it, something else happens."""
 

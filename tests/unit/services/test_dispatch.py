@@ -569,6 +569,25 @@ def test_failures_are_told_as_internal_and_no_more(stack: MemoryStack) -> None:
     assert len(stack.failures) == 1
 
 
+def test_a_hello_s_subscriptions_are_counted_with_those_that_were_there(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    for index in range(126):
+        stack.ask("c", {"type": "subscribe", "channel": f"room:{index}"})
+    wanted = ["room:0", "room:a", "room:b", "room:c", "room:c", "room:a"]
+    hello = {"type": "hello", "protocol": 1, "token": stack.token("ann")}
+    results = stack.ask("c", hello | {"subscribe": [{"channel": channel} for channel in wanted]})["result"]
+    refused = ["error" in result for result in results["subscriptions"]]
+    assert refused == [False, False, False, True, True, False]
+
+
+def test_a_hello_that_says_a_channel_twice_is_seen_there_as_it_says_last(stack: MemoryStack) -> None:
+    stack.connect("c")
+    twice = [{"channel": "room:a", "presence": True}, {"channel": "room:a"}]
+    hello = {"type": "hello", "protocol": 1, "token": stack.token("ann")}
+    stack.ask("c", hello | {"subscribe": twice})
+    assert stack.presence_store.attendees("room:a").members == {}
+
+
 def test_hello_tells_of_each_subscription_that_failed(stack: MemoryStack) -> None:
     stack.connect("c")
     hello = {

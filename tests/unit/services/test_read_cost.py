@@ -166,3 +166,14 @@ def test_what_one_retry_has_read_the_next_need_not(store: CountingStore, busy: A
         repeat = Submission(publication(f"another {number}", at_ms=clock.now_ms), uncertain=True)
         assert busy.execute(CHANNEL, [repeat]).repeats == 0
     assert store.fetched <= 1
+
+
+def test_what_waited_in_a_quiet_channel_is_looked_for_step_by_step(store: CountingStore, clock: Clock) -> None:
+    append = Append(Streams(store, namespaces.parse(""), clock))
+    for number in range(100):
+        append.execute(CHANNEL, [Submission(publication(f"m{number}", at_ms=clock.now_ms))])
+        clock.pass_s(60)
+    store.fetched = 0
+    half_an_hour_ago = publication("m70", at_ms=clock.now_ms - 30 * 60_000)
+    assert append.execute(CHANNEL, [Submission(half_an_hour_ago, uncertain=True)]).offsets == (71,)
+    assert (store.fetched <= 6, store.walks) == (True, 0), "five rings of six minutes, and what was found"
