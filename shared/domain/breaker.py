@@ -52,6 +52,8 @@ class CircuitBreaker:
 
     def allows(self) -> bool:
         """Tell whether a call may go through now; who is allowed must :meth:`record` its outcome."""
+        if self._state == "closed":
+            return True
         with self._lock:
             if self._state == "closed":
                 return True
@@ -90,13 +92,16 @@ class CircuitBreaker:
             self._window = window
         self._calls[0] += 1
         self._failures[0] += failed
-        self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
+        if not failed:
+            self._failed_in_a_row = 0
+            return
+        self._failed_in_a_row += 1
         calls = sum(self._calls)
         if calls >= _MIN_CALLS:
             opens = sum(self._failures) >= _FAILURE_RATIO * calls
         else:
             opens = self.in_a_row is not None and self._failed_in_a_row >= self.in_a_row
-        if failed and opens:
+        if opens:
             self._open()
 
     def _open(self) -> None:
