@@ -6,13 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from bench import flood, idle, latency, presence, state, transports
+from bench.fan_out import report as fan_out
 from bench.results import FOLDER, NotMeasuredError, Report, write
 from localstack.deploy import ROOT
 from localstack.errors import StartError
 from localstack.stack import LocalStack
 
 # A new benchmark is a module with ``run``, and a line here.
-IN_PROCESS: Final[Mapping[str, Callable[[], Report]]] = {}
+IN_PROCESS: Final[Mapping[str, Callable[[], Report]]] = {
+    "fan_out": fan_out.run,
+    "fan_out_candidates": fan_out.run_candidates,
+}
 # These share one local stack.
 ON_STACK: Final[Mapping[str, Callable[[LocalStack], Report]]] = {
     "latency": latency.run,

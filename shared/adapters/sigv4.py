@@ -55,7 +55,7 @@ class Endpoint:
 class SignedRequest:
     """A request to ``/@connections/<id>``, for as long as its date is believed (5 minutes)."""
 
-    __slots__ = ("_after", "_before", "_canonical_after", "_canonical_before", "_inner", "_outer", "_signed")
+    __slots__ = ("_after", "_before", "_canonical", "_canonical_after", "_inner", "_outer", "_signed")
 
     def __init__(
         self,
@@ -74,11 +74,10 @@ class SignedRequest:
         names = ";".join(headers)
         lines = "".join(f"{name}:{' '.join(value.split())}\n" for name, value in headers.items())
         before = f"{endpoint.path}/@connections/"
-        # What is signed has the path as it is sent, and encoded once more.
-        self._canonical_before = f"{method}\n{quote(before, safe='/~')}".encode()
+        # Hashes of what is known are copied, which is cheaper than making them. The path is encoded a second time here.
+        self._canonical = sha256(f"{method}\n{quote(before, safe='/~')}".encode())
         self._canonical_after = f"\n\n{lines}\n{names}\n{sha256(body).hexdigest()}".encode()
         key = _signing_key(credentials.secret_key, at[:8], region).ljust(64, b"\0")
-        # An HMAC of which all but the end is known: both of its hashes are copied from where that begins.
         self._inner = sha256(key.translate(_INNER) + f"AWS4-HMAC-SHA256\n{at}\n{scope}\n".encode())
         self._outer = sha256(key.translate(_OUTER))
         self._before = f"{method} {before}".encode()
@@ -99,9 +98,10 @@ class SignedRequest:
         sent = connection_id.encode()
         usual = not sent.translate(None, _USUAL)
         sent = sent.replace(b"=", b"%3D") if usual else quote_from_bytes(sent, safe="").encode()
-        canonical = self._canonical_before + sent.replace(b"%", b"%25") + self._canonical_after
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(sha256(canonical).hexdigest().encode())
+        canonical, inner, outer = self._canonical.copy(), self._inner.copy(), self._outer.copy()
+        canonical.update(sent.replace(b"%", b"%25"))
+        canonical.update(self._canonical_after)
+        inner.update(canonical.hexdigest().encode())
         outer.update(inner.digest())
         return b"".join((self._before, sent, self._signed, outer.hexdigest().encode(), self._after))
 
