@@ -87,7 +87,7 @@ def run() -> Report:
         for count in CONNECTIONS
     ]
     setting = (
-        f"A message of {len(MESSAGE)} bytes to so many connections, again and again. A core for who pushes, another for "
+        f"A message of {len(MESSAGE)} bytes to so many connections, again and again. A core for who pushes, one for "
         f"the sink; the median of {REPEATS} processes, which take turns. boto3 and aiobotocore push to the first 400"
     )
     return Report("fan_out", "Fan-out: deliveries", setting, rows, _bars(figures))

@@ -1,4 +1,4 @@
-"""Stands where API Gateway stands: takes every push and answers it at once. Run as a program, with a certificate or not.
+"""Stands where API Gateway stands: takes every push and answers it at once. A program: with a certificate, or without.
 
 It does not sleep while it is asked something: waking it would be the client's work, and the dearer the slower that is.
 Prints its port; ends with its standard input.

@@ -226,14 +226,18 @@ class SocketPool:
     """
 
     def __init__(self, endpoint: Endpoint, at_most: int, ca_bundle: str) -> None:
+        self._idle: list[HttpSocket] = []
         self._endpoint = endpoint
         self._tls = ssl.create_default_context(cafile=ca_bundle) if endpoint.secure else None
-        self._idle: list[HttpSocket] = []
         self._left = at_most
         self._returned = threading.Condition()
         self._resolved: tuple[float, Sequence[Address] | OSError] = (0, ())
         self._turns = count()
         self.wanted = 0
+
+    def __del__(self) -> None:
+        for one in self._idle:
+            one.close()
 
     def take(self, *, wait_s: float = 0) -> HttpSocket | None:
         """Return one that nobody else uses, ``None`` if there is none in that time: to be given back, or closed."""
