@@ -1,6 +1,5 @@
 """One message to many connections: the pusher beside others, each in processes of its own on one core, one sink."""
 
-import datetime
 import json
 import os
 import statistics
@@ -9,18 +8,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from bench.fan_out.workload import MESSAGE, REGION, TOKEN
 from bench.results import Bar, NotMeasuredError, Report, Row
 from localstack.deploy import ROOT
+from tests.unit.adapters.certificates import certificate
 
 CONNECTIONS: Final = (10, 100, 1_000, 10_000)
 REPEATS: Final = 3
@@ -29,6 +24,12 @@ BAR_RAW: Final = 0.5
 BAR_GROWTH: Final = 1.1
 _PEERS: Final = ROOT / "bench" / "peers" / ".venv" / "bin" / "python"
 _DEADLINE_S: Final = 60
+_CREDENTIALS: Final = {
+    "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_SESSION_TOKEN": TOKEN,
+    "AWS_DEFAULT_REGION": REGION,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,13 @@ class Client:
     Attributes:
         deliveries: How many it makes for a figure: some tenths of a second's.
         peer: It lives in the peers' environment.
+        sink: Who takes what it pushes.
     """
 
     name: str
     deliveries: int
     peer: bool = False
+    sink: str = "sink"
 
 
 CLIENTS: Final = {
@@ -57,7 +60,7 @@ CANDIDATES: Final = {
     "boto3_threads": CLIENTS["boto3_threads"],
     "aiobotocore": CLIENTS["aiobotocore"],
     "httpx": Client("httpx", 400, peer=True),
-    "httpx_http2": Client("httpx, HTTP/2", 400, peer=True),
+    "httpx_http2": Client("httpx, HTTP/2", 400, peer=True, sink="http2_sink"),
     "aiohttp": Client("aiohttp", 2_000, peer=True),
     "awscrt": Client("awscrt", 2_000, peer=True),
     "protocol": Client("asyncio protocol, httptools", 10_000, peer=True),
@@ -80,7 +83,7 @@ Figures = Mapping[tuple[str, str, int], Figure]  # by scheme, client, connection
 
 def run() -> Report:
     """Measure everybody by everything that is asked of the pusher."""
-    figures = _measure(CLIENTS, CONNECTIONS, ("http", "https"))
+    figures = _measure(CLIENTS, CONNECTIONS)
     rows = [
         Row(f"{client.name}, {count:,}", _columns(figures, key, count))
         for key, client in CLIENTS.items()
@@ -95,7 +98,7 @@ def run() -> Report:
 
 def run_candidates() -> Report:
     """Measure whatever could push, for docs/adr/0015-pusher.md."""
-    figures = _measure(CANDIDATES, (1_000,), ("http", "https"))
+    figures = _measure(CANDIDATES, (1_000,))
     rows = [Row(client.name, _columns(figures, key, 1_000)) for key, client in CANDIDATES.items()]
     setting = (
         f"A message of {len(MESSAGE)} bytes to 1,000 connections, as in fan_out; the median of {REPEATS} processes"
@@ -137,22 +140,18 @@ def _columns(figures: Figures, key: str, count: int) -> dict[str, float]:
     return columns
 
 
-def _measure(clients: Mapping[str, Client], counts: Sequence[int], schemes: Sequence[str]) -> Figures:
+def _measure(clients: Mapping[str, Client], counts: Sequence[int]) -> Figures:
     found: dict[tuple[str, str, int], list[Figure]] = {}
     with TemporaryDirectory() as folder:
-        certificate = _certificate(Path(folder))
-        environment = _environment(certificate)
-        for scheme in schemes:
-            with _sink(scheme, certificate, environment) as port:
-                for _ in range(REPEATS):
-                    for key, client in clients.items():
-                        if key == "httpx_http2" and scheme == "http":
-                            continue
-                        for count, figure in zip(
-                            counts,
-                            _one(key, client, counts, f"{scheme}://127.0.0.1:{port}/local", environment),
-                            strict=True,
-                        ):
+        files = certificate(Path(folder), "127.0.0.1")
+        environment = dict(os.environ) | _CREDENTIALS | {"AWS_CA_BUNDLE": str(files[0])}
+        for scheme in ("http", "https"):
+            for sink in {client.sink for client in clients.values()} - ({"http2_sink"} if scheme == "http" else set()):
+                using = {key: client for key, client in clients.items() if client.sink == sink}
+                with _sink(sink, files if scheme == "https" else (), environment) as port:
+                    for key, client in [*using.items()] * REPEATS:
+                        url = f"{scheme}://127.0.0.1:{port}/local"
+                        for count, figure in zip(counts, _one(key, client, counts, url, environment), strict=True):
                             found.setdefault((scheme, key, count), []).append(figure)
     return {place: _median(some) for place, some in found.items()}
 
@@ -173,49 +172,16 @@ def _one(key: str, client: Client, counts: Sequence[int], url: str, environment:
 
 
 @contextmanager
-def _sink(scheme: str, certificate: Path, environment: Mapping[str, str]) -> Iterator[int]:
-    files = [str(certificate), str(certificate.with_suffix(".key"))] if scheme == "https" else []
-    command = [sys.executable, "-m", "bench.fan_out.sink", *files]
-    sink = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert sink.stdin and sink.stdout
+def _sink(name: str, files: Sequence[Path], environment: Mapping[str, str]) -> Iterator[int]:
+    python = sys.executable if name == "sink" else str(_PEERS)
+    command = [python, "-m", f"bench.fan_out.{name}", *map(str, files)]
+    sink = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    assert sink.stdout
     try:
         yield int(sink.stdout.readline())
     finally:
-        sink.stdin.close()
-        sink.wait()
-
-
-def _environment(certificate: Path) -> dict[str, str]:
-    return dict(os.environ) | {
-        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_SESSION_TOKEN": TOKEN,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_CA_BUNDLE": str(certificate),
-    }
-
-
-def _certificate(folder: Path) -> Path:
-    """Write a certificate of 127.0.0.1 that vouches for itself, and its key beside it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sink")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "sink.pem"
-    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    plain = serialization.NoEncryption()
-    pkcs8 = serialization.PrivateFormat.PKCS8
-    path.with_suffix(".key").write_bytes(key.private_bytes(serialization.Encoding.PEM, pkcs8, plain))
-    return path
+        sink.terminate()
+        sink.communicate()
 
 
 def _median(figures: Sequence[Figure]) -> Figure:

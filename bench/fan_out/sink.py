@@ -1,7 +1,7 @@
 """Stands where API Gateway stands: takes every push and answers it at once. A program: with a certificate, or without.
 
 It does not sleep while it is asked something: waking it would be the client's work, and the dearer the slower that is.
-Prints its port; ends with its standard input.
+Prints its port.
 """
 
 import os
@@ -64,7 +64,7 @@ def _answer(number: int) -> bytes:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serve until the standard input ends."""
+    """Serve until it is terminated."""
     tls = None
     if arguments:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -72,8 +72,7 @@ def main(arguments: Sequence[str]) -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     listener.setblocking(False)
     poller = getattr(select, "epoll", select.poll)()  # both have what is used here
-    for fd in (listener.fileno(), sys.stdin.fileno()):
-        poller.register(fd, select.POLLIN)
+    poller.register(listener.fileno(), select.POLLIN)
     print(listener.getsockname()[1], flush=True)
     peers: dict[int, Peer] = {}
     awake_until_s = 0.0
@@ -82,8 +81,6 @@ def main(arguments: Sequence[str]) -> None:
         if events:
             awake_until_s = time.monotonic() + _AWAKE_S
         for fd, _ in events:
-            if fd == sys.stdin.fileno():
-                return
             if fd == listener.fileno():
                 peer = Peer(_accepted(listener, tls))
                 peers[peer.sock.fileno()] = peer
