@@ -95,7 +95,7 @@ if TYPE_CHECKING:
     from shared.services.redrive import Redrive
     from shared.services.session_end import SessionEnd
 
-_FAN_OUT_THREADS = 32
+_FAN_OUT_THREADS = 32  # for mailboxes, and for who has gone; WebSockets need none
 _LIST_THREADS = 16  # a page has up to 200 connections, each with a query for its channels
 _WATCH_THREADS = 16  # a channel takes some 50 ms, and a batch has up to 200
 _WORKER_THREADS = 10  # a FIFO batch has as many records, each perhaps of another channel

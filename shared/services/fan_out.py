@@ -20,7 +20,7 @@ MAX_ATTEMPTS: Final = 6
 LAGGED_FROM_ATTEMPT: Final = 2
 _BACKOFF_MAX_S: Final = 60
 _CONNECTIONS_PER_DELIVERY: Final = 500  # keeps a queue message with 10 large events under SQS's 1 MiB
-# A shard with more subscribers is worth another function's help: half a second's work at 2,000 posts a second.
+# A shard with more subscribers is worth another function's help: a second at a function's part of the account's rate.
 SHARD_MAX_SUBSCRIBERS: Final = 1_000
 SHARDS_MAX: Final = 64
 
