@@ -145,6 +145,7 @@ async def protocol(url: str) -> Post:
             self.answered.set_result(self.parser.get_status_code())
 
     loop, parts = asyncio.get_running_loop(), urlsplit(url)
+    assert parts.hostname and parts.port
     tls = _tls() if parts.scheme == "https" else None
     free = [(await loop.create_connection(Http, parts.hostname, parts.port, ssl=tls))[1] for _ in range(IN_FLIGHT)]
     signed = _signed(url)
@@ -190,7 +191,7 @@ def _check(status: int) -> None:
 def _uvloop() -> asyncio.AbstractEventLoop:
     import uvloop
 
-    return uvloop.new_event_loop()  # type: ignore[no-any-return, attr-defined]
+    return uvloop.new_event_loop()
 
 
 CLIENTS: Final = {

@@ -132,7 +132,7 @@ def _bars(figures: Figures) -> list[Bar]:
 
 
 def _columns(figures: Figures, key: str, count: int) -> dict[str, float]:
-    columns = {}
+    columns: dict[str, float] = {}
     for scheme, name in (("http", ""), ("https", "TLS ")):
         figure = figures.get((scheme, key, count))
         columns[f"{name}a second"] = round(figure.a_second) if figure else 0

@@ -54,7 +54,8 @@ def read_answer(received: bytes, *, ended: bool) -> Answer | None:
     while status < 200:  # of 1xx there may be some before the real one
         head_end = received.find(b"\r\n\r\n")
         if head_end < 0:
-            return _incomplete(received, ended=ended)
+            _want_more(received, ended=ended)
+            return None
         head, body = received[: head_end + 2], received[head_end + 4 :]
         lower = head.lower()
         status, received = _status(lower), body
@@ -67,7 +68,8 @@ def read_answer(received: bytes, *, ended: bool) -> Answer | None:
     else:
         closes, answer = True, (body, b"") if ended else None
     if answer is None:
-        return _incomplete(received, ended=ended)
+        _want_more(received, ended=ended)
+        return None
     body, rest = answer
     keeps_alive = not (closes or ended or rest or (coding and length))
     if status == 200 and not body:
@@ -75,7 +77,7 @@ def read_answer(received: bytes, *, ended: bool) -> Answer | None:
     return Answer(status, _error_type(head, lower), body, keeps_alive)
 
 
-def _incomplete(received: bytes, *, ended: bool) -> None:
+def _want_more(received: bytes, *, ended: bool) -> None:
     if ended or len(received) > ANSWER_MAX_BYTES:
         raise BadAnswerError("the answer has no end")
 
@@ -116,7 +118,7 @@ def _of_length(body: bytes, length: bytes) -> tuple[bytes, bytes] | None:
 def _chunked(body: bytes, coding: bytes) -> tuple[bytes, bytes] | None:
     if coding != b"chunked":
         raise BadAnswerError("nobody has asked for this coding")
-    chunks = []
+    chunks: list[bytes] = []
     while True:
         line, found, rest = body.partition(b"\r\n")
         if not found:

@@ -38,8 +38,22 @@ class HttpSocket:
         job: What it is used for: its user's.
     """
 
-    __slots__ = ("_addresses", "_opening", "_received", "_request", "_resolve", "_server", "_socket", "_tls", "_unsent")
-    __slots__ += ("_used", "deadline_s", "fd", "job", "waits_for")
+    __slots__ = (
+        "_addresses",
+        "_opening",
+        "_received",
+        "_request",
+        "_resolve",
+        "_server",
+        "_socket",
+        "_tls",
+        "_unsent",
+        "_used",
+        "deadline_s",
+        "fd",
+        "job",
+        "waits_for",
+    )
 
     def __init__(self, resolve: Callable[[], Sequence[Address]], server: str, tls: ssl.SSLContext | None) -> None:
         self._resolve, self._server, self._tls = resolve, server, tls
@@ -81,7 +95,10 @@ class HttpSocket:
                 self._flush()
             return self._receive()
         except OSError as error:
-            return self._refused(error) if self._unsent else self._open_again(error)
+            answer = self._refusal() if self._unsent else None
+            if answer is None:
+                self._open_again(error)
+            return answer
 
     def late(self) -> None:
         """Try the server's next address, if it is still to be opened.
@@ -123,16 +140,12 @@ class HttpSocket:
         self._unsent = self._request
         self._open()
 
-    def _refused(self, error: OSError) -> Answer | None:
+    def _refusal(self) -> Answer | None:
         """Return the answer of one who would not have all of the request, and has closed."""
-        if not self._received:
-            try:
-                answer = self._receive()
-            except OSError:
-                answer = None
-            if answer:
-                return answer
-        return self._open_again(error)
+        try:
+            return self._receive()
+        except OSError:
+            return None  # what went wrong before is told
 
     def _connect(self) -> None:
         while True:
@@ -240,7 +253,7 @@ class SocketPool:
             one.close()
 
     def take(self, *, wait_s: float = 0) -> HttpSocket | None:
-        """Return one that nobody else uses, ``None`` if there is none in that time: to be given back, or closed."""
+        """Return one that nobody else uses, to be given back; ``None`` if there is none in that time."""
         with self._returned:
             if wait_s and not self._left and not self._idle:
                 self.wanted += 1
@@ -260,7 +273,7 @@ class SocketPool:
         return HttpSocket(self._addresses, self._endpoint.host, self._tls)
 
     def give_back(self, one: HttpSocket, *, usable: bool) -> None:
-        """Have others use it, or as many new ones."""
+        """Have others use it; or a new one in its place."""
         if not usable:
             one.close()
         with self._returned:
@@ -275,7 +288,7 @@ class SocketPool:
         if time.monotonic() >= until_s:
             until_s, addresses = self._resolved = self._resolve()
         if isinstance(addresses, OSError):
-            raise addresses
+            raise addresses.with_traceback(None)  # of all that were raised before
         first = next(self._turns) % len(addresses)  # each has its part, as where every socket resolves for itself
         return [*addresses[first:], *addresses[:first]]
 

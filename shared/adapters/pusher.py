@@ -103,7 +103,7 @@ def pusher_of(session: Session, endpoint: str, metrics: Metrics) -> Pusher:
     if region is None:
         raise NoRegionError
     ca_bundle = session.get_config_variable("ca_bundle") or get_cert_path(True)
-    return Pusher(endpoint, credentials.get_frozen_credentials, region, ca_bundle, metrics)
+    return Pusher(endpoint, credentials.get_frozen_credentials, region, str(ca_bundle), metrics)
 
 
 class _Asking:
@@ -241,7 +241,8 @@ class _Asking:
             self.taken += 1
             if request + 1 < self._requests:
                 self._jobs.appendleft(one.job + 1)
-        if not answer.keeps_alive or (self._pool.wanted and len(self._busy) > 1):  # who has none comes first
+        elsewhere = self._pool.wanted and len(self._busy) + len(self._free) > 1  # who has none comes first
+        if elsewhere or not answer.keeps_alive:
             self._release(one.fd, one, usable=answer.keeps_alive)
         elif self._jobs:
             self._send(one)

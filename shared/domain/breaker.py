@@ -52,8 +52,17 @@ class CircuitBreaker:
 
     def allows(self) -> bool:
         """Tell whether a call may go through now; who is allowed must :meth:`record` its outcome."""
-        if self._state == "closed":
-            return True
+        return self._state == "closed" or self._may_try()
+
+    def record(self, *, failed: bool) -> None:
+        """Say how an allowed call went."""
+        with self._lock:
+            if self._state == "half_open":
+                self._tried(failed)
+            elif self._state == "closed":
+                self._count(failed)
+
+    def _may_try(self) -> bool:
         with self._lock:
             if self._state == "closed":
                 return True
@@ -65,14 +74,6 @@ class CircuitBreaker:
                     self._enter("half_open")
             self._trials += 1
             return self._state == "half_open" and self._trials <= _TRIALS
-
-    def record(self, *, failed: bool) -> None:
-        """Say how an allowed call went."""
-        with self._lock:
-            if self._state == "half_open":
-                self._tried(failed)
-            elif self._state == "closed":
-                self._count(failed)
 
     def _tried(self, failed: bool) -> None:
         if failed:
