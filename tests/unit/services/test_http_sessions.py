@@ -637,3 +637,21 @@ class _With:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._whole, name)
+
+
+def test_a_push_finds_its_way_by_the_connections_id() -> None:
+    stack = MemoryStack()
+    first, second = (opened(stack, ROOM)["connection_id"] for _ in range(2))
+    stack.transport.inboxes["socket"] = []
+    stack.mailboxes.close(second)
+    ids = [first, "socket", second, "gone"]
+    outcomes = stack.sinks.push_all(ids, [b'{"type":"x"}', b'{"type":"y"}'])
+    assert [type(error) if error else None for error in outcomes] == [
+        None,
+        None,
+        ConnectionGoneError,
+        ConnectionGoneError,
+    ]
+    assert stack.transport.inboxes["socket"] == [b'{"type":"x"}', b'{"type":"y"}']
+    assert [message.text for message in stack.mailbox_store.read(first, 0, limit=9)] == ['{"type":"x"}', '{"type":"y"}']
+    assert stack.sinks.push_all(["socket"], [b"{}"]) == [None]
