@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from bench import flood, frames, idle, latency, presence, state, transports, units
+from bench.fan_out import report as fan_out
 from bench.results import FOLDER, NotMeasuredError, Report, write
 from localstack.deploy import ROOT
 from localstack.errors import StartError
@@ -14,6 +15,8 @@ from localstack.stack import LocalStack
 # A new benchmark is a module with ``run``, and a line here.
 IN_PROCESS: Final[Mapping[str, Callable[[], Report]]] = {
     "units": units.run,
+    "fan_out": fan_out.run,
+    "fan_out_candidates": fan_out.run_candidates,
 }
 # These share one local stack.
 ON_STACK: Final[Mapping[str, Callable[[LocalStack], Report]]] = {
