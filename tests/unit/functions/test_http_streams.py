@@ -276,7 +276,7 @@ async def test_whoever_takes_nothing_is_let_go(
     services.settings = replace(services.settings, stream_max_age_s=1)
     session = await opened(http, stack)
     for _ in range(400):
-        stack.sinks.push(session.answer["connection_id"], b'{"type":"x","data":"' + b"x" * 30_000 + b'"}')
+        stack.mailboxes.push(session.answer["connection_id"], b'{"type":"x","data":"' + b"x" * 30_000 + b'"}')
     host, _, port = url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
     request = f"GET {session.stream} HTTP/1.1\r\nHost: x\r\nAuthorization: {session.headers['Authorization']}\r\n\r\n"
