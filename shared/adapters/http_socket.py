@@ -253,8 +253,13 @@ class SocketPool:
             one.close()
 
     def take(self, *, wait_s: float = 0) -> HttpSocket | None:
-        """Return one that nobody else uses, to be given back; ``None`` if there is none in that time."""
+        """Return one that nobody else uses, to be given back; ``None`` if there is none in that time.
+
+        Who does not wait has others already, and gets no more while somebody waits.
+        """
         with self._returned:
+            if self.wanted and not wait_s:
+                return None
             if wait_s and not self._left and not self._idle:
                 self.wanted += 1
                 try:
