@@ -20,6 +20,7 @@ from bench import (
     transports,
     units,
 )
+from bench.fan_out import report as fan_out
 from bench.results import FOLDER, NotMeasuredError, Report, write
 from localstack.deploy import ROOT
 from localstack.errors import StartError
@@ -31,6 +32,8 @@ IN_PROCESS: Final[Mapping[str, Callable[[], Report]]] = {
     "handlers": handlers.run,
     "growth_cost": growth.run_cost,
     "units": units.run,
+    "fan_out": fan_out.run,
+    "fan_out_candidates": fan_out.run_candidates,
 }
 # These share one local stack.
 ON_STACK: Final[Mapping[str, Callable[[LocalStack], Report]]] = {

@@ -41,13 +41,15 @@ class _Channel:
 
     Attributes:
         sent_ns: When each was sent, by its number.
-        messages: Of each WebSocket message with events, their numbers, and when it came.
+        messages: Of each WebSocket message with events, whose it was, their numbers, and when it came.
+        news: Set with each of them.
     """
 
     name: str = field(default_factory=lambda: f"room:bench-frames-{secrets.token_hex(4)}")
     sent_ns: list[int] = field(default_factory=list)
-    messages: list[tuple[list[int], int]] = field(default_factory=list)
+    messages: list[tuple[int, list[int], int]] = field(default_factory=list)
     subscribers: int = 0
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def subscribe(self, url: str, opened: AsyncExitStack) -> None:
         """Open one more connection that hears it."""
@@ -59,16 +61,17 @@ class _Channel:
         await socket.send(json.dumps(hello))
         if "error" in (reply := json.loads(await socket.recv())):
             raise NotMeasuredError(f"hello: {reply}")
+        opened.callback(asyncio.create_task(self._read(socket, self.subscribers)).cancel)
         self.subscribers += 1
-        opened.callback(asyncio.create_task(self._read(socket)).cancel)
 
-    async def _read(self, socket: ClientConnection) -> None:
+    async def _read(self, socket: ClientConnection, subscriber: int) -> None:
         try:
             async for message in socket:
                 now_ns, value = time.perf_counter_ns(), json.loads(message)
                 frames = value if isinstance(value, list) else [value]
                 if numbers := [frame["data"]["number"] for frame in frames if frame["type"] == "event"]:
-                    self.messages.append((numbers, now_ns))
+                    self.messages.append((subscriber, numbers, now_ns))
+                    self.news.set()
         except ConnectionClosed:
             return  # what is missing then is noticed
 
@@ -94,19 +97,23 @@ class _Channel:
     async def heard(self, numbers: range) -> None:
         """Return when every subscriber has these."""
         async with asyncio.timeout(_LATE_S):
-            while sum(len(self._of(got, numbers)) for got, _ in self.messages) < len(numbers) * self.subscribers:
-                await asyncio.sleep(0.1)
+            # A push may come twice.
+            while len({(whose, number) for whose, got, _ in self.messages for number in self._of(got, numbers)}) < (
+                len(numbers) * self.subscribers
+            ):
+                self.news.clear()
+                await self.news.wait()
 
     def per_publication(self, numbers: range) -> float:
         """Return how many messages brought these to a subscriber, for each of them."""
-        shares = sum(len(self._of(got, numbers)) / len(got) for got, _ in self.messages)
+        shares = sum(len(self._of(got, numbers)) / len(got) for _, got, _ in self.messages)
         return shares / (len(numbers) * self.subscribers)
 
     def taken_ms(self, numbers: range) -> list[float]:
         """Return how long each of these took to each subscriber."""
         return [
             (came_ns - self.sent_ns[number]) / 1e6
-            for got, came_ns in self.messages
+            for _, got, came_ns in self.messages
             for number in self._of(got, numbers)
         ]
 

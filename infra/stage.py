@@ -28,7 +28,7 @@ class StageConfig:
             (docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
         stream_max_age_s: How long a stream is held; its client comes back by itself.
         held_streams: How many streams are held at a time, each by an environment of its own; whoever comes then polls.
-        stream_memory_mb: Of the function that holds streams: it waits, and is paid for all that time by its memory.
+        stream_memory_mb: Of the function that holds streams and polls: it waits, and is paid for by its memory.
         aws_events: Whether the status of every Step Functions execution of the account is published in
             ``executions:<name>``: an example of AWS events to channels.
         demo: Whether anybody who comes by finds the demo, and may talk in its rooms (``room:*``).

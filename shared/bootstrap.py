@@ -5,15 +5,15 @@ import importlib
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.session import get_session
 
 from shared import namespaces
 from shared.adapters import telemetry
-from shared.adapters.apigateway import ApiGatewayTransport
 from shared.adapters.aws import CLIENT_CONFIG, guarded, translated
 from shared.adapters.dynamodb_api_keys import DynamoDbApiKeyStore
 from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
@@ -26,6 +26,7 @@ from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.eventbridge import EventBridgeBus
 from shared.adapters.meter import metered
+from shared.adapters.pusher import pusher_of
 from shared.adapters.sqs import (
     SqsDeadLetters,
     SqsDeadlineQueue,
@@ -37,6 +38,7 @@ from shared.adapters.sqs import (
 from shared.contract import COMMANDS_MODULE, DOCUMENTS_MODULE, LOCAL_STAGE, PROCESSORS_MODULE
 from shared.domain.breaker import CircuitBreaker, State
 from shared.domain.dead_letter import RedrivenQueue
+from shared.domain.gate import Gate
 from shared.domain.rate import Pacer
 from shared.ports import (
     ApiKeyStore,
@@ -94,7 +96,7 @@ if TYPE_CHECKING:
     from shared.services.redrive import Redrive
     from shared.services.session_end import SessionEnd
 
-_FAN_OUT_THREADS = 32
+_FAN_OUT_THREADS = 32  # for mailboxes, and for who has gone; WebSockets need none
 _LIST_THREADS = 16  # a page has up to 200 connections, each with a query for its channels
 _WATCH_THREADS = 16  # a channel takes some 50 ms, and a batch has up to 200
 _WORKER_THREADS = 10  # a FIFO batch has as many records, each perhaps of another channel
@@ -156,10 +158,12 @@ class Services:
     @cached_property
     def transport(self) -> ConnectionTransport:
         """The way to live connections."""
-        client = boto3.client(
-            "apigatewaymanagementapi", endpoint_url=self.settings.connections_endpoint, config=CLIENT_CONFIG
-        )
-        return Sinks(ApiGatewayTransport(metered(client, self.metrics)), self.mailboxes)
+        pusher = pusher_of(get_session(), self.settings.connections_endpoint, self.metrics)
+        return Sinks(pusher, self.mailboxes, self._pushing)
+
+    @cached_property
+    def _pushing(self) -> Executor:
+        return ThreadPoolExecutor(_FAN_OUT_THREADS)
 
     @cached_property
     def mailbox_store(self) -> MailboxStore:
@@ -248,9 +252,8 @@ class Services:
             connections=self.connections,
             transport=self.transport,
             deliveries=SqsDeliveryQueue(self._sqs, self.settings.delivery_queue_url),
-            breaker=self._breaker("Push"),
-            pacer=Pacer(self.settings.push_rate_per_s, time.monotonic, time.sleep),
-            executor=ThreadPoolExecutor(_FAN_OUT_THREADS),
+            gate=Gate(self._breaker("Push"), Pacer(self.settings.push_rate_per_s, time.monotonic)),
+            executor=self._pushing,
             metrics=self.metrics,
             now_ms=self.now_ms,
             on_failure=telemetry.channel_failure,

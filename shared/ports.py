@@ -11,6 +11,7 @@ from shared.domain.api_key import ApiKey
 from shared.domain.connection import Connection, Interest, Interests, Session
 from shared.domain.dead_letter import DeadLetter, RedrivenQueue
 from shared.domain.document import Change, Chunk, DocumentLog
+from shared.domain.gate import Gate
 from shared.domain.mailbox import Mailbox, Message, Way
 from shared.domain.pending_command import PendingCommand
 from shared.domain.presence import Attendees, Look, Member, Told
@@ -676,13 +677,19 @@ class DeadLetterQueues(Protocol):
 
 
 class ConnectionTransport(Protocol):
-    """The way to a live connection."""
+    """The way to live connections."""
 
-    def push(self, connection_id: str, message: bytes) -> None:
-        """Send one message of at most 32,000 bytes.
+    def push_all(
+        self, connection_ids: Sequence[str], messages: Sequence[bytes], gate: Gate | None = None
+    ) -> Sequence[Exception | None]:
+        """Send each of them these messages, of at most 32,000 bytes, in their order, and none behind one that failed.
 
-        Raises:
-            ConnectionGoneError: There is no such connection (any more).
+        Args:
+            gate: Stands before each message. Those to mailboxes do not pass it: they go another way.
+
+        Returns:
+            What was wrong, connection by connection, in the order given: ``ConnectionGoneError`` where there is no such
+            connection (any more). Nothing is raised.
         """
         ...
 

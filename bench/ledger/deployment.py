@@ -8,7 +8,7 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -23,6 +23,7 @@ from shared import bootstrap, contract
 from shared.adapters.tokens import Hs256Tokens
 from shared.bootstrap import Services
 from shared.contract import DETAIL_PUBLICATIONS, DETAIL_PUSHES, ENV_DEADLINE_QUEUE_URL, ENV_LANE_URLS
+from shared.domain.gate import Gate
 from shared.domain.prices import PRICES
 from shared.ports import Metrics
 
@@ -91,10 +92,15 @@ class CountingTransport:
     now_ms: Callable[[], int]
     messages: list[tuple[str, bytes]] = field(default_factory=list)
 
-    def push(self, connection_id: str, message: bytes) -> None:
-        """Count a message."""
-        self.messages.append((connection_id, message))
-        self.metrics.billed("WebSocketMessages", -(-len(message) // _WEBSOCKET_CHUNK_BYTES))
+    def push_all(
+        self, connection_ids: Sequence[str], messages: Sequence[bytes], gate: Gate | None = None
+    ) -> Sequence[Exception | None]:
+        """Count each message to each."""
+        for message in messages:
+            self.messages += [(connection_id, message) for connection_id in connection_ids]
+            chunks = -(-len(message) // _WEBSOCKET_CHUNK_BYTES)
+            self.metrics.billed("WebSocketMessages", chunks * len(connection_ids))
+        return [None] * len(connection_ids)
 
     def last_active_ms(self, connection_id: str) -> int | None:
         """Return when it was heard of."""

@@ -23,7 +23,7 @@ from functions.http_api.problems import PROBLEM, add_handlers
 from functions.http_api.publish import add_publish
 from functions.http_api.purge import add_purge
 from functions.http_api.route import Route
-from functions.http_api.sessions import add_sessions
+from functions.http_api.sessions import add_polls, add_sessions
 from functions.http_api.streams import add_streams
 from functions.http_api.waiting import Watcher
 from shared.adapters.telemetry import failure
@@ -71,7 +71,7 @@ def create_app(services: Services, *, calls: bool = True, streams: bool = True, 
 
     Args:
         services: What the endpoints use.
-        calls: With all that is answered whole. Where it only streams, there is less that it may do.
+        calls: With all that is answered whole, not polls alone. Where it only holds, there is less that it may do.
         streams: With the streams. Where answers are passed on whole, nobody would see one before its end.
         pages: The folder of the built pages, if they are to be served.
     """
@@ -86,19 +86,20 @@ def create_app(services: Services, *, calls: bool = True, streams: bool = True, 
     app.router.route_class = Route
     use(app, services)
     add_handlers(app)
+    # Only REST APIs compress by themselves:
+    # docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-gzip-compression-decompression.html
+    app.add_middleware(
+        GZipMiddleware,
+        minimum_size=_COMPRESSED_FROM_BYTES,
+        compresslevel=_COMPRESSION_LEVEL,
+        exclude_content_types=_NEVER_COMPRESSED,
+    )
     app.get("/healthz")(healthz)
+    add_polls(app)
     if streams:
         add_streams(app)
     if calls:
         _add_calls(app, services.settings)
-        # Only REST APIs compress by themselves:
-        # docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-gzip-compression-decompression.html
-        app.add_middleware(
-            GZipMiddleware,
-            minimum_size=_COMPRESSED_FROM_BYTES,
-            compresslevel=_COMPRESSION_LEVEL,
-            exclude_content_types=_NEVER_COMPRESSED,
-        )
     if pages is not None:
         add_pages(app, pages, demo=services.settings.demo)
     return app

@@ -28,11 +28,15 @@ _ANSWER_WITHIN_S: Final = 27
 SUPERSEDED: Final = '{"type":"system","event":"superseded"}'
 
 
+def add_polls(app: FastAPI) -> None:
+    """Add the route that is also there where streams are: a function that waits is paid by its memory."""
+    app.get("/v1/sessions/{session_id}/frames", response_model=FramesAnswer)(poll)
+
+
 def add_sessions(app: FastAPI) -> None:
-    """Add the routes."""
+    """Add the other routes."""
     app.post("/v1/sessions", response_model=SessionAnswer)(open_session)
     app.post("/v1/sessions/{session_id}/frames")(send_frames)
-    app.get("/v1/sessions/{session_id}/frames", response_model=FramesAnswer)(poll)
     app.delete("/v1/sessions/{session_id}", status_code=204)(end_session)
 
 

@@ -1,4 +1,4 @@
-"""The app as a server of its own, which can stream: behind AWS Lambda Web Adapter it serves ``/v1/stream``."""
+"""The app as a server of its own, which can stream: behind AWS Lambda Web Adapter it serves what is held."""
 
 import time
 

@@ -1,6 +1,5 @@
 """Route ``$default``: what clients send. The replies are the body; what does not fit one message is posted."""
 
-from contextlib import suppress
 from typing import Any
 
 from shared import bootstrap
@@ -28,7 +27,8 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     if not messages:  # every reply comes later; without a body, API Gateway sends nothing
         return {"statusCode": 200}
     first, *rest = messages
-    with suppress(ConnectionGoneError):  # then nobody waits for the answers
-        for message in rest:
-            services.transport.push(connection_id, message)
+    if rest:
+        (error,) = services.transport.push_all([connection_id], rest)
+        if error and not isinstance(error, ConnectionGoneError):  # else nobody waits for the answers
+            raise error
     return {"statusCode": 200, "body": first.decode()}

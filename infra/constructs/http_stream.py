@@ -1,4 +1,4 @@
-"""The streaming side: the same FastAPI app behind a function URL that passes on what it says as it says it."""
+"""What is held: the same FastAPI app behind a function URL that passes on what it says as it says it."""
 
 from aws_cdk import Duration, Fn, Stack
 from aws_cdk import aws_lambda as lambda_
@@ -18,7 +18,7 @@ _TIMEOUT_MARGIN_S = 30
 
 
 class HttpStream(Construct):
-    """Streams of sessions and channels.
+    """Streams of sessions and channels, and polls that wait: all that is paid for by the time that it is held.
 
     Lambda's Python runtime can't stream; AWS Lambda Web Adapter, a layer, starts the app and streams for it. A stream
     takes a whole environment for as long as it is held, also when its reader has gone: so it is held for minutes only,

@@ -11,6 +11,7 @@ from shared.domain.api_key import ApiKey
 from shared.domain.connection import Connection, Interest, Interests, Session
 from shared.domain.dead_letter import DeadLetter, RedrivenQueue
 from shared.domain.document import Change, Chunk, Document, DocumentLog, log_of
+from shared.domain.gate import Gate
 from shared.domain.mailbox import Mailbox, Message, Way
 from shared.domain.pending_command import PendingCommand
 from shared.domain.presence import Attendees, Look, Member, Told
@@ -18,7 +19,7 @@ from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
 from shared.domain.rate import Rate
 from shared.domain.segment import Ring, Segment
-from shared.errors import ConnectionGoneError, TidewireError
+from shared.errors import ConnectionGoneError, ThrottledError, TidewireError, UnavailableError
 from shared.ports import (
     Broadcast,
     Delivery,
@@ -634,7 +635,29 @@ class MemoryTransport:
     closed: list[str] = field(default_factory=list)
     active_ms: dict[str, int] = field(default_factory=dict)
 
+    def push_all(
+        self, connection_ids: Sequence[str], messages: Sequence[bytes], gate: Gate | None = None
+    ) -> Sequence[Exception | None]:
+        return [self._outcome(connection_id, messages, gate) for connection_id in connection_ids]
+
+    def _outcome(self, connection_id: str, messages: Sequence[bytes], gate: Gate | None) -> Exception | None:
+        for message in messages:
+            if gate and not gate.breaker.allows():
+                return UnavailableError("pushing is suspended")
+            error: Exception | None = None
+            try:
+                self.push(connection_id, message)
+            except Exception as raised:
+                error = raised
+            if gate:
+                throttled = isinstance(error, ThrottledError)
+                gate.breaker.record(failed=isinstance(error, UnavailableError) and not throttled)
+            if error:
+                return error
+        return None
+
     def push(self, connection_id: str, message: bytes) -> None:
+        """Put a message into an inbox."""
         if connection_id in self.failures:
             raise self.failures[connection_id]
         if connection_id not in self.inboxes:

@@ -27,8 +27,6 @@ def metered(client: Any, metrics: Metrics) -> Any:
             events.register("before-parameter-build", lambda params, **_event: _count_requests(metrics, params))
         case "events":
             events.register("before-parameter-build", lambda params, **_event: _count_events(metrics, params))
-        case "apigatewaymanagementapi":
-            events.register("after-call", lambda **event: _count_push(metrics, **event))
         case service:
             raise ValueError(f"nobody knows what {service} is billed for")
     return client
@@ -60,11 +58,6 @@ def _count_sqs(metrics: Metrics, queue: str, requests: int) -> None:
 def _count_events(metrics: Metrics, params: dict[str, Any]) -> None:
     sizes = (len(entry["Detail"].encode()) for entry in params["Entries"])
     metrics.billed("EventBridgeEvents", sum(_chunks(size, _CHUNK_BYTES) for size in sizes))
-
-
-def _count_push(metrics: Metrics, *, http_response: Any, model: Any, **_event: Any) -> None:
-    if model.name == "PostToConnection" and http_response.status_code < 300:
-        metrics.billed("WebSocketMessages", 1)  # no push is larger than 32 KB: shared/protocol/limits.py
 
 
 def invoked(metrics: Metrics, event: Any, answer: Any, duration_s: float, memory_mb: int) -> None:

@@ -52,6 +52,17 @@ class CircuitBreaker:
 
     def allows(self) -> bool:
         """Tell whether a call may go through now; who is allowed must :meth:`record` its outcome."""
+        return self._state == "closed" or self._may_try()
+
+    def record(self, *, failed: bool) -> None:
+        """Say how an allowed call went."""
+        with self._lock:
+            if self._state == "half_open":
+                self._tried(failed)
+            elif self._state == "closed":
+                self._count(failed)
+
+    def _may_try(self) -> bool:
         with self._lock:
             if self._state == "closed":
                 return True
@@ -63,14 +74,6 @@ class CircuitBreaker:
                     self._enter("half_open")
             self._trials += 1
             return self._state == "half_open" and self._trials <= _TRIALS
-
-    def record(self, *, failed: bool) -> None:
-        """Say how an allowed call went."""
-        with self._lock:
-            if self._state == "half_open":
-                self._tried(failed)
-            elif self._state == "closed":
-                self._count(failed)
 
     def _tried(self, failed: bool) -> None:
         if failed:
@@ -90,13 +93,16 @@ class CircuitBreaker:
             self._window = window
         self._calls[0] += 1
         self._failures[0] += failed
-        self._failed_in_a_row = self._failed_in_a_row + 1 if failed else 0
+        if not failed:
+            self._failed_in_a_row = 0
+            return
+        self._failed_in_a_row += 1
         calls = sum(self._calls)
         if calls >= _MIN_CALLS:
             opens = sum(self._failures) >= _FAILURE_RATIO * calls
         else:
             opens = self.in_a_row is not None and self._failed_in_a_row >= self.in_a_row
-        if failed and opens:
+        if opens:
             self._open()
 
     def _open(self) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +22,14 @@ class Rate:
         return max(0.0, self.full_at_ms(before_ms, now_ms, tokens) - self.burst * 1000 / self.per_s - now_ms)
 
 
+_LATE_S: Final = 0.01
+
+
 @dataclass(slots=True)
 class Pacer:
     """Spreads calls evenly: at most ``per_s`` a second, from any number of threads.
+
+    Who comes up to 10 ms late for a turn, as clocks make one, does not lose it.
 
     Attributes:
         now_s: A clock that only goes forward.
@@ -31,15 +37,13 @@ class Pacer:
 
     per_s: float
     now_s: Callable[[], float]
-    sleep: Callable[[float], None]
     _next_s: float = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def wait(self) -> None:
-        """Return when it is the caller's turn."""
+    def turn(self) -> float:
+        """Take a turn; return in how many seconds it comes, 0 if it has."""
+        now_s = self.now_s()
         with self._lock:
-            now_s = self.now_s()
-            turn_s = max(self._next_s, now_s)
+            turn_s = max(self._next_s, now_s - _LATE_S)
             self._next_s = turn_s + 1 / self.per_s
-        if turn_s > now_s:
-            self.sleep(turn_s - now_s)
+        return max(0.0, turn_s - now_s)

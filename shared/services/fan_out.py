@@ -7,10 +7,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final
 
-from shared.domain.breaker import CircuitBreaker
-from shared.domain.mailbox import is_mailbox
-from shared.domain.rate import Pacer
-from shared.errors import ConnectionGoneError, ThrottledError, UnavailableError
+from shared.domain.gate import Gate
+from shared.errors import ConnectionGoneError, UnavailableError
 from shared.ports import Broadcast, ConnectionStore, ConnectionTransport, Delivery, DeliveryQueue, Metrics
 from shared.protocol.encode import encode_frames
 from shared.services.attendance import Attendance
@@ -22,7 +20,7 @@ MAX_ATTEMPTS: Final = 6
 LAGGED_FROM_ATTEMPT: Final = 2
 _BACKOFF_MAX_S: Final = 60
 _CONNECTIONS_PER_DELIVERY: Final = 500  # keeps a queue message with 10 large events under SQS's 1 MiB
-# A shard with more subscribers is worth another function's help: half a second's work at 2,000 posts a second.
+# A shard with more subscribers is worth another function's help: a second at a function's part of the account's rate.
 SHARD_MAX_SUBSCRIBERS: Final = 1_000
 SHARDS_MAX: Final = 64
 
@@ -34,16 +32,14 @@ class FanOut:
     """One channel's pushes, many connections.
 
     Attributes:
-        breaker: Stands before the transport.
-        pacer: Keeps this process's pushes to its part of the account's rate.
+        gate: Stands before the transport, and keeps this process's pushes to its part of the account's rate.
         on_failure: Is told of a channel's errors that nobody expects.
     """
 
     connections: ConnectionStore
     transport: ConnectionTransport
     deliveries: DeliveryQueue
-    breaker: CircuitBreaker
-    pacer: Pacer
+    gate: Gate
     executor: Executor
     metrics: Metrics
     now_ms: Callable[[], int]
@@ -92,26 +88,17 @@ class FanOut:
 
     def _push(self, channel: str, frames: Sequence[Frame], connection_ids: Sequence[str], *, attempt: int) -> int:
         # Not while it is half open: where nothing but ephemeral events passes, one of them has to be the trial.
-        if self.breaker.state == "open":
+        if self.gate.breaker.state == "open":
             frames = self._shed(frames)
         if not frames or not connection_ids:
             return 0
-        messages = encode_frames(frames)
-
-        def push(connection_id: str) -> Exception | None:
-            try:
-                for message in messages:
-                    self._push_one(connection_id, message)
-            except Exception as error:  # whatever it is, it is this connection's
-                return error
-            return None
-
-        outcomes = list(zip(connection_ids, self.executor.map(push, connection_ids), strict=True))
-        gone = [c for c, error in outcomes if isinstance(error, ConnectionGoneError)]
-        remaining = [c for c, error in outcomes if error and not isinstance(error, ConnectionGoneError)]
+        outcomes = self.transport.push_all(connection_ids, encode_frames(frames), self.gate)
+        failed = [(c, error) for c, error in zip(connection_ids, outcomes, strict=True) if error]
+        gone = [c for c, error in failed if isinstance(error, ConnectionGoneError)]
+        remaining = [c for c, error in failed if not isinstance(error, ConnectionGoneError)]
         expected = (ConnectionGoneError, UnavailableError)
-        self._tell(channel, [error for _, error in outcomes if error and not isinstance(error, expected)])
-        delivered = len(outcomes) - len(gone) - len(remaining)
+        self._tell(channel, [error for _, error in failed if not isinstance(error, expected)])
+        delivered = len(outcomes) - len(failed)
         self._measure(frames, delivered, len(gone), len(remaining))
         self._later(channel, frames, remaining, attempt + 1)
         self._take_out(channel, gone)
@@ -132,25 +119,6 @@ class FanOut:
         """Report each kind of error once: a shard's thousand connections may all have the same."""
         for error in {type(error): error for error in errors}.values():
             self.on_failure(channel, error)
-
-    def _push_one(self, connection_id: str, message: bytes) -> None:
-        if is_mailbox(connection_id):
-            # The store has a breaker of its own, and its calls are none of the gateway's.
-            self.transport.push(connection_id, message)
-            return
-        if not self.breaker.allows():
-            raise UnavailableError("pushing is suspended")
-        self.pacer.wait()
-        failed = False
-        try:
-            self.transport.push(connection_id, message)
-        except ThrottledError:
-            raise  # one connection's buffer is full, or the account's rate is used up: the service works
-        except UnavailableError:
-            failed = True
-            raise
-        finally:
-            self.breaker.record(failed=failed)
 
     def _shed(self, frames: Sequence[Frame]) -> list[Frame]:
         """Leave out what is worth nothing later."""

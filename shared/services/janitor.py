@@ -96,7 +96,9 @@ class Deadlines:
         if connection is None or connection.principal is not None:
             return False
         try:
-            self.transport.push(connection_id, to_json(_NOT_AUTHENTICATED_IN_TIME))
+            (error,) = self.transport.push_all([connection_id], [to_json(_NOT_AUTHENTICATED_IN_TIME)])
+            if error:
+                raise error
             self.transport.close(connection_id)
         except ConnectionGoneError:
             self.metrics.count("StaleConnectionsRemoved")

@@ -1,8 +1,10 @@
 """The way to HTTP sessions: what is pushed to them waits in a mailbox. And the way to whatever connection it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from shared.domain.gate import Gate
 from shared.domain.mailbox import Mailbox, Message, is_mailbox
 from shared.errors import ConnectionGoneError
 from shared.ports import ConnectionTransport, MailboxStore, Metrics
@@ -71,11 +73,22 @@ class Sinks:
     """The way to every connection: a WebSocket's or a mailbox's, as its id says."""
 
     websockets: ConnectionTransport
-    mailboxes: ConnectionTransport
+    mailboxes: Mailboxes
+    executor: Executor
 
-    def push(self, connection_id: str, message: bytes) -> None:
-        """As :meth:`ConnectionTransport.push`."""
-        self._of(connection_id).push(connection_id, message)
+    def push_all(
+        self, connection_ids: Sequence[str], messages: Sequence[bytes], gate: Gate | None = None
+    ) -> Sequence[Exception | None]:
+        """As :meth:`ConnectionTransport.push_all`."""
+        mailbox_ids = list(filter(is_mailbox, connection_ids))
+        if not mailbox_ids:
+            return self.websockets.push_all(connection_ids, messages, gate)
+        # The store has a breaker of its own, and its calls are none of the gateway's: no gate. They begin here.
+        put = self.executor.map(lambda mailbox_id: self._put(mailbox_id, messages), mailbox_ids)
+        others = [one for one in connection_ids if not is_mailbox(one)]
+        outcomes = dict(zip(others, self.websockets.push_all(others, messages, gate), strict=True))
+        outcomes.update(zip(mailbox_ids, put, strict=True))
+        return [outcomes[one] for one in connection_ids]
 
     def last_active_ms(self, connection_id: str) -> int | None:
         """As :meth:`ConnectionTransport.last_active_ms`."""
@@ -85,5 +98,13 @@ class Sinks:
         """As :meth:`ConnectionTransport.close`."""
         self._of(connection_id).close(connection_id)
 
-    def _of(self, connection_id: str) -> ConnectionTransport:
+    def _put(self, mailbox_id: str, messages: Sequence[bytes]) -> Exception | None:
+        try:
+            for message in messages:
+                self.mailboxes.push(mailbox_id, message)
+        except Exception as error:  # whatever it is, it is this connection's
+            return error
+        return None
+
+    def _of(self, connection_id: str) -> ConnectionTransport | Mailboxes:
         return self.mailboxes if is_mailbox(connection_id) else self.websockets

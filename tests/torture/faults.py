@@ -13,8 +13,8 @@ _NAMES: Final[Mapping[Operation, Sequence[str]]] = {
 }
 _DELAYED_S: Final = (0.05, 2.0)  # a push that comes after later ones
 _SLOWED_S: Final = (0.05, 1.0)
-# botocore tries three times by itself. A connection is only put off until later when all of them fail, so now and then
-# a refusal does not come alone.
+# One refusal puts a connection off until later, and only several of them have it told that it lags: so now and then a
+# refusal does not come alone.
 _IN_ROWS: Final = frozenset({"429", "500"})
 _ROW: Final = 24
 _ROW_CHANCE: Final = 0.05

@@ -31,6 +31,7 @@ from shared.adapters.tokens import Hs256Tokens
 from shared.domain.breaker import CircuitBreaker
 from shared.domain.commands import Command
 from shared.domain.connection import Connection, Interests
+from shared.domain.gate import Gate
 from shared.domain.principal import Principal
 from shared.domain.processing import Processor
 from shared.domain.publication import Priority, Publication
@@ -108,7 +109,7 @@ class MemoryStack:
         self.transport = MemoryTransport()
         self.mailbox_store = MemoryMailboxStore()
         self.mailboxes = Mailboxes(self.mailbox_store, self.metrics, self.clock)
-        self.sinks = Sinks(self.transport, self.mailboxes)
+        self.sinks = Sinks(self.transport, self.mailboxes, InlineExecutor())
         self.deliveries = MemoryDeliveryQueue()
         self.deadlines_queue = MemoryDeadlineQueue()
         self.tickets = MemoryTicketStore()
@@ -141,8 +142,7 @@ class MemoryStack:
             self.connections,
             self.sinks,
             self.deliveries,
-            self.breaker,
-            Pacer(1000, lambda: self.clock() / 1000, self.slept_s.append),
+            Gate(self.breaker, Pacer(1000, lambda: self.clock() / 1000)),
             InlineExecutor(),
             self.metrics,
             self.clock,

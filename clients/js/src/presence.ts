@@ -37,7 +37,7 @@ const SAID_MAX = 8_000; // characters: what is surely no frame; the server minds
 // With more members their number alone is told, until there are few again; `presence.get` would list them all the same.
 const MEMBERS_MAX = 100;
 const MEMBERS_AGAIN = 80;
-const ACTIVE_AGAIN_MS = 10_000; // the server notes it no more often
+const ACTIVE_AGAIN_MS = 30_000; // another connection of the user may have said that it is not
 // Who reads a long message has not gone, and each change is pushed to every member.
 const ACTIVE_ENDS_MS = 60_000;
 const TYPING_AGAIN_MS = 3_000;

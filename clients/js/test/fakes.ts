@@ -79,7 +79,7 @@ export function wireError(error: Frame): Frame {
   return { code: 2001, name: "unavailable", message: "not now", retryable: true, ...error };
 }
 
-export const ENDPOINTS = { websocketUrl: "ws://server/v1/ws", httpUrl: "http://server", streamUrl: "http://server" };
+export const ENDPOINTS = { websocketUrl: "ws://server/v1/ws", httpUrl: "http://server", streamUrl: "http://streams" };
 
 /** Where nothing is to go by HTTP. */
 export const noFetch: typeof fetch = () => Promise.reject(new Error("nothing is asked by HTTP here"));

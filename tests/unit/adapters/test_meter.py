@@ -110,18 +110,6 @@ def test_each_event_is_billed_by_its_chunks(metrics: MemoryMetrics) -> None:
     assert sums(metrics) == {"EventBridgeEvents": 4}
 
 
-def test_a_push_is_billed_once_it_is_taken(metrics: MemoryMetrics) -> None:
-    client = client_of("apigatewaymanagementapi", metrics, ("post_to_connection", {}), ("delete_connection", {}))
-    client.post_to_connection(ConnectionId="c", Data=b"x")
-    client.delete_connection(ConnectionId="c")
-    gone = plain("apigatewaymanagementapi")
-    with Stubber(gone) as stubber:
-        stubber.add_client_error("post_to_connection", "GoneException", http_status_code=410)
-        with pytest.raises(ClientError):
-            metered(gone, metrics).post_to_connection(ConnectionId="c", Data=b"x")
-    assert sums(metrics) == {"WebSocketMessages": 1}
-
-
 def test_a_service_without_prices_is_not_taken_for_free(metrics: MemoryMetrics) -> None:
     with pytest.raises(ValueError, match="s3"):
         client_of("s3", metrics)

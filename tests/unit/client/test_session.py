@@ -29,7 +29,7 @@ async def test_it_is_taken_up_by_its_id() -> None:
     assert http.last.what == "POST /v1/sessions"
     assert http.last.json == {"protocol": 1, "session_id": "s1"}
     assert session.hello == SESSION
-    assert session.frames_url == "http://server/v1/sessions/s1/frames"
+    assert session.poll_url("http://server") == "http://server/v1/sessions/s1/frames"
 
 
 @virtual_time

@@ -210,6 +210,23 @@ async def test_a_stream_ends_at_its_age_and_the_next_goes_on(
         assert names(json.loads((await lines.sse())["data"])) == ["two"]
 
 
+async def test_what_only_holds_answers_polls_and_no_other_calls(stack: MemoryStack, services: Services) -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app(services)), base_url="http://all") as http:
+        session = await opened(http, stack)
+    transport = httpx.ASGITransport(create_app(services, calls=False))
+    async with httpx.AsyncClient(transport=transport, base_url="http://streams") as http:
+        publish(stack, "one")
+        answer = await http.get(f"{session.path}/frames", params={"wait_s": 1}, headers=session.headers)
+        assert [frame["name"] for frame in answer.json()["frames"]] == ["one"]
+        assert (await http.get(f"{session.path}/frames")).status_code == 401
+        refused = [
+            await http.post(f"{session.path}/frames"),
+            await http.delete(session.path),
+            await http.get("/readyz"),
+        ]
+        assert [one.status_code for one in refused] == [405, 404, 404]
+
+
 async def test_the_newer_reader_ends_the_older_stream(url: str, http: Any, stack: MemoryStack) -> None:
     session = await opened(http, stack)
     async with (
@@ -259,7 +276,7 @@ async def test_whoever_takes_nothing_is_let_go(
     services.settings = replace(services.settings, stream_max_age_s=1)
     session = await opened(http, stack)
     for _ in range(400):
-        stack.sinks.push(session.answer["connection_id"], b'{"type":"x","data":"' + b"x" * 30_000 + b'"}')
+        stack.mailboxes.push(session.answer["connection_id"], b'{"type":"x","data":"' + b"x" * 30_000 + b'"}')
     host, _, port = url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
     request = f"GET {session.stream} HTTP/1.1\r\nHost: x\r\nAuthorization: {session.headers['Authorization']}\r\n\r\n"

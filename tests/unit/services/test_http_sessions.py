@@ -261,7 +261,7 @@ def test_who_was_silent_for_too_long_is_gone_for_good() -> None:
     cursor = stack.mailbox_reader.cursor(begin(stack, session))
     stack.clock.pass_s(GONE_AFTER_S)
     with pytest.raises(ConnectionGoneError):
-        stack.sinks.push(session["connection_id"], b"{}")
+        stack.mailboxes.push(session["connection_id"], b"{}")
     with pytest.raises(SessionUnknownError):
         begin(stack, session, cursor)
 
@@ -270,7 +270,7 @@ def test_a_superseded_reader_is_not_told_what_the_next_one_has_to_be() -> None:
     stack = MemoryStack()
     session = opened(stack, ROOM)
     for _ in range(MAILBOX_MAX_MESSAGES + 1):
-        stack.sinks.push(session["connection_id"], b'{"type":"x"}')
+        stack.mailboxes.push(session["connection_id"], b'{"type":"x"}')
     first = begin(stack, session)
     second = begin(stack, session)
     assert lagged(read(stack, first)) == {}
@@ -285,7 +285,7 @@ def test_a_mailbox_that_nobody_reads_is_bounded_and_its_session_told_where_its_c
     stack = MemoryStack()
     session = opened(stack, ROOM, "room:b")
     for number in range(MAILBOX_MAX_MESSAGES):
-        stack.sinks.push(session["connection_id"], f'{{"type":"x","number":{number}}}'.encode())
+        stack.mailboxes.push(session["connection_id"], f'{{"type":"x","number":{number}}}'.encode())
     publish(stack, "one", "two", "three")
     kept = [message.text for message in stack.mailbox_store.messages[session["connection_id"]].values()]
     assert kept[MAILBOX_MAX_MESSAGES:] == [None, None, None]
@@ -299,7 +299,7 @@ def test_what_is_pushed_after_the_reader_is_told_finds_room_again() -> None:
     session = opened(stack, ROOM, "room:b")
     publish(stack, "zero", channel="room:b")
     for number in range(MAILBOX_MAX_MESSAGES - 1):
-        stack.sinks.push(session["connection_id"], f'{{"type":"x","number":{number}}}'.encode())
+        stack.mailboxes.push(session["connection_id"], f'{{"type":"x","number":{number}}}'.encode())
     publish(stack, "one", "two")
     frames = read(stack, reading := begin(stack, session))
     assert said(frames) == ["zero"]
@@ -347,7 +347,7 @@ def test_a_message_that_never_came_is_told_of() -> None:
 def test_a_mailbox_that_never_was_is_gone() -> None:
     stack = MemoryStack()
     with pytest.raises(ConnectionGoneError):
-        stack.sinks.push("mailbox.nobody", b"{}")
+        stack.mailboxes.push("mailbox.nobody", b"{}")
 
 
 # from one transport to another
@@ -637,3 +637,21 @@ class _With:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._whole, name)
+
+
+def test_a_push_finds_its_way_by_the_connections_id() -> None:
+    stack = MemoryStack()
+    first, second = (opened(stack, ROOM)["connection_id"] for _ in range(2))
+    stack.transport.inboxes["socket"] = []
+    stack.mailboxes.close(second)
+    ids = [first, "socket", second, "gone"]
+    outcomes = stack.sinks.push_all(ids, [b'{"type":"x"}', b'{"type":"y"}'])
+    assert [type(error) if error else None for error in outcomes] == [
+        None,
+        None,
+        ConnectionGoneError,
+        ConnectionGoneError,
+    ]
+    assert stack.transport.inboxes["socket"] == [b'{"type":"x"}', b'{"type":"y"}']
+    assert [message.text for message in stack.mailbox_store.read(first, 0, limit=9)] == ['{"type":"x"}', '{"type":"y"}']
+    assert stack.sinks.push_all(["socket"], [b"{}"]) == [None]

@@ -104,7 +104,8 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
         const waitS = way === "long_poll" ? POLL_WAIT_S : 0;
         const began = performance.now();
         const patience = limited(reading.signal);
-        const response = await read(`${httpUrl}${frames}?wait_s=${waitS}`, "application/json", patience.signal);
+        const origin = waitS ? streamUrl : httpUrl; // to be held costs less there
+        const response = await read(`${origin}${frames}?wait_s=${waitS}`, "application/json", patience.signal);
         if (!response.ok) return;
         const got = lineRead(await response.text());
         patience.end();

@@ -22,7 +22,7 @@ _SAID_MAX_BYTES: Final = 8_000  # what is surely no frame; the server minds its 
 # With more members their number alone is told, until there are few again; `presence.get` would list them all the same.
 _MEMBERS_MAX: Final = 100
 _MEMBERS_AGAIN: Final = 80
-_ACTIVE_AGAIN_MS: Final = 10_000  # the server notes it no more often
+_ACTIVE_AGAIN_MS: Final = 30_000  # another connection of the user may have said that it is not
 # Who reads a long message has not gone, and each change is pushed to every member.
 _ACTIVE_ENDS_S: Final = 60
 _TYPING_AGAIN_MS: Final = 3_000

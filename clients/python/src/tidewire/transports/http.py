@@ -149,11 +149,10 @@ class _Http:
                 await asyncio.sleep(pause_s)
 
     async def _ask(self, session: HttpSession, wait_s: int) -> Read:
-        params = {"wait_s": str(wait_s), **self._from()}
-        async with (
-            asyncio.timeout(_SILENT_S),
-            session.read(session.frames_url, "application/json", params) as response,
-        ):
+        # To be held costs less there.
+        origin = self._endpoints.stream_url if wait_s else self._endpoints.http_url
+        url, params = session.poll_url(origin), {"wait_s": str(wait_s), **self._from()}
+        async with asyncio.timeout(_SILENT_S), session.read(url, "application/json", params) as response:
             if not response.is_success:
                 raise StrangerError
             return read_of((await response.aread()).decode())

@@ -51,10 +51,9 @@ class HttpSession:
             raise StrangerError
         return cls(http_url, answer, http)
 
-    @property
-    def frames_url(self) -> str:
-        """Where its frames are read and posted."""
-        return f"{self._url}/frames"
+    def poll_url(self, origin: str) -> str:
+        """Return where it is polled."""
+        return f"{origin}/v1/sessions/{self._id}/frames"
 
     def stream_url(self, origin: str) -> str:
         """Return where it is streamed."""
@@ -87,7 +86,7 @@ class HttpSession:
 
     async def _post(self, text: str) -> str:
         response = await self._http.post(
-            self.frames_url,
+            f"{self._url}/frames",
             content=text.encode(errors="replace"),
             headers={**_JSON, **self._authorization},
             timeout=_ANSWER_S,
