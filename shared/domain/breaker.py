@@ -92,10 +92,10 @@ class CircuitBreaker:
             self._failures = [0, self._failures[0] if next_to else 0]
             self._window = window
         self._calls[0] += 1
-        self._failures[0] += failed
         if not failed:
             self._failed_in_a_row = 0
             return
+        self._failures[0] += 1
         self._failed_in_a_row += 1
         calls = sum(self._calls)
         if calls >= _MIN_CALLS:

@@ -44,6 +44,8 @@ class Pacer:
         """Take a turn; return in how many seconds it comes, 0 if it has."""
         now_s = self.now_s()
         with self._lock:
-            turn_s = max(self._next_s, now_s - _LATE_S)
+            turn_s, earliest_s = self._next_s, now_s - _LATE_S
+            if turn_s < earliest_s:
+                turn_s = earliest_s
             self._next_s = turn_s + 1 / self.per_s
-        return max(0.0, turn_s - now_s)
+        return turn_s - now_s if turn_s > now_s else 0
