@@ -21,6 +21,7 @@ from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS
 from shared.ports import LaneMessage
 from shared.protocol.limits import SERVER_FRAME_MAX_BYTES
 from tests.integration.checks import assert_gapless, eventually, segment_sizes, whole_history
+from tests.integration.client import dev_token
 from tests.integration.conftest import Connect
 from tests.integration.edited import edited
 from tests.unit.stack import events_of
@@ -108,11 +109,14 @@ async def test_many_at_once_are_few_segments_and_few_frames(connect: Connect, ch
     assert len(batches) <= 30
 
 
-async def test_what_does_not_fit_one_frame_comes_in_several(stack: LocalStack, connect: Connect, channel: str) -> None:
+async def test_what_does_not_fit_one_frame_comes_in_several(
+    stack: LocalStack, http: httpx.Client, connect: Connect, channel: str
+) -> None:
     ann = await connect("ann", subscribe=[{"channel": channel}])
-    # Two of them fit a frame, three do not.
-    publish = {"type": "publish", "channel": channel, "name": "said", "data": "x" * 11_000}
-    await asyncio.gather(*(ann.batch([publish] * 2) for _ in range(10)))
+    # Two of them fit a frame, three do not; by HTTP ten go into the lane together, and so are stored together.
+    publications = [{"channel": channel, "name": "said", "data": "x" * 11_000}] * 20
+    bearer = {"Authorization": f"Bearer {dev_token(stack.url, 'bob')}"}
+    (await asyncio.to_thread(http.post, "/v1/publish", json=publications, headers=bearer)).raise_for_status()
     assert_gapless(await ann.wait_for_events(channel, 20))
     assert max(segment_sizes(stack, channel)) > 2
     assert max(len(message) for message in ann.messages if isinstance(message, list)) == 2
