@@ -133,6 +133,24 @@ def test_who_has_no_socket_gets_one_of_who_has_several() -> None:
         assert long.result(DEADLINE_S) == [None] * 40
 
 
+def test_who_waits_for_one_slow_answer_keeps_no_other_socket() -> None:
+    others_done = threading.Event()
+
+    def handle(peer: Peer) -> None:
+        while request := peer.read():
+            if request.connection_id == "slow":
+                assert others_done.wait(DEADLINE_S)
+            peer.answer()
+
+    with HttpServer(handle) as server, ThreadPoolExecutor(1) as threads:
+        shared = pusher(server.url, in_flight_max=2)
+        long = threads.submit(shared.push_all, ["slow", "fast"], [b"{}"])
+        server.wait_for(2)
+        assert shared.push_all(["other"], [b"{}"]) == [None]
+        others_done.set()
+        assert long.result(DEADLINE_S) == [None, None]
+
+
 def test_who_finds_every_socket_taken_is_told_so_in_the_end() -> None:
     pool = SocketPool(Endpoint.of("http://127.0.0.1:9"), 1, "")
     one = pool.take()
@@ -243,6 +261,16 @@ def test_garbage_is_one_connections_error_and_nothing_more_is_read_there() -> No
         outcomes = pusher(server.url, in_flight_max=1).push_all(IDS, [b"{}"])
     assert kinds(outcomes) == [UnavailableError if one == "c5" else None for one in IDS]
     assert server.connections == 2
+
+
+def test_who_only_ever_says_that_an_answer_will_come_is_not_listened_to() -> None:
+    def handle(peer: Peer) -> None:
+        peer.read()
+        while True:
+            peer.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000)
+
+    with HttpServer(handle) as server:
+        assert fails_with(pusher(server.url).push_all(["a"], [b"{}"]), UnavailableError)
 
 
 def test_what_nobody_asked_for_ends_a_socket() -> None:
@@ -431,6 +459,26 @@ def test_three_try_whether_it_works_again_and_then_everybody_goes() -> None:
         works.set()
         assert it.push_all(many, [b"{}"], before) == [None] * 1_000
     assert before.breaker.state == "closed"
+
+
+def test_waiting_for_who_tries_takes_no_cpu() -> None:
+    clock = Clock()
+    before = gate(per_s=100, clock=clock)
+    for _ in range(20):
+        before.breaker.record(failed=True)
+    clock.pass_s(1)
+    tried = threading.Event()
+
+    def handle(peer: Peer) -> None:
+        while peer.read():
+            assert tried.wait(DEADLINE_S)
+            peer.answer()
+
+    with HttpServer(handle) as server:
+        threading.Timer(0.5, tried.set).start()
+        began_s = time.thread_time()
+        assert pusher(server.url).push_all(IDS[:10], [b"{}"], before) == [None] * 10
+        assert time.thread_time() - began_s < 0.2
 
 
 @pytest.mark.parametrize("status", [410, 429, 403])
