@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
@@ -235,7 +236,7 @@ class SocketPool:
     """At most so many sockets to one server, whoever needs them. Safe to use from many threads.
 
     Attributes:
-        wanted: How many threads have none and wait for one.
+        wanted: The threads that have none and wait for one, in the order that they came in.
     """
 
     def __init__(self, endpoint: Endpoint, at_most: int, ca_bundle: str) -> None:
@@ -246,7 +247,7 @@ class SocketPool:
         self._returned = threading.Condition()
         self._resolved: tuple[float, Sequence[Address] | OSError] = (0, ())
         self._turns = count()
-        self.wanted = 0
+        self.wanted: deque[int] = deque()
 
     def __del__(self) -> None:
         for one in self._idle:
@@ -260,12 +261,8 @@ class SocketPool:
         with self._returned:
             if self.wanted and not wait_s:
                 return None
-            if wait_s and not self._left and not self._idle:
-                self.wanted += 1
-                try:
-                    self._returned.wait_for(lambda: self._left or self._idle, wait_s)
-                finally:
-                    self.wanted -= 1
+            if wait_s and (self.wanted or not (self._left or self._idle)):
+                self._wait(wait_s)
             while self._idle:
                 idle = self._idle.pop()
                 if idle.alive():
@@ -286,7 +283,17 @@ class SocketPool:
                 self._idle.append(one)
             else:
                 self._left += 1
-            self._returned.notify()
+            if self.wanted:
+                self._returned.notify_all()
+
+    def _wait(self, wait_s: float) -> None:
+        me = threading.get_ident()
+        self.wanted.append(me)
+        try:
+            self._returned.wait_for(lambda: self.wanted[0] == me and (self._left or self._idle), wait_s)
+        finally:
+            self.wanted.remove(me)
+            self._returned.notify_all()  # there may be one for the next, too
 
     def _addresses(self) -> Sequence[Address]:
         until_s, addresses = self._resolved

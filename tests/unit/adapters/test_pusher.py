@@ -151,6 +151,25 @@ def test_who_waits_for_one_slow_answer_keeps_no_other_socket() -> None:
         assert long.result(DEADLINE_S) == [None, None]
 
 
+def test_who_comes_again_and_again_does_not_overtake_who_waits() -> None:
+    pool, ended = SocketPool(Endpoint.of("http://127.0.0.1:9"), 1, ""), threading.Event()
+    got: list[HttpSocket | None] = []
+
+    def wait() -> None:
+        got.append(pool.take(wait_s=DEADLINE_S))
+        ended.set()
+
+    one = pool.take()
+    threading.Thread(target=wait).start()
+    while not pool.wanted:
+        time.sleep(0.001)
+    assert one
+    pool.give_back(one, usable=True)
+    assert pool.take(wait_s=0.001) is None or got
+    assert ended.wait(DEADLINE_S)
+    assert got == [one]
+
+
 def test_who_finds_every_socket_taken_is_told_so_in_the_end() -> None:
     pool = SocketPool(Endpoint.of("http://127.0.0.1:9"), 1, "")
     one = pool.take()
