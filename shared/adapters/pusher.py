@@ -158,7 +158,7 @@ class _Asking:
         place, request = divmod(one.job, self._requests)
         try:
             one.send(self._signed[request].to(self._connection_ids[place]))
-        except (OSError, UnicodeEncodeError) as error:
+        except (OSError, UnicodeError) as error:  # of the id, or of the name to resolve
             self._lose(fd, one, error)
         else:
             self._watch(fd, one)

@@ -455,6 +455,12 @@ def test_an_id_that_no_request_can_name_is_no_others_trouble() -> None:
     assert kinds(outcomes) == [None, UnicodeEncodeError, None]
 
 
+def test_a_name_that_no_server_can_have_keeps_no_socket() -> None:
+    it = pusher(f"http://{'a' * 64}.example", in_flight_max=1)
+    assert fails_with(it.push_all(["a", "b"], [b"{}"]), UnicodeError)
+    assert fails_with(it.push_all(["a"], [b"{}"]), UnicodeError)
+
+
 def test_a_service_that_fails_is_left_alone_in_the_middle_of_a_broadcast() -> None:
     before, many = gate(), [f"c{number}" for number in range(1_000)]
     with HttpServer(always(lambda _request: answer(500))) as server:
