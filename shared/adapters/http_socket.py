@@ -232,6 +232,38 @@ class HttpSocket:
                 return replace(answer, keeps_alive=False) if self._unsent else answer
 
 
+class _Addresses:
+    """Where a server is, asked for now and then."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._resolved: tuple[float, Sequence[Address] | OSError] = (0, ())
+        self._turns = count()
+
+    def next(self) -> Sequence[Address]:
+        """Return all of them, each time beginning with another.
+
+        Raises:
+            OSError: There are none.
+        """
+        until_s, addresses = self._resolved
+        if time.monotonic() >= until_s:
+            until_s, addresses = self._resolved = self._resolve()
+        if isinstance(addresses, OSError):
+            raise addresses.with_traceback(None)  # of all that were raised before
+        first = next(self._turns) % len(addresses)  # each has its part, as where every socket resolves for itself
+        return [*addresses[first:], *addresses[:first]]
+
+    def _resolve(self) -> tuple[float, Sequence[Address] | OSError]:
+        """Return the server's addresses, or why there are none, and until when this is to be believed."""
+        try:
+            found = socket.getaddrinfo(self._endpoint.host, self._endpoint.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            # A resolver that does not answer is waited for for seconds: not by every push.
+            return time.monotonic() + _NO_ADDRESS_KEPT_S, error
+        return time.monotonic() + _ADDRESSES_KEPT_S, [(family, address) for family, _, _, _, address in found]
+
+
 class SocketPool:
     """At most so many sockets to one server, whoever needs them. Safe to use from many threads.
 
@@ -245,8 +277,7 @@ class SocketPool:
         self._tls = ssl.create_default_context(cafile=ca_bundle) if endpoint.secure else None
         self._left = at_most
         self._returned = threading.Condition()
-        self._resolved: tuple[float, Sequence[Address] | OSError] = (0, ())
-        self._turns = count()
+        self._addresses = _Addresses(endpoint)
         self.wanted: deque[int] = deque()
 
     def __del__(self) -> None:
@@ -272,7 +303,7 @@ class SocketPool:
             if not self._left:
                 return None
             self._left -= 1
-        return HttpSocket(self._addresses, self._endpoint.host, self._tls)
+        return HttpSocket(self._addresses.next, self._endpoint.host, self._tls)
 
     def give_back(self, one: HttpSocket, *, usable: bool) -> None:
         """Have others use it; or a new one in its place."""
@@ -294,21 +325,3 @@ class SocketPool:
         finally:
             self.wanted.remove(me)
             self._returned.notify_all()  # there may be one for the next, too
-
-    def _addresses(self) -> Sequence[Address]:
-        until_s, addresses = self._resolved
-        if time.monotonic() >= until_s:
-            until_s, addresses = self._resolved = self._resolve()
-        if isinstance(addresses, OSError):
-            raise addresses.with_traceback(None)  # of all that were raised before
-        first = next(self._turns) % len(addresses)  # each has its part, as where every socket resolves for itself
-        return [*addresses[first:], *addresses[:first]]
-
-    def _resolve(self) -> tuple[float, Sequence[Address] | OSError]:
-        """Return the server's addresses, or why there are none, and until when this is to be believed."""
-        try:
-            found = socket.getaddrinfo(self._endpoint.host, self._endpoint.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            # A resolver that does not answer is waited for for seconds: not by every push.
-            return time.monotonic() + _NO_ADDRESS_KEPT_S, error
-        return time.monotonic() + _ADDRESSES_KEPT_S, [(family, address) for family, _, _, _, address in found]
