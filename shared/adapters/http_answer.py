@@ -50,11 +50,11 @@ def read_answer(received: bytes, *, ended: bool) -> Answer | None:
         and not ended
     ):
         return _TAKEN
-    status = 0
+    status, size = 0, len(received)
     while status < 200:  # of 1xx there may be some before the real one
         head_end = received.find(b"\r\n\r\n")
         if head_end < 0:
-            _want_more(received, ended=ended)
+            _want_more(size, ended=ended)
             return None
         head, body = received[: head_end + 2], received[head_end + 4 :]
         lower = head.lower()
@@ -68,7 +68,7 @@ def read_answer(received: bytes, *, ended: bool) -> Answer | None:
     else:
         closes, answer = True, (body, b"") if ended else None
     if answer is None:
-        _want_more(received, ended=ended)
+        _want_more(size, ended=ended)
         return None
     body, rest = answer
     keeps_alive = not (closes or ended or rest or (coding and length))
@@ -77,8 +77,8 @@ def read_answer(received: bytes, *, ended: bool) -> Answer | None:
     return Answer(status, _error_type(head, lower), body, keeps_alive)
 
 
-def _want_more(received: bytes, *, ended: bool) -> None:
-    if ended or len(received) > ANSWER_MAX_BYTES:
+def _want_more(size: int, *, ended: bool) -> None:
+    if ended or size > ANSWER_MAX_BYTES:
         raise BadAnswerError("the answer has no end")
 
 

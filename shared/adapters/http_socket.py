@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
@@ -231,64 +232,20 @@ class HttpSocket:
                 return replace(answer, keeps_alive=False) if self._unsent else answer
 
 
-class SocketPool:
-    """At most so many sockets to one server, whoever needs them. Safe to use from many threads.
+class _Addresses:
+    """Where a server is, asked for now and then."""
 
-    Attributes:
-        wanted: How many threads have none and wait for one.
-    """
-
-    def __init__(self, endpoint: Endpoint, at_most: int, ca_bundle: str) -> None:
-        self._idle: list[HttpSocket] = []
+    def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._tls = ssl.create_default_context(cafile=ca_bundle) if endpoint.secure else None
-        self._left = at_most
-        self._returned = threading.Condition()
         self._resolved: tuple[float, Sequence[Address] | OSError] = (0, ())
         self._turns = count()
-        self.wanted = 0
 
-    def __del__(self) -> None:
-        for one in self._idle:
-            one.close()
+    def next(self) -> Sequence[Address]:
+        """Return all of them, each time beginning with another.
 
-    def take(self, *, wait_s: float = 0) -> HttpSocket | None:
-        """Return one that nobody else uses, to be given back; ``None`` if there is none in that time.
-
-        Who does not wait has others already, and gets no more while somebody waits.
+        Raises:
+            OSError: There are none.
         """
-        with self._returned:
-            if self.wanted and not wait_s:
-                return None
-            if wait_s and not self._left and not self._idle:
-                self.wanted += 1
-                try:
-                    self._returned.wait_for(lambda: self._left or self._idle, wait_s)
-                finally:
-                    self.wanted -= 1
-            while self._idle:
-                idle = self._idle.pop()
-                if idle.alive():
-                    return idle
-                idle.close()
-                self._left += 1
-            if not self._left:
-                return None
-            self._left -= 1
-        return HttpSocket(self._addresses, self._endpoint.host, self._tls)
-
-    def give_back(self, one: HttpSocket, *, usable: bool) -> None:
-        """Have others use it; or a new one in its place."""
-        if not usable:
-            one.close()
-        with self._returned:
-            if usable:
-                self._idle.append(one)
-            else:
-                self._left += 1
-            self._returned.notify()
-
-    def _addresses(self) -> Sequence[Address]:
         until_s, addresses = self._resolved
         if time.monotonic() >= until_s:
             until_s, addresses = self._resolved = self._resolve()
@@ -305,3 +262,66 @@ class SocketPool:
             # A resolver that does not answer is waited for for seconds: not by every push.
             return time.monotonic() + _NO_ADDRESS_KEPT_S, error
         return time.monotonic() + _ADDRESSES_KEPT_S, [(family, address) for family, _, _, _, address in found]
+
+
+class SocketPool:
+    """At most so many sockets to one server, whoever needs them. Safe to use from many threads.
+
+    Attributes:
+        wanted: The threads that have none and wait for one, in the order that they came in.
+    """
+
+    def __init__(self, endpoint: Endpoint, at_most: int, ca_bundle: str) -> None:
+        self._idle: list[HttpSocket] = []
+        self._endpoint = endpoint
+        self._tls = ssl.create_default_context(cafile=ca_bundle) if endpoint.secure else None
+        self._left = at_most
+        self._returned = threading.Condition()
+        self._addresses = _Addresses(endpoint)
+        self.wanted: deque[int] = deque()
+
+    def __del__(self) -> None:
+        for one in self._idle:
+            one.close()
+
+    def take(self, *, wait_s: float = 0) -> HttpSocket | None:
+        """Return one that nobody else uses, to be given back; ``None`` if there is none in that time.
+
+        Who does not wait has others already, and gets no more while somebody waits.
+        """
+        with self._returned:
+            if self.wanted and not wait_s:
+                return None
+            if wait_s and (self.wanted or not (self._left or self._idle)):
+                self._wait(wait_s)
+            while self._idle:
+                idle = self._idle.pop()
+                if idle.alive():
+                    return idle
+                idle.close()
+                self._left += 1
+            if not self._left:
+                return None
+            self._left -= 1
+        return HttpSocket(self._addresses.next, self._endpoint.host, self._tls)
+
+    def give_back(self, one: HttpSocket, *, usable: bool) -> None:
+        """Have others use it; or a new one in its place."""
+        if not usable:
+            one.close()
+        with self._returned:
+            if usable:
+                self._idle.append(one)
+            else:
+                self._left += 1
+            if self.wanted:
+                self._returned.notify_all()
+
+    def _wait(self, wait_s: float) -> None:
+        me = threading.get_ident()
+        self.wanted.append(me)
+        try:
+            self._returned.wait_for(lambda: self.wanted[0] == me and (self._left or self._idle), wait_s)
+        finally:
+            self.wanted.remove(me)
+            self._returned.notify_all()  # there may be one for the next, too

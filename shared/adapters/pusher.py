@@ -123,13 +123,13 @@ class _Asking:
         self._gate = gate
         # What is still to be sent. A job is a number: the connection's place, times the requests, plus the request's.
         self._jobs = deque(range(0, len(connection_ids) * requests, requests))
-        self._turn_s: float | None = None  # when the next one may be sent; None where no turn has been taken
+        # When the next one may be sent: 0 where that time has come, None where no turn has been taken.
+        self._turn_s: float | None = None
         self._signed: Sequence[SignedRequest] = ()
         self._signed_until_s = 0.0
         self._poller = select.poll()
         self._watched: dict[int, int] = {}  # what the poller looks for
-        self._busy: dict[int, HttpSocket] = {}  # by fd
-        self._free: dict[int, HttpSocket] = {}
+        self._busy: dict[int, HttpSocket] = {}  # by fd; whatever else was taken has been given back
 
     def run(self) -> None:
         """Return when each connection has its outcome."""
@@ -138,30 +138,27 @@ class _Asking:
             while self._jobs or self._busy:
                 if (now_s := time.monotonic()) >= self._signed_until_s:
                     self._sign_again()
-                while self._jobs and (one := self._socket()) and self._send(one):
+                while self._jobs and self._turn() and (one := self._socket()) and self._send(one):
                     pass
                 self._receive()
                 if now_s >= tick_s:
                     self._expire(now_s)
                     tick_s = now_s + _TICK_S
         finally:
-            for one in self._free.values():
-                self._pool.give_back(one, usable=True)
             for one in self._busy.values():  # something was raised: who knows what will come over them
                 self._pool.give_back(one, usable=False)
 
     def _send(self, one: HttpSocket) -> bool:
-        """Send the next job by this socket, which nobody else has, if it may be sent now; return whether so."""
-        gate = self._gate
-        if gate and not (self._turn(gate) and self._allowed(gate)):
-            self._set_free(one)
+        """Send the next job by this socket, which nobody else has, or give it back; return whether one was sent."""
+        if not self._jobs or (self._gate and not (self._turn() and self._allowed(self._gate))):
+            self._release(one.fd, one, usable=True)
             return False
         self._turn_s = None
         fd, one.job = one.fd, self._jobs.popleft()
         place, request = divmod(one.job, self._requests)
         try:
             one.send(self._signed[request].to(self._connection_ids[place]))
-        except (OSError, UnicodeEncodeError) as error:
+        except (OSError, UnicodeError) as error:  # of the id, or of the name to resolve
             self._lose(fd, one, error)
         else:
             self._watch(fd, one)
@@ -174,12 +171,14 @@ class _Asking:
             self._give_up(error)
         self._signed_until_s = time.monotonic() + _SIGNED_FOR_S
 
-    def _turn(self, gate: Gate) -> bool:
+    def _turn(self) -> bool:
         """Tell whether the next job's turn has come."""
         if self._turn_s is None:
-            wait_s = gate.pacer.turn()
+            wait_s = self._gate.pacer.turn() if self._gate else 0
             self._turn_s = time.monotonic() + wait_s if wait_s else 0
-        return self._turn_s == 0 or self._turn_s <= time.monotonic()
+        elif self._turn_s and self._turn_s <= time.monotonic():
+            self._turn_s = 0  # what it waits for from now on are answers
+        return self._turn_s == 0
 
     def _allowed(self, gate: Gate) -> bool:
         if gate.breaker.allows():
@@ -190,8 +189,6 @@ class _Asking:
 
     def _socket(self) -> HttpSocket | None:
         """Return one to send by; if there is none and no answer is waited for, there will be none."""
-        if self._free:
-            return self._free.popitem()[1]
         one = self._pool.take(wait_s=0 if self._busy else ANSWER_TIMEOUT_S)
         if one is None and not self._busy:
             self._give_up(UnavailableError("too much is being pushed", retry_after_ms=1000))
@@ -208,10 +205,7 @@ class _Asking:
         if self._jobs and self._turn_s:
             wait_s = min(_TICK_S, max(0, self._turn_s - time.monotonic()))
         for fd, _ in self._poller.poll(math.ceil(wait_s * 1000)):
-            one = self._busy.get(fd)
-            if one is None:  # it is free, and closed by the server, or told what nobody has asked for
-                self._release(fd, self._free.pop(fd), usable=False)
-                continue
+            one = self._busy[fd]
             try:
                 answer = one.proceed()
             except OSError as error:
@@ -241,13 +235,11 @@ class _Asking:
             self.taken += 1
             if request + 1 < self._requests:
                 self._jobs.appendleft(one.job + 1)
-        elsewhere = self._pool.wanted and len(self._busy) + len(self._free) > 1  # who has none comes first
+        elsewhere = self._pool.wanted and len(self._busy) > 1  # who has none comes first
         if elsewhere or not answer.keeps_alive:
             self._release(one.fd, one, usable=answer.keeps_alive)
-        elif self._jobs:
-            self._send(one)
         else:
-            self._set_free(one)
+            self._send(one)
 
     def _lose(self, fd: int, one: HttpSocket, error: Exception) -> None:
         if self._gate:
@@ -263,10 +255,6 @@ class _Asking:
         if self._watched.get(one.fd) != one.waits_for:
             self._watched[one.fd] = one.waits_for
             self._poller.register(one.fd, one.waits_for)
-
-    def _set_free(self, one: HttpSocket) -> None:
-        self._busy.pop(one.fd, None)
-        self._free[one.fd] = one
 
     def _release(self, fd: int, one: HttpSocket, *, usable: bool) -> None:
         self._forget(fd)

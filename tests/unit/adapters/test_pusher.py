@@ -133,6 +133,43 @@ def test_who_has_no_socket_gets_one_of_who_has_several() -> None:
         assert long.result(DEADLINE_S) == [None] * 40
 
 
+def test_who_waits_for_one_slow_answer_keeps_no_other_socket() -> None:
+    others_done = threading.Event()
+
+    def handle(peer: Peer) -> None:
+        while request := peer.read():
+            if request.connection_id == "slow":
+                assert others_done.wait(DEADLINE_S)
+            peer.answer()
+
+    with HttpServer(handle) as server, ThreadPoolExecutor(1) as threads:
+        shared = pusher(server.url, in_flight_max=2)
+        long = threads.submit(shared.push_all, ["slow", "fast"], [b"{}"])
+        server.wait_for(2)
+        assert shared.push_all(["other"], [b"{}"]) == [None]
+        others_done.set()
+        assert long.result(DEADLINE_S) == [None, None]
+
+
+def test_who_comes_again_and_again_does_not_overtake_who_waits() -> None:
+    pool, ended = SocketPool(Endpoint.of("http://127.0.0.1:9"), 1, ""), threading.Event()
+    got: list[HttpSocket | None] = []
+
+    def wait() -> None:
+        got.append(pool.take(wait_s=DEADLINE_S))
+        ended.set()
+
+    one = pool.take()
+    threading.Thread(target=wait).start()
+    while not pool.wanted:
+        time.sleep(0.001)
+    assert one
+    pool.give_back(one, usable=True)
+    assert pool.take(wait_s=0.001) is None or got
+    assert ended.wait(DEADLINE_S)
+    assert got == [one]
+
+
 def test_who_finds_every_socket_taken_is_told_so_in_the_end() -> None:
     pool = SocketPool(Endpoint.of("http://127.0.0.1:9"), 1, "")
     one = pool.take()
@@ -243,6 +280,16 @@ def test_garbage_is_one_connections_error_and_nothing_more_is_read_there() -> No
         outcomes = pusher(server.url, in_flight_max=1).push_all(IDS, [b"{}"])
     assert kinds(outcomes) == [UnavailableError if one == "c5" else None for one in IDS]
     assert server.connections == 2
+
+
+def test_who_only_ever_says_that_an_answer_will_come_is_not_listened_to() -> None:
+    def handle(peer: Peer) -> None:
+        peer.read()
+        while True:
+            peer.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000)
+
+    with HttpServer(handle) as server:
+        assert fails_with(pusher(server.url).push_all(["a"], [b"{}"]), UnavailableError)
 
 
 def test_what_nobody_asked_for_ends_a_socket() -> None:
@@ -408,6 +455,12 @@ def test_an_id_that_no_request_can_name_is_no_others_trouble() -> None:
     assert kinds(outcomes) == [None, UnicodeEncodeError, None]
 
 
+def test_a_name_that_no_server_can_have_keeps_no_socket() -> None:
+    it = pusher(f"http://{'a' * 64}.example", in_flight_max=1)
+    assert fails_with(it.push_all(["a", "b"], [b"{}"]), UnicodeError)
+    assert fails_with(it.push_all(["a"], [b"{}"]), UnicodeError)
+
+
 def test_a_service_that_fails_is_left_alone_in_the_middle_of_a_broadcast() -> None:
     before, many = gate(), [f"c{number}" for number in range(1_000)]
     with HttpServer(always(lambda _request: answer(500))) as server:
@@ -431,6 +484,26 @@ def test_three_try_whether_it_works_again_and_then_everybody_goes() -> None:
         works.set()
         assert it.push_all(many, [b"{}"], before) == [None] * 1_000
     assert before.breaker.state == "closed"
+
+
+def test_waiting_for_who_tries_takes_no_cpu() -> None:
+    clock = Clock()
+    before = gate(per_s=100, clock=clock)
+    for _ in range(20):
+        before.breaker.record(failed=True)
+    clock.pass_s(1)
+    tried = threading.Event()
+
+    def handle(peer: Peer) -> None:
+        while peer.read():
+            assert tried.wait(DEADLINE_S)
+            peer.answer()
+
+    with HttpServer(handle) as server:
+        threading.Timer(0.5, tried.set).start()
+        began_s = time.thread_time()
+        assert pusher(server.url).push_all(IDS[:10], [b"{}"], before) == [None] * 10
+        assert time.thread_time() - began_s < 0.2
 
 
 @pytest.mark.parametrize("status", [410, 429, 403])
