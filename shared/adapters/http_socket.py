@@ -42,6 +42,7 @@ class HttpSocket:
     __slots__ = (
         "_addresses",
         "_opening",
+        "_poller",
         "_received",
         "_request",
         "_resolve",
@@ -113,7 +114,7 @@ class HttpSocket:
 
     def alive(self) -> bool:
         """Tell whether an idle one may be used: it has not been closed, and nothing has come that nobody asked for."""
-        if self._socket is None:
+        if self._socket is None or not self._poller.poll(0):  # nearly always, and cheaper than to read in vain
             return True
         try:
             self._socket.recv(1)  # with TLS there may be a session ticket, and behind it nothing to read
@@ -156,6 +157,8 @@ class HttpSocket:
             self._socket.setblocking(False)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.fd, self.waits_for, self._opening = self._socket.fileno(), WRITABLE, self._connected
+            self._poller = select.poll()
+            self._poller.register(self.fd, READABLE)
             self.deadline_s = time.monotonic() + CONNECT_TIMEOUT_S
             error = self._socket.connect_ex(address)
             if error in (0, errno.EINPROGRESS):
@@ -276,7 +279,8 @@ class SocketPool:
         self._endpoint = endpoint
         self._tls = ssl.create_default_context(cafile=ca_bundle) if endpoint.secure else None
         self._left = at_most
-        self._returned = threading.Condition()
+        self._lock = threading.Lock()
+        self._returned = threading.Condition(self._lock)
         self._addresses = _Addresses(endpoint)
         self.wanted: deque[int] = deque()
 
@@ -289,7 +293,7 @@ class SocketPool:
 
         Who does not wait has others already, and gets no more while somebody waits.
         """
-        with self._returned:
+        with self._lock:
             if self.wanted and not wait_s:
                 return None
             if wait_s and (self.wanted or not (self._left or self._idle)):
@@ -309,7 +313,7 @@ class SocketPool:
         """Have others use it; or a new one in its place."""
         if not usable:
             one.close()
-        with self._returned:
+        with self._lock:
             if usable:
                 self._idle.append(one)
             else:
