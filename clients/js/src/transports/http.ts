@@ -98,18 +98,23 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
     };
 
     const poll = async ({ frames }: HttpSession, stands: () => void): Promise<void> => {
+      const origin = way === "long_poll" ? streamUrl : httpUrl; // to be held costs less there
       let pauseMs = POLL_MIN_MS;
-      stands();
+      let waitS = 0; // the first comes back at once: whether it does at all has to show before hello is answered
       while (!reading.signal.aborted) {
-        const waitS = way === "long_poll" ? POLL_WAIT_S : 0;
         const began = performance.now();
         const patience = limited(reading.signal);
-        const origin = waitS ? streamUrl : httpUrl; // to be held costs less there
         const response = await read(`${origin}${frames}?wait_s=${waitS}`, "application/json", patience.signal);
         if (!response.ok) return;
         const got = lineRead(await response.text());
         patience.end();
+        stands();
+        stands = () => undefined;
         take(got);
+        if (way === "long_poll" && waitS === 0) {
+          waitS = POLL_WAIT_S;
+          continue;
+        }
         // A long poll comes back with nothing at once where the server can't hold it.
         const held = performance.now() - began > 1_000;
         pauseMs = got.frames || held ? POLL_MIN_MS : Math.min(POLL_MAX_MS, pauseMs * 2);

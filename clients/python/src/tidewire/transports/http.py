@@ -136,21 +136,24 @@ class _Http:
             raise StrangerError
 
     async def _poll(self, session: HttpSession) -> None:
-        self._stands()
-        wait_s, pause_s = _POLL_WAIT_S if self._way == "long_poll" else 0, _POLL_MIN_S
+        # The first comes back at once: whether it does at all has to show before hello is answered.
+        long, wait_s, pause_s = self._way == "long_poll", 0, _POLL_MIN_S
+        origin = self._endpoints.stream_url if long else self._endpoints.http_url  # to be held costs less there
         while True:
             began_s = self._loop.time()
-            read = await self._ask(session, wait_s)
+            read = await self._ask(session, origin, wait_s)
+            self._stands()
             self._take(read)
+            if long and wait_s == 0:
+                wait_s = _POLL_WAIT_S
+                continue
             # A long poll comes back with nothing at once where the server can't hold it.
             fruitful = read.frames is not None or self._loop.time() - began_s > _HELD_S
             pause_s = _POLL_MIN_S if fruitful else min(_POLL_MAX_S, pause_s * 2)
             if wait_s == 0 or not fruitful:
                 await asyncio.sleep(pause_s)
 
-    async def _ask(self, session: HttpSession, wait_s: int) -> Read:
-        # To be held costs less there.
-        origin = self._endpoints.stream_url if wait_s else self._endpoints.http_url
+    async def _ask(self, session: HttpSession, origin: str, wait_s: int) -> Read:
         url, params = session.poll_url(origin), {"wait_s": str(wait_s), **self._from()}
         async with asyncio.timeout(_SILENT_S), session.read(url, "application/json", params) as response:
             if not response.is_success:
