@@ -87,4 +87,5 @@ def segment_bytes(publications: int, data_bytes: int, rate_per_s: float) -> int:
     """As :func:`size_bytes`, of a segment of a channel with so many publications a second: its ring may be short."""
     ring = _LEDGER["bytes"]["ring"]
     marks = publications + rate_per_s * ring["kept_s"] + 1
-    return size_bytes("segment", publications, data_bytes) - ring["most"] + int(min(ring["most"], marks * ring["each"]))
+    missing = ring["most"] - min(ring["most"], marks * ring["each"])
+    return size_bytes("segment", publications, data_bytes) - int(missing)
