@@ -76,7 +76,7 @@ test("another way without a loss is told, too", async () => {
   const session = { ...HELLO, session_token: "secret" };
   const fetch = (async (url: string, { method }: RequestInit) => {
     if (method === "POST") return Response.json(session);
-    return url.includes("wait_s=0") ? Response.json({ cursor: "c", frames: [] }) : never;
+    return url.endsWith("wait_s=1") ? Response.json({ cursor: "c", frames: [] }) : never;
   }) as unknown as typeof globalThis.fetch;
   const { client, server } = setUp({ transports: ["websocket", "long_poll"], httpUrl: "http://server", fetch });
   const told: unknown[] = [];

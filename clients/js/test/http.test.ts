@@ -230,7 +230,7 @@ describe.each(["sse", "stream"] as const)("%s", (way) => {
 
 describe("polling", () => {
   test.each([
-    ["long_poll", "http://streams/v1/sessions/s1/frames?wait_s=0"],
+    ["long_poll", "http://streams/v1/sessions/s1/frames?wait_s=1"],
     ["short_poll", "http://server/v1/sessions/s1/frames?wait_s=0"],
   ] as const)("hello is answered when %s has been: where it is asked may be out of reach", async (way, href) => {
     for (const reached of [true, false]) {

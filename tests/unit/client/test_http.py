@@ -343,7 +343,7 @@ async def test_hello_is_answered_when_a_poll_has_been(way: HttpWay, origin: str,
     it.transport.send(GREETING)
     await settle()
     await it.http.last.answer(SESSION)
-    assert str(it.http.last.request.url) == f"{origin}/v1/sessions/s1/frames?wait_s=0"
+    assert str(it.http.last.request.url) == f"{origin}/v1/sessions/s1/frames?wait_s={1 if way == 'long_poll' else 0}"
     assert it.handlers.frames == []
     if reached:
         await it.http.last.answer({"cursor": "c1", "frames": [{"type": "pong"}]})

@@ -14,6 +14,7 @@ const STREAM_AGAIN_MS = 1_000;
 const POLL_MIN_MS = 200;
 const POLL_MAX_MS = 2_000;
 const POLL_WAIT_S = 25;
+const FIRST_WAIT_S = 1; // whether it comes back at all has to show before hello is answered
 
 /** What a read may bring: where it ended, and frames as text. */
 interface Read {
@@ -98,9 +99,10 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
     };
 
     const poll = async ({ frames }: HttpSession, stands: () => void): Promise<void> => {
-      const origin = way === "long_poll" ? streamUrl : httpUrl; // to be held costs less there
+      const long = way === "long_poll";
+      const origin = long ? streamUrl : httpUrl; // to be held costs less there
       let pauseMs = POLL_MIN_MS;
-      let waitS = 0; // the first comes back at once: whether it does at all has to show before hello is answered
+      let waitS = long ? FIRST_WAIT_S : 0;
       while (!reading.signal.aborted) {
         const began = performance.now();
         const patience = limited(reading.signal);
@@ -111,7 +113,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
         stands();
         stands = () => undefined;
         take(got);
-        if (way === "long_poll" && waitS === 0) {
+        if (waitS === FIRST_WAIT_S) {
           waitS = POLL_WAIT_S;
           continue;
         }

@@ -23,6 +23,7 @@ _STREAM_AGAIN_S: Final = 1.0
 _POLL_MIN_S: Final = 0.2
 _POLL_MAX_S: Final = 2.0
 _POLL_WAIT_S: Final = 25
+_FIRST_WAIT_S: Final = 1  # whether it comes back at all has to show before hello is answered
 _HELD_S: Final = 1.0
 # When it is closed: for what was posted just before, and for the session's end.
 _POSTS_S: Final = 1.0
@@ -136,15 +137,15 @@ class _Http:
             raise StrangerError
 
     async def _poll(self, session: HttpSession) -> None:
-        # The first comes back at once: whether it does at all has to show before hello is answered.
-        long, wait_s, pause_s = self._way == "long_poll", 0, _POLL_MIN_S
+        long, pause_s = self._way == "long_poll", _POLL_MIN_S
+        wait_s = _FIRST_WAIT_S if long else 0
         origin = self._endpoints.stream_url if long else self._endpoints.http_url  # to be held costs less there
         while True:
             began_s = self._loop.time()
             read = await self._ask(session, origin, wait_s)
             self._stands()
             self._take(read)
-            if long and wait_s == 0:
+            if wait_s == _FIRST_WAIT_S:
                 wait_s = _POLL_WAIT_S
                 continue
             # A long poll comes back with nothing at once where the server can't hold it.
