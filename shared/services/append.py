@@ -17,7 +17,7 @@ IDEMPOTENCY_WINDOW_S: Final = 300
 # publications of one segment, which are one event, stay below that with the fields around them.
 SEGMENT_MAX_BYTES: Final = 200_000
 # How long a writer trusts the end that it remembers: far below the 10 minutes that every segment is kept.
-_END_TRUST_MS: Final = 60_000
+END_TRUST_MS: Final = 60_000
 _ENDS_REMEMBERED: Final = 1_000
 _TRIES: Final = 100
 _LEARNT_ENDS: Final = 2
@@ -275,7 +275,7 @@ class Append:
 
     def _remembered(self, channel: str) -> _Remembered | None:
         remembered = self._ends.get(channel)
-        trusted = remembered is not None and self.streams.now_ms() - remembered.at_ms < _END_TRUST_MS
+        trusted = remembered is not None and self.streams.now_ms() - remembered.at_ms < END_TRUST_MS
         return remembered if trusted else None
 
     def _remember(self, channel: str, before: StreamEnd, end: StreamEnd) -> None:

@@ -74,8 +74,10 @@ test("a token that can't be had is told, and asked for again", async () => {
 test("another way without a loss is told, too", async () => {
   const never = new Promise<Response>(() => undefined); // a poll that is held
   const session = { ...HELLO, session_token: "secret" };
-  const fetch = (async (_url: string, { method }: RequestInit) =>
-    method === "POST" ? Response.json(session) : never) as unknown as typeof globalThis.fetch;
+  const fetch = (async (url: string, { method }: RequestInit) => {
+    if (method === "POST") return Response.json(session);
+    return url.endsWith("wait_s=1") ? Response.json({ cursor: "c", frames: [] }) : never;
+  }) as unknown as typeof globalThis.fetch;
   const { client, server } = setUp({ transports: ["websocket", "long_poll"], httpUrl: "http://server", fetch });
   const told: unknown[] = [];
   client.onState((state) => told.push([state, client.transport]));
@@ -88,6 +90,28 @@ test("another way without a loss is told, too", async () => {
     ["connected", "long_poll"],
     ["connected", "websocket"],
   ]);
+});
+
+test("where polls that wait are out of reach it goes on by short ones, and never seems to be connected by them", async () => {
+  const session = { ...HELLO, session_token: "secret" };
+  const config = { websocket_url: "ws://server", http_url: "http://server", stream_url: "http://streams" };
+  const fetch = (async (url: string, { method }: RequestInit) => {
+    if (url.startsWith("http://streams")) throw new TypeError("a proxy does not let it through");
+    if (method === "POST") return Response.json(session);
+    return Response.json(url.endsWith("/v1/config") ? config : { cursor: "c", frames: [] });
+  }) as unknown as typeof globalThis.fetch;
+  const client = new Tidewire({
+    httpUrl: "http://server",
+    transports: ["long_poll", "short_poll"],
+    getToken: async () => "t",
+    fetch,
+  });
+  open.push(client);
+  const told: unknown[] = [];
+  client.onState((state) => told.push([state, client.transport]));
+  client.connect();
+  await vi.advanceTimersByTimeAsync(300_000); // and each time that the better way is tried again
+  expect(told.slice(1)).toEqual([["connected", "short_poll"]]);
 });
 
 test("a channel of one name is always the same object", () => {

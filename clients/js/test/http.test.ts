@@ -85,6 +85,9 @@ async function greeted(way: HttpWay): Promise<ReturnType<typeof setUp>> {
   set.transport.send(GREETING);
   set.last().answer(SESSION);
   await settled();
+  if (way !== "long_poll") return set;
+  set.last().answer({ frames: [] }); // it can be asked
+  await settled();
   return set;
 }
 
@@ -226,6 +229,25 @@ describe.each(["sse", "stream"] as const)("%s", (way) => {
 });
 
 describe("polling", () => {
+  test.each([
+    ["long_poll", "http://streams/v1/sessions/s1/frames?wait_s=1"],
+    ["short_poll", "http://server/v1/sessions/s1/frames?wait_s=0"],
+  ] as const)("hello is answered when %s has been: where it is asked may be out of reach", async (way, href) => {
+    for (const reached of [true, false]) {
+      const set = setUp(way);
+      await settled();
+      set.transport.send(GREETING);
+      set.last().answer(SESSION);
+      await settled();
+      expect([set.last().url.href, set.messages]).toEqual([href, []]);
+      if (reached) set.last().answer({ cursor: "c1", frames: [{ type: "pong" }] });
+      else set.last().fail();
+      await settled();
+      expect(set.messages).toEqual(reached ? [{ type: "reply", id: 1, result: SESSION }, { type: "pong" }] : []);
+      expect(set.handlers.close).toHaveBeenCalledTimes(reached ? 0 : 1);
+    }
+  });
+
   test("a long poll waits, and goes on from its cursor at once when something has come", async () => {
     const set = await greeted("long_poll");
     expect(set.messages).toEqual([{ type: "reply", id: 1, result: SESSION }]);

@@ -50,6 +50,8 @@ async def greeted(way: HttpWay) -> Set:
     it.transport.send(GREETING)
     await settle()
     await it.http.last.answer(SESSION)
+    if way == "long_poll":
+        await it.http.last.answer({"cursor": "c0", "frames": []})  # it can be asked
     return it
 
 
@@ -134,7 +136,7 @@ async def test_a_token_that_no_header_can_hold_ends_it() -> None:
     it.transport.send(GREETING)
     await settle()
     await it.http.last.answer({**SESSION, "session_token": "né\n"})
-    assert it.handlers.told == ["open", GREETED | {"result": {**SESSION, "session_token": "né\n"}}, "close"]
+    assert it.handlers.told == ["open", "close"]
     await it.end()
 
 
@@ -332,11 +334,31 @@ async def test_bytes_that_are_no_text_are_told_from_what_they_stand_in() -> None
 # Polling
 
 
+@pytest.mark.parametrize("reached", [True, False])
+@pytest.mark.parametrize(("way", "origin"), [("long_poll", "http://streams"), ("short_poll", "http://server")])
+@virtual_time
+async def test_hello_is_answered_when_a_poll_has_been(way: HttpWay, origin: str, reached: bool) -> None:
+    it = Set(way)
+    await settle()
+    it.transport.send(GREETING)
+    await settle()
+    await it.http.last.answer(SESSION)
+    assert str(it.http.last.request.url) == f"{origin}/v1/sessions/s1/frames?wait_s={1 if way == 'long_poll' else 0}"
+    assert it.handlers.frames == []
+    if reached:
+        await it.http.last.answer({"cursor": "c1", "frames": [{"type": "pong"}]})
+    else:  # where it is asked may be out of reach, or may have no place left
+        await it.http.last.answer(PROBLEM, status=503)
+    assert it.handlers.frames == ([GREETED, {"type": "pong"}] if reached else [])
+    assert it.handlers.closes == (0 if reached else 1)
+    await it.end()
+
+
 @virtual_time
 async def test_a_long_poll_waits_and_goes_on_from_its_cursor_at_once() -> None:
     it = await greeted("long_poll")
     assert it.handlers.frames == [GREETED]
-    assert str(it.http.last.request.url) == "http://streams/v1/sessions/s1/frames?wait_s=25"
+    assert str(it.http.last.request.url) == "http://streams/v1/sessions/s1/frames?wait_s=25&cursor=c0"
     await it.http.last.answer({"cursor": "c1", "frames": [{"type": "pong", "id": 7}]})
     assert it.handlers.frames[1:] == [{"type": "pong", "id": 7}]
     assert it.http.last.params == {"wait_s": "25", "cursor": "c1"}
@@ -588,7 +610,7 @@ async def test_no_token_is_ever_in_a_url(way: HttpWay) -> None:
     it.transport.send('{"type":"ping","id":2}')
     it.transport.close(for_good=True)
     await it.transport.wait_closed()
-    assert len(it.http.calls) == 4
+    assert len(it.http.calls) == (5 if way == "long_poll" else 4)
     urls = " ".join(str(call.request.url) for call in it.http.calls)
     assert "secret" not in urls
     assert "good" not in urls

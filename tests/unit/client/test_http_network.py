@@ -27,6 +27,8 @@ async def greeted(server: RawHttp, way: HttpWay) -> AsyncIterator[tuple[Transpor
         await handlers.until(1)
         transport.send(GREETING)
         await (await server.next()).answer(json.dumps(SESSION))
+        if way == "long_poll":
+            await (await server.next()).answer('{"cursor":"c0","frames":[]}')  # it can be asked
         yield transport, handlers, await server.next()
         transport.close()
         await transport.wait_closed()

@@ -14,6 +14,7 @@ const STREAM_AGAIN_MS = 1_000;
 const POLL_MIN_MS = 200;
 const POLL_MAX_MS = 2_000;
 const POLL_WAIT_S = 25;
+const FIRST_WAIT_S = 1; // whether it comes back at all has to show before hello is answered
 
 /** What a read may bring: where it ended, and frames as text. */
 interface Read {
@@ -98,18 +99,24 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
     };
 
     const poll = async ({ frames }: HttpSession, stands: () => void): Promise<void> => {
+      const long = way === "long_poll";
+      const origin = long ? streamUrl : httpUrl; // to be held costs less there
       let pauseMs = POLL_MIN_MS;
-      stands();
+      let waitS = long ? FIRST_WAIT_S : 0;
       while (!reading.signal.aborted) {
-        const waitS = way === "long_poll" ? POLL_WAIT_S : 0;
         const began = performance.now();
         const patience = limited(reading.signal);
-        const origin = waitS ? streamUrl : httpUrl; // to be held costs less there
         const response = await read(`${origin}${frames}?wait_s=${waitS}`, "application/json", patience.signal);
         if (!response.ok) return;
         const got = lineRead(await response.text());
         patience.end();
+        stands();
+        stands = () => undefined;
         take(got);
+        if (waitS === FIRST_WAIT_S) {
+          waitS = POLL_WAIT_S;
+          continue;
+        }
         // A long poll comes back with nothing at once where the server can't hold it.
         const held = performance.now() - began > 1_000;
         pauseMs = got.frames || held ? POLL_MIN_MS : Math.min(POLL_MAX_MS, pauseMs * 2);

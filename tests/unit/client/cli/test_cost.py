@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.unit.client.cli.conftest import Run
+from tests.unit.client.cli.conftest import ROOT, Run
 from tests.unit.client.cli.test_output import on_a_terminal
 from tidewire.cli.cost.tables import PRICED_ON
 
@@ -61,6 +61,21 @@ def test_without_publications_there_is_nothing_to_divide_by(run: Run) -> None:
     assert (code, "USD a month" in screen, "publications delivered" in screen) == (0, True, False)
 
 
+def test_the_example_is_what_is_reckoned(run: Run) -> None:
+    [(command, shown)] = re.findall(
+        r"^\$ tidewire (cost .+)\n((?:.*\n)+?)```", (ROOT / "docs" / "cost.md").read_text(), re.MULTILINE
+    )
+    answer = json.loads(run(*command.split(), "--json").out)
+    figures = {**answer["services"], **{f"  {line['what']}": line["usd"] for line in answer["lines"]}}
+    told = dict(re.findall(r"^( *\S+(?: \S+)*) .* ([\d,]+\.\d\d)$", shown, re.MULTILINE))
+    assert told == {name: f"{usd:,.2f}" for name, usd in figures.items()}
+    assert f"\n{answer['usd']:,.2f} USD a month\n" in shown
+    assert f"\n{answer['usd_per_million_delivered']:,.2f} USD for a million publications delivered\n" in shown
+    for one in answer["others"]:
+        usd = "not published" if one["usd"] is None else f"{one['usd']:,.2f}"
+        assert re.search(rf"^{re.escape(one['who'])} +{one['plan']} +{re.escape(usd)} ", shown, re.MULTILINE), one
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_it_fits_on_a_terminal(columns: int) -> None:
     code, screen = on_a_terminal("cost", *WORKLOAD, NO_COLOR="1", COLUMNS=str(columns))
@@ -80,6 +95,7 @@ def test_it_fits_on_a_terminal(columns: int) -> None:
     ("more", "said"),
     [
         (["--subscribers", "10001"], "more subscribers than connections"),
+        (["--channels", "64001"], "it has 128 subscriptions at most"),
         (["--connections", "0"], "'--connections'"),
         (["--publishes-per-second", "-1"], "'--publishes-per-second'"),
         (["--publishes-per-second", "nan"], "'--publishes-per-second'"),

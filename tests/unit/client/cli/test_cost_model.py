@@ -142,6 +142,39 @@ def test_ten_that_are_held_back_are_one_batch() -> None:
     assert used["WebSocketMessages"] == pytest.approx(asked["WebSocketMessages"] + batches)
 
 
+def test_a_worker_is_paid_for_as_long_as_it_holds_back() -> None:
+    held = replace(TINY, publishes_per_s=50)
+    computing_s = quantities(held)["LambdaRequests"] * held.lambda_ms / 1000
+    assert quantities(held)["LambdaGbSeconds"] == pytest.approx(computing_s + held.batches * 0.1)
+    for free in (TINY, replace(TINY, publishes_per_s=200), replace(held, priority="high"), replace(held, pace_ms=0)):
+        assert free.held_s == 0  # the second has full batches, which go on at once
+
+
+def test_what_is_put_into_a_quiet_channel_is_small_and_its_end_is_read_again() -> None:
+    hourly = replace(TINY, publishes_per_s=1 / SECONDS)
+    used, silent = quantities(hourly), quantities(replace(hourly, publishes_per_s=0))
+    asked = hourly.syncs - SECONDS / 540
+    for metric in ("DynamoDbReadUnits", "DynamoDbWriteUnits"):
+        units = sum(steps()[step]["units"].get(metric, 0) for step in ("publish_request", "batch_quiet"))
+        units += asked * steps()["sync"]["units"].get(metric, 0)
+        assert used[metric] - silent[metric] == pytest.approx(units, rel=0.01), metric  # some come within a minute
+
+
+@pytest.mark.parametrize(("a_minute", "units"), [(1, 1), (8, 1), (9, 2), (60, 2)])
+def test_a_segment_has_a_ring_of_six_minutes(a_minute: int, units: int) -> None:
+    used, silent = (quantities(replace(TINY, publishes_per_s=rate)) for rate in (a_minute / 60, 0))
+    written = used["DynamoDbWriteUnits"] - silent["DynamoDbWriteUnits"]
+    assert written / (a_minute / 60 * SECONDS) == pytest.approx(units)
+
+
+def test_a_heartbeat_asks_about_each_channel() -> None:
+    one = replace(TINY, publishes_per_s=0, channels=10, connections=10, subscribers=1)
+    ten = replace(one, subscribers=10)
+    more = quantities(ten)["DynamoDbReadUnits"] - quantities(one)["DynamoDbReadUnits"]
+    subscribed = 9 * one.connects * steps()["subscribe"]["units"]["DynamoDbReadUnits"]
+    assert more == pytest.approx(subscribed + 9 * one.heartbeats)
+
+
 @pytest.mark.parametrize("priority", ["high", "express", "ephemeral"])
 def test_who_has_no_time_is_not_held_back(priority: Any) -> None:
     assert replace(TINY, publishes_per_s=200, priority=priority).together == 1

@@ -126,6 +126,14 @@ def test_iot_core_becomes_cheaper_by_number() -> None:
     assert quoted("AWS IoT Core", much).usd == pytest.approx(usd + 0.08 * MINUTES / 1e6)
 
 
+def test_others_keep_a_connection_for_longer_than_two_hours() -> None:
+    day, hour = (replace(SMALL, publishes_per_s=0, connection_minutes=minutes) for minutes in (1_440, 60))
+    for who in ("AWS AppSync Events", "AWS IoT Core"):
+        longer, shorter = quoted(who, day).usd, quoted(who, hour).usd
+        assert longer is not None and shorter is not None
+        assert shorter - longer == pytest.approx(2 * MINUTES * (1 / 60 - 1 / 1_440) / 1e6)
+
+
 @given(workloads)
 def test_each_says_why_and_none_pays_for_it(workload: Workload) -> None:
     for quote in quotes(workload):

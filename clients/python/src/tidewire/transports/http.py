@@ -23,6 +23,7 @@ _STREAM_AGAIN_S: Final = 1.0
 _POLL_MIN_S: Final = 0.2
 _POLL_MAX_S: Final = 2.0
 _POLL_WAIT_S: Final = 25
+_FIRST_WAIT_S: Final = 1  # whether it comes back at all has to show before hello is answered
 _HELD_S: Final = 1.0
 # When it is closed: for what was posted just before, and for the session's end.
 _POSTS_S: Final = 1.0
@@ -136,21 +137,24 @@ class _Http:
             raise StrangerError
 
     async def _poll(self, session: HttpSession) -> None:
-        self._stands()
-        wait_s, pause_s = _POLL_WAIT_S if self._way == "long_poll" else 0, _POLL_MIN_S
+        long, pause_s = self._way == "long_poll", _POLL_MIN_S
+        wait_s = _FIRST_WAIT_S if long else 0
+        origin = self._endpoints.stream_url if long else self._endpoints.http_url  # to be held costs less there
         while True:
             began_s = self._loop.time()
-            read = await self._ask(session, wait_s)
+            read = await self._ask(session, origin, wait_s)
+            self._stands()
             self._take(read)
+            if wait_s == _FIRST_WAIT_S:
+                wait_s = _POLL_WAIT_S
+                continue
             # A long poll comes back with nothing at once where the server can't hold it.
             fruitful = read.frames is not None or self._loop.time() - began_s > _HELD_S
             pause_s = _POLL_MIN_S if fruitful else min(_POLL_MAX_S, pause_s * 2)
             if wait_s == 0 or not fruitful:
                 await asyncio.sleep(pause_s)
 
-    async def _ask(self, session: HttpSession, wait_s: int) -> Read:
-        # To be held costs less there.
-        origin = self._endpoints.stream_url if wait_s else self._endpoints.http_url
+    async def _ask(self, session: HttpSession, origin: str, wait_s: int) -> Read:
         url, params = session.poll_url(origin), {"wait_s": str(wait_s), **self._from()}
         async with asyncio.timeout(_SILENT_S), session.read(url, "application/json", params) as response:
             if not response.is_success:

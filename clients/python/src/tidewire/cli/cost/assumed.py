@@ -18,17 +18,17 @@ _NOT_COUNTED: Final = (
 
 def assumptions(workload: Workload) -> list[str]:
     """Return what was assumed, and what was left out."""
-    rate_per_s = workload.publishes_per_s / workload.channels
     return [
         f"list prices of {REGION} on {PRICED_ON}, of the others as read on {READ_ON}; sources in docs/cost.md",
-        f"channels: {workload.channels:,}, with {rate_per_s:.3g} publications a second each, of which"
+        f"channels: {workload.channels:,}, with {workload.rate_per_s:.3g} publications a second each, of which"
         f" {workload.together:.3g} go together; a connection hears {workload.subscriptions:.3g} of them",
         f"connections of {min(workload.connection_minutes, SERVER.connection_max_age_s / 60):g} minutes:"
         f" {workload.connects:,.0f} connects, and as many ends",
         f"clients ask for what they miss every {SERVER.heartbeat_s} s, and when nothing came for {QUIET_MS / 1000:g},"
         f" later {QUIET_MAX_MS / 1000:g} s: {workload.syncs:,.0f} times, where publications come at random",
         f"an invocation takes {workload.lambda_ms:g} ms of {SERVER.memory_mb:,} MB and logs {LOG_BYTES:,} bytes;"
-        f" {TRACED:.0%} are traced",
+        f" {TRACED:.0%} are traced"
+        + (f"; a worker stays {workload.held_s * 1000:g} ms longer for fuller batches" if workload.held_s else ""),
         "averages are peaks: whoever sells plans wants one for the peak",
         f"not counted: {_NOT_COUNTED}",
         *_quota(workload),

@@ -79,6 +79,9 @@ def cost(
         hours,
         users or connections,
     )
+    if workload.subscriptions > SERVER.subscriptions_max:
+        most = f"{SERVER.subscriptions_max} subscriptions at most"
+        raise CommandError(f"{workload.subscriptions:,.0f} channels for each connection: it has {most}", ExitCode.USAGE)
     _show(Output(as_json=as_json), workload, bill(workload), quotes(workload))
 
 

@@ -46,6 +46,11 @@ def _messages(workload: Workload) -> float:
     return workload.publications + workload.deliveries
 
 
+def _begun(workload: Workload) -> float:
+    """Return how many connections and subscriptions begin: that ours end after two hours is no rule of theirs."""
+    return workload.minutes / workload.connection_minutes * (1 + workload.subscriptions)
+
+
 # Plan, USD a month, and what it takes at most: messages a second, connections, channels.
 _ABLY: Final = (("Standard", 29, 2_500, 10_000, 10_000), ("Pro", 399, 10_000, 50_000, 50_000))
 _ABLY_FREE: Final = (500, 200, 200)
@@ -152,7 +157,7 @@ _APPSYNC_PER_MINUTES: Final = 0.08
 
 
 def _appsync(workload: Workload) -> Quote:
-    operations = _messages(workload) * _chunks(workload, 5 * _KIB) + workload.connects * (1 + workload.subscriptions)
+    operations = _messages(workload) * _chunks(workload, 5 * _KIB) + _begun(workload)
     sent_gb = workload.deliveries * workload.message_bytes / _GB
     [transfer] = [one for one in PRICES if one.metric == "DataTransferGb"]
     usd = (_APPSYNC_PER_OPERATIONS * operations + _APPSYNC_PER_MINUTES * workload.minutes) / 1e6 + transfer.usd(sent_gb)
@@ -165,7 +170,7 @@ _IOT_PER_MINUTES: Final = 0.08
 
 
 def _iot(workload: Workload) -> Quote:
-    messages = _messages(workload) * _chunks(workload, 5 * _KIB) + workload.connects * (1 + workload.subscriptions)
+    messages = _messages(workload) * _chunks(workload, 5 * _KIB) + _begun(workload)
     usd = tiered(messages, _IOT_PER_MESSAGES) + _IOT_PER_MINUTES * workload.minutes / 1e6
     why = f"{_millions(messages)} messages, QoS 0; data transfer not found; no log, no recovery"
     return Quote("AWS IoT Core", "by use", usd, why)

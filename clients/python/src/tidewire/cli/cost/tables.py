@@ -48,6 +48,8 @@ class Settings:
     heartbeat_s: int
     check_after_s: int
     connection_max_age_s: int
+    subscriptions_max: int
+    end_trust_s: int
     pace_ms: int
     paced_from_per_s: int
     segment_max_publications: int
@@ -79,3 +81,11 @@ def size_bytes(what: Size, publications: int, data_bytes: int) -> int:
     """Return how large what so many publications with so much data make up is."""
     size = _LEDGER["bytes"][what]
     return int(size["base"] + publications * (size["each"] - STEPS_DATA_BYTES + data_bytes))
+
+
+def segment_bytes(publications: int, data_bytes: int, rate_per_s: float) -> int:
+    """As :func:`size_bytes`, of a segment of a channel with so many publications a second: its ring may be short."""
+    ring = _LEDGER["bytes"]["ring"]
+    marks = publications + rate_per_s * ring["kept_s"] + 1
+    missing = ring["most"] - min(ring["most"], marks * ring["each"])
+    return size_bytes("segment", publications, data_bytes) - int(missing)

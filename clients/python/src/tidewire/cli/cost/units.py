@@ -1,10 +1,10 @@
 """What of a workload is billed, in units of the bill."""
 
 from collections import defaultdict
-from math import ceil
+from math import ceil, exp
 from typing import Final
 
-from tidewire.cli.cost.tables import SERVER, STEPS, STEPS_DATA_BYTES, SUBSCRIBER_BYTES, size_bytes
+from tidewire.cli.cost.tables import SERVER, STEPS, STEPS_DATA_BYTES, SUBSCRIBER_BYTES, segment_bytes, size_bytes
 from tidewire.cli.cost.workload import Workload, between
 
 # Lambda's own three lines of an invocation have 260 bytes on the local stack, and name the trace on AWS; what ours
@@ -16,6 +16,7 @@ TRACED: Final = 0.05
 _REPLY_BYTES: Final = 110  # to a publish or a sync
 _KB: Final = 1024
 _GB: Final = 1024**3
+_END_READ_UNITS: Final = STEPS["batch_quiet"]["DynamoDbReadUnits"] - STEPS["batch"]["DynamoDbReadUnits"]
 _READ_BYTES: Final = 4 * _KB  # docs/data-model.md
 _CHUNK_BYTES: Final = 64 * _KB  # aws.amazon.com/sqs/pricing, aws.amazon.com/eventbridge/pricing
 
@@ -49,11 +50,14 @@ def quantities(workload: Workload) -> dict[str, float]:
     _add_sizes(total, workload)
     _add_subscribers(total, workload)
     total["DynamoDbWriteUnits"] += counts["subscribe"]  # each is deleted when the connection ends
+    # The end of each channel that is asked about is read.
+    total["DynamoDbReadUnits"] += workload.heartbeats * max(0.0, workload.subscriptions - 1)
     if workload.by == "http" and not workload.in_lanes:  # a call stands where a frame and its reply stand
         total["WebSocketMessages"] -= 2 * workload.publications
         total["HttpApiRequests"] += workload.publications
     total["WebSocketConnectionMinutes"] += workload.minutes
     total["LambdaGbSeconds"] += total["LambdaRequests"] * workload.lambda_ms / 1000 * SERVER.memory_mb / 1024
+    total["LambdaGbSeconds"] += workload.batches * workload.held_s * SERVER.memory_mb / 1024
     total["DataTransferGb"] += _sent_bytes(workload, counts) / _GB
     total["LogGb"] += total["LambdaRequests"] * LOG_BYTES / _GB
     total["Traces"] += total["LambdaRequests"] * TRACED
@@ -63,13 +67,16 @@ def quantities(workload: Workload) -> dict[str, float]:
 
 
 def _add_sizes(total: defaultdict[str, float], workload: Workload) -> None:
-    """What more publications, or other data, than the ledger has make larger: log, lane and event."""
+    """What other sizes than the ledger's make of log, lane and event: more publications, other data, a shorter ring."""
     measured = ceil(size_bytes("segment", 1, STEPS_DATA_BYTES) / _KB)
     for publications, share in between(workload.together):
         batches = workload.batches * share
         if workload.priority != "ephemeral":
-            segment = size_bytes("segment", publications, workload.message_bytes)
+            segment = segment_bytes(publications, workload.message_bytes, workload.rate_per_s)
             total["DynamoDbWriteUnits"] += batches * (ceil(segment / _KB) - measured)
+            # Of publications at random so many come when the worker has forgotten where the log ends.
+            forgotten = exp(-workload.rate_per_s * SERVER.end_trust_s)
+            total["DynamoDbReadUnits"] += batches * forgotten * _END_READ_UNITS
         event = size_bytes("event", publications, workload.message_bytes)
         total["EventBridgeEvents"] += batches * (ceil(event / _CHUNK_BYTES) - 1)
         if workload.in_lanes:

@@ -74,16 +74,20 @@ class Workload:
         return self.channels * self.subscribers / self.connections
 
     @property
+    def rate_per_s(self) -> float:
+        """Of publications in a channel."""
+        return self.publishes_per_s / self.channels
+
+    @property
     def together(self) -> float:
         """Publications of a channel that go through the log and the bus together, on average.
 
         While a worker holds back, what comes in waits; then all of it goes, or the next alone that comes. They come at
         random (a Poisson process).
         """
-        rate_per_s = self.publishes_per_s / self.channels
-        if self.priority not in _PACED or rate_per_s <= SERVER.paced_from_per_s:
+        if self.priority not in _PACED or self.rate_per_s <= SERVER.paced_from_per_s:
             return 1.0
-        meanwhile = rate_per_s * self.pace_ms / 1000
+        meanwhile = self.rate_per_s * self.pace_ms / 1000
         return min(meanwhile + exp(-meanwhile), float(SERVER.segment_max_publications))
 
     @property
@@ -92,9 +96,20 @@ class Workload:
         return self.publications / self.together
 
     @property
+    def held_s(self) -> float:
+        """How long a worker stays after a batch, if it does: what is full goes on at once."""
+        paced = self.priority in _PACED and self.rate_per_s > SERVER.paced_from_per_s
+        return self.pace_ms / 1000 if paced and self.together < SERVER.segment_max_publications else 0.0
+
+    @property
     def in_lanes(self) -> bool:
         """Whether publications wait in a queue for a worker."""
         return self.priority not in ("express", "ephemeral")
+
+    @property
+    def heartbeats(self) -> float:
+        """How often clients ask about all of their channels, in the month."""
+        return self.connections * self.seconds / SERVER.heartbeat_s
 
     @property
     def syncs(self) -> float:
@@ -103,15 +118,14 @@ class Workload:
         With publications at random, so long a silence follows one with the probability e^(-rate * silence). The while
         is longer each time; nothing is ever missing, which would begin it anew.
         """
-        heartbeats = self.connections * self.seconds / SERVER.heartbeat_s
         if self.priority == "ephemeral":
-            return heartbeats
+            return self.heartbeats
         first, last = QUIET_MS / 1000 * _SPREAD, QUIET_MAX_MS / 1000 * _SPREAD
         sooner, while_s = 0.0, first
         while while_s < last:
             sooner += min(1.0, self._stops_per_s(while_s) * self.minutes * 60 / self.connects)
             while_s *= 2
-        return heartbeats + self.connects * sooner + self.connections * self.seconds * self._stops_per_s(last)
+        return self.heartbeats + self.connects * sooner + self.connections * self.seconds * self._stops_per_s(last)
 
     def _stops_per_s(self, while_s: float) -> float:
         """How often nothing comes to a connection for so long, after something has."""
