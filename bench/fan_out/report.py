@@ -107,22 +107,24 @@ def run_candidates() -> Report:
 
 
 def _bars(figures: Figures) -> list[Bar]:
-    def least(scheme: str, other: str, *, of: int) -> float:
-        """Return by how much the pusher is ahead at least, of the counts from this one on."""
-        counts = [count for count in CONNECTIONS if count >= of]
-        return min(figures[scheme, "pusher", n].a_second / figures[scheme, other, n].a_second for n in counts)
-
-    few, many = figures["http", "pusher", 100], figures["http", "pusher", 10_000]
-    boto3 = "pusher against boto3 with 32 threads, from 100 connections on,"
-    raw = "pusher against raw sockets, from 1,000 connections on:"
-    return [
-        *(
-            Bar(f"{boto3} {scheme}:", least(scheme, "boto3_threads", of=100), bar, at_least=True)
-            for scheme, bar in BAR_BOTO3.items()
-        ),
-        Bar(raw, least("http", "raw", of=1_000), BAR_RAW, at_least=True),
-        Bar("CPU per delivery at 10,000 connections against 100:", few.a_cpu_second / many.a_cpu_second, BAR_GROWTH),
+    bars = []
+    for scheme, bar in BAR_BOTO3.items():
+        times = [
+            figures[scheme, "pusher", n].a_second / figures[scheme, "boto3_threads", n].a_second
+            for n in CONNECTIONS
+            if n >= 100
+        ]
+        what = f"pusher against boto3 with 32 threads, deliveries a second, from 100 connections on, {scheme}:"
+        bars.append(Bar(what, min(times), bar, at_least=True))
+    # By the processor's second: raw sockets wait for the sink, and how long they do is the machine's other work.
+    parts = [
+        figures["http", "pusher", n].a_cpu_second / figures["http", "raw", n].a_cpu_second for n in (1_000, 10_000)
     ]
+    what = "pusher against raw sockets, deliveries a CPU second, from 1,000 connections on:"
+    bars.append(Bar(what, min(parts), BAR_RAW, at_least=True))
+    few, many = figures["http", "pusher", 100], figures["http", "pusher", 10_000]
+    growth = few.a_cpu_second / many.a_cpu_second
+    return [*bars, Bar("CPU per delivery at 10,000 connections against 100:", growth, BAR_GROWTH)]
 
 
 def _columns(figures: Figures, key: str, count: int) -> dict[str, float]:

@@ -24,6 +24,7 @@ from shared.ports import Metrics
 
 IN_FLIGHT_MAX: Final = 64  # of a process
 _SIGNED_FOR_S: Final = 60  # AWS believes a date for 5 minutes
+_CLOSE_TRIES: Final = 3  # no queue does it again, and whoever asked for it has forgotten the session by then
 _TICK_S: Final = 0.1  # so much later than it was may a deadline be seen
 
 Sign = Callable[[], Sequence[SignedRequest]]
@@ -78,8 +79,12 @@ class Pusher:
         return int(datetime.fromisoformat(json.loads(answer.body)["lastActiveAt"]).timestamp() * 1000)
 
     def close(self, connection_id: str) -> None:
-        (answer,) = self._ask("DELETE", [connection_id], [b""]).answers
-        if error := _error(answer):
+        for _ in range(_CLOSE_TRIES):
+            (answer,) = self._ask("DELETE", [connection_id], [b""]).answers
+            error = _error(answer)
+            if not isinstance(error, UnavailableError):
+                break
+        if error:
             raise error
 
     def _ask(

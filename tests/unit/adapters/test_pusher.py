@@ -551,3 +551,13 @@ def test_closing_is_deleting() -> None:
         with pytest.raises(ConnectionGoneError):
             it.close("gone")
     assert {request.method for request in server.requests} == {"DELETE"}
+
+
+def test_closing_is_tried_again_since_nobody_else_does() -> None:
+    answers = iter([answer(500), answer(429), answer(204), answer(503), answer(503), answer(503)])
+    with HttpServer(always(lambda _request: next(answers))) as server:
+        it = pusher(server.url)
+        it.close("here")
+        with pytest.raises(UnavailableError):
+            it.close("stays")
+    assert len(server.requests) == 6
