@@ -308,7 +308,7 @@ export class Connection {
     else if (this.#link && link !== this.#link) {
       // The one that is up is told for itself.
       if (link === this.#trying) this.#trying = undefined;
-      link.close(uncertain("the server ended it"));
+      link.close(uncertain("the connection ended"));
     } else {
       const code = Number(said);
       const name = typeof frame["name"] === "string" ? frame["name"] : "disconnected";
@@ -316,7 +316,7 @@ export class Connection {
       if (code === TOKEN_EXPIRED) this.#unauthenticated(error);
       else if ((code >= RECONNECT_CODES.from && code < RECONNECT_CODES.to) || (code === TOO_LATE && !this.#link)) {
         const waitMs = typeof afterMs === "number" ? afterMs : undefined;
-        this.#drop(uncertain("the server ended it"), () => this.#later(waitMs));
+        this.#drop(uncertain("the connection ended"), () => this.#later(waitMs));
       } else this.close(error);
     }
     return true;

@@ -99,13 +99,12 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
     };
 
     const poll = async ({ frames }: HttpSession, stands: () => void): Promise<void> => {
-      const long = way === "long_poll";
-      const origin = long ? streamUrl : httpUrl; // to be held costs less there
       let pauseMs = POLL_MIN_MS;
-      let waitS = long ? FIRST_WAIT_S : 0;
+      let waitS = way === "long_poll" ? FIRST_WAIT_S : 0;
       while (!reading.signal.aborted) {
         const began = performance.now();
         const patience = limited(reading.signal);
+        const origin = waitS ? streamUrl : httpUrl; // to be held costs less there
         const response = await read(`${origin}${frames}?wait_s=${waitS}`, "application/json", patience.signal);
         if (!response.ok) return;
         const got = lineRead(await response.text());
@@ -118,9 +117,9 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
           continue;
         }
         // A long poll comes back with nothing at once where the server can't hold it.
-        const held = performance.now() - began > 1_000;
-        pauseMs = got.frames || held ? POLL_MIN_MS : Math.min(POLL_MAX_MS, pauseMs * 2);
-        if (waitS === 0 || !(got.frames || held)) await pause(pauseMs, reading.signal);
+        const fruitful = got.frames || performance.now() - began > 1_000;
+        pauseMs = fruitful ? POLL_MIN_MS : Math.min(POLL_MAX_MS, pauseMs * 2);
+        if (waitS === 0 || !fruitful) await pause(pauseMs, reading.signal);
       }
     };
 
