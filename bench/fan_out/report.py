@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from bench.fan_out.workload import MESSAGE, REGION, TOKEN
-from bench.results import Bar, NotMeasuredError, Report, Row
+from bench.results import Bar, NotMeasuredError, Plot, Report, Row
 from localstack.deploy import ROOT
 from tests.unit.adapters.certificates import certificate
 
@@ -93,7 +93,11 @@ def run() -> Report:
         f"A message of {len(MESSAGE)} bytes to so many connections, again and again. A core for who pushes, one for "
         f"the sink; the median of {REPEATS} processes, which take turns. boto3 and aiobotocore push to the first 400"
     )
-    return Report("fan_out", "Fan-out: deliveries", setting, rows, _bars(figures))
+    seen = {
+        client.name: {n: figures["http", key, n].a_cpu_second for n in CONNECTIONS} for key, client in CLIENTS.items()
+    }
+    plot = Plot("curve", "connections", "deliveries a CPU second, without TLS", seen, log="xy")
+    return Report("fan_out", "Fan-out: deliveries", setting, rows, _bars(figures), plot)
 
 
 def run_candidates() -> Report:
@@ -103,7 +107,16 @@ def run_candidates() -> Report:
     setting = (
         f"A message of {len(MESSAGE)} bytes to 1,000 connections, as in fan_out; the median of {REPEATS} processes"
     )
-    return Report("fan_out_candidates", "What could push", setting, rows)
+    series = {
+        name: {
+            client.name: figures[scheme, key, 1_000].a_cpu_second
+            for key, client in CANDIDATES.items()
+            if (scheme, key, 1_000) in figures
+        }
+        for name, scheme in (("plain", "http"), ("TLS", "https"))
+    }
+    plot = Plot("bars", "who", "deliveries a CPU second", series, log="y")
+    return Report("fan_out_candidates", "What could push", setting, rows, plot=plot)
 
 
 def _bars(figures: Figures) -> list[Bar]:
