@@ -89,4 +89,6 @@ def _scale(axes: Axes, plot: Plot) -> None:
 
 
 def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    if value >= 1_000:
+        return f"{value / 1_000:.3g}k" if value < 1e6 else f"{value / 1e6:.3g}M"
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

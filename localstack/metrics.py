@@ -97,7 +97,7 @@ class MetricForwarder:
             try:
                 self.forward()
             except (BotoCoreError, ClientError) as error:
-                logger.warning("metrics are not forwarded: %s", type(error).__name__)
+                logger.warning("metrics are late, what was measured comes with the next poll: %s", error)
 
     def forward(self) -> int:
         """Forward what is new; return the number of data."""

@@ -96,7 +96,7 @@ def run() -> Report:
     seen = {
         client.name: {n: figures["http", key, n].a_cpu_second for n in CONNECTIONS} for key, client in CLIENTS.items()
     }
-    plot = Plot("curve", "connections", "deliveries a CPU second, without TLS", seen, log="xy")
+    plot = Plot("curve", "connections", "deliveries a CPU second (plain)", seen, log="xy")
     return Report("fan_out", "Fan-out: deliveries", setting, rows, _bars(figures), plot)
 
 
