@@ -12,7 +12,7 @@ from shared.errors import DependencyError, ThrottledError, UnavailableError
 
 # A user waits: give up early, and let the client (or the queue) try again. A call that is not answered is tried twice
 # more, as a rule within a worker's 5 s: one that runs out of time tells nobody, and its records wait for 30 s.
-# Pool: as many as fan-out has threads.
+# Pool: as many as the largest pool of threads (shared/bootstrap.py).
 CLIENT_CONFIG: Final = Config(
     connect_timeout=1,
     read_timeout=2,
