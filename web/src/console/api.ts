@@ -129,19 +129,30 @@ export type Asked = Omit<RequestInit, "signal" | "headers"> & {
 export async function ask<T>(path: string, { signal, headers, ...request }: Asked, pass?: Pass): Promise<T> {
   const late = AbortSignal.timeout(PATIENCE_MS);
   let response: Response;
+  let text: string;
   try {
     response = await fetch(path, {
       ...request,
       headers: { ...headers, ...(pass && credentials(pass)) },
       signal: signal ? AbortSignal.any([signal, late]) : late,
     });
+    text = await response.text();
   } catch (error) {
+    // Given up, maybe with half an answer read: of another refusal the reason is told already.
     if (signal?.aborted) throw error;
     throw new Refusal(0, late.aborted ? "the server does not answer" : "the server can’t be reached");
   }
-  // What stands between may answer with anything.
-  const body: unknown = await response.json().catch(() => undefined);
+  const body = parsed(text);
   if (response.ok && body !== undefined) return body as T;
   const { message, details } = (body ?? {}) as Partial<Problem>;
   throw new Refusal(response.status, message ?? `the server answered ${response.status}`, details);
+}
+
+/** A body as JSON; undefined when it is none: what stands between may answer with anything. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
