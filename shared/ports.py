@@ -127,6 +127,15 @@ class ConnectionStore(Protocol):
         """Write who it is; return whether the connection is still there."""
         ...
 
+    def refresh(self, connection_id: str, principal: Principal) -> Connection | None:
+        """Write the principal of a newer token of the same user.
+
+        Returns:
+            The connection as it is then, or ``None`` if it has gone, has not said who it is, or has a token that was
+            issued later.
+        """
+        ...
+
     def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         """Take the connection out of every channel; the list of its subscriptions stays for its session to read.
 
@@ -218,6 +227,13 @@ class ConnectionStore(Protocol):
         """Write a session as it is after, if it lives and its version is the one before; return whether it was written.
 
         Where that is unknown and it is tried again, it counts as written once.
+        """
+        ...
+
+    def refresh_session(self, session_id: str, principal: Principal, *, connection_id: str, version: str) -> bool:
+        """Write the principal of a newer token, and another version; return whether it was written.
+
+        It is not if the session has ended, or another connection has it by now.
         """
         ...
 

@@ -5,7 +5,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.aws import translated
 from shared.adapters.dynamodb import Item, get_all, if_so, pages, write_all
@@ -67,6 +67,22 @@ class DynamoDbConnectionStore:
             Item=_connection_item(connection),
             ConditionExpression="attribute_exists(pk)",
         )
+
+    def refresh(self, connection_id: str, principal: Principal) -> Connection | None:
+        answer: Item = {}
+
+        def update(**request: Any) -> None:
+            answer.update(self._client.update_item(**request))
+
+        written = if_so(
+            update,
+            TableName=self._table,
+            Key=_key(f"CONNECTION#{connection_id}", _META),
+            ConditionExpression="user_id = :user_id AND token_issued_at_s <= :token_issued_at_s",
+            ReturnValues="ALL_NEW",
+            **_update_of(principal),
+        )
+        return _to_connection(connection_id, answer["Attributes"]) if written else None
 
     def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         # The list of its subscriptions stays behind for its session, until it expires.
@@ -209,6 +225,20 @@ class DynamoDbConnectionStore:
             },
         )
 
+    def refresh_session(self, session_id: str, principal: Principal, *, connection_id: str, version: str) -> bool:
+        update = _update_of(principal, version={"S": version})
+        update["ExpressionAttributeValues"] |= {
+            ":connection": {"S": connection_id},
+            ":now": {"N": str(self._now_ms() // 1000)},
+        }
+        return if_so(
+            self._client.update_item,
+            TableName=self._table,
+            Key=_key(f"SESSION#{session_id}", _META),
+            ConditionExpression=f"connection_id = :connection AND {TTL_ATTRIBUTE} > :now",
+            **update,
+        )
+
     def end_session(self, session_id: str, *, connection_id: str, expires_at_s: int) -> None:
         if_so(
             self._client.update_item,
@@ -321,6 +351,19 @@ def principal_attributes(principal: Principal) -> Item:
     if principal.expires_at_s is not None:
         attributes["token_expires_at_s"] = {"N": str(principal.expires_at_s)}
     return attributes
+
+
+def _update_of(principal: Principal, **more: Item) -> Item:
+    """Return what of an update writes the principal in place of another."""
+    attributes = principal_attributes(principal) | more
+    lacking = [name for name in ("public_claims", "token_expires_at_s") if name not in attributes]
+    expression = "SET " + ", ".join(f"{name} = :{name}" for name in attributes)
+    if lacking:
+        expression += " REMOVE " + ", ".join(lacking)
+    return {
+        "UpdateExpression": expression,
+        "ExpressionAttributeValues": {f":{name}": value for name, value in attributes.items()},
+    }
 
 
 def to_principal(item: Item) -> Principal:

@@ -113,6 +113,15 @@ class MemoryConnectionStore:
         self.connections[connection.connection_id] = connection
         return True
 
+    def refresh(self, connection_id: str, principal: Principal) -> Connection | None:
+        known = self.connections.get(connection_id)
+        if known is None or known.principal is None or known.principal.user_id != principal.user_id:
+            return None
+        if known.principal.issued_at_s > principal.issued_at_s:
+            return None
+        self.connections[connection_id] = replace(known, principal=principal)
+        return self.connections[connection_id]
+
     def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         del found_in  # every channel is looked at
         for subscribers in self.channels.values():
@@ -190,6 +199,13 @@ class MemoryConnectionStore:
         if current is None or current.version not in (before.version, after.version):
             return False
         self.sessions[before.session_id] = after
+        return True
+
+    def refresh_session(self, session_id: str, principal: Principal, *, connection_id: str, version: str) -> bool:
+        session = self.session(session_id)
+        if session is None or session.connection_id != connection_id:
+            return False
+        self.sessions[session_id] = replace(session, principal=principal, version=version)
         return True
 
     def end_session(self, session_id: str, *, connection_id: str, expires_at_s: int) -> None:

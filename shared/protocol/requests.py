@@ -34,7 +34,7 @@ from shared.protocol.limits import (
 )
 
 _MAX_SAFE_INTEGER: Final = 2**53 - 1  # what every JSON reader keeps exactly
-_MAX_TOKEN_LENGTH: Final = 8192
+Token = Annotated[str, StringConstraints(max_length=8192)]
 
 
 def _checked_channel(value: Any) -> Any:
@@ -126,7 +126,7 @@ class HelloFields(Model):
     """Who this is, and what it wants to hear."""
 
     protocol: int
-    token: Annotated[str, StringConstraints(max_length=_MAX_TOKEN_LENGTH)] | None = None
+    token: Token | None = None
     session_id: Annotated[str, StringConstraints(max_length=64)] | None = None
     client: ClientInfo | None = None
     subscribe: Annotated[list[SubscribeFields], Field(max_length=HELLO_MAX_SUBSCRIPTIONS)] = []
@@ -355,6 +355,14 @@ class Typing(Model):
     active: bool
 
 
+class Refresh(Model):
+    """Go on with a new token of the same user."""
+
+    type: Literal["refresh"]
+    id: RequestId
+    token: Token
+
+
 class Ping(Model):
     """Ask for a ``pong``."""
 
@@ -380,6 +388,7 @@ Request = Annotated[
     | PresenceGet
     | PresenceUpdate
     | Typing
+    | Refresh
     | Ping,
     Field(discriminator="type"),
 ]

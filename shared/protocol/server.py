@@ -55,7 +55,7 @@ class System(Model):
     """The connection's own affairs."""
 
     type: Literal["system"]
-    event: Literal["disconnect", "lagged", "resubscribe"]
+    event: Literal["disconnect", "lagged", "resubscribe", "superseded", "token_expiring"]
     code: int | None = None
     name: str | None = None
     reconnect: bool | None = None
@@ -63,6 +63,7 @@ class System(Model):
     channel: str | None = None
     position: Position | None = None
     reason: str | None = None
+    expires_at_ms: int | None = None
 
 
 class Receipt(Model):
@@ -263,6 +264,12 @@ class CommandResult(Model):
     data: Any
 
 
+class RefreshResult(Model):
+    """The answer to ``refresh``: when the new token ends."""
+
+    expires_at_ms: int
+
+
 class Nothing(Model):
     """The answer to ``unsubscribe``, ``ack``, ``presence.update`` and ``typing``."""
 
@@ -278,6 +285,7 @@ Result = (
     | DocumentsResult
     | ChangesResult
     | PresenceResult
+    | RefreshResult
     | Nothing
 )
 

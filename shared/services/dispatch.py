@@ -1,7 +1,7 @@
 """Frames in, replies out: the one way in which every transport's requests are handled."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -58,12 +58,14 @@ class _Caller:
         received_at_ms: When the frames came in.
         publications: Those among the frames, by their places.
         refused: Why the rest of the batch is, if the connection sends too much.
+        told: What else it is to be told, behind the replies.
     """
 
     connection: Connection
     received_at_ms: int
     publications: PublishBatch
     refused: RateLimitedError | None = None
+    told: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def principal(self) -> Principal:
@@ -129,7 +131,7 @@ class Dispatcher:
         ]
         for place, outcome in caller.publications.finish().items():
             replies[place] = self._reply(frames[place], partial(self._published, frames[place], outcome))
-        return [reply for reply in replies if reply is not None]
+        return [reply for reply in replies if reply is not None] + caller.told
 
     def _caller(self, connection_id: str, received_at_ms: int) -> _Caller:
         connection = self.connections.get(connection_id)
@@ -157,6 +159,8 @@ class Dispatcher:
                 return {"type": "pong"} | ({} if request.id is None else {"id": request.id})
             case requests.Hello():
                 result = self._hello(caller, request)
+            case requests.Refresh():
+                result = self._refresh(caller, request)
             case requests.Publish():
                 self._publish(caller, place, request)
                 return None
@@ -256,6 +260,15 @@ class Dispatcher:
         hello = HelloRequest(request.token, request.session_id, [subscription(s) for s in request.subscribe])
         caller.connection, result = self.sessions.hello(caller.connection, hello)
         return result
+
+    def _refresh(self, caller: _Caller, request: requests.Refresh) -> dict[str, Any]:
+        refreshed = self.sessions.refresh(caller.connection, request.token)
+        caller.connection = refreshed.connection
+        told = {"type": "system", "event": "resubscribe", "reason": "capabilities"}
+        caller.told += [{**told, "channel": channel} for channel in refreshed.lost]
+        expires_at_s = caller.principal.expires_at_s
+        assert expires_at_s is not None  # tokens have an end
+        return {"expires_at_ms": expires_at_s * 1000}
 
     def _principal(self, caller: _Caller) -> Principal:
         if caller.principal.expired(self.now_ms() / 1000):

@@ -83,6 +83,18 @@ class HelloRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a new token has made of a connection.
+
+    Attributes:
+        lost: The channels that it has left, or has less of, since the token does not allow it.
+    """
+
+    connection: Connection
+    lost: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Sessions:
     """The life of connections and sessions."""
 
@@ -174,6 +186,48 @@ class Sessions:
         self.attendance.enter(connection, seen)
         self.attendance.look(seen)
 
+    def refresh(self, connection: Connection, token: str) -> Refreshed:
+        """Go on with a newer token: the connection, its session and its subscriptions.
+
+        Raises:
+            UnauthenticatedError: The token is not good, or nobody has said who this is.
+            ForbiddenError: It is another user's, or older than the one that the connection has.
+            SessionUnknownError: The connection has ended.
+        """
+        principal, known = self.tokens.verify(token), connection.principal
+        if known is None:
+            raise UnauthenticatedError("say hello with a token first")
+        if principal.expired(self._now_s()):
+            raise UnauthenticatedError("the token has expired")
+        if principal.user_id != known.user_id:
+            raise ForbiddenError("this connection is another user's")
+        if principal.issued_at_s < known.issued_at_s:
+            raise ForbiddenError("the connection has a newer token")
+        refreshed = self.connections.refresh(connection.connection_id, principal)
+        if refreshed is None:
+            raise SessionUnknownError("the connection has ended, or has a newer token")
+        self._refresh_session(refreshed, principal)
+        channels = self.connections.subscriptions(refreshed.connection_id)
+        self.join(refreshed, principal, channels)
+        lost = [one for one, interests in channels.items() if not _all_allowed(principal, one, interests)]
+        return Refreshed(refreshed, sorted(lost))
+
+    def _refresh_session(self, connection: Connection, principal: Principal) -> None:
+        """Have the session have the token too: by it, a session that moves to a mailbox goes on there."""
+        holder: Connection | None = connection
+        while holder is not None and holder.session_id is not None:
+            session_id, connection_id = holder.session_id, holder.connection_id
+            version = version_of_session()
+            if self.connections.refresh_session(session_id, principal, connection_id=connection_id, version=version):
+                return
+            session = self.connections.session(session_id)
+            if session is None or session.connection_id == connection_id:
+                return
+            # It has moved, with the token that it had. Who has a newer one by now keeps that.
+            holder = self.connections.refresh(session.connection_id, principal)
+            if holder is not None:
+                self.join(holder, principal, self.connections.subscriptions(holder.connection_id))
+
     def disconnect(self, connection_id: str) -> None:
         """Take a connection out; its session has 2 minutes to come back."""
         closed = self.attendance.end(connection_id)
@@ -259,6 +313,10 @@ class Sessions:
 def _allowed(principal: Principal, channel: str, interests: Interests) -> Interests:
     """Return what is left of a subscription's interests: who may not be seen any more does not see either."""
     return frozenset(interest for interest in interests if principal.may(_RIGHTS[interest], channel))
+
+
+def _all_allowed(principal: Principal, channel: str, interests: Interests) -> bool:
+    return principal.may_receive("subscribe", channel) and _allowed(principal, channel, interests) == interests
 
 
 LIMITS: Final = {

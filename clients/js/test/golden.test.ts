@@ -99,7 +99,9 @@ describe("what the server sends is understood", () => {
     Object.assign(server.stream("room:a"), { epoch: frame["epoch"] ?? "e1" });
     server.last.say([frame, frame]);
     await settled();
-    if (frame["event"] === "disconnect") expect(states).toHaveBeenCalledWith("closed", expect.anything());
+    const comesBack = frame["event"] === "superseded" || frame["code"] === 3500;
+    if (comesBack) expect(states).toHaveBeenCalledWith("reconnecting", undefined);
+    else if (frame["event"] === "disconnect") expect(states).toHaveBeenCalledWith("closed", expect.anything());
     else expect(states).not.toHaveBeenCalled();
     if (frame["ephemeral"]) expect(heard).toEqual([frame, frame]);
     expect(onError).not.toHaveBeenCalled();

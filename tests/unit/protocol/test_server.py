@@ -35,6 +35,7 @@ RESULTS: dict[str, Any] = {
     "state.set": server.StateWriteResult,
     "state.patch": server.StateWriteResult,
     "state.delete": server.StateWriteResult,
+    "refresh": server.RefreshResult,
     "presence.get": server.PresenceResult,
     "presence.update": server.Nothing,
     "typing": server.Nothing,

@@ -19,6 +19,7 @@ export type Request =
   | PresenceGet
   | PresenceUpdate
   | Typing
+  | Refresh
   | Ping;
 export type Push = Event | Receipt | CommandPush | StatePush | PresencePush | TypingPush | System | Pong;
 
@@ -279,6 +280,14 @@ export interface Typing {
   active: boolean;
 }
 /**
+ * Go on with a new token of the same user.
+ */
+export interface Refresh {
+  type: "refresh";
+  id: number | string;
+  token: string;
+}
+/**
  * Ask for a ``pong``.
  */
 export interface Ping {
@@ -302,6 +311,7 @@ export interface Reply {
     | DocumentsResult
     | ChangesResult
     | PresenceResult
+    | RefreshResult
     | Nothing
     | null;
   error?: ErrorObject | null;
@@ -490,6 +500,12 @@ export interface ChangesResult {
   changes: StateChange[];
 }
 /**
+ * The answer to ``refresh``: when the new token ends.
+ */
+export interface RefreshResult {
+  expires_at_ms: number;
+}
+/**
  * The answer to ``unsubscribe``, ``ack``, ``presence.update`` and ``typing``.
  */
 export interface Nothing {}
@@ -577,7 +593,7 @@ export interface TypingPush {
  */
 export interface System {
   type: "system";
-  event: "disconnect" | "lagged" | "resubscribe";
+  event: "disconnect" | "lagged" | "resubscribe" | "superseded" | "token_expiring";
   code?: number | null;
   name?: string | null;
   reconnect?: boolean | null;
@@ -585,6 +601,7 @@ export interface System {
   channel?: string | null;
   position?: Position | null;
   reason?: string | null;
+  expires_at_ms?: number | null;
 }
 /**
  * The answer to ``ping``.
