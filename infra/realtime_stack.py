@@ -40,7 +40,8 @@ class RealtimeStack(Stack):
         http = HttpApi(self, "Http", stage=stage, store=store, functions=functions, stream_url=stream.url)
         pipeline.grant_publish(http.function)
         fan_out.grant_deliver_later(http.function)
-        fan_out.grant_set_deadlines(http.function)
+        for function in (http.function, stream.function):
+            fan_out.grant_set_deadlines(function)
         http.function.add_environment(contract.ENV_WEBSOCKET_URL, websocket.url)
         sources = EventSources(
             self, "EventSources", store=store, functions=functions, pipeline=pipeline, fan_out=fan_out

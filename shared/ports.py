@@ -643,6 +643,10 @@ class DeadlineQueue(Protocol):
         """Return when it is durable."""
         ...
 
+    def send_superseded(self, connection_id: str, *, delay_s: int) -> None:
+        """As :meth:`send`, for a connection whose session another has taken."""
+        ...
+
     def send_command(self, command_id: str, *, delay_s: int) -> None:
         """As :meth:`send`, for a command."""
         ...

@@ -1,5 +1,5 @@
-"""Two duties: a sweep every minute; and the deadline queue, for connections that must have said who they are, and for
-commands that a peer must have answered.
+"""Two duties: a sweep every minute; and the deadline queue, for connections that must have said who they are, or that
+have lost their session, and commands that a peer must have answered.
 """
 
 import json
@@ -32,5 +32,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None
 def _check(due: dict[str, str]) -> None:
     if "command_id" in due:
         bootstrap.services().peer_answers.expire(due["command_id"])
+    elif "superseded_connection_id" in due:
+        bootstrap.services().deadlines.superseded(due["superseded_connection_id"])
     else:
         bootstrap.services().deadlines.check(due["connection_id"])

@@ -575,10 +575,14 @@ class MemoryDeadlineQueue:
     """Reminders as lists, of connections and of commands."""
 
     sent: list[tuple[str, int]] = field(default_factory=list)
+    superseded: list[tuple[str, int]] = field(default_factory=list)
     commands: list[tuple[str, int]] = field(default_factory=list)
 
     def send(self, connection_id: str, *, delay_s: int) -> None:
         self.sent.append((connection_id, delay_s))
+
+    def send_superseded(self, connection_id: str, *, delay_s: int) -> None:
+        self.superseded.append((connection_id, delay_s))
 
     def send_command(self, command_id: str, *, delay_s: int) -> None:
         self.commands.append((command_id, delay_s))
@@ -644,12 +648,14 @@ class MemoryTransport:
     Attributes:
         failures: Connection id to the error that each call for it raises; ids that are in neither mapping are gone.
         active_ms: When something last passed on a connection, 0 unless a test says so.
+        received: What those had received that were closed.
     """
 
     inboxes: dict[str, list[bytes]] = field(default_factory=dict)
     failures: Mapping[str, Exception] = field(default_factory=dict)
     closed: list[str] = field(default_factory=list)
     active_ms: dict[str, int] = field(default_factory=dict)
+    received: dict[str, list[bytes]] = field(default_factory=dict)
 
     def push_all(
         self, connection_ids: Sequence[str], messages: Sequence[bytes], gate: Gate | None = None
@@ -686,8 +692,9 @@ class MemoryTransport:
         return self.active_ms.get(connection_id, 0) if connection_id in self.inboxes else None
 
     def close(self, connection_id: str) -> None:
-        if self.inboxes.pop(connection_id, None) is None:
+        if connection_id not in self.inboxes:
             raise ConnectionGoneError
+        self.received[connection_id] = self.inboxes.pop(connection_id)
         self.closed.append(connection_id)
 
 

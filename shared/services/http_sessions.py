@@ -11,7 +11,14 @@ from shared.domain.principal import Principal
 from shared.errors import ContentionError, SessionUnknownError, UnauthenticatedError
 from shared.ports import ConnectionStore, Metrics, Signer
 from shared.services.mailboxes import Mailboxes
-from shared.services.sessions import EXPIRY_MARGIN_S, SESSION_TRIES, HelloRequest, Sessions, version_of_session
+from shared.services.sessions import (
+    EXPIRY_MARGIN_S,
+    SESSION_TRIES,
+    SUPERSEDED_AFTER_S,
+    HelloRequest,
+    Sessions,
+    version_of_session,
+)
 
 SESSION_TOKEN: Final = "session"
 
@@ -86,7 +93,7 @@ class HttpSessions:
             after = Session(session_id, principal, moved.connection_id, until_s, version_of_session())
             if self.connections.move_session(session, after):
                 self.follow(before, session_id, user_id)  # what was subscribed to meanwhile
-                self.sessions.attendance.left(before)  # its user is where the session is
+                self.sessions.deadlines.send_superseded(before, delay_s=SUPERSEDED_AFTER_S)
                 return moved
             # Somebody else was faster.
             self.mailboxes.close(moved.connection_id)

@@ -1,6 +1,6 @@
 """Finds the connections that never said goodbye, and the ones that never said who they are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -83,7 +83,10 @@ class Janitor:
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Closes who has not said who they are in time."""
+    """Closes who has not said who they are in time, and who has lost their session to another connection.
+
+    A message may come twice, or late: what the records say then decides.
+    """
 
     connections: ConnectionStore
     transport: ConnectionTransport
@@ -95,16 +98,34 @@ class Deadlines:
         connection = self.connections.get(connection_id)
         if connection is None or connection.principal is not None:
             return False
+        self._close(connection_id, _NOT_AUTHENTICATED_IN_TIME)
+        self.metrics.count("NotAuthenticatedInTime")
+        return True
+
+    def superseded(self, connection_id: str) -> bool:
+        """Close the connection if its session is still another's; return whether it was.
+
+        A client that has moved has closed it by now. One that is still there may not know that it has lost its session:
+        a late ``hello`` of a connection that it had given up can take it.
+        """
+        connection = self.connections.get(connection_id)
+        if connection is None or connection.session_id is None:
+            return False
+        session = self.connections.session(connection.session_id)
+        if session is not None and session.connection_id == connection_id:
+            return False
+        self._close(connection_id, _SUPERSEDED)
+        return True
+
+    def _close(self, connection_id: str, told: Mapping[str, Any]) -> None:
         try:
-            (error,) = self.transport.push_all([connection_id], [to_json(_NOT_AUTHENTICATED_IN_TIME)])
+            (error,) = self.transport.push_all([connection_id], [to_json(told)])
             if error:
                 raise error
             self.transport.close(connection_id)
         except ConnectionGoneError:
             self.metrics.count("StaleConnectionsRemoved")
         self.attendance.end(connection_id)
-        self.metrics.count("NotAuthenticatedInTime")
-        return True
 
 
 _NOT_AUTHENTICATED_IN_TIME: Final[dict[str, Any]] = {
@@ -114,3 +135,4 @@ _NOT_AUTHENTICATED_IN_TIME: Final[dict[str, Any]] = {
     "name": "not_authenticated_in_time",
     "reconnect": False,
 }
+_SUPERSEDED: Final[dict[str, Any]] = {"type": "system", "event": "superseded"}

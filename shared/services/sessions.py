@@ -49,6 +49,8 @@ from shared.services.mailboxes import Mailboxes
 from shared.services.subscribe import MAX_SUBSCRIPTIONS, SubscribeRequest, Subscriptions
 
 TICKET_TTL_S: Final = 30
+# Longer than clients take to let go of a connection when they have moved.
+SUPERSEDED_AFTER_S: Final = 11
 SESSION_TRIES: Final = 5  # each time somebody else was faster
 # A record outlives the longest connection by this, since clocks differ.
 EXPIRY_MARGIN_S: Final = 60
@@ -157,7 +159,8 @@ class Sessions:
                 self.mailboxes.close(before)
                 self.attendance.end(before)
             else:
-                self.attendance.left(before)  # its user is where the session is
+                # Not at once: a client that moves lets the old one answer what it was asked, and closes it.
+                self.deadlines.send_superseded(before, delay_s=SUPERSEDED_AFTER_S)
         return connection, {
             "session_id": connection.session_id,
             "connection_id": connection.connection_id,

@@ -224,7 +224,7 @@ class MemoryStack:
             self.limits,
             self.clock,
         )
-        self.deadlines = Deadlines(self.connections, self.transport, self.metrics, self.attendance)
+        self.deadlines = Deadlines(self.connections, self.sinks, self.metrics, self.attendance)
         self.janitor = Janitor(
             self.connections,
             self.sessions,
@@ -310,9 +310,10 @@ class MemoryStack:
             self.fan_out.deliver(broadcast)
 
     def events(self, connection_id: str) -> list[dict[str, Any]]:
-        """Return the frames that a connection has been pushed, batches unpacked."""
+        """Return the frames that a connection has been pushed, batches unpacked; also of one that was closed."""
         frames: list[dict[str, Any]] = []
-        for message in self.transport.inboxes[connection_id]:
+        inbox = self.transport.inboxes.get(connection_id)
+        for message in self.transport.received[connection_id] if inbox is None else inbox:
             value = json.loads(message)
             frames.extend(value if isinstance(value, list) else [value])
         return frames

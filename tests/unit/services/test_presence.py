@@ -152,6 +152,8 @@ def test_a_session_that_has_moved_leaves_nobody_behind(stack: MemoryStack) -> No
     stack.ask("new", hello | {"session_id": session_id})
     stack.ask("new", {"type": "unsubscribe", "channel": ROOM})
     later(stack)
+    stack.deadlines.superseded("old")
+    later(stack)
     assert names(stack.presence.get(stack.tokens.verify(stack.token("eve")), ROOM)) == ["ann"]
 
 
