@@ -29,6 +29,8 @@ def add_stack(app: cdk.App) -> RealtimeStack:
     stack = RealtimeStack(app, f"{STACK_NAME_PREFIX}{stage.name.capitalize()}", stage=stage)
     if stage.emulated:
         cdk.Aspects.of(stack).add(WithoutUnknownToEmulator(), priority=cdk.AspectPriority.MUTATING)
+    else:
+        importlib.import_module("infra.nag").watch(stack)  # takes a second, which the local stack does without
     return stack
 
 

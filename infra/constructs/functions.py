@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -53,6 +54,9 @@ class Functions(Construct):
             retention=self._stage.log_retention,
             removal_policy=RemovalPolicy.DESTROY,
         )
+        # CDK's own role has AWS's managed policy, which may write into every log group of the account.
+        role = iam.Role(self, f"{construct_id}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log_group.grant_write(role)
         return lambda_.Function(
             self,
             construct_id,
@@ -66,6 +70,7 @@ class Functions(Construct):
             timeout=Duration.seconds(timeout_s),
             tracing=lambda_.Tracing.ACTIVE,
             log_group=log_group,
+            role=role,
             environment={
                 contract.ENV_STAGE: self._stage.name,
                 contract.ENV_GENERATION: str(self._stage.generation),

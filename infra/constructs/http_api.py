@@ -1,8 +1,11 @@
 """The HTTP API: FastAPI under Mangum behind every path."""
 
-from aws_cdk import Duration
+import json
+
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_apigatewayv2 as apigw
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
 from aws_cdk.aws_apigatewayv2_integrations import HttpLambdaIntegration
 from constructs import Construct
 
@@ -12,6 +15,18 @@ from infra.stage import StageConfig
 from shared import contract
 
 _TIMEOUT_S = 29  # HTTP APIs wait 30 s: docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
+
+# Who asked when, and what came of it. No path and no header: what a client chooses stays out of it. Source:
+# docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html
+_ACCESS_LOG = {
+    "time": "$context.requestTime",
+    "ip": "$context.identity.sourceIp",
+    "method": "$context.httpMethod",
+    "status": "$context.status",
+    "bytes": "$context.responseLength",
+    "request_id": "$context.requestId",
+    "function_request_id": "$context.integration.requestId",  # as in the function's own log
+}
 
 
 class HttpApi(Construct):
@@ -67,5 +82,17 @@ class HttpApi(Construct):
                 max_age=Duration.hours(1),
             ),
         )
+        self._log_accesses(stage)
         self.url = stage.edge_url or self.api.api_endpoint
         self.function.add_environment(contract.ENV_HTTP_URL, self.url)
+
+    def _log_accesses(self, stage: StageConfig) -> None:
+        log_group = logs.LogGroup(
+            self, "AccessLogs", retention=stage.log_retention, removal_policy=RemovalPolicy.DESTROY
+        )
+        assert self.api.default_stage is not None
+        default_stage = self.api.default_stage.node.default_child
+        assert isinstance(default_stage, apigw.CfnStage)
+        default_stage.access_log_settings = apigw.CfnStage.AccessLogSettingsProperty(
+            destination_arn=log_group.log_group_arn, format=json.dumps(_ACCESS_LOG)
+        )

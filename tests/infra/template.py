@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from aws_cdk import Stack
-    from aws_cdk.assertions import Template
+    from aws_cdk.assertions import Annotations, Template
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 EDGE_URL: Final = "http://127.0.0.1:8181"
@@ -64,18 +64,19 @@ class Synthesised:
 
     name: str
     template: "Template"
+    annotations: "Annotations"
     assembly: Path
 
     @classmethod
     def of(cls, name: str, stack: "Stack") -> "Synthesised":
         """Synthesise the stack's app."""
         from aws_cdk import App
-        from aws_cdk.assertions import Template
+        from aws_cdk.assertions import Annotations, Template
 
-        template = Template.from_stack(stack)
+        template, annotations = Template.from_stack(stack), Annotations.from_stack(stack)
         app = stack.node.root
         assert isinstance(app, App)
-        return cls(name, template, Path(app.outdir))
+        return cls(name, template, annotations, Path(app.outdir))
 
     @property
     def stateful(self) -> Mapping[str, str]:

@@ -105,6 +105,21 @@ def test_browsers_of_every_origin_may_use_the_http_api(stage: Synthesised) -> No
     }
 
 
+def test_who_calls_the_http_api_is_logged_and_nothing_that_they_choose(stage: Synthesised) -> None:
+    (settings,) = [api["AccessLogSettings"] for api in _of_api(stage, "Stage", _HTTP).values()]
+    assert set(json.loads(settings["Format"]).values()) == {
+        "$context.requestTime",
+        "$context.identity.sourceIp",
+        "$context.httpMethod",
+        "$context.status",
+        "$context.responseLength",
+        "$context.requestId",
+        "$context.integration.requestId",
+    }
+    group = stage.of_type("AWS::Logs::LogGroup")[settings["DestinationArn"]["Fn::GetAtt"][0]]
+    assert group["RetentionInDays"] == {"dev": 7, "prod": 30, "local": 7}[stage.name]
+
+
 def test_functions_give_up_before_their_api_does(stage: Synthesised) -> None:
     # docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
     # docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html

@@ -21,13 +21,13 @@ _CONSUME: Final = {
     f"sqs:{action}"
     for action in ("ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "GetQueueUrl", "ReceiveMessage")
 }
+_LOG: Final = {"logs:CreateLogStream", "logs:PutLogEvents"}
 _TRACE: Final = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 _READ_SECRET: Final = {"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"}
 
 _CONNECTIONS: Final = (
     "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebsocketApiD2C932E4}/v1/*/@connections/*"
 )
-_BASIC_EXECUTION: Final = "arn:${AWS::Partition}:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
 
 # Resources with a wildcard, and why there is one.
 _REVIEWED: Final = {
@@ -43,8 +43,6 @@ _REVIEWED: Final = {
         "docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html"
     ),
 }
-# Policies of AWS's that functions have, and why.
-_REVIEWED_MANAGED: Final = {_BASIC_EXECUTION: "to write logs, which is all that it allows"}
 
 Statement = dict[str, Any]
 
@@ -81,9 +79,8 @@ def test_every_wildcard_in_a_resource_has_a_reason_and_every_reason_a_wildcard(s
     assert found == set(_REVIEWED)
 
 
-def test_every_managed_policy_has_a_reason_and_every_reason_a_policy(stage: Synthesised) -> None:
-    arns = {text(policy) for policies in values_of("ManagedPolicyArns", stage.document) for policy in policies}
-    assert arns == set(_REVIEWED_MANAGED)
+def test_nobody_has_a_policy_of_awss(stage: Synthesised) -> None:
+    assert list(values_of("ManagedPolicyArns", stage.document)) == []
 
 
 def test_queues_are_used_over_tls_alone(stage: Synthesised) -> None:
@@ -104,7 +101,7 @@ def test_only_lambda_may_take_a_functions_role(stage: Synthesised) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_may_do_what_the_architecture_lists_and_no_more(stage: Synthesised, name: str) -> None:
     documented = _documented(name) | {(action, "*") for action in _TRACE} | _consumed(stage, name)
-    assert _granted(stage, name) == documented
+    assert _granted(stage, name) == documented | _logs(stage, name)
 
 
 def test_every_policy_belongs_to_one_function(stage: Synthesised) -> None:
@@ -125,6 +122,12 @@ def _granted(stage: Synthesised, name: str) -> set[tuple[str, str]]:
         for action in listed(statement["Action"])
         for resource in _resources(statement)
     }
+
+
+def _logs(stage: Synthesised, name: str) -> set[tuple[str, str]]:
+    """Return that a function may write into its own log group; CloudFormation has made that."""
+    group = stage.function(name)["LoggingConfig"]["LogGroup"]["Ref"]
+    return {(action, text(arn(group))) for action in _LOG}
 
 
 def _consumed(stage: Synthesised, name: str) -> set[tuple[str, str]]:

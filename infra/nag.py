@@ -1,0 +1,123 @@
+"""cdk-nag's AwsSolutions rules over the stacks that go to AWS: a finding stops cdk deploy.
+
+What stands in ``ACCEPTED`` is let be, each at the very resources that it is about, for a reason that holds for them.
+Add one only if what the rule asks for would be wrong here; else mend the construct. One that lets nothing be any more
+fails tests/infra/test_nag.py.
+"""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+from aws_cdk import Aspects, Stack
+from cdk_nag import AwsSolutionsChecks, NagPackSuppression, NagSuppressions
+
+_PACK: Final = "AwsSolutions-"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A finding that is let be.
+
+    Attributes:
+        rule: Its id, without the pack: github.com/cdklabs/cdk-nag, RULES.md.
+        where: Path of the resource in the stack, ``*`` for any part of it.
+        why: What makes it right here.
+        finding: Of rules that find many things in one resource, the one that is meant.
+    """
+
+    rule: str
+    where: str
+    why: str
+    finding: str | None = None
+
+    def is_at(self, path: str) -> bool:
+        """Whether a path in the stack is meant."""
+        names, patterns = path.split("/"), self.where.split("/")
+        return len(names) == len(patterns) and all(map(fnmatchcase, names, patterns))
+
+    @property
+    def rule_id(self) -> str:
+        """As cdk-nag has it."""
+        return f"{_PACK}{self.rule}"
+
+
+_OWN_QUESTION: Final = (
+    "No authorizer: who it is, is said in hello, in a token that every request is checked against, or in a header that "
+    "the function checks: docs/adr/0005"
+)
+
+ACCEPTED: Final = (
+    Accepted(
+        "APIG4", "Websocket/Api/$connect-Route/Resource", f"{_OWN_QUESTION}. Tickets and origins are checked here"
+    ),
+    Accepted("APIG4", "Websocket/Api/$default-Route/Resource", _OWN_QUESTION),
+    Accepted(
+        "APIG4",
+        "Websocket/Api/$disconnect-Route/Resource",
+        "API Gateway calls it, no client can, and it takes authorizers at $connect alone: "
+        "docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-lambda-auth.html",
+    ),
+    Accepted("APIG4", "Websocket/PingRoute", "It answers one constant and reaches nothing"),
+    Accepted(
+        "APIG4",
+        "Http/Api/DefaultRoute/Resource",
+        f"{_OWN_QUESTION}. Pages, health and public channels are for everybody",
+    ),
+    Accepted(
+        "APIG1",
+        "Websocket/Stage/Resource",
+        "It would log each frame that a client sends, and needs a role for all API Gateway logs of the account in this "
+        "Region (docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-logging.html), which is not a "
+        "stack's to set. Functions log who connects and what fails",
+    ),
+    Accepted(
+        "SMG4",
+        "Functions/TokenSecret/Resource",
+        "Backends sign with it, and cannot be told of a new one by a timer. It is rotated by hand, and two keys are "
+        "valid meanwhile: docs/security.md",
+    ),
+    Accepted(
+        "SQS3",
+        "FanOut/EventDeadLetters/Resource",
+        "It is the dead-letter queue of a rule and of a function, which the rule does not see",
+    ),
+    Accepted(
+        "L1",
+        "Functions/*/Resource",
+        "Python 3.13 has security updates in Lambda until June 2029: docs.aws.amazon.com/lambda/latest/dg/"
+        "lambda-runtimes.html. With 3.14 an environment starts later: 94 ms against 77 "
+        "(maxday/lambda-perf, 2026-08-22)",
+    ),
+    Accepted(
+        "IAM5",
+        "Functions/*Role/DefaultPolicy/Resource",
+        "X-Ray has no resources to name: docs.aws.amazon.com/service-authorization/latest/reference/"
+        "list_awsx-ray.html; nor has CloudWatch's GetMetricData: docs.aws.amazon.com/AmazonCloudWatch/latest/"
+        "monitoring/permissions-reference-cw.html. tests/infra/test_permissions.py holds that this is all",
+        finding="Resource::*",
+    ),
+    Accepted(
+        "IAM5",
+        "Functions/*Role/DefaultPolicy/Resource",
+        "One API, one stage: what is open is the method, and the connection, whose id API Gateway makes when it comes: "
+        "docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html",
+        finding="Resource::arn:<AWS::Partition>:execute-api:<AWS::Region>:<AWS::AccountId>:<WebsocketApiD2C932E4>/v1/*/"
+        "@connections/*",
+    ),
+)
+
+
+def watch(stack: Stack) -> None:
+    """Have all of a stack's resources looked at when it is synthesised; the report lies in the assembly."""
+    prefix = f"{stack.node.path}/"
+    for construct in stack.node.find_all():
+        path = construct.node.path.removeprefix(prefix)
+        if suppressions := [_suppression(one) for one in ACCEPTED if one.is_at(path)]:
+            NagSuppressions.add_resource_suppressions(construct, suppressions)
+    Aspects.of(stack).add(AwsSolutionsChecks())
+
+
+def _suppression(one: Accepted) -> NagPackSuppression:
+    applies_to = [one.finding] if one.finding else None
+    return NagPackSuppression(id=one.rule_id, reason=one.why, applies_to=applies_to)
