@@ -57,6 +57,7 @@ DETAIL_PUBLISH: Final = "tidewire.publish"  # somebody else's: publish this for 
 # CloudFormation outputs of the stack, read by the local stack, the tests and people.
 OUTPUT_WEBSOCKET_URL: Final = "WebSocketUrl"
 OUTPUT_HTTP_URL: Final = "HttpUrl"
+OUTPUT_BARE_HTTP_URL: Final = "BareHttpUrl"  # what signs the host calls it: behind CloudFront, too
 OUTPUT_WEBSOCKET_API_ID: Final = "WebSocketApiId"
 OUTPUT_EVENT_BUS_NAME: Final = "EventBusName"
 OUTPUT_EVENT_DEAD_LETTERS_URL: Final = "EventDeadLettersUrl"

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-# Two years, as hstspreload.org advises. Browsers mind it by HTTPS alone (RFC 6797, section 8.1).
+# Two years. Not for subdomains, which may be somebody else's. Browsers mind it by HTTPS alone (RFC 6797, section 8.1).
 HSTS_MAX_AGE_S: Final = 63_072_000
 REFERRER_POLICY: Final = "no-referrer"
 PERMISSIONS_POLICY: Final = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
@@ -36,6 +36,6 @@ def page_headers(*hosts: str) -> dict[str, str]:
         "Content-Security-Policy": content_security_policy(*hosts),
         "Permissions-Policy": PERMISSIONS_POLICY,
         "Referrer-Policy": REFERRER_POLICY,
-        "Strict-Transport-Security": f"max-age={HSTS_MAX_AGE_S}; includeSubDomains",
+        "Strict-Transport-Security": f"max-age={HSTS_MAX_AGE_S}",
         "X-Content-Type-Options": CONTENT_TYPE_OPTIONS,
     }

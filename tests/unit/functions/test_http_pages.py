@@ -66,7 +66,7 @@ class TestPages:
             "frame-ancestors": "'none'",
         }
         assert {policy[name] for name in ("script-src", "style-src", "img-src", "form-action")} == {"'self'"}
-        assert headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
+        assert headers["strict-transport-security"] == "max-age=63072000"
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
         assert "camera=()" in headers["permissions-policy"]
