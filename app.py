@@ -1,10 +1,12 @@
 """CDK entry: reads the context, picks the stage, describes its stack. Needs no AWS account."""
 
 import importlib
+import os
 
 import aws_cdk as cdk
 
 from infra.emulator import WithoutUnknownToEmulator
+from infra.one_origin_stacks import add_stacks
 from infra.realtime_stack import RealtimeStack
 from infra.stage import stage_config
 from shared import namespaces
@@ -26,7 +28,9 @@ def add_stack(app: cdk.App) -> RealtimeStack:
     except namespaces.ChannelsFileError as error:
         raise SystemExit(str(error)) from error
     _check_extensions(settings)
-    stack = RealtimeStack(app, f"{STACK_NAME_PREFIX}{stage.name.capitalize()}", stage=stage)
+    # The CDK CLI's, from the AWS credentials: docs.aws.amazon.com/cdk/v2/guide/environments.html
+    region = os.environ.get("CDK_DEFAULT_REGION")
+    stack = add_stacks(app, f"{STACK_NAME_PREFIX}{stage.name.capitalize()}", stage=stage, region=region)
     if stage.emulated:
         cdk.Aspects.of(stack).add(WithoutUnknownToEmulator(), priority=cdk.AspectPriority.MUTATING)
     else:

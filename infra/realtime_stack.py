@@ -1,6 +1,6 @@
 """The stack: composes the constructs, owns no resources."""
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import CfnOutput, Environment, Stack
 from aws_cdk import aws_events as events
 from constructs import Construct
 
@@ -11,6 +11,7 @@ from infra.constructs.functions import Functions
 from infra.constructs.http_api import HttpApi
 from infra.constructs.http_stream import HttpStream
 from infra.constructs.message_store import MessageStore
+from infra.constructs.one_origin import FrontConfig, OneOrigin
 from infra.constructs.presence import Presence
 from infra.constructs.publish_pipeline import PublishPipeline
 from infra.constructs.websocket_gateway import WebsocketGateway
@@ -21,8 +22,16 @@ from shared import contract
 class RealtimeStack(Stack):
     """Tidewire, for one stage."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, stage: StageConfig) -> None:
-        super().__init__(scope, construct_id, description=f"Tidewire, stage {stage.name}")
+    def __init__(
+        self, scope: Construct, construct_id: str, *, stage: StageConfig, front: FrontConfig | None = None
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            description=f"Tidewire, stage {stage.name}",
+            env=front and Environment(region=front.region),
+            cross_region_references=front is not None,
+        )
         store = MessageStore(self, "Store", stage=stage)
         functions = Functions(self, "Functions", stage=stage)
         pipeline = PublishPipeline(self, "Publish", stage=stage, store=store, functions=functions)
@@ -55,6 +64,9 @@ class RealtimeStack(Stack):
             presence.grant_attend(function)
         for function in (websocket.disconnect, fan_out.fan_out, fan_out.janitor, sources.function):
             presence.grant_end(function)
+        self.front = front and OneOrigin(
+            self, "Front", stage=stage, config=front, websocket=websocket, http=http, stream=stream
+        )
         self._outputs(store, functions, pipeline, websocket, http, stream)
         CfnOutput(self, contract.OUTPUT_EVENT_DEAD_LETTERS_URL, value=sources.dead_letters_url)
         if stage.aws_events:
@@ -89,8 +101,9 @@ class RealtimeStack(Stack):
     ) -> None:
         tables = (store.connections, store.streams, store.state, store.presence, store.limits)
         values = {
-            contract.OUTPUT_WEBSOCKET_URL: websocket.url,
-            contract.OUTPUT_HTTP_URL: http.url,
+            contract.OUTPUT_WEBSOCKET_URL: self.front.websocket_url if self.front else websocket.url,
+            contract.OUTPUT_HTTP_URL: self.front.url if self.front else http.url,
+            contract.OUTPUT_BARE_HTTP_URL: http.url,
             contract.OUTPUT_WEBSOCKET_API_ID: websocket.api.api_id,
             contract.OUTPUT_EVENT_BUS_NAME: pipeline.bus.event_bus_name,
             contract.OUTPUT_HTTP_FUNCTION: http.function.function_name,

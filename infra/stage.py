@@ -1,5 +1,6 @@
 """What differs between stages. Everything else is the same stack."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -9,6 +10,43 @@ from aws_cdk import aws_logs as logs
 Lane = Literal["high", "normal", "low"]
 
 StageName = Literal["local", "dev", "prod"]
+
+# docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cnames-and-https-requirements.html
+_CERTIFICATE: Final = r"arn:aws:acm:us-east-1:\d{12}:certificate/[0-9a-f-]+"
+# docs.aws.amazon.com/waf/latest/developerguide/waf-rule-statement-type-rate-based-high-level-settings.html
+_LEAST_RATE: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class CloudFront:
+    """One origin before pages and APIs, with a firewall: docs/one-origin.md.
+
+    Attributes:
+        domain: A name of your own; without one it has CloudFront's, where browsers may use TLS 1.0.
+        certificate_arn: Of that name, in us-east-1.
+        hosted_zone_id: Of Route 53, where the name is made to lead here; without one you do that elsewhere.
+        requests_per_address: How many one address may make in five minutes, a WebSocket being one. An office may be
+            one address.
+        secret_version: Of the secret that CloudFront shows its origins, once it was changed.
+    """
+
+    domain: str | None = None
+    certificate_arn: str | None = None
+    hosted_zone_id: str | None = None
+    requests_per_address: int = 6_000
+    secret_version: str | None = None
+
+    def mistake(self) -> str | None:
+        """Say what does not go together."""
+        if (self.domain is None) != (self.certificate_arn is None):
+            return "domain and certificate_arn go together"
+        if self.hosted_zone_id is not None and self.domain is None:
+            return "hosted_zone_id is for a domain, and there is none"
+        if self.certificate_arn is not None and not re.fullmatch(_CERTIFICATE, self.certificate_arn):
+            return "certificate_arn is to be of ACM in us-east-1: CloudFront takes no other"
+        if self.requests_per_address < _LEAST_RATE:
+            return f"requests_per_address is at least {_LEAST_RATE}"
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +70,8 @@ class StageConfig:
         aws_events: Whether the status of every Step Functions execution of the account is published in
             ``executions:<name>``: an example of AWS events to channels.
         demo: Whether anybody who comes by finds the demo, and may talk in its rooms (``room:*``).
+        cloudfront: One origin before pages and APIs. ``prod`` has none until it has a domain: CloudFront's own lets
+            browsers use TLS 1.0 (docs/adr/0020-one-origin.md).
         archive: A namespace whose publications go to a queue as well: an example of channels to anything.
     """
 
@@ -52,6 +92,7 @@ class StageConfig:
     aws_events: bool = False
     demo: bool = False
     archive: str | None = None
+    cloudfront: CloudFront | None = None
 
     @property
     def emulated(self) -> bool:
@@ -90,4 +131,18 @@ def stage_config(name: str | None, *, edge_url: str | None) -> StageConfig:
         raise SystemExit(f"stage {name!r} is unknown; -c stage= takes {', '.join(stages)}")
     if stages[name].emulated and not edge_url:
         raise SystemExit("stage local needs -c edge_url=http://127.0.0.1:PORT (make run passes it)")
+    check(stages[name])
     return replace(stages[name], edge_url=edge_url if stages[name].emulated else None)
+
+
+def check(stage: StageConfig) -> None:
+    """Look whether a stage's options go together.
+
+    Raises:
+        SystemExit: They do not.
+    """
+    if stage.cloudfront is None:
+        return
+    mistake = "the emulator has none" if stage.emulated else stage.cloudfront.mistake()
+    if mistake is not None:
+        raise SystemExit(f"infra/stage.py: stage {stage.name}: cloudfront: {mistake}")

@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from shared.services.dispatch import Dispatcher
     from shared.services.documents import Documents
     from shared.services.event_publish import EventPublishing
+    from shared.services.front_door import FrontDoor
     from shared.services.http_sessions import HttpSessions
     from shared.services.keys import Keys
     from shared.services.mailbox_reader import MailboxReader
@@ -154,6 +155,17 @@ class Services:
         from shared.adapters.tokens import Hs256Tokens
 
         return Hs256Tokens(self._read_token_secret)
+
+    @cached_property
+    def front_door(self) -> "FrontDoor | None":
+        """The way in, where the stage has CloudFront."""
+        if not self.settings.front_secret_arn:
+            return None
+        from shared.adapters.rotated_secret import RotatedSecret
+        from shared.services.front_door import FrontDoor
+
+        client = boto3.client("secretsmanager", config=CLIENT_CONFIG)
+        return FrontDoor(RotatedSecret(client, self.settings.front_secret_arn, time.monotonic))
 
     @cached_property
     def transport(self) -> ConnectionTransport:

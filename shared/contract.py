@@ -31,6 +31,7 @@ ENV_EVENT_BUS_NAME: Final = "EVENT_BUS_NAME"
 ENV_PUSH_RATE_PER_S: Final = "PUSH_RATE_PER_S"  # of one process
 ENV_CONNECTIONS_ENDPOINT: Final = "CONNECTIONS_ENDPOINT"  # base URL in front of /@connections/{connection_id}
 ENV_TOKEN_SECRET_ARN: Final = "TOKEN_SECRET_ARN"
+ENV_FRONT_SECRET_ARN: Final = "FRONT_SECRET_ARN"  # only of stages with CloudFront
 ENV_ALLOWED_ORIGINS: Final = "ALLOWED_ORIGINS"  # comma-separated; "*" allows every origin
 ENV_WEBSOCKET_URL: Final = "WEBSOCKET_URL"  # as clients see it
 ENV_HTTP_URL: Final = "HTTP_URL"
@@ -41,6 +42,12 @@ ENV_HELD_STREAMS: Final = "HELD_STREAMS"  # how many the stage holds at a time
 ENV_MEMORY_MB: Final = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 ENV_STREAM_MAX_AGE_S: Final = "STREAM_MAX_AGE_S"  # how long the server leaves a stream open
 
+# What CloudFront adds to requests; what a client sends by these names it replaces. AWS's own CloudFront-Viewer-Address
+# can't be had together with all headers but Host: a request policy has the one or the other
+# (docs.aws.amazon.com/cloudfront/latest/APIReference/API_OriginRequestPolicyHeadersConfig.html).
+HEADER_FRONT_SECRET: Final = "x-tidewire-front"
+HEADER_VIEWER_ADDRESS: Final = "x-tidewire-viewer"
+
 # EventBridge.
 EVENT_SOURCE: Final = "tidewire"
 DETAIL_PUBLICATIONS: Final = "tidewire.publications"  # {"channel", "frames": [event push, ...], "fanned_out"?: true}
@@ -50,6 +57,7 @@ DETAIL_PUBLISH: Final = "tidewire.publish"  # somebody else's: publish this for 
 # CloudFormation outputs of the stack, read by the local stack, the tests and people.
 OUTPUT_WEBSOCKET_URL: Final = "WebSocketUrl"
 OUTPUT_HTTP_URL: Final = "HttpUrl"
+OUTPUT_BARE_HTTP_URL: Final = "BareHttpUrl"  # what signs the host calls it: behind CloudFront, too
 OUTPUT_WEBSOCKET_API_ID: Final = "WebSocketApiId"
 OUTPUT_EVENT_BUS_NAME: Final = "EventBusName"
 OUTPUT_EVENT_DEAD_LETTERS_URL: Final = "EventDeadLettersUrl"

@@ -431,6 +431,18 @@ class Signer(Protocol):
         ...
 
 
+class SharedSecret(Protocol):
+    """What somebody else shows to be let in; two values are good while it is changed."""
+
+    def is_known(self, value: str) -> bool:
+        """Say whether this is one of them, in a time that does not tell how much of it is right.
+
+        Raises:
+            UnavailableError: They can't be read.
+        """
+        ...
+
+
 class TicketStore(Protocol):
     """Single-use tickets. Kept by their hash: who reads the store learns no ticket."""
 

@@ -15,6 +15,7 @@ class Settings:
         generation: Raised after a restore; part of every epoch on the wire.
         lane_urls: Queue URL per lane; ``dead_letter_urls`` of what failed there.
         connections_endpoint: Base URL in front of ``/@connections``.
+        front_secret_arn: What CloudFront shows; empty where the stage has none.
         allowed_origins: Browsers' origins that may connect; ``*`` for all.
         memory_mb: What the function has; 0 where it is none.
     """
@@ -37,6 +38,7 @@ class Settings:
     push_rate_per_s: float
     connections_endpoint: str
     token_secret_arn: str
+    front_secret_arn: str
     allowed_origins: frozenset[str]
     websocket_url: str
     http_url: str
@@ -69,6 +71,7 @@ class Settings:
             push_rate_per_s=float(env.get(contract.ENV_PUSH_RATE_PER_S, "1000")),
             connections_endpoint=env.get(contract.ENV_CONNECTIONS_ENDPOINT, ""),
             token_secret_arn=env.get(contract.ENV_TOKEN_SECRET_ARN, ""),
+            front_secret_arn=env.get(contract.ENV_FRONT_SECRET_ARN, ""),
             allowed_origins=frozenset(filter(None, env.get(contract.ENV_ALLOWED_ORIGINS, "").split(","))),
             websocket_url=env.get(contract.ENV_WEBSOCKET_URL, ""),
             http_url=env.get(contract.ENV_HTTP_URL, ""),

@@ -11,11 +11,13 @@ from fastapi import FastAPI, Query
 from fastapi.responses import JSONResponse, Response
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
+from functions.http_api.answer_headers import AnswerHeaders
 from functions.http_api.caller import Bearer, Caller, ServicesDep
 from functions.http_api.channel import ChannelPath
 from functions.http_api.console import add_console
 from functions.http_api.dead_letters import add_dead_letters
 from functions.http_api.documents import add_documents
+from functions.http_api.front import ByFrontDoor
 from functions.http_api.keys import add_keys
 from functions.http_api.pages import add_pages
 from functions.http_api.presence import add_presence
@@ -94,6 +96,8 @@ def create_app(services: Services, *, calls: bool = True, streams: bool = True, 
         compresslevel=_COMPRESSION_LEVEL,
         exclude_content_types=_NEVER_COMPRESSED,
     )
+    app.add_middleware(ByFrontDoor)
+    app.add_middleware(AnswerHeaders)  # the outermost: refusals have them, too
     app.get("/healthz")(healthz)
     add_polls(app)
     if streams:
@@ -101,7 +105,7 @@ def create_app(services: Services, *, calls: bool = True, streams: bool = True, 
     if calls:
         _add_calls(app, services.settings)
     if pages is not None:
-        add_pages(app, pages, demo=services.settings.demo)
+        add_pages(app, pages, services.settings)
     return app
 
 

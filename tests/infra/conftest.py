@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 
+from tests.infra.one_origin import CERTIFICATE, DOMAIN, OneOrigin, synthesise_one_origin
 from tests.infra.template import EDGE_URL, Synthesised
 
 Synthesise = Callable[[str], Synthesised]
@@ -49,3 +50,16 @@ def prod(synthesise: Synthesise) -> Synthesised:
 @pytest.fixture
 def local(synthesise: Synthesise) -> Synthesised:
     return synthesise("local")
+
+
+@pytest.fixture(scope="session")
+def one(tmp_path_factory: pytest.TempPathFactory) -> OneOrigin:
+    """With a domain, in another region than CloudFront's."""
+    options = {"domain": DOMAIN, "certificate_arn": CERTIFICATE, "hosted_zone_id": "Z1", "secret_version": "v-2"}
+    return synthesise_one_origin(tmp_path_factory.mktemp("one"), "eu-central-1", **options)
+
+
+@pytest.fixture(scope="session")
+def nameless(tmp_path_factory: pytest.TempPathFactory) -> OneOrigin:
+    """Without a domain, in CloudFront's region."""
+    return synthesise_one_origin(tmp_path_factory.mktemp("nameless"), "us-east-1")

@@ -92,6 +92,7 @@ def test_urls_names_and_tables_are_outputs(stage: Synthesised) -> None:
     assert outputs == {
         contract.OUTPUT_WEBSOCKET_URL: told[contract.ENV_WEBSOCKET_URL],
         contract.OUTPUT_HTTP_URL: told[contract.ENV_HTTP_URL],
+        contract.OUTPUT_BARE_HTTP_URL: told[contract.ENV_HTTP_URL],
         contract.OUTPUT_WEBSOCKET_API_ID: "${WebsocketApiD2C932E4}",
         contract.OUTPUT_EVENT_BUS_NAME: f"${{{STATEFUL['bus']}}}",
         contract.OUTPUT_HTTP_FUNCTION: f"${{{stage.function_ids['http_api']}}}",

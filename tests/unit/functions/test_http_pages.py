@@ -54,13 +54,32 @@ class TestPages:
     async def test_what_is_no_file_is_not_found(self, http: httpx.AsyncClient, path: str) -> None:
         assert (await http.get(path)).status_code == 404
 
-    @pytest.mark.parametrize("path", ["/console", "/console/index.html"])
-    async def test_the_console_runs_no_foreign_script_and_is_in_no_frame(
+    @pytest.mark.parametrize("path", ["/", "/console", "/console/index.html", "/demo/main.js", "/icon.svg"])
+    async def test_a_page_loads_and_runs_what_is_its_own_and_is_in_no_frame(
         self, http: httpx.AsyncClient, path: str
     ) -> None:
-        policy = (await http.get(path)).headers["content-security-policy"]
-        assert "default-src 'self'" in policy
-        assert "frame-ancestors 'none'" in policy
+        headers = (await http.get(path)).headers
+        policy = dict(one.split(" ", 1) for one in headers["content-security-policy"].split("; "))
+        assert {name: policy[name] for name in ("default-src", "base-uri", "frame-ancestors")} == {
+            "default-src": "'none'",
+            "base-uri": "'none'",
+            "frame-ancestors": "'none'",
+        }
+        assert {policy[name] for name in ("script-src", "style-src", "img-src", "form-action")} == {"'self'"}
+        assert headers["strict-transport-security"] == "max-age=63072000"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert "camera=()" in headers["permissions-policy"]
+
+    async def test_a_page_connects_to_its_stage_and_nowhere_else(self, folder: Path) -> None:
+        urls = {
+            "WEBSOCKET_URL": "wss://a.example/v1",
+            "HTTP_URL": "https://b.example",
+            "STREAM_URL": "https://c.example",
+        }
+        async with client_of(folder, DEMO="1", **urls) as http:
+            policy = (await http.get("/")).headers["content-security-policy"]
+        assert "connect-src 'self' https://b.example https://c.example wss://a.example;" in policy
 
     async def test_what_is_known_is_not_sent_again(self, http: httpx.AsyncClient, folder: Path) -> None:
         tag = (await http.get("/demo/main.js")).headers["etag"]
@@ -83,6 +102,13 @@ class TestPages:
     async def test_every_other_path_is_a_problem(self, http: httpx.AsyncClient, path: str) -> None:
         answer = await http.get(path)
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+    @pytest.mark.parametrize("path", ["/healthz", "/v1/config", "/v1/nothing", "/openapi.json"])
+    async def test_answers_to_calls_are_kept_by_nobody_and_taken_for_nothing_else(
+        self, http: httpx.AsyncClient, path: str
+    ) -> None:
+        headers = (await http.get(path)).headers
+        assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
 
     async def test_calls_stay_calls(self, http: httpx.AsyncClient) -> None:
         assert (await http.get("/healthz")).json()["status"] == "ok"
