@@ -1,6 +1,6 @@
 """The stack: composes the constructs, owns no resources."""
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import Annotations, CfnOutput, Stack
 from aws_cdk import aws_events as events
 from constructs import Construct
 
@@ -23,6 +23,11 @@ class RealtimeStack(Stack):
 
     def __init__(self, scope: Construct, construct_id: str, *, stage: StageConfig) -> None:
         super().__init__(scope, construct_id, description=f"Tidewire, stage {stage.name}")
+        if stage.name == "prod" and "*" in stage.allowed_origins:
+            Annotations.of(self).add_warning_v2(
+                "tidewire:AllowedOrigins",
+                "pages of every origin may connect: name yours in allowed_origins (infra/stage.py)",
+            )
         store = MessageStore(self, "Store", stage=stage)
         functions = Functions(self, "Functions", stage=stage)
         pipeline = PublishPipeline(self, "Publish", stage=stage, store=store, functions=functions)

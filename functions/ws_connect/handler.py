@@ -4,9 +4,10 @@ from typing import Any
 
 from shared import bootstrap
 from shared.adapters.telemetry import observed
+from shared.domain.address import client_address
 from shared.errors import TidewireError
 
-bootstrap.prewarm("sessions")
+bootstrap.prewarm("sessions", "limits")
 
 
 @observed
@@ -17,14 +18,22 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         return {"statusCode": 403}
     ticket = (event.get("queryStringParameters") or {}).get("ticket")
     try:
+        services.limits.connect(_address(event), pending=ticket is None)
         services.sessions.connect(event["requestContext"]["connectionId"], ticket)
     except TidewireError as error:
         return {"statusCode": error.http_status}
     return {"statusCode": 200}
 
 
+def _address(event: dict[str, Any]) -> str:
+    # docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-integrations-lambda.html has it among
+    # what a proxy is handed: requestContext.identity.sourceIp.
+    return client_address(event["requestContext"].get("identity", {}).get("sourceIp", ""))
+
+
 def _origin_allowed(event: dict[str, Any], allowed: frozenset[str]) -> bool:
     """Browsers always send their page's origin, and pages can't change it; what is no browser needs none."""
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    origin = headers.get("origin")
-    return origin is None or "*" in allowed or origin in allowed
+    # Whoever sends several is no browser: each has to be good, whichever of them somebody else would look at.
+    headers = event.get("multiValueHeaders") or {name: [value] for name, value in (event.get("headers") or {}).items()}
+    origins = [origin for name, values in headers.items() if name.lower() == "origin" for origin in values]
+    return "*" in allowed or all(origin in allowed for origin in origins)
