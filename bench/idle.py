@@ -16,10 +16,10 @@ import boto3
 import httpx
 
 from bench.results import Bar, NotMeasuredError, Report, Row
-from functions.http_api.held import HELD_PER_USER
 from localstack.deploy import ROOT
 from localstack.stack import LocalStack
 from shared.contract import ENV_STREAM_MAX_AGE_S, OUTPUT_HTTP_FUNCTION, OUTPUT_STREAM_FUNCTION
+from shared.domain.stage_limits import DEFAULT_LIMITS
 from tests.integration.client import dev_token
 
 SESSIONS: Final = 1_000
@@ -59,7 +59,9 @@ uvicorn.run(app, port=int(os.environ["PORT"]), log_level="warning", timeout_grac
 def run(stack: LocalStack) -> Report:
     """Open them, let them fall silent, and count."""
     with _process(stack) as (origin, pid), ExitStack() as opened:
-        tokens = [dev_token(stack.url, f"idle-{number}") for number in range(-(-SESSIONS // HELD_PER_USER))]
+        tokens = [
+            dev_token(stack.url, f"idle-{number}") for number in range(-(-SESSIONS // DEFAULT_LIMITS.user_held_streams))
+        ]
         channel, before_kb, held = f"room:idle-{secrets.token_hex(4)}", 0, list[socket.socket]()
         for start in range(0, SESSIONS, _GROUP):  # a session that nobody reads for 130 s has gone
             streams = asyncio.run(_sessions(origin, tokens, channel, range(start, start + _GROUP)))
@@ -123,7 +125,7 @@ async def _sessions(origin: str, tokens: list[str], channel: str, numbers: range
 
         async def begin(number: int) -> tuple[str, str]:
             body: dict[str, Any] = {"protocol": 1, "subscribe": [{"channel": channel}]}
-            bearer = {"Authorization": f"Bearer {tokens[number // HELD_PER_USER]}"}
+            bearer = {"Authorization": f"Bearer {tokens[number // DEFAULT_LIMITS.user_held_streams]}"}
             async with turns:
                 answer = (await http.post("/v1/sessions", json=body, headers=bearer)).raise_for_status().json()
             return f"/v1/stream/sessions/{answer['session_id']}", answer["session_token"]

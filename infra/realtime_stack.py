@@ -1,6 +1,6 @@
 """The stack: composes the constructs, owns no resources."""
 
-from aws_cdk import CfnOutput, Environment, Stack
+from aws_cdk import Annotations, CfnOutput, Environment, Stack
 from aws_cdk import aws_events as events
 from constructs import Construct
 
@@ -32,6 +32,11 @@ class RealtimeStack(Stack):
             env=front and Environment(region=front.region),
             cross_region_references=front is not None,
         )
+        if stage.name == "prod" and "*" in stage.allowed_origins:
+            Annotations.of(self).add_warning_v2(
+                "tidewire:AllowedOrigins",
+                "pages of every origin may connect: name yours in allowed_origins (infra/stage.py)",
+            )
         store = MessageStore(self, "Store", stage=stage)
         functions = Functions(self, "Functions", stage=stage)
         pipeline = PublishPipeline(self, "Publish", stage=stage, store=store, functions=functions)

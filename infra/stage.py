@@ -7,6 +7,8 @@ from typing import Final, Literal
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_logs as logs
 
+from shared.domain.stage_limits import DEFAULT_LIMITS, StageLimits
+
 Lane = Literal["high", "normal", "low"]
 
 StageName = Literal["local", "dev", "prod"]
@@ -65,7 +67,6 @@ class StageConfig:
         memory_mb: Of functions that somebody waits for: CPU comes with memory, 1 vCPU at 1,769 MB
             (docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
         stream_max_age_s: How long a stream is held; its client comes back by itself.
-        held_streams: How many streams are held at a time, each by an environment of its own; whoever comes then polls.
         stream_memory_mb: Of the function that holds streams and polls: it waits, and is paid for by its memory.
         aws_events: Whether the status of every Step Functions execution of the account is published in
             ``executions:<name>``: an example of AWS events to channels.
@@ -73,6 +74,8 @@ class StageConfig:
         cloudfront: One origin before pages and APIs. ``prod`` has none until it has a domain: CloudFront's own lets
             browsers use TLS 1.0 (docs/adr/0020-one-origin.md).
         archive: A namespace whose publications go to a queue as well: an example of channels to anything.
+        allowed_origins: Of pages that may connect and call: ``scheme://host[:port]`` as browsers write it, or ``*``.
+        limits: What clients may do at most (docs/limits.md).
     """
 
     name: StageName
@@ -83,7 +86,6 @@ class StageConfig:
     push_concurrency: int = 6
     memory_mb: int = 1024
     stream_max_age_s: int = 120
-    held_streams: int = 100
     stream_memory_mb: int = 256
     allowed_origins: tuple[str, ...] = ("*",)
     log_retention: logs.RetentionDays = logs.RetentionDays.ONE_WEEK
@@ -93,6 +95,7 @@ class StageConfig:
     demo: bool = False
     archive: str | None = None
     cloudfront: CloudFront | None = None
+    limits: StageLimits = DEFAULT_LIMITS
 
     @property
     def emulated(self) -> bool:
@@ -105,7 +108,22 @@ _STAGES: Final[dict[StageName, StageConfig]] = {
         "local",
         # Each is a process, and there are few processors.
         lane_concurrency=(("high", 6), ("normal", 6), ("low", 3)),
-        held_streams=10_000,  # in one process
+        limits=StageLimits(
+            held_streams=10_000,  # in one process
+            # Tests are one address, and often one user.
+            user_http_rate_per_s=10_000,
+            user_http_burst=100_000,
+            ticket_rate_per_s=1_000,
+            ticket_burst=10_000,
+            connect_rate_per_s=10_000,
+            connect_burst=100_000,
+            address_pending=100_000,
+            pending=100_000,
+            anonymous_rate_per_s=10_000,
+            anonymous_burst=100_000,
+            failure_rate_per_s=10_000,
+            failure_burst=100_000,
+        ),
         aws_events=True,
         demo=True,
         archive="orders",
@@ -120,17 +138,33 @@ _STAGES: Final[dict[StageName, StageConfig]] = {
 }
 
 
+# RFC 6454, section 6.2: lower case, no port where it is the scheme's own, no path, not even a slash.
+_ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::([0-9]{1,5}))?")
+_OWN_PORTS: Final = {"http": "80", "https": "443"}
+
+
+def is_origin(text: str) -> bool:
+    """Tell whether a browser may send this as ``Origin``; ``*`` stands for all of them."""
+    match = _ORIGIN.fullmatch(text)
+    return text == "*" or (match is not None and (match[2] is None or match[2] != _OWN_PORTS.get(match[1])))
+
+
 def stage_config(name: str | None, *, edge_url: str | None) -> StageConfig:
     """Return the stage that the CDK context names.
 
     Raises:
-        SystemExit: There is no such stage, or the local one was not told where its edge is.
+        SystemExit: There is no such stage, it has something wrong, or the local one was not told where its edge is.
     """
     stages = {str(stage): config for stage, config in _STAGES.items()}
     if name not in stages:
         raise SystemExit(f"stage {name!r} is unknown; -c stage= takes {', '.join(stages)}")
     if stages[name].emulated and not edge_url:
         raise SystemExit("stage local needs -c edge_url=http://127.0.0.1:PORT (make run passes it)")
+    for origin in stages[name].allowed_origins:
+        if not is_origin(origin):
+            raise SystemExit(
+                f"stage {name}: allowed_origins: {origin!r} is no scheme://host[:port] as browsers write it"
+            )
     check(stages[name])
     return replace(stages[name], edge_url=edge_url if stages[name].emulated else None)
 

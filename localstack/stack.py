@@ -23,6 +23,7 @@ from localstack.deploy import ROOT, Deployment
 from localstack.edge.api import read_api
 from localstack.edge.faults import Faults
 from localstack.edge.gateway import Gateway
+from localstack.edge.iam import IamAuthorizer
 from localstack.edge.invoker import LambdaInvoker
 from localstack.edge.limits import Limits
 from localstack.edge.server import Edge
@@ -166,6 +167,9 @@ class LocalStack:
         services = Services(settings)
         services.metrics = metrics
         app = create_app(services, pages=PAGES)
+        app.add_middleware(
+            IamAuthorizer, key_id=os.environ["AWS_ACCESS_KEY_ID"], secret_key=os.environ["AWS_SECRET_ACCESS_KEY"]
+        )
         app.add_middleware(CORSMiddleware, **cross_origin_rules)  # API Gateway minds them, so the app does not
         return app
 

@@ -373,7 +373,7 @@ class Services:
     def limits(self) -> RateLimits:
         """Who may send how much."""
         buckets = DynamoDbBucketStore(self._dynamodb, self.settings.limits_table)
-        return RateLimits(buckets, self.namespaces, self.metrics, self.now_ms)
+        return RateLimits(buckets, self.namespaces, self.metrics, self.now_ms, self.settings.limits)
 
     @cached_property
     def event_publishing(self) -> "EventPublishing":
@@ -473,7 +473,9 @@ class Services:
     @cached_property
     def subscriptions(self) -> Subscriptions:
         """Who is subscribed to what."""
-        return Subscriptions(self.connections, self.history, self.document_reader, self.metrics, self.presence)
+        return Subscriptions(
+            self.connections, self.history, self.document_reader, self.metrics, self.presence, self.settings.limits
+        )
 
     @cached_property
     def sessions(self) -> Sessions:

@@ -37,10 +37,10 @@ ENV_WEBSOCKET_URL: Final = "WEBSOCKET_URL"  # as clients see it
 ENV_HTTP_URL: Final = "HTTP_URL"
 ENV_STREAM_URL: Final = "STREAM_URL"
 ENV_DEMO: Final = "DEMO"  # "1": the stage has the demo, and tokens for its guests
-ENV_HELD_STREAMS: Final = "HELD_STREAMS"  # how many the stage holds at a time
 # Lambda's own: docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 ENV_MEMORY_MB: Final = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 ENV_STREAM_MAX_AGE_S: Final = "STREAM_MAX_AGE_S"  # how long the server leaves a stream open
+ENV_LIMITS: Final = "STAGE_LIMITS"  # what differs from the defaults of shared/domain/stage_limits.py, as JSON
 
 # What CloudFront adds to requests; what a client sends by these names it replaces. AWS's own CloudFront-Viewer-Address
 # can't be had together with all headers but Host: a request policy has the one or the other

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared import contract
+from shared.domain.stage_limits import StageLimits
 from shared.ports import Lane
 
 
@@ -18,6 +19,7 @@ class Settings:
         front_secret_arn: What CloudFront shows; empty where the stage has none.
         allowed_origins: Browsers' origins that may connect; ``*`` for all.
         memory_mb: What the function has; 0 where it is none.
+        limits: What clients may do at most.
     """
 
     stage: str
@@ -44,9 +46,9 @@ class Settings:
     http_url: str
     stream_url: str
     stream_max_age_s: int
-    held_streams: int
     demo: bool
     memory_mb: int
+    limits: StageLimits
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -77,7 +79,7 @@ class Settings:
             http_url=env.get(contract.ENV_HTTP_URL, ""),
             stream_url=env.get(contract.ENV_STREAM_URL, ""),
             stream_max_age_s=int(env.get(contract.ENV_STREAM_MAX_AGE_S, "120")),
-            held_streams=int(env.get(contract.ENV_HELD_STREAMS, "100")),
             demo=env.get(contract.ENV_DEMO) == "1",
             memory_mb=int(env.get(contract.ENV_MEMORY_MB, "0")),
+            limits=StageLimits.from_json(env.get(contract.ENV_LIMITS, "{}")),
         )

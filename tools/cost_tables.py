@@ -15,7 +15,6 @@ from shared.services.append import END_TRUST_MS
 from shared.services.fan_out import SHARD_MAX_SUBSCRIBERS, SHARDS_MAX
 from shared.services.publish import EXPRESS_MAX_SUBSCRIBERS
 from shared.services.publish_worker import PACED_FROM_PER_S
-from shared.services.subscribe import MAX_SUBSCRIPTIONS
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 FOLDER: Final = _ROOT / "clients" / "python" / "src" / "tidewire" / "cli" / "cost"
@@ -38,7 +37,7 @@ def server_settings() -> dict[str, Any]:
         "heartbeat_s": HEARTBEAT_S,
         "check_after_s": CHECK_AFTER_S,
         "connection_max_age_s": CONNECTION_MAX_AGE_S,
-        "subscriptions_max": MAX_SUBSCRIPTIONS,
+        "subscriptions_max": stage.limits.subscriptions,
         "end_trust_s": END_TRUST_MS // 1000,
         "pace_ms": namespaces.load().defaults.pace_ms,
         "paced_from_per_s": PACED_FROM_PER_S,

@@ -7,17 +7,18 @@ what they call blocks.
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query
+from fastapi import Depends, FastAPI, Query
 from fastapi.responses import JSONResponse, Response
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from functions.http_api.answer_headers import AnswerHeaders
-from functions.http_api.caller import Bearer, Caller, ServicesDep
+from functions.http_api.caller import Bearer, Caller, ServicesDep, anonymous
 from functions.http_api.channel import ChannelPath
 from functions.http_api.console import add_console
 from functions.http_api.dead_letters import add_dead_letters
 from functions.http_api.documents import add_documents
 from functions.http_api.front import ByFrontDoor
+from functions.http_api.iam import Iam
 from functions.http_api.keys import add_keys
 from functions.http_api.pages import add_pages
 from functions.http_api.presence import add_presence
@@ -96,6 +97,7 @@ def create_app(services: Services, *, calls: bool = True, streams: bool = True, 
         compresslevel=_COMPRESSION_LEVEL,
         exclude_content_types=_NEVER_COMPRESSED,
     )
+    app.add_middleware(Iam)
     app.add_middleware(ByFrontDoor)
     app.add_middleware(AnswerHeaders)  # the outermost: refusals have them, too
     app.get("/healthz")(healthz)
@@ -122,11 +124,11 @@ def _add_calls(app: FastAPI, settings: Settings) -> None:
     app.get("/v1/channels/{channel}/history")(history)
     app.get("/v1/commands")(commands)
     app.get("/v1/config")(config)
-    app.get("/readyz", responses={503: {"model": Health}})(readyz)
+    app.get("/readyz", dependencies=[Depends(anonymous)], responses={503: {"model": Health}})(readyz)
     if settings.stage == LOCAL_STAGE:
-        app.post("/v1/dev/token")(dev_token)
+        app.post("/v1/dev/token", dependencies=[Depends(anonymous)])(dev_token)
     if settings.demo:
-        app.post("/v1/demo/token")(demo_token)
+        app.post("/v1/demo/token", dependencies=[Depends(anonymous)])(demo_token)
 
 
 def use(app: FastAPI, services: Services) -> None:
@@ -137,6 +139,7 @@ def use(app: FastAPI, services: Services) -> None:
 
 def issue_ticket(services: ServicesDep, principal: Bearer) -> TicketAnswer:
     """Give a ticket for one connection, to be used within 30 s."""
+    services.limits.ticket(principal.user_id)
     return TicketAnswer(ticket=services.sessions.issue_ticket(principal), expires_in_s=TICKET_TTL_S)
 
 

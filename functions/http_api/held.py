@@ -10,8 +10,6 @@ from shared.adapters.telemetry import failure
 from shared.bootstrap import Services
 from shared.errors import TidewireError
 
-# So many does a browser open to one origin by itself: a page that holds all of them has none left to load anything.
-HELD_PER_USER: Final = 6
 _MARGIN_S: Final = 30
 
 
@@ -22,8 +20,8 @@ async def hold(services: Services, user_id: str, *, at_most_s: float) -> str | N
         services.held_streams.hold,
         user_id,
         held,
-        user_at_most=HELD_PER_USER,
-        at_most=services.settings.held_streams,
+        user_at_most=services.settings.limits.user_held_streams,
+        at_most=services.settings.limits.held_streams,
         now_s=now_s,
         expires_at_s=now_s + int(at_most_s) + _MARGIN_S,
     )

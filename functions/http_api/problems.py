@@ -1,12 +1,14 @@
 """Errors as application/problem+json (RFC 9457), with the members of the protocol's error object."""
 
 from fastapi import FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
-from shared.errors import BadFrameError, TidewireError
+from functions.http_api.address import address_of
+from shared.errors import BadFrameError, RateLimitedError, TidewireError, UnauthenticatedError
 from shared.protocol.decode import field_path, invalid_fields
 
 PROBLEM = "application/problem+json"
@@ -28,7 +30,12 @@ def add_handlers(app: FastAPI) -> None:
     """Make every error of the app a problem; failures are made errors in route.py."""
 
     @app.exception_handler(TidewireError)
-    async def on_error(_request: Request, error: TidewireError) -> JSONResponse:
+    async def on_error(request: Request, error: TidewireError) -> JSONResponse:
+        if isinstance(error, UnauthenticatedError):
+            try:
+                await run_in_threadpool(request.app.state.services.limits.failed, address_of(request))
+            except RateLimitedError as limited:
+                return problem(limited)
         return problem(error)
 
     @app.exception_handler(RequestValidationError)

@@ -50,11 +50,14 @@ def session_user(
 
     Raises:
         UnauthenticatedError: There is no token, or it is not this session's.
+        RateLimitedError: Its user asks too often.
     """
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer":
         raise UnauthenticatedError("send Authorization: Bearer with the session's token")
-    return services.http_sessions.user_of(token.strip(), session_id)
+    user_id = services.http_sessions.user_of(token.strip(), session_id)
+    services.limits.http_request(user_id)
+    return user_id
 
 
 SessionUser = Annotated[str, Depends(session_user)]
@@ -69,8 +72,7 @@ def open_session(
 ) -> Response:
     """Begin a session, or take one up again. Its token is for the calls below; this one needs a user's."""
     check_protocol(body.protocol)
-    principal = bearer(services, authorization) if body.token is None else services.tokens.verify(body.token)
-    services.limits.request(f"user {principal.user_id}")  # no connection's id has a space
+    principal = bearer(services, authorization if body.token is None else f"Bearer {body.token}")
     hello = HelloRequest(session_id=body.session_id, subscribe=[subscription(one) for one in body.subscribe])
     return JSONResponse(services.http_sessions.open(principal, hello))
 

@@ -13,6 +13,7 @@ from fastapi.responses import Response, StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.types import Send
 
+from functions.http_api.address import address_of
 from functions.http_api.caller import ServicesDep, bearer
 from functions.http_api.held import hold, release
 from functions.http_api.sessions import SUPERSEDED, SessionId, batch, session_user, watcher_of
@@ -103,6 +104,8 @@ async def session_stream(
     style = _negotiated(accept)
     # An EventSource that comes back by itself asks for the same address once more: the header is newer.
     cursor = last_event_id or cursor
+    if ticket is not None:
+        services.limits.check_failures(address_of(request))
     user_id = await run_in_threadpool(_reader_of, services, session_id, authorization, ticket, cursor)
     held = await _hold(services, user_id)
     try:
@@ -173,8 +176,9 @@ async def channel_stream(
     if not is_channel(channel):
         raise InvalidFieldError("channel: a channel is namespace:name", details={"fields": [{"field": "channel"}]})
     tail, watcher, cursor = services.channel_tail, watcher_of(request), last_event_id or cursor or None
+    if ticket is not None:
+        services.limits.check_failures(address_of(request))
     onlooker = await run_in_threadpool(_onlooker, services, channel, authorization, ticket, cursor)
-    services.limits.request(f"user {onlooker.user_id}")
     # Before the answer begins: who sees it begin may count on all that is published from then on.
     begin = await run_in_threadpool(tail.begin, onlooker, cursor)
     held = await _hold(services, onlooker.user_id)
@@ -227,10 +231,12 @@ def _reader_of(
         return session_user(services, session_id, authorization)
     principal = services.sessions.redeem_ticket(ticket)
     if principal is not None:
-        return principal.user_id
-    user_id = services.mailbox_reader.user_of(cursor, session_id) if cursor is not None else None
+        user_id: str | None = principal.user_id
+    else:
+        user_id = services.mailbox_reader.user_of(cursor, session_id) if cursor is not None else None
     if user_id is None:
         raise UnauthenticatedError("the ticket is unknown, used or too old")
+    services.limits.http_request(user_id)
     return user_id
 
 
@@ -243,10 +249,12 @@ def _onlooker(
         return tail.admit(bearer(services, authorization), channel)
     principal = services.sessions.redeem_ticket(ticket)
     if principal is not None:
-        return tail.admit(principal, channel)
-    known = tail.known(cursor, channel) if cursor is not None else None
+        known: Onlooker | None = tail.admit(principal, channel)
+    else:
+        known = tail.known(cursor, channel) if cursor is not None else None
     if known is None:
         raise UnauthenticatedError("the ticket is unknown, used or too old")
+    services.limits.http_request(known.user_id)
     return known
 
 

@@ -1,32 +1,44 @@
 """Route ``$connect``: lets a connection in, or not. It can't be sent anything before this has returned."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared import bootstrap
 from shared.adapters.telemetry import observed
+from shared.domain.address import client_address
 from shared.errors import TidewireError
 
-bootstrap.prewarm("sessions")
+if TYPE_CHECKING:
+    from shared.services.front_door import FrontDoor
+
+bootstrap.prewarm("sessions", "limits")
 
 
 @observed
 def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Answer 200, or refuse the handshake with the error's status."""
     services = bootstrap.services()
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    if not _origin_allowed(headers, services.settings.allowed_origins):
+    if not _origin_allowed(event, services.settings.allowed_origins):
         return {"statusCode": 403}
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     ticket = (event.get("queryStringParameters") or {}).get("ticket")
     try:
-        if services.front_door is not None:
-            services.front_door.address(headers, event["requestContext"]["identity"]["sourceIp"])
+        services.limits.connect(_address(services.front_door, headers, event), pending=ticket is None)
         services.sessions.connect(event["requestContext"]["connectionId"], ticket)
     except TidewireError as error:
         return {"statusCode": error.http_status}
     return {"statusCode": 200}
 
 
-def _origin_allowed(headers: dict[str, str], allowed: frozenset[str]) -> bool:
+def _address(front_door: "FrontDoor | None", headers: dict[str, str], event: dict[str, Any]) -> str:
+    # docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-integrations-lambda.html has it among
+    # what a proxy is handed: requestContext.identity.sourceIp.
+    peer = event["requestContext"].get("identity", {}).get("sourceIp", "")
+    return client_address(peer if front_door is None else front_door.address(headers, peer))
+
+
+def _origin_allowed(event: dict[str, Any], allowed: frozenset[str]) -> bool:
     """Browsers always send their page's origin, and pages can't change it; what is no browser needs none."""
-    origin = headers.get("origin")
-    return origin is None or "*" in allowed or origin in allowed
+    # Whoever sends several is no browser: each has to be good, whichever of them somebody else would look at.
+    headers = event.get("multiValueHeaders") or {name: [value] for name, value in (event.get("headers") or {}).items()}
+    origins = [origin for name, values in headers.items() if name.lower() == "origin" for origin in values]
+    return "*" in allowed or all(origin in allowed for origin in origins)

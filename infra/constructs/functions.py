@@ -74,6 +74,7 @@ class Functions(Construct):
             environment={
                 contract.ENV_STAGE: self._stage.name,
                 contract.ENV_GENERATION: str(self._stage.generation),
+                contract.ENV_LIMITS: self._stage.limits.to_json(),
                 "POWERTOOLS_LOG_LEVEL": self._stage.log_level,
                 "POWERTOOLS_SERVICE_NAME": contract.SERVICE_NAME,
                 "POWERTOOLS_METRICS_NAMESPACE": contract.METRICS_NAMESPACE,

@@ -6,6 +6,7 @@ from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_apigatewayv2 as apigw
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
+from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
 from aws_cdk.aws_apigatewayv2_integrations import HttpLambdaIntegration
 from constructs import Construct
 
@@ -57,7 +58,6 @@ class HttpApi(Construct):
                 ),
                 contract.ENV_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
                 contract.ENV_STREAM_URL: stream_url,
-                contract.ENV_HELD_STREAMS: str(stage.held_streams),
                 contract.ENV_DEMO: "1" if stage.demo else "0",
             },
         )
@@ -69,10 +69,11 @@ class HttpApi(Construct):
         # CloudWatch has no resources to name here:
         # docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/permissions-reference-cw.html
         self.function.add_to_role_policy(iam.PolicyStatement(actions=["cloudwatch:GetMetricData"], resources=["*"]))
+        integration = HttpLambdaIntegration("Integration", self.function)
         self.api = apigw.HttpApi(
             self,
             "Api",
-            default_integration=HttpLambdaIntegration("Integration", self.function),
+            default_integration=integration,
             # Cross-origin rules live here alone: API Gateway answers preflights and drops the app's own headers.
             cors_preflight=apigw.CorsPreflightOptions(
                 allow_origins=list(stage.allowed_origins),
@@ -83,6 +84,13 @@ class HttpApi(Construct):
             ),
         )
         self._log_accesses(stage)
+        # Servers that sign their calls. Always there: without an IAM policy that names this API nobody gets in.
+        self.api.add_routes(
+            path="/iam/{proxy+}",
+            methods=[apigw.HttpMethod.ANY],
+            integration=integration,
+            authorizer=HttpIamAuthorizer(),
+        )
         self.url = stage.edge_url or self.api.api_endpoint
         self.function.add_environment(contract.ENV_HTTP_URL, self.url)
 

@@ -51,7 +51,6 @@ class HttpStream(Construct):
                 ),
                 contract.ENV_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
                 contract.ENV_STREAM_MAX_AGE_S: str(stage.stream_max_age_s),
-                contract.ENV_HELD_STREAMS: str(stage.held_streams),
             },
         )
         store.connections.grant_read_write_data(self.function)

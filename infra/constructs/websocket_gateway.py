@@ -43,7 +43,7 @@ class WebsocketGateway(Construct):
             "ws_connect",
             timeout_s=_CONNECT_TIMEOUT_S,
             environment={
-                **table_environment(store, contract.ENV_CONNECTIONS_TABLE),
+                **table_environment(store, contract.ENV_CONNECTIONS_TABLE, contract.ENV_LIMITS_TABLE),
                 contract.ENV_ALLOWED_ORIGINS: ",".join(stage.allowed_origins),
             },
         )
@@ -73,6 +73,7 @@ class WebsocketGateway(Construct):
         store.streams.grant_read_write_data(self.message)
         store.state.grant_read_write_data(self.message)
         store.limits.grant_read_write_data(self.message)
+        store.limits.grant(self.connect, "dynamodb:PutItem")  # it counts, and no more: API keys lie there too
         functions.token_secret.grant_read(self.message)
         for function in (self.connect, self.message):
             fan_out.grant_set_deadlines(function)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of WebSocket APIs.
+    """Limits of WebSocket APIs, and of a request's head at HTTP APIs.
 
     Sizes, times and connection rate: docs.aws.amazon.com/apigateway/latest/developerguide/
     apigateway-execution-service-websocket-limits-table.html. Request rate, which an account's APIs share:
-    docs.aws.amazon.com/apigateway/latest/developerguide/limits.html.
+    docs.aws.amazon.com/apigateway/latest/developerguide/limits.html. Heads:
+    docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html, "total combined size of request line and
+    header values".
     """
 
     frame_max_bytes: int = 32 * 1024
@@ -24,6 +26,8 @@ class Limits:
     request_burst: int = 5_000
     # AWS answers 429 when "the WebSocket client side buffer is full" and does not say how large it is: a guess.
     client_buffer_bytes: int = 1024 * 1024
+    head_max_bytes: int = 10_240
+    request_timeout_s: float = 30  # for all of a request, handshakes too. Nor does it say how long it waits: a guess
 
 
 class TokenBucket:

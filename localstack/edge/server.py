@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from localstack.edge.gateway import Gateway
+from localstack.edge.http import EdgeHttp
 from localstack.edge.management import routes
 from localstack.edge.websocket import EdgeWebSocket
 
@@ -29,6 +30,7 @@ class Edge:
         app.router.default = http_app  # not a mount: that takes no path with a line's end, which API Gateway does
         config = uvicorn.Config(
             app,
+            http=functools.partial(EdgeHttp, limits=gateway.limits),  # type: ignore[arg-type]  # as good as the class
             ws=functools.partial(EdgeWebSocket, gateway=gateway),  # type: ignore[arg-type]  # as good as the class
             lifespan="off",
             access_log=False,  # it would log tickets

@@ -116,8 +116,9 @@ class Dispatcher:
         try:
             frames = parse(body, max_bytes=max_bytes)
         except TidewireError as error:
-            return [self._unreadable(connection_id, error)]
+            return [self._unreadable(connection_id, body, error)]
         try:
+            self.limits.received(connection_id, _size(body))
             caller = self._caller(connection_id, received_at_ms)
         except _ConnectionUnknownError as error:
             return [*self._refused(frames, error), _CONNECTION_UNKNOWN]
@@ -190,9 +191,10 @@ class Dispatcher:
             caller.refused = error
             raise
 
-    def _unreadable(self, connection_id: str, error: TidewireError) -> dict[str, Any]:
+    def _unreadable(self, connection_id: str, body: str | bytes, error: TidewireError) -> dict[str, Any]:
         self.metrics.count("Requests")
         try:
+            self.limits.received(connection_id, _size(body))
             self.limits.request(connection_id)
         except RateLimitedError as refused:
             error = refused
@@ -357,6 +359,10 @@ class Dispatcher:
             if end is not None:
                 behind[channel] = end.to_wire()
         return {"behind": behind}
+
+
+def _size(body: str | bytes) -> int:
+    return len(body.encode(errors="replace")) if isinstance(body, str) else len(body)
 
 
 def _wants_no_reply(frame: Any) -> bool:

@@ -41,6 +41,7 @@ class HttpSessions:
             The ``hello`` result of the protocol, and ``session_token``.
 
         Raises:
+            LimitReachedError: The user has as many connections as it may.
             SessionUnknownError: The session has ended, or is another user's.
         """
         connection = self._connection(principal, request.session_id)
@@ -109,6 +110,7 @@ class HttpSessions:
     def _connection(self, principal: Principal, session_id: str | None) -> Connection:
         """Return the connection that has the session, with this token; where none has, a new mailbox."""
         if session_id is None:
+            self.sessions.subscriptions.check_connections(principal.user_id)
             return self._mailbox(principal)
         connection = self.connections.get(self._session(session_id, principal.user_id).connection_id)
         if connection is None:

@@ -46,7 +46,7 @@ from shared.protocol.limits import (
 from shared.services.attendance import Attendance
 from shared.services.history import PAGE_MAX_BYTES
 from shared.services.mailboxes import Mailboxes
-from shared.services.subscribe import MAX_SUBSCRIPTIONS, SubscribeRequest, Subscriptions
+from shared.services.subscribe import SubscribeRequest, Subscriptions
 
 TICKET_TTL_S: Final = 30
 # Longer than clients take to let go of a connection when they have moved.
@@ -148,10 +148,14 @@ class Sessions:
         Raises:
             UnauthenticatedError: No ticket before, and no good token now.
             ForbiddenError: The connection is another user's already, or has another session.
+            LimitReachedError: The user has as many connections as it may.
             SessionUnknownError: The session has ended, or is another user's.
             ContentionError: Others take it at the same time.
         """
         principal = self._principal(connection, request.token)
+        if connection.session_id is None and not is_mailbox(connection.connection_id):
+            # A session that comes back is, for a moment, on two: the one that it leaves is there until it closes.
+            self.subscriptions.check_connections(principal.user_id, leaving=0 if request.session_id is None else 1)
         unknown = connection.principal is None  # so far, and whoever is has subscribed to nothing
         connection, before = self._take(connection, principal, request.session_id)
         if before != connection.connection_id:
@@ -168,7 +172,7 @@ class Sessions:
             "server_time_ms": self.now_ms(),
             "heartbeat_s": HEARTBEAT_S,
             "connection_max_age_s": CONNECTION_MAX_AGE_S - secrets.randbelow(_MAX_AGE_SPREAD_S),
-            "limits": LIMITS,
+            "limits": LIMITS | {"max_subscriptions": self.subscriptions.limits.subscriptions},
             "subscriptions": self._subscribe_all(connection, request.subscribe, unknown and request.session_id is None),
         }
 
@@ -328,5 +332,4 @@ LIMITS: Final = {
     "batch_max_frames": BATCH_MAX_FRAMES,
     "hello_max_subscriptions": HELLO_MAX_SUBSCRIPTIONS,
     "history_max_limit": HISTORY_MAX_LIMIT,
-    "max_subscriptions": MAX_SUBSCRIPTIONS,
 }

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from shared.domain.channel import personal_channel
 from shared.domain.connection import Connection, Interest, Interests
 from shared.domain.publication import StreamPosition
+from shared.domain.stage_limits import DEFAULT_LIMITS, StageLimits
 from shared.errors import ForbiddenError, LimitReachedError, UnauthenticatedError
 from shared.ports import ConnectionStore, Metrics
 from shared.protocol.encode import to_json
@@ -15,8 +17,6 @@ from shared.services.presence import Presence
 
 if TYPE_CHECKING:
     from shared.protocol.requests import SubscribeFields  # brings pydantic
-
-MAX_SUBSCRIPTIONS: Final = 128  # per connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Subscriptions:
     documents: DocumentReader
     metrics: Metrics
     presence: Presence
+    limits: StageLimits = DEFAULT_LIMITS
 
     def subscribe(
         self,
@@ -88,10 +89,9 @@ class Subscriptions:
         if request.presence:
             self.presence.check(principal, request.channel)
         subscribed = self.connections.subscriptions(connection.connection_id) if has is None else has
-        if request.channel not in subscribed and len(subscribed) >= MAX_SUBSCRIPTIONS:
-            raise LimitReachedError(
-                f"a connection has at most {MAX_SUBSCRIPTIONS} subscriptions", details={"limit": MAX_SUBSCRIPTIONS}
-            )
+        limit = self.limits.subscriptions
+        if request.channel not in subscribed and len(subscribed) >= limit:
+            raise LimitReachedError(f"a connection has at most {limit} subscriptions", details={"limit": limit})
         if request.channel not in subscribed:
             self._check_room(request.channel)
         if "presence" in subscribed.get(request.channel, ()) and not request.presence:
@@ -113,6 +113,24 @@ class Subscriptions:
         limit = self.history.streams.namespaces.of(channel).max_subscribers
         if limit and len(self.connections.subscribers(channel, at_most=limit).connection_ids) >= limit:
             raise LimitReachedError(f"this channel has at most {limit} subscribers", details={"limit": limit})
+
+    def check_connections(self, user_id: str, *, leaving: int = 0) -> None:
+        """See whether a user may have one connection more, where the stage limits them.
+
+        Args:
+            user_id: Whose.
+            leaving: How many of them are about to be closed.
+
+        Raises:
+            LimitReachedError: There are as many as there may be.
+        """
+        limit = self.limits.user_connections
+        if not limit:
+            return
+        # Every connection of a user is subscribed to this channel until it has gone: no count has to be kept.
+        found = self.connections.subscribers(personal_channel(user_id), at_most=limit + leaving).connection_ids
+        if len(found) >= limit + leaving:
+            raise LimitReachedError(f"a user has at most {limit} connections", details={"limit": limit})
 
     def connect(self, connection: Connection, channels: Mapping[str, Interests], *, kept: bool = True) -> None:
         """Write the subscriptions; they end with the connection or its token, whichever is first."""

@@ -89,10 +89,13 @@ def test_both_apis_deploy_themselves(stage: Synthesised) -> None:
 
 def test_every_http_request_goes_to_the_app(stage: Synthesised) -> None:
     routes = _routes(stage, _HTTP)
-    assert list(routes) == ["$default"]
-    _route, integration = routes["$default"]
-    assert _function_of(stage, integration) == "http_api"
-    assert integration["PayloadFormatVersion"] == "2.0"  # what Mangum is told apart by
+    assert {key: route["AuthorizationType"] for key, (route, _integration) in routes.items()} == {
+        "$default": "NONE",  # the app asks for tokens and keys itself
+        "ANY /iam/{proxy+}": "AWS_IAM",
+    }
+    for _route, integration in routes.values():
+        assert _function_of(stage, integration) == "http_api"
+        assert integration["PayloadFormatVersion"] == "2.0"  # what Mangum is told apart by
 
 
 def test_browsers_of_every_origin_may_use_the_http_api(stage: Synthesised) -> None:

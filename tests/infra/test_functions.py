@@ -6,10 +6,12 @@ from typing import Final
 
 import pytest
 
+from infra.stage import stage_config
 from shared import contract
 from tests.infra.template import EDGE_URL, FUNCTIONS, HANDLERS, ROOT, STATEFUL, STREAM, Synthesised, text
 
 _COMMON: Final = {
+    contract.ENV_LIMITS,
     contract.ENV_STAGE,
     contract.ENV_GENERATION,
     "POWERTOOLS_LOG_LEVEL",
@@ -56,7 +58,6 @@ _EXPECTED: Final = {
             contract.ENV_HTTP_URL,
             contract.ENV_WEBSOCKET_URL,
             contract.ENV_STREAM_URL,
-            contract.ENV_HELD_STREAMS,
             contract.ENV_DEMO,
             contract.ENV_DEADLINE_QUEUE_URL,
             *_PUBLISH,
@@ -76,7 +77,6 @@ _EXPECTED: Final = {
             *_PRESENCE,
             contract.ENV_TOKEN_SECRET_ARN,
             contract.ENV_STREAM_MAX_AGE_S,
-            contract.ENV_HELD_STREAMS,
             "AWS_LAMBDA_EXEC_WRAPPER",
             "AWS_LWA_INVOKE_MODE",
             "AWS_LWA_PORT",
@@ -101,7 +101,13 @@ _EXPECTED: Final = {
         },
     ),
     "ws_connect": _Expected(
-        10, {contract.ENV_CONNECTIONS_TABLE, contract.ENV_DEADLINE_QUEUE_URL, contract.ENV_ALLOWED_ORIGINS}
+        10,
+        {
+            contract.ENV_CONNECTIONS_TABLE,
+            contract.ENV_LIMITS_TABLE,
+            contract.ENV_DEADLINE_QUEUE_URL,
+            contract.ENV_ALLOWED_ORIGINS,
+        },
     ),
     "ws_disconnect": _Expected(10, {contract.ENV_CONNECTIONS_TABLE, *_PRESENCE}, memory_mb=512),
     "ws_message": _Expected(
@@ -155,6 +161,7 @@ def test_a_function_is_told_its_stage(stage: Synthesised, name: str) -> None:
     assert {key: environment[key] for key in _COMMON} == {
         contract.ENV_STAGE: stage.name,
         contract.ENV_GENERATION: "1",
+        contract.ENV_LIMITS: stage_config(stage.name, edge_url="http://localhost").limits.to_json(),
         "POWERTOOLS_LOG_LEVEL": "INFO",
         "POWERTOOLS_METRICS_NAMESPACE": contract.METRICS_NAMESPACE,
         "POWERTOOLS_SERVICE_NAME": contract.SERVICE_NAME,

@@ -161,6 +161,8 @@ def _rights(verb: str, what: str) -> set[tuple[str, str]]:
             return {("cloudwatch:GetMetricData", "*")}
         case "put", "events":
             actions, resources = {"events:PutEvents"}, [arn(STATEFUL["bus"])]
+        case "put", table:
+            actions, resources = {"dynamodb:PutItem"}, [arn(STATEFUL[table])]
         case "read", "token secret":
             actions, resources = _READ_SECRET, [ref(STATEFUL["token secret"])]  # a secret's Ref is its ARN
         case "send", "lanes":

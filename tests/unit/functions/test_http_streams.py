@@ -12,7 +12,6 @@ from fastapi import FastAPI
 
 from functions.http_api import streams
 from functions.http_api.app import create_app, use
-from functions.http_api.held import HELD_PER_USER
 from shared.adapters.memory import MemoryMailboxStore
 from shared.bootstrap import Services
 from shared.domain.publication import StreamPosition
@@ -306,7 +305,7 @@ async def test_a_user_has_so_many_streams(url: str, http: Any, stack: MemoryStac
     address = f"{url}/v1/stream/events?channel={ROOM}"
     headers = {"Authorization": f"Bearer {stack.token('ann')}"}
     now_s = stack.clock() // 1000 + 10_000_000
-    for number in range(HELD_PER_USER):
+    for number in range(services.settings.limits.user_held_streams):
         assert services.held_streams.hold("ann", str(number), user_at_most=99, at_most=99, now_s=0, expires_at_s=now_s)
     for answer in (
         await http.get(address, headers=headers),
