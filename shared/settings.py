@@ -1,9 +1,11 @@
 """What a function is told by its environment, read once."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared import contract
+from shared.domain.issuer import Issuer, issuers_from_json
 from shared.ports import Lane
 
 
@@ -17,6 +19,8 @@ class Settings:
         connections_endpoint: Base URL in front of ``/@connections``.
         allowed_origins: Browsers' origins that may connect; ``*`` for all.
         memory_mb: What the function has; 0 where it is none.
+        issuers: Whose tokens are taken beside the stage's own.
+        anonymous: What anonymous users may; ``None`` where there are none.
     """
 
     stage: str
@@ -45,6 +49,8 @@ class Settings:
     held_streams: int
     demo: bool
     memory_mb: int
+    issuers: tuple[Issuer, ...]
+    anonymous: Mapping[str, Sequence[str]] | None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -77,4 +83,6 @@ class Settings:
             held_streams=int(env.get(contract.ENV_HELD_STREAMS, "100")),
             demo=env.get(contract.ENV_DEMO) == "1",
             memory_mb=int(env.get(contract.ENV_MEMORY_MB, "0")),
+            issuers=issuers_from_json(env.get(contract.ENV_ISSUERS, "[]")),
+            anonymous=json.loads(env.get(contract.ENV_ANONYMOUS, "null")),
         )
