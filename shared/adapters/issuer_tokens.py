@@ -37,6 +37,8 @@ class IssuerTokens:
         claims = verified(lambda: self._claims(token))
         issuer = self._issuer
         user_id = f"{issuer.user_prefix}{claims['sub']}"
+        if not claims["sub"]:
+            raise UnauthenticatedError("the token's sub is empty")
         if user_id.startswith(self._others):
             raise UnauthenticatedError("the token's sub is another's to have")
         return principal_of(claims, user_id, claims.get(issuer.capabilities_claim, issuer.capabilities))
