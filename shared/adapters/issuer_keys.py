@@ -77,13 +77,13 @@ class IssuerKeys:
         return kid not in self._keys or now_ms - self._read_at_ms >= _FRESH_MS
 
     def _ask(self) -> None:
-        self._asked_at_ms = self._now_ms()
         try:
             self._keys = self._read()
+            self._read_at_ms = self._now_ms()
         except (FetchError, KeysError) as error:
             self._on_failure(error)  # the request goes by what is known
-        else:
-            self._read_at_ms = self._asked_at_ms
+        finally:
+            self._asked_at_ms = self._now_ms()
 
 
 def read_keys(issuer: Issuer, *, local: bool) -> Mapping[str, PyJWK]:

@@ -79,8 +79,10 @@ class TokenSecret:
             return self._values != known
 
     def _read_now(self) -> None:
-        self._tried_at_ms = self._now_ms()
-        values = tuple(self._read())
+        try:
+            values = tuple(self._read())
+        finally:
+            self._tried_at_ms = self._now_ms()
         if len(values[0].encode()) < _MIN_BYTES:
             raise DependencyError(f"the token secret is shorter than {_MIN_BYTES} bytes")
         self._values = values

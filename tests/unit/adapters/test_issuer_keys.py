@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -255,3 +256,21 @@ class TestKeeping:
         go_on.set()
         asker.join(10)
         assert (source.asked, waited_in_vain) == (2, [False])
+
+    def test_who_has_none_waits_for_who_asks(self, source: Source, clock: Clock) -> None:
+        asking, go_on = threading.Event(), threading.Event()
+
+        def slow() -> dict[str, PyJWK]:
+            asking.set()
+            assert go_on.wait(2)
+            return source.read()
+
+        keys = IssuerKeys(slow, clock, pytest.fail)
+        with ThreadPoolExecutor(2) as threads:
+            first = threads.submit(keys.find, "a")
+            assert asking.wait(10)
+            second = threads.submit(keys.find, "a")
+            assert not wait([second], timeout=0.2).done  # nor has it given up
+            go_on.set()
+            assert first.result(10) is second.result(10) is source.keys["a"]
+        assert source.asked == 1
