@@ -24,7 +24,7 @@ from bench.ledger.deployment import ENVIRONMENT, START_MS
 from bench.ledger.dynamodb import REGION, create_tables
 from bench.results import Plot, Report, Row
 from shared import bootstrap
-from shared.adapters.memory import MemoryTransport
+from shared.adapters.memory import MemoryTransport, fixed_secret
 from shared.adapters.tokens import Hs256Tokens
 
 WARM_UP: Final = 20
@@ -179,7 +179,7 @@ class _Room:
     def _connect(self, name: str, *channels: str) -> None:
         answer = self._deployment.invoke("ws_connect", _event(self._deployment, name, "CONNECT"), None)
         assert answer == {"statusCode": 200}
-        token = Hs256Tokens(lambda: _SECRET).issue(name, _CAPABILITIES, ttl_s=1_000_000_000)
+        token = Hs256Tokens(fixed_secret(_SECRET)).issue(name, _CAPABILITIES, ttl_s=1_000_000_000)
         subscribe = [{"channel": channel} for channel in channels]
         self._ask({"type": "hello", "protocol": 1, "token": token, "subscribe": subscribe}, sender=name)
         self._deployment.transport.inboxes[name] = []
@@ -247,7 +247,7 @@ def _deployment() -> Iterator[_Deployment]:
         stack.callback(bootstrap.services.cache_clear)
         services = bootstrap.services()
         services.now_ms = lambda: deployment.clock_ms
-        services.tokens = Hs256Tokens(lambda: _SECRET)
+        services.tokens = Hs256Tokens(fixed_secret(_SECRET))
         services.transport = deployment.transport
         yield deployment
 

@@ -4,9 +4,10 @@ import gc
 import importlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import cache, cached_property
+from contextlib import suppress
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -80,6 +81,7 @@ from shared.services.subscribe import Subscriptions
 from shared.settings import Settings
 
 if TYPE_CHECKING:
+    from shared.adapters.token_secret import TokenSecret
     from shared.services.channel_tail import ChannelTail
     from shared.services.commands import Commands
     from shared.services.connection_list import ConnectionList
@@ -154,7 +156,23 @@ class Services:
         """Verifies JWTs."""
         from shared.adapters.tokens import Hs256Tokens
 
-        return Hs256Tokens(self._read_token_secret)
+        own = Hs256Tokens(self.token_secret)
+        issuers = self.settings.issuers
+        if not issuers:
+            return own
+        from shared.adapters.issuer_keys import IssuerKeys, read_keys  # brings cryptography
+        from shared.adapters.issuer_tokens import IssuerTokens, TokensByIssuer
+
+        read = partial(read_keys, local=self.settings.stage == LOCAL_STAGE)
+        keys = {one.url: IssuerKeys(partial(read, one), self.now_ms, telemetry.failure) for one in issuers}
+        return TokensByIssuer(own, {one.url: IssuerTokens(one, keys[one.url], issuers) for one in issuers})
+
+    @cached_property
+    def token_secret(self) -> "TokenSecret":
+        """What the stage signs with."""
+        from shared.adapters.token_secret import TokenSecret
+
+        return TokenSecret(self._read_token_secret, self.now_ms, telemetry.failure)
 
     @cached_property
     def front_door(self) -> "FrontDoor | None":
@@ -197,7 +215,7 @@ class Services:
         """Signs session tokens and cursors."""
         from shared.adapters.signatures import HmacSigner
 
-        return HmacSigner(self._read_token_secret)
+        return HmacSigner(self.token_secret)
 
     @cached_property
     def http_sessions(self) -> "HttpSessions":
@@ -598,10 +616,18 @@ class Services:
     def _sqs(self) -> Any:
         return metered(boto3.client("sqs", config=CLIENT_CONFIG), self.metrics)
 
-    def _read_token_secret(self) -> str:
-        client = boto3.client("secretsmanager", config=CLIENT_CONFIG)
+    @cached_property
+    def _secrets(self) -> Any:
+        return boto3.client("secretsmanager", config=CLIENT_CONFIG)
+
+    def _read_token_secret(self) -> Sequence[str]:
+        """Return what the secret is, and what it was before its last rotation, if there was any."""
+        ask = partial(self._secrets.get_secret_value, SecretId=self.settings.token_secret_arn)
         with translated():
-            return client.get_secret_value(SecretId=self.settings.token_secret_arn)["SecretString"]
+            values = [ask(VersionStage="AWSCURRENT")["SecretString"]]
+            with suppress(self._secrets.exceptions.ResourceNotFoundException):  # it has never been rotated
+                values.append(ask(VersionStage="AWSPREVIOUS")["SecretString"])
+        return values
 
 
 def _outcome(attempt: Callable[[], object]) -> str:

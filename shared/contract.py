@@ -32,6 +32,8 @@ ENV_PUSH_RATE_PER_S: Final = "PUSH_RATE_PER_S"  # of one process
 ENV_CONNECTIONS_ENDPOINT: Final = "CONNECTIONS_ENDPOINT"  # base URL in front of /@connections/{connection_id}
 ENV_TOKEN_SECRET_ARN: Final = "TOKEN_SECRET_ARN"
 ENV_FRONT_SECRET_ARN: Final = "FRONT_SECRET_ARN"  # only of stages with CloudFront
+ENV_ISSUERS: Final = "ISSUERS"  # OIDC issuers whose tokens are taken too, as JSON: shared/domain/issuer.py
+ENV_ANONYMOUS: Final = "ANONYMOUS"  # what anonymous users may, as JSON; not there: there are none
 ENV_ALLOWED_ORIGINS: Final = "ALLOWED_ORIGINS"  # comma-separated; "*" allows every origin
 ENV_WEBSOCKET_URL: Final = "WEBSOCKET_URL"  # as clients see it
 ENV_HTTP_URL: Final = "HTTP_URL"
@@ -65,6 +67,8 @@ OUTPUT_ARCHIVE_QUEUE_URL: Final = "ArchiveQueueUrl"  # only of stages with an ar
 OUTPUT_HTTP_FUNCTION: Final = "HttpFunctionName"
 OUTPUT_STREAM_FUNCTION: Final = "StreamFunctionName"
 OUTPUT_TOKEN_SECRET_ARN: Final = "TokenSecretArn"
+OUTPUT_USER_POOL_ID: Final = "UserPoolId"  # only of stages with a user pool
+OUTPUT_USER_POOL_CLIENT_ID: Final = "UserPoolClientId"
 OUTPUT_LANE_URLS: Final = {"high": "LaneHighUrl", "normal": "LaneNormalUrl", "low": "LaneLowUrl"}
 OUTPUT_DEAD_LETTER_URLS: Final = {
     "high": "DeadLettersHighUrl",

@@ -1,9 +1,11 @@
 """What a function is told by its environment, read once."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared import contract
+from shared.domain.issuer import Issuer, issuers_from_json
 from shared.domain.stage_limits import StageLimits
 from shared.ports import Lane
 
@@ -20,6 +22,8 @@ class Settings:
         allowed_origins: Browsers' origins that may connect; ``*`` for all.
         memory_mb: What the function has; 0 where it is none.
         limits: What clients may do at most.
+        issuers: Whose tokens are taken beside the stage's own.
+        anonymous: What anonymous users may; ``None`` where there are none.
     """
 
     stage: str
@@ -49,6 +53,8 @@ class Settings:
     demo: bool
     memory_mb: int
     limits: StageLimits
+    issuers: tuple[Issuer, ...]
+    anonymous: Mapping[str, Sequence[str]] | None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> "Settings":
@@ -82,4 +88,6 @@ class Settings:
             demo=env.get(contract.ENV_DEMO) == "1",
             memory_mb=int(env.get(contract.ENV_MEMORY_MB, "0")),
             limits=StageLimits.from_json(env.get(contract.ENV_LIMITS, "{}")),
+            issuers=issuers_from_json(env.get(contract.ENV_ISSUERS, "[]")),
+            anonymous=json.loads(env.get(contract.ENV_ANONYMOUS, "null")),
         )

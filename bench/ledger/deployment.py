@@ -20,6 +20,7 @@ import jwt
 
 from bench.ledger.dynamodb import REGION, TABLES, Calls, charged_dynamodb
 from shared import bootstrap, contract
+from shared.adapters.memory import fixed_secret
 from shared.adapters.tokens import Hs256Tokens
 from shared.bootstrap import Services
 from shared.contract import DETAIL_PUBLICATIONS, DETAIL_PUSHES, ENV_DEADLINE_QUEUE_URL, ENV_LANE_URLS
@@ -135,7 +136,7 @@ class Deployment:
             events.register(f"before-call.{service}", self._take)
         self.services: Services = bootstrap.services()
         self.services.now_ms = lambda: self.clock_ms
-        self.services.tokens = Hs256Tokens(lambda: _SECRET)
+        self.services.tokens = Hs256Tokens(fixed_secret(_SECRET))
         self.transport = CountingTransport(self.services.metrics, self.services.now_ms)
         self.services.transport = self.transport
 

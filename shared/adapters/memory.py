@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from shared.adapters.token_secret import TokenSecret
 from shared.domain.api_key import ApiKey
 from shared.domain.connection import Connection, Interest, Interests, Session
 from shared.domain.dead_letter import DeadLetter, RedrivenQueue
@@ -737,3 +738,12 @@ class MemoryMetrics:
 
     def level(self, name: str, value: float) -> None:
         self.values[name].append(value)
+
+
+def fixed_secret(value: str) -> TokenSecret:
+    """Return a secret that nobody rotates."""
+
+    def unread(error: Exception) -> None:
+        raise error
+
+    return TokenSecret(lambda: (value,), lambda: 0, unread)

@@ -5,28 +5,24 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Final
 
+from shared.adapters.token_secret import TokenSecret
 from shared.protocol.encode import to_json
 
 _TAG_BYTES: Final = 16  # RFC 2104 section 5: no less than half of the hash's length
 
 
 class HmacSigner:
-    """Signs with keys that are made from the stage's secret, one for each purpose. It is read when first needed."""
+    """Signs with keys that are made from the stage's secret, one for each purpose."""
 
-    def __init__(self, read_secret: Callable[[], str]) -> None:
-        self._read_secret = read_secret
-
-    @cached_property
-    def _secret(self) -> bytes:
-        return self._read_secret().encode()
+    def __init__(self, secret: TokenSecret) -> None:
+        self._secret = secret
 
     def sign(self, purpose: str, fields: Sequence[str | int]) -> str:
         text = to_json(fields)
-        return _encode(text + self._tag(purpose, text))
+        return _encode(text + _tag(self._secret.current(), purpose, text))
 
     def open(self, purpose: str, signed: str) -> Sequence[str | int] | None:
         try:
@@ -34,14 +30,19 @@ class HmacSigner:
         except (ValueError, binascii.Error):  # ValueError: not ASCII
             return None
         text, tag = decoded[:-_TAG_BYTES], decoded[-_TAG_BYTES:]
-        if not hmac.compare_digest(tag, self._tag(purpose, text)):
+
+        def signed_text(secret: str) -> bytes | None:
+            return text if hmac.compare_digest(tag, _tag(secret, purpose, text)) else None
+
+        if len(tag) < _TAG_BYTES or self._secret.fitting(signed_text) is None:
             return None
         fields: list[str | int] = json.loads(text)
         return fields
 
-    def _tag(self, purpose: str, text: bytes) -> bytes:
-        key = hmac.digest(self._secret, purpose.encode(), hashlib.sha256)
-        return hmac.digest(key, text, hashlib.sha256)[:_TAG_BYTES]
+
+def _tag(secret: str, purpose: str, text: bytes) -> bytes:
+    key = hmac.digest(secret.encode(), purpose.encode(), hashlib.sha256)
+    return hmac.digest(key, text, hashlib.sha256)[:_TAG_BYTES]
 
 
 def _encode(signed: bytes) -> str:

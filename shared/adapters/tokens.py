@@ -2,45 +2,38 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import jwt
 
+from shared.adapters.token_secret import TokenSecret
 from shared.domain.channel import is_user_id
-from shared.domain.principal import PUBLIC_CLAIMS_MAX_BYTES, Principal, fits_capabilities
+from shared.domain.principal import PUBLIC_CLAIMS_MAX_BYTES, RESERVED_PREFIXES, Principal, fits_capabilities
 from shared.errors import UnauthenticatedError
 from shared.protocol.encode import to_json
 
+LEEWAY_S: Final = 5  # clocks of issuers differ
+TOKEN_MAX_LENGTH: Final = 24_000  # enough for as many capabilities and public claims as there may be
 _ALGORITHM: Final = "HS256"
-_LEEWAY_S: Final = 5  # clocks of issuers differ
+
+T = TypeVar("T")
 
 
 class Hs256Tokens:
-    """Verifies and signs. The secret is read when it is first needed."""
+    """Verifies and signs."""
 
-    def __init__(self, read_secret: Callable[[], str]) -> None:
-        self._read_secret = read_secret
-
-    @cached_property
-    def _secret(self) -> str:
-        return self._read_secret()
+    def __init__(self, secret: TokenSecret) -> None:
+        self._secret = secret
 
     def verify(self, token: str) -> Principal:
-        try:
-            claims = jwt.decode(
-                token,
-                self._secret,
-                algorithms=[_ALGORITHM],  # never what the token says: docs/security.md
-                options={"require": ["exp", "sub"]},
-                leeway=_LEEWAY_S,
-            )
-        except jwt.ExpiredSignatureError:
-            raise UnauthenticatedError("the token has expired") from None
-        except (jwt.PyJWTError, ValueError, RecursionError):
-            # RecursionError: the header is parsed before the signature is checked, and may be nested deep.
-            raise UnauthenticatedError("the token is not good") from None
-        return _principal(claims)
+        if len(token) > TOKEN_MAX_LENGTH:
+            raise UnauthenticatedError(f"a token has at most {TOKEN_MAX_LENGTH} characters")
+        claims = verified(lambda: self._secret.fitting(lambda value: _claims(token, value)))
+        if claims is None:
+            raise UnauthenticatedError("the token is not good")
+        if claims["sub"].startswith(RESERVED_PREFIXES):
+            raise UnauthenticatedError("the token's sub is a server's")
+        return principal_of(claims, claims["sub"], claims.get("caps", {}))
 
     def issue(
         self,
@@ -54,11 +47,46 @@ class Hs256Tokens:
         claims: dict[str, Any] = {"sub": user_id, "iat": now_s, "exp": now_s + ttl_s, "caps": capabilities}
         if public:
             claims["public"] = public
-        return jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
+        return jwt.encode(claims, self._secret.current(), algorithm=_ALGORITHM)
 
 
-def _principal(claims: dict[str, Any]) -> Principal:
-    user_id, capabilities, public = claims["sub"], claims.get("caps", {}), claims.get("public", {})
+def _claims(token: str, secret: str) -> dict[str, Any] | None:
+    """Return what the token says; ``None`` if it is signed with another secret."""
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            secret,
+            algorithms=[_ALGORITHM],  # never what the token says: docs/security.md
+            options={"require": ["exp", "sub"]},
+            leeway=LEEWAY_S,
+        )
+    except jwt.InvalidSignatureError:
+        return None
+    return claims
+
+
+def verified(check: Callable[[], T]) -> T:
+    """Return what a check of a token says; its library's errors are told as ours, without their text.
+
+    Raises:
+        UnauthenticatedError: The check failed.
+    """
+    try:
+        return check()
+    except jwt.ExpiredSignatureError:
+        raise UnauthenticatedError("the token has expired") from None
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        # RecursionError: the header is parsed before the signature is checked, and may be nested deep.
+        raise UnauthenticatedError("the token is not good") from None
+
+
+def principal_of(claims: Mapping[str, Any], user_id: str, capabilities: Any) -> Principal:
+    """Return whom checked claims name.
+
+    Raises:
+        UnauthenticatedError: They can't be so.
+    """
+    public = claims.get("public", {})
     if not is_user_id(user_id):
         raise UnauthenticatedError("the token's sub names nobody who could be addressed")
     if not _are_capabilities(capabilities):

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
-from shared.domain.channel import BROADCAST_CHANNEL, matches, personal_channel
+from shared.domain.channel import BROADCAST_CHANNEL, is_pattern, matches, personal_channel
 
 PUBLIC_CLAIMS_MAX_BYTES: Final = 1_000  # of JSON; they are kept with the connection, and may travel with every event
 CAPABILITIES_MAX_LENGTH: Final = 6_000  # of all patterns and names together; they are kept with connections and keys
+# Ids that begin so are of servers, by their API key or their IAM role: no token names one.
+RESERVED_PREFIXES: Final = ("key:", "iam:")
+ANONYMOUS_PREFIX: Final = "anonymous:"  # of users that the stage itself has made up
 
 Capability = Literal[
     "subscribe", "publish", "history", "presence", "state.read", "state.write", "send", "command", "admin"
@@ -53,3 +56,14 @@ def fits_capabilities(capabilities: Mapping[str, Sequence[str]]) -> bool:
     """Tell whether they are short enough to be kept."""
     length = sum(len(pattern) + sum(map(len, names)) for pattern, names in capabilities.items())
     return length <= CAPABILITIES_MAX_LENGTH
+
+
+def why_no_capabilities(capabilities: Mapping[str, Sequence[str]]) -> str | None:
+    """Return what is wrong with capabilities that somebody has written down; ``None`` if nothing is."""
+    for pattern, names in capabilities.items():
+        if not is_pattern(pattern):
+            return f"{pattern!r} is neither a channel nor the beginning of some and *"
+        for name in [names] if isinstance(names, str) else names:
+            if isinstance(names, str) or name not in get_args(Capability):
+                return f"{pattern!r}: {name!r} is none of {', '.join(get_args(Capability))}, in a list"
+    return None if fits_capabilities(capabilities) else f"they have at most {CAPABILITIES_MAX_LENGTH} characters"

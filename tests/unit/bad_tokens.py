@@ -1,7 +1,6 @@
 """Tokens that name nobody, by what is wrong with them."""
 
 import base64
-import hashlib
 import hmac
 import json
 from typing import Any
@@ -13,10 +12,10 @@ from tests.unit.stack import SECRET
 CLAIMS = {"sub": "ann", "exp": 4_000_000_000, "caps": {"*": ["admin"]}}
 
 
-def signed(header: str, claims: str) -> str:
-    """Sign what a JWT library would not: any text as header and claims."""
+def signed(header: str, claims: str, secret: bytes = SECRET.encode(), alg: str = "HS256") -> str:
+    """Sign what a JWT library would not: any text as header and claims, by any secret."""
     parts = b".".join(_encoded(part.encode()) for part in (header, claims))
-    return (parts + b"." + _encoded(hmac.new(SECRET.encode(), parts, hashlib.sha256).digest())).decode()
+    return (parts + b"." + _encoded(hmac.digest(secret, parts, f"sha{alg[2:]}"))).decode()
 
 
 def bad_tokens() -> dict[str, str]:

@@ -24,6 +24,7 @@ from shared.adapters.memory import (
     MemoryStreamStore,
     MemoryTicketStore,
     MemoryTransport,
+    fixed_secret,
 )
 from shared.adapters.schemas import Schemas
 from shared.adapters.signatures import HmacSigner
@@ -113,7 +114,7 @@ class MemoryStack:
         self.deliveries = MemoryDeliveryQueue()
         self.deadlines_queue = MemoryDeadlineQueue()
         self.tickets = MemoryTicketStore()
-        self.tokens = Hs256Tokens(lambda: SECRET)
+        self.tokens = Hs256Tokens(fixed_secret(SECRET))
         self.failures: list[Exception] = []
         self.streams = Streams(self.store, self.namespaces, self.clock)
         self.append = Append(self.streams)
@@ -209,7 +210,7 @@ class MemoryStack:
             self.clock,
             self.attendance,
         )
-        self.signer = HmacSigner(lambda: SECRET)
+        self.signer = HmacSigner(fixed_secret(SECRET))
         self.http_sessions = HttpSessions(
             self.sessions, self.connections, self.mailboxes, self.signer, self.metrics, self.clock
         )

@@ -6,12 +6,13 @@ import jwt
 import pytest
 
 from shared.adapters.dynamodb_connections import principal_attributes, to_principal
+from shared.adapters.memory import fixed_secret
 from shared.adapters.tokens import Hs256Tokens
 from shared.domain.principal import Principal
 from shared.errors import UnauthenticatedError
 from tests.unit.stack import SECRET
 
-TOKENS = Hs256Tokens(lambda: SECRET)
+TOKENS = Hs256Tokens(fixed_secret(SECRET))
 FITS = {"name": "x" * (1_000 - len('{"name":""}'))}
 
 

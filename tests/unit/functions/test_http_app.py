@@ -438,7 +438,7 @@ class TestHealth:
         assert (response.status_code, response.json()["status"]) == (200, "ok")
 
     async def test_ready_has_reached_what_requests_need(self, http: httpx.AsyncClient, services: Services) -> None:
-        services._read_token_secret = lambda: "secret"  # type: ignore[method-assign]  # the one thing not in memory
+        services._read_token_secret = lambda: ["secret"]  # type: ignore[method-assign]  # the one thing not in memory
         response = await http.get("/readyz")
         checks = {"connections": "ok", "streams": "ok", "tokens": "ok"}
         assert (response.status_code, response.json()) == (200, {"status": "ok", "checks": checks})
@@ -446,7 +446,7 @@ class TestHealth:
     async def test_not_ready_says_what_is_missing_and_no_more(
         self, http: httpx.AsyncClient, services: Services, log: Log
     ) -> None:
-        def broken() -> str:
+        def broken() -> list[str]:
             raise UnavailableError("HUSH")
 
         services._read_token_secret = broken  # type: ignore[method-assign]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.adapters.memory import fixed_secret
 from shared.adapters.tokens import Hs256Tokens
 from tests.unit.client.cli.conftest import Run
 from tests.unit.client.cli.server import Answer, Asked, answering, tidewire
@@ -33,7 +34,7 @@ def test_a_secret_signs_what_the_server_takes(run: Run, tmp_path: Path, monkeypa
     monkeypatch.setenv("TIDEWIRE_SECRET", SECRET)
     by_environment = run("token", "--user", "bob", *ALLOW)
     for ended, user in ((by_file, "ann"), (by_environment, "bob")):
-        principal = Hs256Tokens(lambda: SECRET).verify(ended.out.strip())
+        principal = Hs256Tokens(fixed_secret(SECRET)).verify(ended.out.strip())
         assert (ended.code, principal.user_id, principal.capabilities) == (0, user, CAPS)
         assert abs(principal.issued_at_s - time.time()) < 5
 
@@ -85,7 +86,7 @@ def test_the_secret_of_a_stack_is_read(run: Run, aws: None, monkeypatch: pytest.
     with answering(amazon) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         ended = run("token", "--stack", "TidewireDev", *ALLOW)
-    assert Hs256Tokens(lambda: SECRET).verify(ended.out.strip()).capabilities == CAPS
+    assert Hs256Tokens(fixed_secret(SECRET)).verify(ended.out.strip()).capabilities == CAPS
 
 
 @pytest.mark.parametrize(
