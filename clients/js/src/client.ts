@@ -30,7 +30,7 @@ const REMEMBERED_MS = 1_800_000; // the way that worked
 /** The client without what channels may have beside events: `Tidewire` has it all. */
 export class Client<C extends Channel = Channel> {
   readonly #options: ClientOptions;
-  readonly #random: { readonly random?: () => number };
+  readonly #host: ChannelHost;
   readonly #connection: Connection;
   protected readonly outbox: Outbox;
   readonly #recovery: Recovery;
@@ -41,13 +41,18 @@ export class Client<C extends Channel = Channel> {
   #way: string | undefined; // as it was told
   readonly #waiting = new Set<(error?: TidewireError) => void>(); // for a connection
   #ready = false; // what earlier pages left goes first
-  #clockMs = 0; // how far the server's is ahead of ours
 
   constructor(options: ClientOptions) {
     this.#options = options;
     this.find = finder(options, this.fetch);
     this.remembered = remembered(`tidewire-way ${options.httpUrl ?? ""}`);
-    this.#random = options.random ? { random: options.random } : {};
+    const random = options.random ? { random: options.random } : {};
+    const host = {
+      ask: (request: Asked) => this.ask(request),
+      connected: () => this.state === "connected",
+      report: (error: unknown) => this.report(error),
+      ...random,
+    };
     this.#connection = new Connection({
       endpoints: () => this.find(),
       token: (fresh) => this.token(fresh),
@@ -57,23 +62,25 @@ export class Client<C extends Channel = Channel> {
       onPush: (push) => this.#push(push),
       onState: (state, error) => this.#changed(state, error),
       onConnected: (hello) => void this.#connected(hello),
-      ...this.#random,
+      ...random,
     });
     this.outbox = new Outbox({
+      ...host,
       ask: (requests) => this.#connection.ask(requests),
       connected: () => this.#ready,
-      report: (error) => this.report(error),
-      ...this.#random,
     });
     this.#recovery = new Recovery({
-      ask: (request) => this.ask(request),
-      connected: () => this.state === "connected",
+      ...host,
       deliver: (event) => this.channels.get(event.channel)?.deliver(event),
       startOver: (channel, position) => this.channels.get(channel)?.startOver(position),
       resubscribe: (channel) => this.channels.get(channel)?.resubscribe(),
-      report: (error) => this.report(error),
-      ...this.#random,
     });
+    this.#host = {
+      ...host,
+      standing: () => this.standing(),
+      publish: (frame, offline) => this.publish(frame, offline),
+      recovery: this.#recovery,
+    };
   }
 
   get state(): ConnectionState {
@@ -100,15 +107,7 @@ export class Client<C extends Channel = Channel> {
   channel(name: string): C {
     let channel = this.channels.get(name);
     if (!channel) {
-      channel = this.makeChannel(name, {
-        ask: (request) => this.ask(request),
-        standing: () => this.standing(),
-        publish: (frame, offline) => this.publish(frame, offline),
-        recovery: this.#recovery,
-        connected: () => this.state === "connected",
-        report: (error) => this.report(error),
-        ...this.#random,
-      });
+      channel = this.makeChannel(name, this.#host);
       this.channels.set(name, channel);
     }
     if (this.state === "idle") this.connect();
@@ -161,11 +160,11 @@ export class Client<C extends Channel = Channel> {
 
   /** What time it is for the server, in Unix milliseconds. */
   protected now(): number {
-    return Date.now() + this.#clockMs;
+    return this.#connection.now();
   }
 
   protected async publish(frame: Publish, offline = false): Promise<PublishResult> {
-    if (this.state === "closed") throw closed("the client was closed");
+    if (this.state === "closed") throw closed();
     if (this.state === "idle") this.connect();
     return this.outbox.add(frame, { offline });
   }
@@ -191,7 +190,7 @@ export class Client<C extends Channel = Channel> {
       const timer = setTimeout(() => wake(uncertain("not connected")), STANDING_MS);
       this.#waiting.add(wake);
       if (this.#ready) wake();
-      else if (this.state === "closed") wake(closed("the client was closed"));
+      else if (this.state === "closed") wake(closed());
     });
   }
 
@@ -206,10 +205,10 @@ export class Client<C extends Channel = Channel> {
 
   #listen(how: "addEventListener" | "removeEventListener"): void {
     globalThis.document?.[how]("visibilitychange", this.#wake);
-    const page = globalThis[how]?.bind(globalThis); // a server has none
-    for (const name of ["online", "offline"]) page?.(name, this.#wake);
-    page?.("pageshow", this.#shown as EventListener);
-    page?.("pagehide", this.#hidden as EventListener);
+    // A server has none of it.
+    for (const name of ["online", "offline"]) globalThis[how]?.(name, this.#wake);
+    globalThis[how]?.("pageshow", this.#shown as EventListener);
+    globalThis[how]?.("pagehide", this.#hidden as EventListener);
   }
 
   readonly #wake = (): void => {
@@ -239,7 +238,6 @@ export class Client<C extends Channel = Channel> {
     if ((this.#userId ??= hello.user_id) !== hello.user_id)
       return this.#connection.close(closed("another user's token"));
     if (this.#way !== this.#connection.way) this.#tell("connected"); // without a loss
-    this.#clockMs = hello.server_time_ms - Date.now();
     const greeting = this.greeted(hello);
     if (greeting) await greeting;
     if (this.state !== "connected") return;
@@ -292,7 +290,7 @@ export class Client<C extends Channel = Channel> {
     }
   }
 
-  #ended(error = closed("the client was closed")): void {
+  #ended(error = closed()): void {
     this.letGo();
     this.#waiting.forEach((wake) => wake(error));
     this.outbox.clear(error);
@@ -301,26 +299,23 @@ export class Client<C extends Channel = Channel> {
   }
 }
 
-/** The way that worked, for half an hour, under this key. */
+/** The way that worked, for half an hour, under this key; of no use where there is no storage, or none is allowed. */
 function remembered(key: string): NonNullable<ConnectionOptions["remembered"]> {
-  const storage = (): Storage | undefined => {
-    try {
-      return globalThis.localStorage;
-    } catch {
-      return undefined; // forbidden by the browser's settings
-    }
-  };
   return {
     get: () => {
-      const [way = null, atMs] = storage()?.getItem(key)?.split(" ") ?? [];
-      return Date.now() - Number(atMs) < REMEMBERED_MS ? way : null;
+      try {
+        const [way = null, atMs] = localStorage.getItem(key)?.split(" ") ?? [];
+        return Date.now() - Number(atMs) < REMEMBERED_MS ? way : null;
+      } catch {
+        return null;
+      }
     },
     set: (way) => {
       if (way === "tabs") return; // which way theirs has taken they remember themselves
       try {
-        storage()?.setItem(key, `${way} ${Date.now()}`);
+        localStorage.setItem(key, `${way} ${Date.now()}`);
       } catch {
-        // It is full: the next page tries the ways in their order.
+        // The next page tries the ways in their order.
       }
     },
   };
