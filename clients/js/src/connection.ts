@@ -43,7 +43,6 @@ const ROLLOVER_TO = 0.95;
 const ROLLOVER_AGAIN_MS = 60_000;
 // How long answers are waited for on a link that another has followed.
 const RETIRED_MS = 10_000;
-const FORBIDDEN = 1005;
 const SESSION_UNKNOWN = 1011;
 const RECONNECT_FROM = 3000; // up to below this:
 const TOKEN_EXPIRED = 3500;
@@ -283,7 +282,7 @@ export class Connection {
 
   /**
    * The token ends then: replace it on the connection that stands. What fails is tried again as long as there is time;
-   * after it the server ends the connection, and whoever can't give a token is told then.
+   * after it the server ends the connection, and who has no good token is told by the next one.
    */
   async #refresh(endsAtMs: number): Promise<void> {
     if (this.#refreshing) return;
@@ -299,11 +298,7 @@ export class Connection {
           break;
         }
       } catch (error) {
-        const { code, retryable } = error as TidewireError;
-        if (token && !retryable) {
-          refused = token;
-          if (code === FORBIDDEN) this.close(closed("another user's token"));
-        }
+        if (token && !(error as TidewireError).retryable) refused = token;
       }
       await pause(backoffMs(attempt++, this.#options.random));
     } while (this.#link && this.now() < endsAtMs);

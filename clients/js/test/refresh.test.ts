@@ -93,13 +93,16 @@ test("a refresh that is not answered, or fails in passing, is sent again, with t
   expect(refreshes(set)).toHaveLength(3);
 });
 
-test("a token that was refused is not sent again, another one is", async () => {
+test.each([
+  REFUSED,
+  { code: 1005, name: "forbidden", retryable: false }, // another user's, or older than the one that is there
+])("a token that was refused ($name) is not sent again, another one is", async (refusal) => {
   let fresh = "stale";
   const set = await connected({ token: async (asked) => (asked ? fresh : "good") });
   const waits = failure(set.connection.ask([SYNC])[0]);
   await expiring(set);
   const { last } = set.transports;
-  last().refuse(last().request("refresh"), REFUSED);
+  last().refuse(last().request("refresh"), refusal);
   await vi.advanceTimersByTimeAsync(5_000);
   expect(set.tokens.mock.calls.length).toBeGreaterThan(3);
   expect(refreshes(set)).toHaveLength(1);
@@ -142,16 +145,6 @@ test("it is tried once, however late it was told, or if it was not told until wh
     expect(refreshes(set)).toHaveLength(1);
     set.connection.close();
   }
-});
-
-test("another user's token closes it", async () => {
-  const set = await connected();
-  await expiring(set);
-  const { last } = set.transports;
-  last().refuse(last().request("refresh"), { code: 1005, name: "forbidden", retryable: false });
-  await settled();
-  expect(set.connection.state).toBe("closed");
-  expect(set.errors.at(-1)).toMatchObject({ kind: "closed", message: "another user's token" });
 });
 
 test("once it is closed no token is asked for", async () => {
