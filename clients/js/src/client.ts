@@ -12,7 +12,10 @@ import type { Endpoints } from "./transports/transport.js";
 import { finder, realWays, type Deployment, type Way } from "./ways.js";
 
 export interface ClientOptions extends Deployment {
-  /** Returns a token; `fresh` when the last one was refused, or has ended. */
+  /**
+   * Returns a token, within 30 seconds. With `fresh` it has to be a new one: the last one was refused, has ended, or ends
+   * soon; then the connection goes on with the new one.
+   */
   readonly getToken: (fresh: boolean) => Promise<string>;
   /** Is told of errors that belong to nobody: a listener that threw, a subscription lost for good. Default: console. */
   readonly onError?: (error: unknown) => void;
@@ -25,6 +28,7 @@ export type StateListener = (state: ConnectionState, error?: TidewireError) => v
 
 const HEARTBEAT_MIN_MS = 5_000;
 const STANDING_MS = 10_000;
+const TOKEN_MS = 30_000;
 const REMEMBERED_MS = 1_800_000; // the way that worked
 
 /** The client without what channels may have beside events: `Tidewire` has it all. */
@@ -139,8 +143,16 @@ export class Client<C extends Channel = Channel> {
     return realWays(this.#options, this.fetch, this.#options.WebSocket);
   }
 
-  protected token(fresh: boolean): Promise<string> {
-    return this.#options.getToken(fresh);
+  protected async token(fresh: boolean): Promise<string> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(uncertain("no token came")), TOKEN_MS);
+    });
+    try {
+      return await Promise.race([this.#options.getToken(fresh), late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Hello was answered: what is returned is awaited before channels are subscribed to and what waits is sent. */

@@ -765,6 +765,18 @@ test("revoked, it is closed for good: what waits is refused with that, and itera
   expect(server.opened).toHaveLength(1);
 });
 
+test("a token that never comes is given up after 30 seconds, and asked for again", async () => {
+  const getToken = vi.fn((_fresh: boolean) => Promise.resolve("good"));
+  getToken.mockImplementationOnce(() => new Promise(() => undefined));
+  const { client, states } = setUp({ getToken });
+  client.connect();
+  await vi.advanceTimersByTimeAsync(29_999);
+  expect(states).toEqual(["connecting"]);
+  await vi.advanceTimersByTimeAsync(1 + 250);
+  expect(getToken).toHaveBeenCalledTimes(2);
+  expect(states).toEqual(["connecting", "reconnecting", "connected"]);
+});
+
 test("a heartbeat that no timer can wait for is not a heartbeat without end", async () => {
   const { client, server } = setUp();
   server.instead.set("hello", () => ({ ...HELLO, heartbeat_s: 3_000_000 }));
