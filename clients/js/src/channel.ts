@@ -1,7 +1,6 @@
 // One channel as its user has it: subscribing, events, publishing, history.
 
-import { RECONNECT, backoffMs } from "./backoff.js";
-import { TidewireError, closed, isPassing } from "./errors.js";
+import { TidewireError, againAfterMs, closed, isPassing } from "./errors.js";
 import type {
   Event as WireEvent,
   HistoryResult,
@@ -60,7 +59,7 @@ export class Channel<E extends Events = Events> {
   #turn = 0; // counts unsubscribing: answers to what was asked before it are ignored
   #joining: Promise<readonly Publication[]> | undefined;
   #asking: Promise<void> | undefined; // ends when all that was asked in turn has been answered
-  #waiting: { wake: () => void; fail: (error: TidewireError) => void } | undefined;
+  #wake: ((error?: TidewireError) => void) | undefined; // what waits for its next attempt
   #stale = false; // the answer that is awaited is of a stream that has been replaced
 
   constructor(name: string, host: ChannelHost) {
@@ -159,7 +158,7 @@ export class Channel<E extends Events = Events> {
 
   /** A connection stands: take the subscription up again. */
   connected(): void {
-    if (this.#waiting) this.#waiting.wake();
+    if (this.#wake) this.#wake();
     else if (this.#left && !this.#wanted)
       this.#leave().catch((error: unknown) => isPassing(error) || this.#host.report(error));
     else this.resubscribe();
@@ -178,7 +177,7 @@ export class Channel<E extends Events = Events> {
 
   /** The channel was left, or the client closed: nothing that waits will come. */
   closed(error: TidewireError): void {
-    this.#waiting?.fail(error);
+    this.#wake?.(error);
     this.#parts.forEach((part) => part.closed(error));
     this.#iterators.forEach((tell) => tell(error));
   }
@@ -293,14 +292,15 @@ export class Channel<E extends Events = Events> {
         return latest;
       } catch (error) {
         this.#check(turn);
-        if (!(error instanceof TidewireError && error.retryable)) {
+        const waitMs = againAfterMs(error, attempt, random);
+        if (waitMs === undefined) {
           if (!this.position) {
             this.#wanted = false;
             recovery.close(this.name);
           } else if (this.#stands) recovery.notSubscribed(this.name);
           throw error;
         }
-        await this.#pause(error.retryAfterMs ?? backoffMs(attempt, RECONNECT, random));
+        await this.#pause(waitMs);
       }
     }
   }
@@ -335,13 +335,14 @@ export class Channel<E extends Events = Events> {
   /** Wait, or, without a connection, for the next one. */
   #pause(ms: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const wake = (): void => (done(), resolve());
-      const timer = this.#host.connected() ? setTimeout(wake, ms) : undefined;
-      const done = (): void => {
+      const wake = (error?: TidewireError): void => {
         clearTimeout(timer);
-        this.#waiting = undefined;
+        this.#wake = undefined;
+        if (error) reject(error);
+        else resolve();
       };
-      this.#waiting = { wake, fail: (error) => (done(), reject(error)) };
+      const timer = this.#host.connected() ? setTimeout(wake, ms) : undefined;
+      this.#wake = wake;
     });
   }
 

@@ -12,7 +12,10 @@ import type { Endpoints } from "./transports/transport.js";
 import { finder, realWays, type Deployment, type Way } from "./ways.js";
 
 export interface ClientOptions extends Deployment {
-  /** Returns a token; `fresh` when the last one was refused, or has ended. */
+  /**
+   * Returns a token, within 30 seconds. With `fresh` it has to be a new one: the last one was refused, has ended, or ends
+   * soon; then the connection goes on with the new one.
+   */
   readonly getToken: (fresh: boolean) => Promise<string>;
   /** Is told of errors that belong to nobody: a listener that threw, a subscription lost for good. Default: console. */
   readonly onError?: (error: unknown) => void;
@@ -25,12 +28,13 @@ export type StateListener = (state: ConnectionState, error?: TidewireError) => v
 
 const HEARTBEAT_MIN_MS = 5_000;
 const STANDING_MS = 10_000;
+const TOKEN_MS = 30_000;
 const REMEMBERED_MS = 1_800_000; // the way that worked
 
 /** The client without what channels may have beside events: `Tidewire` has it all. */
 export class Client<C extends Channel = Channel> {
   readonly #options: ClientOptions;
-  readonly #random: { readonly random?: () => number };
+  readonly #host: ChannelHost;
   readonly #connection: Connection;
   protected readonly outbox: Outbox;
   readonly #recovery: Recovery;
@@ -41,13 +45,18 @@ export class Client<C extends Channel = Channel> {
   #way: string | undefined; // as it was told
   readonly #waiting = new Set<(error?: TidewireError) => void>(); // for a connection
   #ready = false; // what earlier pages left goes first
-  #clockMs = 0; // how far the server's is ahead of ours
 
   constructor(options: ClientOptions) {
     this.#options = options;
     this.find = finder(options, this.fetch);
     this.remembered = remembered(`tidewire-way ${options.httpUrl ?? ""}`);
-    this.#random = options.random ? { random: options.random } : {};
+    const random = options.random ? { random: options.random } : {};
+    const host = {
+      ask: (request: Asked) => this.ask(request),
+      connected: () => this.state === "connected",
+      report: (error: unknown) => this.report(error),
+      ...random,
+    };
     this.#connection = new Connection({
       endpoints: () => this.find(),
       token: (fresh) => this.token(fresh),
@@ -57,23 +66,25 @@ export class Client<C extends Channel = Channel> {
       onPush: (push) => this.#push(push),
       onState: (state, error) => this.#changed(state, error),
       onConnected: (hello) => void this.#connected(hello),
-      ...this.#random,
+      ...random,
     });
     this.outbox = new Outbox({
+      ...host,
       ask: (requests) => this.#connection.ask(requests),
       connected: () => this.#ready,
-      report: (error) => this.report(error),
-      ...this.#random,
     });
     this.#recovery = new Recovery({
-      ask: (request) => this.ask(request),
-      connected: () => this.state === "connected",
+      ...host,
       deliver: (event) => this.channels.get(event.channel)?.deliver(event),
       startOver: (channel, position) => this.channels.get(channel)?.startOver(position),
       resubscribe: (channel) => this.channels.get(channel)?.resubscribe(),
-      report: (error) => this.report(error),
-      ...this.#random,
     });
+    this.#host = {
+      ...host,
+      standing: () => this.standing(),
+      publish: (frame, offline) => this.publish(frame, offline),
+      recovery: this.#recovery,
+    };
   }
 
   get state(): ConnectionState {
@@ -100,15 +111,7 @@ export class Client<C extends Channel = Channel> {
   channel(name: string): C {
     let channel = this.channels.get(name);
     if (!channel) {
-      channel = this.makeChannel(name, {
-        ask: (request) => this.ask(request),
-        standing: () => this.standing(),
-        publish: (frame, offline) => this.publish(frame, offline),
-        recovery: this.#recovery,
-        connected: () => this.state === "connected",
-        report: (error) => this.report(error),
-        ...this.#random,
-      });
+      channel = this.makeChannel(name, this.#host);
       this.channels.set(name, channel);
     }
     if (this.state === "idle") this.connect();
@@ -140,8 +143,16 @@ export class Client<C extends Channel = Channel> {
     return realWays(this.#options, this.fetch, this.#options.WebSocket);
   }
 
-  protected token(fresh: boolean): Promise<string> {
-    return this.#options.getToken(fresh);
+  protected async token(fresh: boolean): Promise<string> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(uncertain("no token came")), TOKEN_MS);
+    });
+    try {
+      return await Promise.race([this.#options.getToken(fresh), late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Hello was answered: what is returned is awaited before channels are subscribed to and what waits is sent. */
@@ -161,11 +172,11 @@ export class Client<C extends Channel = Channel> {
 
   /** What time it is for the server, in Unix milliseconds. */
   protected now(): number {
-    return Date.now() + this.#clockMs;
+    return this.#connection.now();
   }
 
   protected async publish(frame: Publish, offline = false): Promise<PublishResult> {
-    if (this.state === "closed") throw closed("the client was closed");
+    if (this.state === "closed") throw closed();
     if (this.state === "idle") this.connect();
     return this.outbox.add(frame, { offline });
   }
@@ -191,7 +202,7 @@ export class Client<C extends Channel = Channel> {
       const timer = setTimeout(() => wake(uncertain("not connected")), STANDING_MS);
       this.#waiting.add(wake);
       if (this.#ready) wake();
-      else if (this.state === "closed") wake(closed("the client was closed"));
+      else if (this.state === "closed") wake(closed());
     });
   }
 
@@ -206,10 +217,10 @@ export class Client<C extends Channel = Channel> {
 
   #listen(how: "addEventListener" | "removeEventListener"): void {
     globalThis.document?.[how]("visibilitychange", this.#wake);
-    const page = globalThis[how]?.bind(globalThis); // a server has none
-    for (const name of ["online", "offline"]) page?.(name, this.#wake);
-    page?.("pageshow", this.#shown as EventListener);
-    page?.("pagehide", this.#hidden as EventListener);
+    // A server has none of it.
+    for (const name of ["online", "offline"]) globalThis[how]?.(name, this.#wake);
+    globalThis[how]?.("pageshow", this.#shown as EventListener);
+    globalThis[how]?.("pagehide", this.#hidden as EventListener);
   }
 
   readonly #wake = (): void => {
@@ -239,7 +250,6 @@ export class Client<C extends Channel = Channel> {
     if ((this.#userId ??= hello.user_id) !== hello.user_id)
       return this.#connection.close(closed("another user's token"));
     if (this.#way !== this.#connection.way) this.#tell("connected"); // without a loss
-    this.#clockMs = hello.server_time_ms - Date.now();
     const greeting = this.greeted(hello);
     if (greeting) await greeting;
     if (this.state !== "connected") return;
@@ -292,7 +302,7 @@ export class Client<C extends Channel = Channel> {
     }
   }
 
-  #ended(error = closed("the client was closed")): void {
+  #ended(error = closed()): void {
     this.letGo();
     this.#waiting.forEach((wake) => wake(error));
     this.outbox.clear(error);
@@ -301,26 +311,23 @@ export class Client<C extends Channel = Channel> {
   }
 }
 
-/** The way that worked, for half an hour, under this key. */
+/** The way that worked, for half an hour, under this key; of no use where there is no storage, or none is allowed. */
 function remembered(key: string): NonNullable<ConnectionOptions["remembered"]> {
-  const storage = (): Storage | undefined => {
-    try {
-      return globalThis.localStorage;
-    } catch {
-      return undefined; // forbidden by the browser's settings
-    }
-  };
   return {
     get: () => {
-      const [way = null, atMs] = storage()?.getItem(key)?.split(" ") ?? [];
-      return Date.now() - Number(atMs) < REMEMBERED_MS ? way : null;
+      try {
+        const [way = null, atMs] = localStorage.getItem(key)?.split(" ") ?? [];
+        return Date.now() - Number(atMs) < REMEMBERED_MS ? way : null;
+      } catch {
+        return null;
+      }
     },
     set: (way) => {
       if (way === "tabs") return; // which way theirs has taken they remember themselves
       try {
-        storage()?.setItem(key, `${way} ${Date.now()}`);
+        localStorage.setItem(key, `${way} ${Date.now()}`);
       } catch {
-        // It is full: the next page tries the ways in their order.
+        // The next page tries the ways in their order.
       }
     },
   };

@@ -1,8 +1,8 @@
 // Commands: what the server, or a peer, is to do for us; and what we do for peers.
 
-import { RECONNECT, backoffMs } from "./backoff.js";
+import { pause } from "./backoff.js";
 import type { Asked } from "./link.js";
-import { TidewireError, isPassing, tooLarge } from "./errors.js";
+import { againAfterMs, isPassing, tooLarge, type TidewireError } from "./errors.js";
 import type { CommandPush, CommandResult, PeerError, Sender } from "./generated/frames.js";
 import { size } from "./size.js";
 
@@ -111,12 +111,12 @@ export class Commands {
         await this.#host.ask({ type: "result", command_id: id, ...answer } as Asked);
         return;
       } catch (error) {
-        if (!(error instanceof TidewireError && error.retryable)) {
+        const waitMs = againAfterMs(error, attempt, this.#host.random);
+        if (waitMs === undefined) {
           const expected = isPassing(error) || NOT_WAITED_FOR.includes((error as TidewireError).code);
           return expected ? undefined : this.#host.report(error);
         }
-        const waitMs = error.retryAfterMs ?? backoffMs(attempt, RECONNECT, this.#host.random);
-        await new Promise((resolve) => setTimeout(resolve, waitMs));
+        await pause(waitMs);
       }
     }
   }

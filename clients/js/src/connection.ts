@@ -1,6 +1,6 @@
 // The connection, kept up: finds a way to the server, comes back after a loss, moves on to a new link in time.
 
-import { ASKED_MAX_MS, RECONNECT, TIMER_MAX_MS, backoffMs } from "./backoff.js";
+import { ASKED_MAX_MS, TIMER_MAX_MS, backoffMs, pause } from "./backoff.js";
 import { Breaker } from "./breaker.js";
 import { now } from "./clock.js";
 import { TidewireError, closed, uncertain } from "./errors.js";
@@ -16,7 +16,7 @@ export type Ways = Readonly<Record<string, OpenTransport>>;
 export interface ConnectionOptions {
   /** Where the server is; asked before each round of attempts. */
   readonly endpoints: () => Promise<Endpoints>;
-  /** A token; `fresh` asks for a new one, since the last was refused. */
+  /** A token; `fresh` asks for a new one, since the last was refused, or ends. */
   readonly token: (fresh: boolean) => Promise<string>;
   /** Asked in each round of attempts, when there is a token. */
   readonly ways: () => Ways;
@@ -44,7 +44,7 @@ const ROLLOVER_AGAIN_MS = 60_000;
 // How long answers are waited for on a link that another has followed.
 const RETIRED_MS = 10_000;
 const SESSION_UNKNOWN = 1011;
-const RECONNECT_CODES = { from: 3000, to: 3500 };
+const RECONNECT_FROM = 3000; // up to below this:
 const TOKEN_EXPIRED = 3500;
 const TOO_LATE = 3503; // hello was; as when the page slept meanwhile, or the server had to start
 
@@ -61,6 +61,8 @@ export class Connection {
   #attempt = 0; // rounds that failed, or brought nothing that lasted
   #sessionId: string | undefined;
   #refused = false; // a token was not accepted, and with a fresh one nothing has been answered yet
+  #refreshing = false;
+  #aheadMs = 0; // how far the server's clock is ahead of ours
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #upwardTimer: ReturnType<typeof setTimeout> | undefined;
   #rolloverTimer: ReturnType<typeof setTimeout> | undefined;
@@ -76,6 +78,11 @@ export class Connection {
   /** The way that is in use, or was last. */
   get way(): string | undefined {
     return this.#way;
+  }
+
+  /** What time it is for the server, in Unix milliseconds. */
+  now(): number {
+    return Date.now() + this.#aheadMs;
   }
 
   /** Connect, if it is not connected or trying to. */
@@ -97,11 +104,11 @@ export class Connection {
   /** Let go of the link, and do nothing until `wake`: the page is put aside. */
   suspend(): void {
     if (this.#state === "idle" || this.#state === "closed") return;
-    this.#drop(uncertain("the page was put aside"), () => this.#enter("reconnecting"));
+    this.#drop(uncertain(), () => this.#enter("reconnecting"));
   }
 
   /** End it; requests under way are refused. */
-  close(error = closed("the client was closed")): void {
+  close(error = closed()): void {
     if (this.#state === "closed") return;
     this.#sessionId = undefined;
     this.#drop(error, () => this.#enter("closed", error));
@@ -111,14 +118,13 @@ export class Connection {
   ask(requests: readonly Asked[], timeoutMs?: number): Promise<unknown>[] {
     // Before hello is answered the server would refuse it, or, in the handshake, it would be lost.
     if (this.#link) return this.#link.ask(requests, timeoutMs);
-    const error = this.#state === "closed" ? closed("the client was closed") : uncertain("not connected");
+    const error = this.#state === "closed" ? closed() : uncertain("not connected");
     return requests.map(() => Promise.reject(error));
   }
 
   /** Try the ways, or some, one after another; the first that stands is taken. Without a link, again later. */
   async #seek(some?: string[]): Promise<void> {
     clearTimeout(this.#retryTimer);
-    this.#retryTimer = undefined;
     const round = ++this.#round;
     let endpoints: Endpoints;
     let token: string;
@@ -192,6 +198,7 @@ export class Connection {
     [this.#link, this.#trying, this.#way] = [link, undefined, way];
     this.#upAtMs = now();
     this.#sessionId = hello.session_id;
+    this.#aheadMs = hello.server_time_ms - Date.now();
     this.#options.remembered?.set(way);
     this.#schedule(way, hello);
     this.#enter("connected");
@@ -201,7 +208,7 @@ export class Connection {
   #retire(): void {
     const old = this.#link;
     if (!old) return;
-    this.#retired?.close(uncertain("it took too long"));
+    this.#retired?.close(uncertain());
     this.#retired = old;
     old.retire();
     setTimeout(
@@ -236,9 +243,8 @@ export class Connection {
 
   /** The ways to be tried: that which worked last, then the others from the best down, but for those that fail. */
   #order(ways: Ways): string[] {
-    const names = Object.keys(ways);
     const first = this.#way ?? this.#options.remembered?.get();
-    const order = names.filter((name) => name === first).concat(names.filter((name) => name !== first));
+    const order = Object.keys(ways).sort((a, b) => Number(b === first) - Number(a === first));
     const left = order.filter((name) => !this.#breaker(name).isOpen(now()));
     return left.length > 0 ? left : order;
   }
@@ -250,7 +256,7 @@ export class Connection {
   }
 
   #lost(): void {
-    this.#drop(uncertain("the connection ended"), () => this.#later());
+    this.#drop(uncertain(), () => this.#later());
   }
 
   /** No way leads there. Where there is a link, it goes on with that. */
@@ -262,10 +268,7 @@ export class Connection {
   /** Try again, after what the server asks for: but who is sent away each time comes more and more seldom all the same. */
   #later(atLeastMs = 0, error?: TidewireError): void {
     clearTimeout(this.#retryTimer);
-    const waitMs = Math.max(
-      Math.min(atLeastMs, ASKED_MAX_MS),
-      backoffMs(this.#attempt++, RECONNECT, this.#options.random),
-    );
+    const waitMs = Math.max(Math.min(atLeastMs, ASKED_MAX_MS), backoffMs(this.#attempt++, this.#options.random));
     this.#retryTimer = setTimeout(() => void this.#seek(), waitMs);
     this.#enter("reconnecting", error);
   }
@@ -277,6 +280,31 @@ export class Connection {
     this.#lost();
   }
 
+  /**
+   * The token ends then: replace it on the connection that stands. What fails is tried again as long as there is time;
+   * after it the server ends the connection, and who has no good token is told by the next one.
+   */
+  async #refresh(endsAtMs: number): Promise<void> {
+    if (this.#refreshing) return;
+    this.#refreshing = true;
+    let refused: string | undefined;
+    let attempt = 0;
+    do {
+      let token: string | undefined;
+      try {
+        token = await this.#options.token(true);
+        if (token !== refused) {
+          await this.#link?.refresh(token);
+          break;
+        }
+      } catch (error) {
+        if (token && !(error as TidewireError).retryable) refused = token;
+      }
+      await pause(backoffMs(attempt++, this.#options.random));
+    } while (this.#link && this.now() < endsAtMs);
+    this.#refreshing = false;
+  }
+
   /** Let go of all links. What waits is refused when the loss was told, since who hears of it may close for good. */
   #drop(error: TidewireError, tell: () => void): void {
     this.#round++;
@@ -284,12 +312,11 @@ export class Connection {
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#upwardTimer);
     clearTimeout(this.#rolloverTimer);
-    this.#retryTimer = undefined;
     const links = [this.#trying, this.#retired, this.#link];
     this.#trying = this.#retired = this.#link = undefined;
     tell();
     const forGood = this.#state === "closed";
-    const reason = forGood && error.retryable ? closed("the client was closed") : error;
+    const reason = forGood && error.retryable ? closed() : error;
     links.forEach((link) => link?.close(reason, forGood));
   }
 
@@ -298,25 +325,25 @@ export class Connection {
     const { event, code: said, after_ms: afterMs } = frame;
     if (event === "superseded") {
       // Its successor may be told later that it is one.
-      if (link !== this.#link || this.#trying) link.close(uncertain("the next link reads now"));
+      if (link !== this.#link || this.#trying) link.close(uncertain());
       else {
         // Somebody else reads this session, as a page does that was copied: it is theirs.
         this.#sessionId = undefined;
         this.#lost();
       }
-    } else if (event !== "disconnect") return false;
+    } else if (event === "token_expiring") void this.#refresh(Number(frame["expires_at_ms"]));
+    else if (event !== "disconnect") return false;
     else if (this.#link && link !== this.#link) {
       // The one that is up is told for itself.
       if (link === this.#trying) this.#trying = undefined;
-      link.close(uncertain("the connection ended"));
+      link.close(uncertain());
     } else {
       const code = Number(said);
-      const name = typeof frame["name"] === "string" ? frame["name"] : "disconnected";
+      const name = String(frame["name"] ?? "disconnected");
       const error = new TidewireError({ code, name, message: `the server ended it: ${name}`, retryable: false });
       if (code === TOKEN_EXPIRED) this.#unauthenticated(error);
-      else if ((code >= RECONNECT_CODES.from && code < RECONNECT_CODES.to) || (code === TOO_LATE && !this.#link)) {
-        const waitMs = typeof afterMs === "number" ? afterMs : undefined;
-        this.#drop(uncertain("the connection ended"), () => this.#later(waitMs));
+      else if ((code >= RECONNECT_FROM && code < TOKEN_EXPIRED) || (code === TOO_LATE && !this.#link)) {
+        this.#drop(uncertain(), () => this.#later(Number(afterMs) || 0));
       } else this.close(error);
     }
     return true;

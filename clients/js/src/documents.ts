@@ -1,8 +1,8 @@
 // A channel's state documents: what the server has of them, and on top of it what the user has written meanwhile.
 
-import { RECONNECT, backoffMs } from "./backoff.js";
+import { backoffMs } from "./backoff.js";
 import type { Asked } from "./link.js";
-import { TidewireError, closed, isPassing, tooLarge, uncertain } from "./errors.js";
+import { TidewireError, againAfterMs, closed, isPassing, tooLarge, uncertain } from "./errors.js";
 import type {
   ChangesResult,
   DocumentsResult,
@@ -243,7 +243,7 @@ export class Document<T = unknown> {
     let end: () => void;
     try {
       id = await write.id;
-      if (write.refusals > 2) await this.#documents.pause(backoffMs(write.refusals - 2, RECONNECT, host.random));
+      if (write.refusals > 2) await this.#documents.pause(backoffMs(write.refusals - 2, host.random));
       const ask = async (): Promise<unknown> => {
         // It may have waited for long, and this page for longer; or it was left meanwhile.
         const ours = id === undefined || (await host.store?.sent(id)) !== false;
@@ -417,8 +417,9 @@ export class Documents implements ChannelPart {
       try {
         return await ask();
       } catch (error) {
-        if (left !== this.#left || !(error instanceof TidewireError && error.retryable)) throw error;
-        await this.pause(error.retryAfterMs ?? backoffMs(attempt, RECONNECT, this.host.random));
+        const waitMs = againAfterMs(error, attempt, this.host.random);
+        if (left !== this.#left || waitMs === undefined) throw error;
+        await this.pause(waitMs);
       }
     }
   }
@@ -511,7 +512,7 @@ export class Documents implements ChannelPart {
     try {
       for (let attempt = 0; this.#lacks(key); attempt++) {
         // What was read may be older than what was pushed; whoever says so again and again must not be hammered.
-        if (attempt > 3) await this.pause(backoffMs(attempt - 4, RECONNECT, this.host.random));
+        if (attempt > 3) await this.pause(backoffMs(attempt - 4, this.host.random));
         await (this.#hasHole(key) ? this.#fillHole(key) : this.#fetch(key));
         this.#changed(key);
       }

@@ -13,7 +13,7 @@ export interface LinkOptions {
   readonly open: OpenTransport;
   readonly endpoints: Endpoints;
   readonly fetch: typeof fetch;
-  readonly token: string;
+  token: string;
   /** The session to take up again. */
   readonly sessionId: string | undefined;
   readonly connectTimeoutMs: number;
@@ -32,6 +32,7 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const PONG_TIMEOUT_MS = 4_000;
 const UNAUTHENTICATED = 1004;
 const SESSION_UNKNOWN = 1011;
+const TIMEOUT = 2002;
 
 interface Pending {
   readonly resolve: (result: unknown) => void;
@@ -49,6 +50,7 @@ export class Link {
   #received = 0; // messages
   #connectTimer: ReturnType<typeof setTimeout> | undefined;
   #probeTimer: ReturnType<typeof setTimeout> | undefined;
+  #tokenId = 1; // of the request that brought a token last: what becomes of that is its own affair. The first is hello
   #http: Promise<HttpSession> | undefined; // for what is too large for a frame
 
   constructor(options: LinkOptions) {
@@ -89,10 +91,21 @@ export class Link {
           this.#pending.set(id, { resolve, reject, timer });
         }),
     );
-    if (this.#ended) this.#refuse(uncertain("the connection ended"));
+    if (this.#ended) this.#refuse(uncertain());
     else if (this.#transport.maxBytes && size(text) > this.#transport.maxBytes) void this.#post(text);
     else this.#transport.send(text);
     return answers;
+  }
+
+  /**
+   * Put a token in the place of the one that ends soon.
+   * @throws TidewireError when it is refused: the other is good until its end
+   */
+  async refresh(token: string): Promise<void> {
+    this.#tokenId = this.#nextId;
+    await this.ask([{ type: "refresh", token } as unknown as Asked])[0];
+    this.#options.token = token;
+    this.#http = undefined; // that ends with the other
   }
 
   /**
@@ -128,8 +141,9 @@ export class Link {
       this.#options.onUp(hello);
     } catch (error) {
       if (this.#ended) return;
-      if (error instanceof TidewireError && error.code === UNAUTHENTICATED) this.#options.onUnauthenticated(error);
-      else this.#end(error instanceof TidewireError && error.code !== 2002 ? error : undefined);
+      const refusal = error as TidewireError;
+      if (refusal.code === UNAUTHENTICATED) this.#options.onUnauthenticated(refusal);
+      else this.#end(refusal.code === TIMEOUT ? undefined : refusal);
     }
   }
 
@@ -154,7 +168,7 @@ export class Link {
     this.#release();
     this.#options.onDown(error);
     // After the loss was told, since who hears of it may close for good.
-    this.#refuse(uncertain("the connection ended"));
+    this.#refuse(uncertain());
   }
 
   #release(forGood = false): void {
@@ -176,7 +190,7 @@ export class Link {
     } catch {
       return; // no frame of ours
     }
-    for (const frame of Array.isArray(message) ? message : [message]) {
+    for (const frame of [message].flat()) {
       if (this.#ended) return; // maybe by the frame before
       if (typeof frame === "object" && frame !== null) this.#frame(frame as Record<string, unknown>);
     }
@@ -189,7 +203,7 @@ export class Link {
     } else if (frame["type"] === "reply") {
       const object = frame["error"] as ErrorObject | undefined;
       const error = object ? new TidewireError(object) : undefined;
-      if (this.#hello) {
+      if (frame["id"] !== this.#tokenId) {
         // Nothing was done: to those who asked it is as if the connection had been lost.
         if (error?.code === UNAUTHENTICATED) return this.#options.onUnauthenticated(error);
         if (error?.code === SESSION_UNKNOWN) return this.#end();

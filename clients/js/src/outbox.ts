@@ -10,9 +10,8 @@
 // What asks for it is kept in the store, from before it is sent until it is answered, and holds up what came later until
 // it is kept.
 
-import { RECONNECT, backoffMs } from "./backoff.js";
 import type { Asked } from "./link.js";
-import { closed, tooLarge, uncertain, type TidewireError } from "./errors.js";
+import { againAfterMs, closed, tooLarge, uncertain, type TidewireError } from "./errors.js";
 import type { PublishResult } from "./generated/frames.js";
 import { size } from "./size.js";
 import { outboxFull, type Kept, type Store } from "./store.js";
@@ -227,11 +226,12 @@ export class Outbox {
     let waitMs = 0;
     results.forEach(({ reason: error, value }, index) => {
       const item = batch[index] as Item;
-      if (!error?.retryable) {
+      const againMs = againAfterMs(error, item.attempts, this.#options.random);
+      if (againMs === undefined) {
         if (!this.#isEnd(error)) this.#forget(item);
         return error ? item.reject(error) : item.resolve(value as PublishResult);
       }
-      waitMs = Math.max(waitMs, error.retryAfterMs ?? backoffMs(item.attempts, RECONNECT, this.#options.random));
+      waitMs = Math.max(waitMs, againMs);
       item.attempts++;
       item.frame = { ...item.frame, retry: true };
       again.push(item);

@@ -1,9 +1,9 @@
 // Who is in a channel, and what its user says there: status, activity, typing, how far was read.
 
-import { RECONNECT, TIMER_MAX_MS, backoffMs } from "./backoff.js";
+import { TIMER_MAX_MS } from "./backoff.js";
 import { now } from "./clock.js";
 import type { Asked } from "./link.js";
-import { TidewireError, closed, isPassing, tooLarge, uncertain } from "./errors.js";
+import { TidewireError, againAfterMs, closed, isPassing, tooLarge, uncertain } from "./errors.js";
 import type { Member, PresenceResult, Push, SubscribeResult } from "./generated/frames.js";
 import { Members, type MembersPush } from "./members.js";
 import { same } from "./merge.js";
@@ -415,12 +415,6 @@ class Line {
     this.#sent = undefined;
     if (this.#timer === undefined) this.flush();
   }
-}
-
-/** How long to wait before it is tried again; `undefined` if that is no use. */
-function againAfterMs(error: unknown, failures: number, random: (() => number) | undefined): number | undefined {
-  if (!(error instanceof TidewireError && error.retryable)) return undefined;
-  return error.retryAfterMs ?? backoffMs(failures, RECONNECT, random);
 }
 
 function isMember(member: unknown): boolean {

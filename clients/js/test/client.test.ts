@@ -716,6 +716,67 @@ test("a client is one user's: with another's token it closes", async () => {
   expect(await publishing).toMatchObject({ retryable: false });
 });
 
+test("a token is replaced while messages flow: none is lost, and the connection stays", async () => {
+  const { client, server, states } = setUp({ getToken: async (fresh) => (fresh ? "fresh" : "good") });
+  const heard = await listen(client);
+  server.publish("room:a");
+  server.last.say({ type: "system", event: "token_expiring", expires_at_ms: HELLO.server_time_ms + 60_000 });
+  const own = client.channel("room:a").publish("said", "x");
+  server.publish("room:a");
+  await own;
+  await settled();
+  expect(server.asked("refresh")).toMatchObject([{ token: "fresh" }]);
+  expect(heard).toEqual([1, 2, 3]);
+  expect(states).toEqual(["connecting", "connected"]);
+  expect(server.asked("subscribe")).toHaveLength(1);
+});
+
+test("another user's token replaces none: at the end of the one that stands it closes", async () => {
+  const { client, server } = setUp();
+  const told = vi.fn();
+  client.onState(told);
+  await listen(client);
+  server.instead.set("refresh", () => ({ error: wireError({ code: 1005, name: "forbidden", retryable: false }) }));
+  server.instead.set("hello", () => ({ ...HELLO, user_id: "bob" }));
+  server.last.say({ type: "system", event: "token_expiring", expires_at_ms: HELLO.server_time_ms + 60_000 });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(client.state).toBe("connected");
+  expect(server.asked("refresh")).toHaveLength(1);
+  server.last.say({ type: "system", event: "disconnect", code: 3500, name: "token_expired", reconnect: false });
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(told).toHaveBeenLastCalledWith("closed", expect.objectContaining({ message: "another user's token" }));
+});
+
+test("revoked, it is closed for good: what waits is refused with that, and iterators fail with it", async () => {
+  const { client, server } = setUp();
+  const told = vi.fn();
+  client.onState(told);
+  await listen(client);
+  const next = outcome(client.channel("room:a")[Symbol.asyncIterator]().next());
+  server.instead.set("publish", () => null);
+  const publishing = outcome(client.channel("room:a").publish("said", "x"));
+  await settled();
+  server.last.say({ type: "system", event: "disconnect", code: 3501, name: "revoked", reconnect: false });
+  await vi.advanceTimersByTimeAsync(60_000);
+  const revoked = expect.objectContaining({ code: 3501, kind: "revoked", retryable: false });
+  expect(told).toHaveBeenLastCalledWith("closed", revoked);
+  expect(await publishing).toEqual(revoked);
+  expect(await next).toEqual(revoked);
+  expect(server.opened).toHaveLength(1);
+});
+
+test("a token that never comes is given up after 30 seconds, and asked for again", async () => {
+  const getToken = vi.fn((_fresh: boolean) => Promise.resolve("good"));
+  getToken.mockImplementationOnce(() => new Promise(() => undefined));
+  const { client, states } = setUp({ getToken });
+  client.connect();
+  await vi.advanceTimersByTimeAsync(29_999);
+  expect(states).toEqual(["connecting"]);
+  await vi.advanceTimersByTimeAsync(1 + 250);
+  expect(getToken).toHaveBeenCalledTimes(2);
+  expect(states).toEqual(["connecting", "reconnecting", "connected"]);
+});
+
 test("a heartbeat that no timer can wait for is not a heartbeat without end", async () => {
   const { client, server } = setUp();
   server.instead.set("hello", () => ({ ...HELLO, heartbeat_s: 3_000_000 }));

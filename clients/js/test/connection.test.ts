@@ -1,63 +1,13 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Connection, type ConnectionState } from "../src/connection.js";
 import type { TidewireError } from "../src/errors.js";
-import type { Push } from "../src/generated/frames.js";
-import { ENDPOINTS, HELLO, event, fakeTransports, noFetch, settled } from "./fakes.js";
+import { RETRY_MS, connected, failure, greet, setUp, type SetUp } from "./connected.js";
+import { HELLO, event, settled } from "./fakes.js";
 
 const PING = { type: "ping" } as const;
 const SYNC = { type: "sync", positions: {} } as const;
-const RETRY_MS = 250; // the first wait, with random() = 0
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
-
-function setUp({ token = async (_fresh: boolean): Promise<string> => "good", random = (): number => 0 } = {}) {
-  const transports = fakeTransports();
-  const states: ConnectionState[] = [];
-  const errors: (TidewireError | undefined)[] = [];
-  const pushes: Push[] = [];
-  const tokens = vi.fn(token);
-  const onConnected = vi.fn();
-  const onState = vi.fn((state: ConnectionState, error?: TidewireError) => {
-    states.push(state);
-    errors.push(error);
-  });
-  const connection = new Connection({
-    endpoints: async () => ENDPOINTS,
-    token: tokens,
-    ways: () => ({ websocket: transports.open }),
-    fetch: noFetch,
-    random,
-    onPush: (push) => pushes.push(push),
-    onState,
-    onConnected,
-  });
-  return { connection, transports, states, errors, pushes, tokens, onConnected, onState };
-}
-
-type SetUp = ReturnType<typeof setUp>;
-
-/** Open, and answer hello. */
-async function connected(options: Parameters<typeof setUp>[0] = {}): Promise<SetUp> {
-  const set = setUp(options);
-  set.connection.open();
-  await greet(set);
-  return set;
-}
-
-async function greet({ transports }: SetUp): Promise<void> {
-  await settled();
-  transports.last().open();
-  transports.last().reply(transports.last().request("hello"), HELLO);
-  await settled();
-}
-
-function failure(promise: Promise<unknown> | undefined): Promise<TidewireError> {
-  return (promise as Promise<unknown>).then(
-    () => Promise.reject(new Error("it was answered")),
-    (error: TidewireError) => error,
-  );
-}
 
 test("says hello with the token, and is connected when that is answered", async () => {
   const set = setUp();

@@ -1,8 +1,9 @@
 // The four ways over HTTP, on a server of answers that the test gives by hand.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { Connection } from "../src/connection.js";
 import { httpTransport, type HttpWay } from "../src/transports/http.js";
-import { ENDPOINTS, HELLO, settled, type Frame } from "./fakes.js";
+import { ENDPOINTS, HELLO, noFetch, settled, type Frame } from "./fakes.js";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -99,6 +100,44 @@ test.each(["sse", "stream", "long_poll", "short_poll"] as const)("%s says hello 
   const { method, url, body } = set.last();
   expect([method, url.href]).toEqual(["POST", "http://server/v1/sessions"]);
   expect(JSON.parse(body as string)).toEqual({ protocol: 1, token: "good" });
+});
+
+test.each(["sse", "stream", "long_poll", "short_poll"] as const)("%s: a token is replaced by POST", async (way) => {
+  const http = fakeFetch();
+  const tokens = vi.fn(async (fresh: boolean) => (fresh ? "fresh" : "good"));
+  const onState = vi.fn();
+  const connection = new Connection({
+    endpoints: async () => ENDPOINTS,
+    token: tokens,
+    ways: () => ({ [way]: httpTransport(way, http.fetch_) }),
+    fetch: noFetch,
+    onPush: vi.fn(),
+    onState,
+    onConnected: vi.fn(),
+  });
+  connection.open();
+  await settled();
+  http.last().answer(SESSION);
+  await settled();
+  const expiring = { type: "system", event: "token_expiring", expires_at_ms: HELLO.server_time_ms + 60_000 };
+  const body = stream();
+  if (way === "sse" || way === "stream") {
+    http.last().answer(body.body);
+    await body.write("\n"); // it stands
+    const read = JSON.stringify({ cursor: "c1", frames: [expiring] });
+    await body.write(way === "sse" ? `data: ${JSON.stringify([expiring])}\n\n` : `${read}\n`);
+  } else {
+    for (const frames of [[], [expiring]]) {
+      http.last().answer({ frames });
+      await vi.advanceTimersByTimeAsync(500);
+    }
+  }
+  const posted = http.calls.find(({ method, url }) => method === "POST" && url.pathname.endsWith("/frames")) as Call;
+  expect(JSON.parse(posted.body as string)).toMatchObject({ type: "refresh", token: "fresh" });
+  posted.answer({ code: 1004, name: "unauthenticated", message: "no", retryable: false }, 401);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(onState).toHaveBeenLastCalledWith("connected", undefined);
+  connection.close();
 });
 
 describe("a hello that fails", () => {

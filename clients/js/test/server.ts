@@ -168,6 +168,8 @@ export class Server {
         return this.#publish(request);
       case "history":
         return this.#history(channel, request);
+      case "refresh":
+        return { expires_at_ms: Date.now() + 3_600_000 };
       case "sync":
         return { behind: this.#behind(request["positions"] as Record<string, Position>) };
       default:

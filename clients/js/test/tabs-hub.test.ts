@@ -1,9 +1,10 @@
 // One connection for many tabs: what the hub asks of it, and what it tells whom.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { Connection } from "../src/connection.js";
 import { TidewireError } from "../src/errors.js";
 import { Hub } from "../src/tabs/hub.js";
-import { HELLO, event, seeded, settled, wireError, type Frame } from "./fakes.js";
+import { ENDPOINTS, HELLO, event, fakeTransports, noFetch, seeded, settled, wireError, type Frame } from "./fakes.js";
 import { FakeBrowser, FakeChannel, FakeConnection, type Page } from "./tabs-fakes.js";
 
 beforeEach(() => void vi.useFakeTimers());
@@ -528,6 +529,41 @@ describe("a token", () => {
     const { connection } = setUp();
     await expect(connection.callbacks.token(false)).rejects.toMatchObject({ retryable: true });
   });
+});
+
+test("the hub replaces the token of the one connection; its tabs hear nothing of it", async () => {
+  const browser = new FakeBrowser();
+  const transports = fakeTransports();
+  const hub = new Hub({
+    locks: browser.page().locks,
+    makeConnection: (callbacks) =>
+      new Connection({
+        ...callbacks,
+        endpoints: async () => ENDPOINTS,
+        ways: () => ({ websocket: transports.open }),
+        fetch: noFetch,
+      }),
+    report: (error) => expect.fail(String(error)),
+  });
+  const tabs = [new Tab(browser, hub, "tab-1"), new Tab(browser, hub, "tab-2")] as const;
+  for (const tab of tabs) await tab.say({ type: "hello", id: 1, protocol: 1, token: "t" });
+  transports.last().open();
+  transports.last().reply(transports.last().request("hello"), HELLO);
+  await settled();
+  const expiring = { type: "system", event: "token_expiring", expires_at_ms: HELLO.server_time_ms + 60_000 };
+  transports.last().say([expiring, expiring]);
+  await settled();
+  const sent = transports.last().requests.filter(({ type }) => type === "refresh");
+  expect(sent).toMatchObject([{ token: "token" }]);
+  transports.last().reply(sent[0] as Frame, { expires_at_ms: 3_600_000 });
+  await vi.advanceTimersByTimeAsync(60_000);
+  const asked = tabs.flatMap(({ heard }) => heard).filter((data) => (data as { kind?: string }).kind === "token");
+  expect(asked).toEqual([{ kind: "token", fresh: true }]);
+  expect(tabs.flatMap(({ pushes }) => pushes)).toEqual([]);
+  expect(transports.all).toHaveLength(1);
+  transports.last().say({ type: "system", event: "disconnect", code: 3501, name: "revoked", reconnect: false });
+  await settled();
+  for (const tab of tabs) expect(tab.pushes).toMatchObject([{ event: "disconnect", code: 3501, name: "revoked" }]);
 });
 
 test("whatever comes, the hub throws nothing, and goes on working", async () => {

@@ -206,6 +206,8 @@ class Server:
                 return self._publish(request)
             case "history":
                 return self._history(channel, request)
+            case "refresh":
+                return {"expires_at_ms": HELLO["server_time_ms"] + 3_600_000}
             case "sync":
                 return {"behind": self._behind(request["positions"])}
             case _:

@@ -693,6 +693,64 @@ async def test_when_the_fresh_token_is_of_no_use_either_what_waits_is_refused() 
         assert len(it.server.opened) == 2
 
 
+EXPIRING: Frame = {
+    "type": "system",
+    "event": "token_expiring",
+    "expires_at_ms": HELLO["server_time_ms"] + 60_000,  # a minute after hello
+}
+
+
+@virtual_time
+async def test_a_token_is_replaced_while_messages_flow_none_is_lost_and_the_connection_stays() -> None:
+    async with set_up(get_token=lambda fresh: "fresh" if fresh else "good") as it:
+        heard = await it.listen()
+        it.server.publish("room:a")
+        it.server.last.say(EXPIRING)
+        own = it.client.channel("room:a").publish("said", "x")
+        it.server.publish("room:a")
+        await own
+        await settle()
+        assert [each["token"] for each in it.server.asked("refresh")] == ["fresh"]
+        assert (heard, it.states) == ([1, 2, 3], ["connecting", "connected"])
+        assert len(it.server.asked("subscribe")) == 1
+
+
+@virtual_time
+async def test_another_users_token_replaces_none_and_at_the_end_of_the_one_that_stands_it_closes() -> None:
+    async with set_up() as it:
+        await it.listen()
+        it.server.instead["refresh"] = lambda _: {"error": error(1005, "forbidden")}
+        it.server.instead["hello"] = lambda _: {**HELLO, "user_id": "bob"}
+        it.server.last.say(EXPIRING)
+        await pass_(60)
+        assert (it.client.state, len(it.server.asked("refresh"))) == ("connected", 1)
+        it.server.last.say({"type": "system", "event": "disconnect", "code": 3500, "name": "token_expired"})
+        await pass_(BACK_S)
+        assert (it.states[-1], str(it.ends[-1])) == ("closed", "another user's token")
+
+
+@virtual_time
+async def test_a_token_that_never_comes_is_given_up_after_30_s_and_asked_for_again() -> None:
+    never = asyncio.Event()
+    asked = 0
+
+    async def get_token(_fresh: bool) -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            await never.wait()
+        return "good"
+
+    async with set_up(get_token=get_token) as it:
+        it.client.connect()
+        await pass_(29.9)
+        assert (it.client.state, asked) == ("connecting", 1)
+        await pass_(0.2 + BACK_S)
+        assert (it.client.state, asked) == ("connected", 2)
+        assert [each and str(each) for each in it.ends] == [None, "get_token took too long", None]
+        assert it.errors == []
+
+
 # Coming and going.
 
 

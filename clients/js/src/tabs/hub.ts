@@ -245,8 +245,7 @@ export class Hub {
           if (before) tab.subscriptions.set(frame.channel, before);
         }
       }
-      const { code, kind: name, message, retryable, retryAfterMs: retry_after_ms, details } = error;
-      reply(tab, id, { error: { code, name, message, retryable, retry_after_ms, details } });
+      reply(tab, id, { error });
     }
   }
 

@@ -1,5 +1,7 @@
 // The four ways over HTTP: a session that is posted to, and read as SSE, as lines of JSON, or by polling.
 
+import { pause } from "../backoff.js";
+import { now } from "../clock.js";
 import { TidewireError } from "../errors.js";
 import type { Hello } from "../generated/frames.js";
 import { HttpSession } from "./session.js";
@@ -57,8 +59,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
       } catch (error) {
         if (reading.signal.aborted) return; // it was ended, or is to read no more
         if (session || !(error instanceof TidewireError)) return end();
-        const { code, kind: name, message, retryable, retryAfterMs: retry_after_ms, details } = error;
-        say(JSON.stringify({ type: "reply", id, error: { code, name, message, retryable, retry_after_ms, details } }));
+        say(JSON.stringify({ type: "reply", id, error }));
       }
     };
 
@@ -72,7 +73,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
       const parse = way === "sse" ? sseParser(take) : (line: string) => line && take(lineRead(line));
       // It ends after some minutes, as every stream does, and is asked for again: once a second at most.
       while (!reading.signal.aborted) {
-        const began = performance.now();
+        const began = now();
         let silent = true;
         const patience = limited(reading.signal);
         const path = `${streamUrl}/v1/stream/sessions/${id}?`;
@@ -94,7 +95,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
         }
         patience.end();
         if (silent) return;
-        await pause(began + STREAM_AGAIN_MS - performance.now(), reading.signal);
+        await pause(began + STREAM_AGAIN_MS - now());
       }
     };
 
@@ -102,7 +103,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
       let pauseMs = POLL_MIN_MS;
       let waitS = way === "long_poll" ? FIRST_WAIT_S : 0;
       while (!reading.signal.aborted) {
-        const began = performance.now();
+        const began = now();
         const patience = limited(reading.signal);
         const origin = waitS ? streamUrl : httpUrl; // to be held costs less there
         const response = await read(`${origin}${frames}?wait_s=${waitS}`, "application/json", patience.signal);
@@ -117,9 +118,9 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
           continue;
         }
         // A long poll comes back with nothing at once where the server can't hold it.
-        const fruitful = got.frames || performance.now() - began > 1_000;
+        const fruitful = got.frames || now() - began > 1_000;
         pauseMs = fruitful ? POLL_MIN_MS : Math.min(POLL_MAX_MS, pauseMs * 2);
-        if (waitS === 0 || !fruitful) await pause(pauseMs, reading.signal);
+        if (waitS === 0 || !fruitful) await pause(pauseMs);
       }
     };
 
@@ -172,16 +173,4 @@ function limited(end: AbortSignal): { readonly signal: AbortSignal; renew(): voi
   };
   patience.renew();
   return patience;
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener("abort", end);
-  });
 }

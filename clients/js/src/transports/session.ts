@@ -1,6 +1,6 @@
 // A session's HTTP side (docs/protocol.md 4.3): begun or taken up by `hello`, posted to, read from.
 
-import { TidewireError } from "../errors.js";
+import { TidewireError, uncertain } from "../errors.js";
 import type { ErrorObject, Hello, HelloResult } from "../generated/frames.js";
 
 export class HttpSession {
@@ -30,7 +30,7 @@ export class HttpSession {
     const response = await fetch_(`${httpUrl}/v1/sessions`, { method: "POST", body, headers });
     const answer = await json(response);
     if (!response.ok) throw new TidewireError(answer as unknown as ErrorObject);
-    if (typeof answer["session_token"] !== "string") throw new Error("no session token came");
+    if (typeof answer["session_token"] !== "string") throw new Error("somebody else answered");
     return new HttpSession(httpUrl, answer as unknown as HelloResult & { session_token: string }, fetch_);
   }
 
@@ -56,7 +56,7 @@ export class HttpSession {
       if (response.ok) return await response.text();
       error = await json(response);
     } catch {
-      error = { code: 2002, name: "timeout", message: "no answer came", retryable: true };
+      error = uncertain("no answer came");
     }
     const frames = [JSON.parse(text) as { id: number } | { id: number }[]].flat();
     return JSON.stringify(frames.map(({ id }) => ({ type: "reply", id, error })));

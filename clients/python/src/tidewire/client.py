@@ -40,6 +40,7 @@ StateListener = Callable[[ConnectionState, TidewireError | None], object]
 
 _HEARTBEAT_MIN_S: Final = 5.0
 _STANDING_S: Final = 10.0
+_TOKEN_S: Final = 30.0
 _READ_TIMEOUT_S: Final = 30.0
 
 
@@ -50,9 +51,10 @@ class Tidewire:
 
     Args:
         url: Origin of the deployment's HTTP API; everything else is asked there.
-        get_token: Returns a token, or what it can be awaited of. It is called with each attempt to connect: with
-            ``True`` when the last token was refused or has ended, and a new one is needed. Where it raises, it is asked
-            again later; a ``TidewireError`` that is not retryable closes the client.
+        get_token: Returns a token, or what it can be awaited of, within 30 s. It is called with each attempt to
+            connect: with ``True`` when the last token was refused or has ended, and a new one is needed; and with
+            ``True`` shortly before the token ends: the connection goes on with the new one. Where it raises, it is
+            asked again later; a ``TidewireError`` that is not retryable closes the client, once the token has ended.
         transports: The ways that may be taken, of ``websocket``, ``sse``, ``stream``, ``long_poll``, ``short_poll``; or
             own ones by name, the best first.
         websocket_url: Where the WebSocket is, if not where the deployment says.
@@ -240,8 +242,14 @@ class Tidewire:
         return Documents(channel, self._host, lambda key: self._read_document(channel, key), lambda: self._store)
 
     async def _token(self, fresh: bool) -> str:
-        asked = self._get_token(fresh)
-        token = await asked if inspect.isawaitable(asked) else asked
+        try:
+            async with asyncio.timeout(_TOKEN_S) as limit:
+                asked = self._get_token(fresh)
+                token = await asked if inspect.isawaitable(asked) else asked
+        except TimeoutError:
+            if limit.expired():
+                raise uncertain("get_token took too long") from None
+            raise
         if not isinstance(token, str):
             raise TypeError(f"get_token returns a str, not {type(token).__name__}")
         user_id = subject(token)

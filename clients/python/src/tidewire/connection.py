@@ -13,6 +13,7 @@ from tidewire.errors import ASKED_MAX_MS, SESSION_UNKNOWN, TidewireError, closed
 from tidewire.frames import Frame
 from tidewire.futures import refused
 from tidewire.link import REQUEST_TIMEOUT_S, Link, LinkOptions
+from tidewire.refresh import Refresh
 from tidewire.transports.session import HttpSession
 from tidewire.transports.transport import Endpoints, OpenTransport
 
@@ -44,7 +45,7 @@ class ConnectionOptions:
 
     Attributes:
         endpoints: Where the server is; asked before each round of attempts.
-        token: A token; ``True`` asks for a new one, since the last was refused.
+        token: A token; ``True`` asks for a new one, since the last was refused, or ends.
         ways: All that may be taken.
         open_session: Says hello by HTTP: for what is too large for a frame.
         spawn: Runs something beside the rest; what it raises is reported.
@@ -96,6 +97,14 @@ class Connection:
         self._session_id: str | None = None
         self._refused = False  # a token was not accepted, and with a fresh one nothing has been answered yet
         self._found = False  # somebody has said where the server is
+        self._ahead_s = 0.0  # how far the server's clock is ahead of the loop's
+        self._refresh = Refresh(
+            token=options.token,
+            link=lambda: self._link,
+            spawn=options.spawn,
+            report=options.report,
+            random=options.random,
+        )
         self._retry: asyncio.TimerHandle | None = None
         self._upward: asyncio.TimerHandle | None = None
         self._rollover: asyncio.TimerHandle | None = None
@@ -256,6 +265,7 @@ class Connection:
         attempt.up_at_s = self._up_at_s = _now_s()
         self._link, self._trying, self._way = attempt.link, None, attempt.way
         self._session_id = hello["session_id"]
+        self._ahead_s = hello["server_time_ms"] / 1000 - _now_s()
         self._schedule(attempt.way, hello)
         self._enter("connected")
         if self._link is attempt.link:  # unless a listener has closed it
@@ -360,6 +370,10 @@ class Connection:
             self._superseded(link)
         elif event == "disconnect":
             self._disconnected(link, frame)
+        elif event == "token_expiring":
+            at_ms = frame.get("expires_at_ms")
+            ends_s = at_ms / 1000 if isinstance(at_ms, int | float) else 0.0  # tried once, then
+            self._refresh.begin(ends_s - self._ahead_s - _now_s())
         else:
             return False
         return True

@@ -75,6 +75,7 @@ class Link:
         self._ids = itertools.count(1)
         self._hello: Frame | None = None
         self._hello_id: int | None = None
+        self._token, self._refresh_id = options.token, 0
         self._ended = False
         self._received = 0  # messages
         self._probing: asyncio.TimerHandle | None = None
@@ -117,6 +118,21 @@ class Link:
             self._transport.send(text)
         return answers
 
+    async def refresh(self, token: str) -> None:
+        """Put a token in the place of the one that ends soon.
+
+        Raises:
+            TidewireError: It is refused, or nothing came back: the other is good until its end.
+        """
+        if self._ended:
+            raise uncertain("the connection has ended")
+        self._refresh_id = next(self._ids)
+        done = self._expect(self._refresh_id, REQUEST_TIMEOUT_S)
+        self._transport.send(to_json({"type": "refresh", "id": self._refresh_id, "token": token}))
+        await done
+        self._token = token
+        self._http = None  # that ends with the other
+
     def probe(self) -> None:
         """See whether it is alive.
 
@@ -145,7 +161,7 @@ class Link:
             return
         self._connecting.cancel()
         options = self._options
-        hello: Frame = {"type": "hello", "protocol": 1, "token": options.token, "client": _CLIENT}
+        hello: Frame = {"type": "hello", "protocol": 1, "token": self._token, "client": _CLIENT}
         if options.session_id is not None:
             hello["session_id"] = options.session_id
         self._hello_id = next(self._ids)
@@ -184,7 +200,7 @@ class Link:
 
     async def _post(self, text: str) -> None:
         """Send by HTTP. Where that fails, what was asked runs into its time, and is asked again."""
-        hello = {"protocol": 1, "token": self._options.token, "session_id": (self._hello or {}).get("session_id")}
+        hello = {"protocol": 1, "token": self._token, "session_id": (self._hello or {}).get("session_id")}
         if self._http is None:
             self._http = asyncio.ensure_future(self._options.open_session(self._options.endpoints, hello))
         try:
@@ -238,7 +254,8 @@ class Link:
 
     def _reply(self, frame: Frame) -> None:
         error = _error(frame)
-        if self._hello is not None:
+        # What becomes of a token that is to replace one is its own affair.
+        if self._hello is not None and frame.get("id") != self._refresh_id:
             # Nothing was done: to those who asked it is as if the connection had been lost.
             if error is not None and error.code == UNAUTHENTICATED:
                 self._options.on_unauthenticated(error)
