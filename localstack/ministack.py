@@ -62,6 +62,7 @@ class MiniStack:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             "GATEWAY_PORT": str(port),
+            "AUTH": "true",  # policies hold: who was not granted something is refused it
             "BIND_HOST": "127.0.0.1",
             "IOT_MTLS_ENABLED": "0",  # else it listens on every address, port 8883
             "TMPDIR": str(self._scratch.path),  # it leaves folders behind; this one is wiped
@@ -83,6 +84,11 @@ class MiniStack:
         # Seen after a deployment that was cut off: it frees its port and stays. And its workers outlive it.
         self._running.end(grace_s=_STOP_TIMEOUT_S)
         self._scratch.remove()
+
+    @property
+    def pid(self) -> int | None:
+        """Its own process, while it runs."""
+        return self._running.pid
 
     def worker_pids(self) -> list[int]:
         """Return the processes in which functions run now."""

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,8 +16,6 @@ from typing import Any, Self
 import boto3
 from starlette.middleware.cors import CORSMiddleware
 
-from functions.http_api.app import create_app
-from functions.http_api.pages import PAGES
 from localstack.deploy import ROOT, Deployment
 from localstack.edge.api import read_api
 from localstack.edge.faults import Faults
@@ -30,10 +27,7 @@ from localstack.edge.server import Edge
 from localstack.errors import StartError
 from localstack.metrics import MetricForwarder, ServedMetrics
 from localstack.ministack import MiniStack
-from shared.bootstrap import Services
-from shared.contract import OUTPUT_HTTP_FUNCTION, OUTPUT_STREAM_FUNCTION
-from shared.ports import Metrics
-from shared.settings import Settings
+from localstack.served_app import ServedApp
 
 
 class PortInUseError(StartError):
@@ -146,32 +140,18 @@ class LocalStack:
         self._exit.callback(invoker.close)
         gateway = Gateway(api, invoker, self._limits, self._faults)
         served = ServedMetrics()
-        http_app = self._http_app(served, cross_origin_rules)
-        self.edge = Edge(gateway, sock=sock, http_app=http_app)
+        http_app = ServedApp(self.folder, self.outputs, served, stream_max_age_s=self._stream_max_age_s)
+        # API Gateway minds signatures and cross-origin rules, so the app does not.
+        signed = IamAuthorizer(
+            http_app, key_id=os.environ["AWS_ACCESS_KEY_ID"], secret_key=os.environ["AWS_SECRET_ACCESS_KEY"]
+        )
+        self.edge = Edge(gateway, sock=sock, http_app=CORSMiddleware(signed, **cross_origin_rules))
         self._exit.callback(self.edge.stop)
         self.edge.start()
-        self._exit.callback(self.edge.call, http_app.state.watcher.close)  # else it waits for streams and polls
+        self._exit.callback(self.edge.call, http_app.close)  # else it waits for streams and polls
         metrics = MetricForwarder(served)
         self._exit.callback(metrics.stop)
         metrics.start()
-
-    def _http_app(self, metrics: Metrics, cross_origin_rules: Mapping[str, Any]) -> Any:
-        """Return the FastAPI app with the settings that its deployed functions have: it stands for both."""
-        client, environment = boto3.client("lambda"), dict[str, str]()
-        for output in (OUTPUT_STREAM_FUNCTION, OUTPUT_HTTP_FUNCTION):
-            configuration = client.get_function_configuration(FunctionName=self.outputs[output])
-            environment |= configuration["Environment"]["Variables"]
-        settings = Settings.from_env(environment)
-        if self._stream_max_age_s is not None:
-            settings = replace(settings, stream_max_age_s=self._stream_max_age_s)
-        services = Services(settings)
-        services.metrics = metrics
-        app = create_app(services, pages=PAGES)
-        app.add_middleware(
-            IamAuthorizer, key_id=os.environ["AWS_ACCESS_KEY_ID"], secret_key=os.environ["AWS_SECRET_ACCESS_KEY"]
-        )
-        app.add_middleware(CORSMiddleware, **cross_origin_rules)  # API Gateway minds them, so the app does not
-        return app
 
     def _begin(self, done: str, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
         return self._threads.submit(self._step, done, work, *arguments)

@@ -11,7 +11,7 @@ from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.session import get_session
+from botocore.session import Session, get_session
 
 from shared import namespaces
 from shared.adapters import telemetry
@@ -119,8 +119,11 @@ class Services:
     An attribute that is set before it is first asked for stands in for the one that would be made.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, session: Session | None = None) -> None:
+        """Make them, for these settings; as whom AWS is called, ``session`` says."""
         self.settings = settings
+        self._session = session or get_session()
+        self._aws = boto3.Session(botocore_session=self._session)
         self.metrics: Metrics = telemetry.EmfMetrics()
         self.now_ms: Callable[[], int] = now_ms
 
@@ -182,13 +185,13 @@ class Services:
         from shared.adapters.rotated_secret import RotatedSecret
         from shared.services.front_door import FrontDoor
 
-        client = boto3.client("secretsmanager", config=CLIENT_CONFIG)
+        client = self._aws.client("secretsmanager", config=CLIENT_CONFIG)
         return FrontDoor(RotatedSecret(client, self.settings.front_secret_arn, time.monotonic))
 
     @cached_property
     def transport(self) -> ConnectionTransport:
         """The way to live connections."""
-        pusher = pusher_of(get_session(), self.settings.connections_endpoint, self.metrics)
+        pusher = pusher_of(self._session, self.settings.connections_endpoint, self.metrics)
         return Sinks(pusher, self.mailboxes, self._pushing)
 
     @cached_property
@@ -256,7 +259,7 @@ class Services:
     @cached_property
     def bus(self) -> EventBus:
         """The event bus."""
-        client = metered(boto3.client("events", config=CLIENT_CONFIG), self.metrics)
+        client = metered(self._aws.client("events", config=CLIENT_CONFIG), self.metrics)
         return EventBridgeBus(client, self.settings.event_bus_name)
 
     @cached_property
@@ -429,7 +432,7 @@ class Services:
         """What was measured."""
         from shared.adapters.cloudwatch import CloudWatchMetricSource
 
-        return CloudWatchMetricSource(boto3.client("cloudwatch", config=CLIENT_CONFIG))
+        return CloudWatchMetricSource(self._aws.client("cloudwatch", config=CLIENT_CONFIG))
 
     @cached_property
     def measurements(self) -> "Measurements":
@@ -604,7 +607,7 @@ class Services:
     @cached_property
     def _dynamodb(self) -> Any:
         breaker = self._breaker("Storage", in_a_row=_STORAGE_FAILURES)
-        return metered(guarded(boto3.client("dynamodb", config=CLIENT_CONFIG), breaker), self.metrics)
+        return metered(guarded(self._aws.client("dynamodb", config=CLIENT_CONFIG), breaker), self.metrics)
 
     def _breaker(self, name: str, *, in_a_row: int | None = None) -> CircuitBreaker:
         metric = f"{name}BreakerOpen"
@@ -614,11 +617,11 @@ class Services:
 
     @cached_property
     def _sqs(self) -> Any:
-        return metered(boto3.client("sqs", config=CLIENT_CONFIG), self.metrics)
+        return metered(self._aws.client("sqs", config=CLIENT_CONFIG), self.metrics)
 
     @cached_property
     def _secrets(self) -> Any:
-        return boto3.client("secretsmanager", config=CLIENT_CONFIG)
+        return self._aws.client("secretsmanager", config=CLIENT_CONFIG)
 
     def _read_token_secret(self) -> Sequence[str]:
         """Return what the secret is, and what it was before its last rotation, if there was any."""

@@ -22,7 +22,7 @@ from functions.http_api.iam import Iam
 from functions.http_api.keys import add_keys
 from functions.http_api.pages import add_pages
 from functions.http_api.presence import add_presence
-from functions.http_api.problems import PROBLEM, add_handlers
+from functions.http_api.problems import add_handlers
 from functions.http_api.publish import add_publish
 from functions.http_api.purge import add_purge
 from functions.http_api.route import Route
@@ -43,7 +43,6 @@ from shared.protocol.rest import (
     DemoTokenBody,
     DevTokenBody,
     Health,
-    Problem,
     TicketAnswer,
     TokenAnswer,
 )
@@ -64,8 +63,8 @@ _COMPRESSION_LEVEL = 6
 # Streams: whoever waits for a line waits for what is still to be compressed with it.
 _NEVER_COMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/x-ndjson")
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": Problem, "content": {PROBLEM: {}}},
-    "5XX": {"model": Problem, "content": {PROBLEM: {}}},
+    "4XX": {"description": "The request is at fault, or has to wait"},
+    "5XX": {"description": "It may succeed later"},
 }
 
 
@@ -108,7 +107,22 @@ def create_app(services: Services, *, calls: bool = True, streams: bool = True, 
         _add_calls(app, services.settings)
     if pages is not None:
         add_pages(app, pages, services.settings)
+    _describe(app)
     return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Have it tell of itself what FastAPI does not find out."""
+    plain = app.openapi
+
+    def whole() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            from functions.http_api.description import describe  # models that nothing else here needs
+
+            app.openapi_schema = describe(plain())
+        return app.openapi_schema
+
+    app.openapi = whole  # type: ignore[method-assign]  # fastapi.tiangolo.com/how-to/extending-openapi/
 
 
 def _add_calls(app: FastAPI, settings: Settings) -> None:

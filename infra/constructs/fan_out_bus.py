@@ -11,7 +11,7 @@ from aws_cdk.aws_lambda_event_sources import SqsEventSource
 from constructs import Construct
 
 from infra.constructs.functions import Functions, table_environment
-from infra.constructs.message_store import MessageStore
+from infra.constructs.message_store import MessageStore, grant_read_write
 from infra.constructs.queues import NOTHING_LOST, dead_letter_queue, standard_queue
 from infra.stage import StageConfig
 from shared import contract
@@ -51,8 +51,8 @@ class FanOutBus(Construct):
         self.janitor = functions.make(
             "janitor", timeout_s=_JANITOR_TIMEOUT_S, environment=connections | put_events, memory_mb=512
         )
-        store.connections.grant_read_write_data(self.fan_out)
-        store.connections.grant_read_write_data(self.janitor)
+        grant_read_write(store.connections, self.fan_out)
+        grant_read_write(store.connections, self.janitor)
         bus.grant_put_events_to(self.janitor)
         self.grant_deliver_later(self.fan_out)
         self._listen(bus)

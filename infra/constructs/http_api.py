@@ -11,7 +11,7 @@ from aws_cdk.aws_apigatewayv2_integrations import HttpLambdaIntegration
 from constructs import Construct
 
 from infra.constructs.functions import Functions, table_environment
-from infra.constructs.message_store import MessageStore
+from infra.constructs.message_store import MessageStore, grant_append, grant_read_write
 from infra.stage import StageConfig
 from shared import contract
 
@@ -61,10 +61,10 @@ class HttpApi(Construct):
                 contract.ENV_DEMO: "1" if stage.demo else "0",
             },
         )
-        store.connections.grant_read_write_data(self.function)
-        store.streams.grant_read_write_data(self.function)
-        store.state.grant_read_write_data(self.function)
-        store.limits.grant_read_write_data(self.function)
+        grant_read_write(store.connections, self.function)
+        grant_append(store.streams, self.function)
+        grant_read_write(store.state, self.function)
+        grant_read_write(store.limits, self.function)
         functions.token_secret.grant_read(self.function)
         # CloudWatch has no resources to name here:
         # docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/permissions-reference-cw.html

@@ -5,7 +5,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.constructs.functions import Functions, table_environment
-from infra.constructs.message_store import MessageStore
+from infra.constructs.message_store import MessageStore, grant_append, grant_read_write
 from infra.stage import StageConfig
 from shared import contract
 
@@ -53,9 +53,9 @@ class HttpStream(Construct):
                 contract.ENV_STREAM_MAX_AGE_S: str(stage.stream_max_age_s),
             },
         )
-        store.connections.grant_read_write_data(self.function)
-        store.streams.grant_read_write_data(self.function)
-        store.limits.grant_read_write_data(self.function)
+        grant_read_write(store.connections, self.function)
+        grant_append(store.streams, self.function)
+        grant_read_write(store.limits, self.function)
         functions.token_secret.grant_read(self.function)
         url = self.function.add_function_url(
             # The app asks for tokens itself. CDK adds the two permissions that a public URL needs:

@@ -2,10 +2,30 @@
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.stage import StageConfig
 from shared.contract import PK, SK, TTL_ATTRIBUTE
+
+# What the adapters call. CDK's own grants have more: to scan a table, to follow its stream.
+_READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
+_WRITE = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem")
+
+
+def grant_read(table: dynamodb.TableV2, function: lambda_.Function) -> None:
+    """Let a function read a table by its keys."""
+    table.grant(function, *_READ)
+
+
+def grant_append(table: dynamodb.TableV2, function: lambda_.Function) -> None:
+    """Let a function read a table, and put items into it; what is there is neither changed nor deleted."""
+    table.grant(function, *_READ, "dynamodb:PutItem")
+
+
+def grant_read_write(table: dynamodb.TableV2, function: lambda_.Function) -> None:
+    """Let a function read and write a table by its keys."""
+    table.grant(function, *_READ, *_WRITE)
 
 
 class MessageStore(Construct):

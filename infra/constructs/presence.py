@@ -6,7 +6,7 @@ from aws_cdk.aws_lambda_event_sources import SqsEventSource
 from constructs import Construct
 
 from infra.constructs.functions import Functions, table_environment
-from infra.constructs.message_store import MessageStore
+from infra.constructs.message_store import MessageStore, grant_read, grant_read_write
 from infra.constructs.publish_pipeline import PublishPipeline
 from infra.constructs.queues import standard_queue
 from shared import contract
@@ -50,8 +50,8 @@ class Presence(Construct):
                 contract.ENV_EVENT_BUS_NAME: pipeline.bus.event_bus_name,
             },
         )
-        store.presence.grant_read_write_data(self.function)
-        store.streams.grant_read_data(self.function)
+        grant_read_write(store.presence, self.function)
+        grant_read(store.streams, self.function)
         pipeline.bus.grant_put_events_to(self.function)
         self._grant_look(self.function)
         self.function.add_event_source(
@@ -71,7 +71,7 @@ class Presence(Construct):
 
     def grant_attend(self, function: lambda_.Function) -> None:
         """Let a function take connections into channels and out of them, and tell it where."""
-        self._store.presence.grant_read_write_data(function)
+        grant_read_write(self._store.presence, function)
         self._name(function)
 
     def grant_end(self, function: lambda_.Function) -> None:

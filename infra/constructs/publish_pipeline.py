@@ -8,7 +8,7 @@ from aws_cdk.aws_lambda_event_sources import SqsEventSource
 from constructs import Construct
 
 from infra.constructs.functions import Functions, table_environment
-from infra.constructs.message_store import MessageStore
+from infra.constructs.message_store import MessageStore, grant_append
 from infra.constructs.queues import fifo_queue
 from infra.stage import StageConfig
 from shared import contract
@@ -32,7 +32,7 @@ class PublishPipeline(Construct):
                 contract.ENV_EVENT_BUS_NAME: self.bus.event_bus_name,
             },
         )
-        store.streams.grant_read_write_data(self.worker)
+        grant_append(store.streams, self.worker)
         self.bus.grant_put_events_to(self.worker)
         self.lanes: dict[str, sqs.Queue] = {}
         for lane, concurrency in stage.lane_concurrency:

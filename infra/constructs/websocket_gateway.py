@@ -8,7 +8,7 @@ from constructs import Construct
 
 from infra.constructs.fan_out_bus import FanOutBus
 from infra.constructs.functions import Functions, table_environment
-from infra.constructs.message_store import MessageStore
+from infra.constructs.message_store import MessageStore, grant_append, grant_read_write
 from infra.constructs.publish_pipeline import PublishPipeline
 from infra.stage import StageConfig
 from shared import contract
@@ -69,10 +69,10 @@ class WebsocketGateway(Construct):
             },
         )
         for function in (self.connect, self.disconnect, self.message):
-            store.connections.grant_read_write_data(function)
-        store.streams.grant_read_write_data(self.message)
-        store.state.grant_read_write_data(self.message)
-        store.limits.grant_read_write_data(self.message)
+            grant_read_write(store.connections, function)
+        grant_append(store.streams, self.message)
+        grant_read_write(store.state, self.message)
+        grant_read_write(store.limits, self.message)
         store.limits.grant(self.connect, "dynamodb:PutItem")  # it counts, and no more: API keys lie there too
         functions.token_secret.grant_read(self.message)
         for function in (self.connect, self.message):

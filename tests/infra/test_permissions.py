@@ -8,13 +8,7 @@ import pytest
 
 from tests.infra.template import FUNCTIONS, LANES, ROOT, STATEFUL, Synthesised, arn, listed, ref, text, values_of
 
-_READ: Final = {
-    f"dynamodb:{action}"
-    for action in (
-        *("BatchGetItem", "ConditionCheckItem", "DescribeTable", "GetItem", "Query", "Scan"),
-        *("GetRecords", "GetShardIterator"),  # of the table's stream: CDK's grant always has them
-    )
-}
+_READ: Final = {f"dynamodb:{action}" for action in ("BatchGetItem", "GetItem", "Query")}
 _WRITE: Final = {f"dynamodb:{action}" for action in ("BatchWriteItem", "DeleteItem", "PutItem", "UpdateItem")}
 _SEND: Final = {"sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"}
 _CONSUME: Final = {
@@ -179,6 +173,8 @@ def _rights(verb: str, what: str) -> set[tuple[str, str]]:
             actions, resources = {"dynamodb:UpdateItem"}, [arn(STATEFUL[table])]
         case "read", table:
             actions, resources = _READ, [arn(STATEFUL[table])]
+        case "append", table:
+            actions, resources = _READ | {"dynamodb:PutItem"}, [arn(STATEFUL[table])]
         case "rw", table:
             actions, resources = _READ | _WRITE, [arn(STATEFUL[table])]
         case _:

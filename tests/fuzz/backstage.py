@@ -1,0 +1,109 @@
+"""What clients don't see: errors in logs, functions that failed, dead letters."""
+
+import json
+import logging
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+
+_DEAD: Final = "DeadLetters"
+_TOLD: Final = ("Task timed out", "Worker process died", "Unhandled exception", "Traceback (most recent call last)")
+_KEPT: Final = 50
+
+
+class Backstage:
+    """From when it is made on."""
+
+    def __init__(self, emulator_log: Path) -> None:
+        self._emulator_log, self._read_bytes = emulator_log, emulator_log.stat().st_size
+        self._since_s = time.time()
+        self._edge = _Errors()
+        logging.getLogger().addHandler(self._edge)
+        # Powertools' hands nothing on to the root.
+        logging.getLogger("tidewire").addHandler(self._edge)
+
+    def close(self) -> list[str]:
+        """End; return what there is that should not be."""
+        logging.getLogger().removeHandler(self._edge)
+        logging.getLogger("tidewire").removeHandler(self._edge)
+        return [*self._edge.lines, *self._logged(), *self._said(), *self._failed(), *self._dead()]
+
+    def _logged(self) -> list[str]:
+        """Lines of functions at level ERROR, each once with how often it came."""
+        client, lines = boto3.client("logs"), Counter[str]()
+        for page in client.get_paginator("describe_log_groups").paginate():
+            for group in page["logGroups"]:
+                pages = client.get_paginator("filter_log_events").paginate(
+                    logGroupName=group["logGroupName"],
+                    startTime=int(self._since_s * 1000),
+                    filterPattern='"ERROR"',
+                )
+                lines.update(
+                    f"{group['logGroupName']}: {told}"
+                    for events in pages
+                    for event in events["events"]
+                    if (told := error_of(event["message"]))
+                )
+        return [f"{count} x {line}" for line, count in lines.most_common(_KEPT)]
+
+    def _said(self) -> list[str]:
+        with self._emulator_log.open("rb") as log:
+            log.seek(self._read_bytes)
+            lines = Counter(word for line in log for word in _TOLD if word.encode() in line)
+        return [f"the emulator's log has {count} x {word}" for word, count in lines.items()]
+
+    def _failed(self) -> list[str]:
+        client = boto3.client("cloudwatch")
+        names = [one["FunctionName"] for one in boto3.client("lambda").list_functions()["Functions"]]
+        found = []
+        for name in names:
+            data = client.get_metric_statistics(
+                Namespace="AWS/Lambda",
+                MetricName="Errors",
+                Dimensions=[{"Name": "FunctionName", "Value": name}],
+                StartTime=datetime.fromtimestamp(self._since_s - 60, UTC),
+                EndTime=datetime.fromtimestamp(time.time() + 60, UTC),
+                Period=60,
+                Statistics=["Sum"],
+            )["Datapoints"]
+            if count := sum(point["Sum"] for point in data):
+                found.append(f"{name} failed {count:.0f} times")
+        return found
+
+    def _dead(self) -> list[str]:
+        client, found = boto3.client("sqs"), []
+        for url in client.list_queues().get("QueueUrls", []):
+            if _DEAD in url:
+                attributes: Any = client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+                if count := int(attributes["ApproximateNumberOfMessages"]):
+                    found.append(f"{count} dead letters in {url.rpartition('/')[2]}")
+        return found
+
+
+class _Errors(logging.Handler):
+    """What the edge, and the app in it, say at level ERROR."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one line."""
+        if len(self.lines) < _KEPT:
+            extra = {name: getattr(record, name) for name in ("error", "places") if hasattr(record, name)}
+            self.lines.append(f"{record.name}: {record.getMessage()} {extra or ''}")
+
+
+def error_of(line: str) -> str | None:
+    """Return what a line of a function tells of an error; ``None`` if it tells of none."""
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return line.strip() if "ERROR" in line else None
+    if not isinstance(told, dict) or told.get("level") != "ERROR":
+        return None
+    return f"{told.get('message')} {told.get('error', '')} {told.get('aws_code') or ''} {told.get('places', '')}"
