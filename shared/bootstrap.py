@@ -161,11 +161,15 @@ class Services:
         """The way in, where the stage has CloudFront."""
         if not self.settings.front_secret_arn:
             return None
-        from shared.adapters.rotated_secret import RotatedSecret
+        from shared.adapters.front_secret import FrontSecret, read_values
+        from shared.adapters.token_secret import TokenSecret
         from shared.services.front_door import FrontDoor
 
         client = boto3.client("secretsmanager", config=CLIENT_CONFIG)
-        return FrontDoor(RotatedSecret(client, self.settings.front_secret_arn, time.monotonic))
+        values = TokenSecret(
+            lambda: read_values(client, self.settings.front_secret_arn), self.now_ms, telemetry.failure
+        )
+        return FrontDoor(FrontSecret(values))
 
     @cached_property
     def transport(self) -> ConnectionTransport:
