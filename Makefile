@@ -53,10 +53,10 @@ torture: $(READY)
 	$(BIN)/python -m tests.torture $(TORTURE)
 
 deploy: $(READY) web/dist/demo/index.html
-	node_modules/.bin/cdk deploy -c stage=$(STAGE) --require-approval never
+	node_modules/.bin/cdk deploy --all -c stage=$(STAGE) --require-approval never
 
 destroy: $(READY)
-	node_modules/.bin/cdk destroy -c stage=$(STAGE)
+	node_modules/.bin/cdk destroy --all -c stage=$(STAGE)
 
 build: $(STAMPS)/node
 	npm run --silent build

@@ -29,7 +29,7 @@ class RealtimeStack(Stack):
             scope,
             construct_id,
             description=f"Tidewire, stage {stage.name}",
-            env=front and Environment(region=front.region),
+            env=Environment(region=front.region) if front else None,
             cross_region_references=front is not None,
         )
         if stage.name == "prod" and "*" in stage.allowed_origins:
@@ -69,9 +69,11 @@ class RealtimeStack(Stack):
             presence.grant_attend(function)
         for function in (websocket.disconnect, fan_out.fan_out, fan_out.janitor, sources.function):
             presence.grant_end(function)
-        self.front = front and OneOrigin(
-            self, "Front", stage=stage, config=front, websocket=websocket, http=http, stream=stream
-        )
+        self.front: OneOrigin | None = None
+        if front is not None:
+            self.front = OneOrigin(
+                self, "Front", stage=stage, config=front, websocket=websocket, http=http, stream=stream
+            )
         self._outputs(store, functions, pipeline, websocket, http, stream)
         CfnOutput(self, contract.OUTPUT_EVENT_DEAD_LETTERS_URL, value=sources.dead_letters_url)
         if stage.aws_events:

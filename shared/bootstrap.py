@@ -182,11 +182,14 @@ class Services:
         """The way in, where the stage has CloudFront."""
         if not self.settings.front_secret_arn:
             return None
-        from shared.adapters.rotated_secret import RotatedSecret
+        from shared.adapters.front_secret import FrontSecret, read_values
+        from shared.adapters.token_secret import TokenSecret
         from shared.services.front_door import FrontDoor
 
-        client = self._aws.client("secretsmanager", config=CLIENT_CONFIG)
-        return FrontDoor(RotatedSecret(client, self.settings.front_secret_arn, time.monotonic))
+        values = TokenSecret(
+            lambda: read_values(self._secrets, self.settings.front_secret_arn), self.now_ms, telemetry.failure
+        )
+        return FrontDoor(FrontSecret(values))
 
     @cached_property
     def transport(self) -> ConnectionTransport:

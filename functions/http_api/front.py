@@ -52,4 +52,4 @@ def _is_signed(scope: Scope) -> bool:
     (``authorizer.iam``, which API Gateway alone can set).
     """
     context = scope.get("aws.event", {}).get("requestContext", {})
-    return bool(context.get("authorizer", {}).get("iam"))
+    return bool((context.get("authorizer") or {}).get("iam"))

@@ -49,6 +49,7 @@ class AccessLog(Construct):
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             encryption=s3.BucketEncryption.S3_MANAGED,
             enforce_ssl=True,
+            minimum_tls_version=1.2,
             lifecycle_rules=[s3.LifecycleRule(expiration=_KEPT)],
             removal_policy=stage.removal_policy,
             auto_delete_objects=stage.removal_policy == RemovalPolicy.DESTROY,

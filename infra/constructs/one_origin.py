@@ -174,8 +174,11 @@ class OneOrigin(Construct):
                 referrer_policy=cloudfront.ResponseHeadersReferrerPolicy(
                     referrer_policy=cloudfront.HeadersReferrerPolicy.NO_REFERRER, override=True
                 ),
-                content_security_policy=policy
-                and cloudfront.ResponseHeadersContentSecurityPolicy(content_security_policy=policy, override=True),
+                content_security_policy=cloudfront.ResponseHeadersContentSecurityPolicy(
+                    content_security_policy=policy, override=True
+                )
+                if policy
+                else None,
             ),
         )
 

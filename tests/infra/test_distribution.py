@@ -88,7 +88,8 @@ class TestPages:
         assert readers["Principal"] == {"Service": "cloudfront.amazonaws.com"}
         assert "FrontDistribution" in json.dumps(readers["Condition"]["StringEquals"]["AWS:SourceArn"])
         assert [one["Condition"] for one in statements if one["Effect"] == "Deny"] == [
-            {"Bool": {"aws:SecureTransport": "false"}}
+            {"Bool": {"aws:SecureTransport": "false"}},
+            {"NumericLessThan": {"s3:TlsVersion": 1.2}},
         ]
         [control] = one.main.of_type("AWS::CloudFront::OriginAccessControl").values()
         assert control["OriginAccessControlConfig"]["SigningBehavior"] == "always"

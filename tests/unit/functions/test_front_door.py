@@ -102,9 +102,9 @@ class TestLambda:
         signed["requestContext"]["authorizer"] = {"iam": {"userArn": "arn:aws:sts::000000000000:assumed-role/a/b"}}
         assert http_function(signed)["statusCode"] == 200
 
-    @pytest.mark.parametrize("authorizer", [{}, {"iam": None}, {"jwt": {"claims": {"iam": "x"}}}])
+    @pytest.mark.parametrize("authorizer", [None, {}, {"iam": None}, {"jwt": {"claims": {"iam": "x"}}}])
     def test_no_other_authorizer_will_do(
-        self, services: Services, http_function: Callable[[Any], Any], authorizer: dict[str, Any]
+        self, services: Services, http_function: Callable[[Any], Any], authorizer: dict[str, Any] | None
     ) -> None:
         _behind_cloudfront(services)
         other = event("GET", "/v1/config", None, None)
