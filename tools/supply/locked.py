@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
-UV_LOCKS: Final = tuple(ROOT / folder / "uv.lock" for folder in (".", "localstack/emulator", "bench/peers"))
+UV_LOCKS: Final = (ROOT / "uv.lock", *sorted(ROOT.glob("*/*/uv.lock")))  # bench/peers and its like
 NPM_LOCK: Final = ROOT / "package-lock.json"
 LAYERS: Final = ("functions", "publish", "http", "stream", "issuers")  # dependency groups
 _PROJECT: Final = "tidewire-backend"

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tools.supply.locked import LAYERS, Package, everything_python, in_layers, in_pages, of_client
+from tools.supply.locked import LAYERS, UV_LOCKS, Package, everything_python, in_layers, in_pages, of_client
 
 _UV_LOCK = """
 [[package]]
@@ -77,6 +77,7 @@ def test_pages_have_what_they_need_and_nothing_for_development(tmp_path: Path) -
 
 
 def test_of_this_repository() -> None:
+    assert {lock.parent.name for lock in UV_LOCKS[1:]} >= {"emulator", "peers"}
     names = {package.name for package in in_layers()}
     assert {"pydantic-core", "fastapi", "uvicorn", "cryptography"} <= names
     assert not names & {"pytest", "boto3", "aws-cdk-lib"}
