@@ -14,7 +14,9 @@ READY := $(STAMPS)/tools $(STAMPS)/python $(STAMPS)/emulator $(STAMPS)/node
 # Some containers set it. Without bytecode, Python compiles aws-cdk-lib anew each time: 5 s a synthesis.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check bench torture deploy destroy format generate build clean
+CODE := app.py bench clients/python/src functions infra localstack shared tools
+
+.PHONY: run test check check-types check-rest sbom bench torture deploy destroy format generate build clean
 .DEFAULT_GOAL := run
 
 run: $(READY) web/dist/demo/index.html
@@ -29,13 +31,25 @@ test: $(READY) build
 	$(BIN)/pytest -q $(SHORT_RUN)
 	npm test --silent
 
+# mypy takes as long as all the others.
 check: $(READY)
+	@$(MAKE) --no-print-directory -j 2 check-types check-rest
+
+check-types:
+	$(BIN)/mypy
+
+check-rest:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.generate --check
 	npm run --silent check
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(CODE)
+	$(BIN)/python -m tools.supply
+
+# Bills of what is deployed and shipped, CycloneDX, into dist/sbom.
+sbom: $(READY)
+	$(BIN)/python -m tools.supply sbom
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -34,7 +34,10 @@ def add_stack(app: cdk.App) -> RealtimeStack:
     if stage.emulated:
         cdk.Aspects.of(stack).add(WithoutUnknownToEmulator(), priority=cdk.AspectPriority.MUTATING)
     else:
-        importlib.import_module("infra.nag").watch(stack)  # takes a second, which the local stack does without
+        nag = importlib.import_module("infra.nag")  # takes a second, which the local stack does without
+        for one in app.node.children:
+            if isinstance(one, cdk.Stack):
+                nag.watch(one)
     return stack
 
 

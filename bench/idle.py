@@ -97,7 +97,7 @@ def _process(stack: LocalStack) -> Iterator[tuple[str, int]]:
         port = sock.getsockname()[1]
     origin = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-c", _PROGRAM]
-    running = subprocess.Popen(
+    running = subprocess.Popen(  # nosec B603 # our own module
         command, cwd=ROOT, env=environment | {"PORT": str(port), ENV_STREAM_MAX_AGE_S: _MAX_AGE_S}
     )
     try:

@@ -28,7 +28,7 @@ def runtime_python(version: str = RUNTIME) -> str | None:
 def add_bytecode(python: str, folder: Path) -> None:
     """Put the bytecode of all modules in ``folder`` beside them, for good: the zip changes what they are dated by."""
     options = ("-q", "-s", str(folder), "--invalidation-mode", "unchecked-hash")
-    done = subprocess.run(
+    done = subprocess.run(  # nosec B603 # a Python of this machine
         [python, "-m", "compileall", *options, str(folder)], capture_output=True, text=True, check=False
     )
     if done.returncode:
@@ -37,4 +37,7 @@ def add_bytecode(python: str, folder: Path) -> None:
 
 def _version(python: str) -> str:
     program = "import sys; print(*sys.version_info[:2], sep='.')"
-    return subprocess.run([python, "-c", program], capture_output=True, text=True, check=False).stdout.strip()
+    done = subprocess.run(  # nosec B603 # a Python of this machine
+        [python, "-c", program], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()

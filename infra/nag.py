@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from aws_cdk import Aspects, Stack
-from cdk_nag import AwsSolutionsChecks, NagPackSuppression, NagSuppressions
+from cdk_nag import AwsSolutionsChecks, NagPackSuppression, NagSuppressions, RegexAppliesTo
 
 _PACK: Final = "AwsSolutions-"
 
@@ -23,13 +23,13 @@ class Accepted:
         rule: Its id, without the pack: github.com/cdklabs/cdk-nag, RULES.md.
         where: Path of the resource in the stack, ``*`` for any part of it.
         why: What makes it right here.
-        finding: Of rules that find many things in one resource, the one that is meant.
+        findings: Of rules that find many things in one resource, those that are meant; one in slashes is a pattern.
     """
 
     rule: str
     where: str
     why: str
-    finding: str | None = None
+    findings: tuple[str, ...] = ()
 
     def is_at(self, path: str) -> bool:
         """Whether a path in the stack is meant."""
@@ -45,6 +45,49 @@ class Accepted:
 _OWN_QUESTION: Final = (
     "No authorizer: who it is, is said in hello, in a token that every request is checked against, or in a header that "
     "the function checks: docs/adr/0005"
+)
+
+_DEPLOYMENT: Final = "Custom::CDKBucketDeployment8693BB64968944B69AAFB0CC9EB8756C"
+_CDKS_OWN: Final = (
+    "CDK's own function, which puts the pages into their bucket at a deployment and is called by nobody else"
+)
+_WITH_CLOUDFRONT: Final = (
+    Accepted("CFR1", "Front/Distribution/Resource", "Tokens say who may come, not countries"),
+    Accepted(
+        "CFR3",
+        "Front/Distribution/Resource",
+        "It has an access log, as CloudFront delivers them now (infra/constructs/access_log.py); the rule knows the "
+        "older way alone",
+    ),
+    Accepted(
+        "SMG4",
+        "Front/Secret/Resource",
+        "CloudFront has it from a deployment, so a timer would lock everybody out: it is changed with the stage's "
+        "secret_version, and the one before is good meanwhile",
+    ),
+    Accepted("S1", "Front/Pages/Bucket/Resource", "CloudFront alone reads it, and logs who asks"),
+    Accepted("S1", "AccessLog/Bucket/Resource", "It is where a log goes: one of itself would have no end"),
+    Accepted("L1", f"{_DEPLOYMENT}/Resource", f"{_CDKS_OWN}; aws-cdk-lib says what it runs on"),
+    Accepted(
+        "IAM4",
+        f"{_DEPLOYMENT}/ServiceRole/Resource",
+        f"{_CDKS_OWN}; it may write logs by it",
+        findings=("Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole",),
+    ),
+    Accepted(
+        "IAM5",
+        f"{_DEPLOYMENT}/ServiceRole/DefaultPolicy/Resource",
+        f"{_CDKS_OWN}; it reads the assets' bucket of the bootstrap and writes into that of the pages, and no other",
+        findings=(
+            "Action::s3:Abort*",
+            "Action::s3:DeleteObject*",
+            "Action::s3:GetBucket*",
+            "Action::s3:GetObject*",
+            "Action::s3:List*",
+            r"/^Resource::arn:<AWS::Partition>:s3:::cdk-hnb659fds-assets-<AWS::AccountId>-[^:\/]+\/\*$/",
+            "Resource::<FrontPagesBucket87B13B12.Arn>/*",
+        ),
+    ),
 )
 
 ACCEPTED: Final = (
@@ -95,16 +138,23 @@ ACCEPTED: Final = (
         "X-Ray has no resources to name: docs.aws.amazon.com/service-authorization/latest/reference/"
         "list_awsx-ray.html; nor has CloudWatch's GetMetricData: docs.aws.amazon.com/AmazonCloudWatch/latest/"
         "monitoring/permissions-reference-cw.html. tests/infra/test_permissions.py holds that this is all",
-        finding="Resource::*",
+        findings=("Resource::*",),
     ),
     Accepted(
         "IAM5",
         "Functions/*Role/DefaultPolicy/Resource",
         "One API, one stage: what is open is the method, and the connection, whose id API Gateway makes when it comes: "
         "docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html",
-        finding="Resource::arn:<AWS::Partition>:execute-api:<AWS::Region>:<AWS::AccountId>:<WebsocketApiD2C932E4>/v1/*/"
-        "@connections/*",
+        findings=(
+            r"/^Resource::arn:<AWS::Partition>:execute-api:(<AWS::Region>|[\w-]+):<AWS::AccountId>:<WebsocketApiD2C932E4>\/v1\/\*\/@connections\/\*$/",
+        ),
     ),
+    Accepted(
+        "COG2",
+        "Users/Pool/Resource",
+        "Users choose a second factor; where everybody has to have one, set it in infra/constructs/user_pool.py",
+    ),
+    *_WITH_CLOUDFRONT,
 )
 
 
@@ -119,5 +169,5 @@ def watch(stack: Stack) -> None:
 
 
 def _suppression(one: Accepted) -> NagPackSuppression:
-    applies_to = [one.finding] if one.finding else None
-    return NagPackSuppression(id=one.rule_id, reason=one.why, applies_to=applies_to)
+    applies_to = [RegexAppliesTo(regex=finding) if finding.startswith("/") else finding for finding in one.findings]
+    return NagPackSuppression(id=one.rule_id, reason=one.why, applies_to=applies_to or None)

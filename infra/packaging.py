@@ -91,7 +91,7 @@ def _host_target() -> tuple[str, str]:
 
 def _uv(*arguments: str) -> str:
     command = [str(Path(sys.executable).with_name("uv")), *arguments]
-    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)  # nosec B603 # uv
     if done.returncode:
         raise SystemExit(f"uv {arguments[0]} failed:\n{done.stderr}")
     return done.stdout

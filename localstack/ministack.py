@@ -16,6 +16,7 @@ from localstack.scratch import Scratch
 
 ENVIRONMENT: Final = Path(__file__).resolve().parent / "emulator" / ".venv"
 REGION: Final = "us-east-1"
+_ANY_KEY: Final = "test"  # the emulator asks for none
 _START_TIMEOUT_S: Final = 30
 _STOP_TIMEOUT_S: Final = 5
 
@@ -45,8 +46,8 @@ class MiniStack:
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_ACCESS_KEY_ID": _ANY_KEY,
+            "AWS_SECRET_ACCESS_KEY": _ANY_KEY,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
@@ -99,7 +100,8 @@ class MiniStack:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline and self._running.pid is not None:
             try:
-                urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=1).close()
+                health = f"{self.endpoint}/_ministack/health"
+                urllib.request.urlopen(health, timeout=1).close()  # nosec B310 # http:, our own
             except (urllib.error.URLError, TimeoutError, ConnectionError):
                 time.sleep(0.05)
             else:
@@ -116,8 +118,10 @@ def free_port() -> int:
 
 
 def _children(pid: int) -> Iterator[int]:
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    for line in listing.splitlines():
+    listing = subprocess.run(  # nosec B603, B607 # where ps is, differs between systems
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    )
+    for line in listing.stdout.splitlines():
         child, parent = map(int, line.split())
         if parent == pid:
             yield child

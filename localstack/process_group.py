@@ -41,7 +41,7 @@ class ProcessGroup:
         with self._lock:  # held until it is known here
             if self._ended:
                 raise EndedError
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # nosec B603 # started by our own code alone
                 command,
                 cwd=cwd,
                 env=environment,

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TextIO
 
-_MEMORY: Final = Path("/dev/shm")
+_MEMORY: Final = Path("/dev/shm")  # nosec B108 # what somebody else has put there, mkdir refuses
 _MIN_BYTES: Final = 4_000_000_000  # a hundred workers take less
 _PREFIX: Final = "tidewire-"
 

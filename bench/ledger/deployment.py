@@ -42,10 +42,11 @@ _CONSUMERS: Final = {
     "deadlines": ("janitor", 10),
     "looks": ("presence", 200),
 }
+_MOTOS: Final = "ledger"  # moto takes any key
 ENVIRONMENT: Final = {
     "AWS_DEFAULT_REGION": REGION,
-    "AWS_ACCESS_KEY_ID": "ledger",
-    "AWS_SECRET_ACCESS_KEY": "ledger",
+    "AWS_ACCESS_KEY_ID": _MOTOS,
+    "AWS_SECRET_ACCESS_KEY": _MOTOS,
     contract.ENV_STAGE: "prod",
     **{getattr(contract, f"ENV_{table.upper()}_TABLE"): table for table in TABLES},
     **{variable: f"{_QUEUES}{lane}.fifo" for lane, variable in ENV_LANE_URLS.items()},

@@ -17,6 +17,7 @@ from bench.ledger.capacity import TRANSACTION, read_units, write_units
 from shared.contract import PK, SK
 
 REGION: Final = "us-east-1"
+_MOTOS: Final = "ledger"  # moto takes any key
 _STREAMS: Final = "streams"
 TABLES: Final = ("connections", "limits", "presence", "state", _STREAMS)
 _BEFORE: Final = "tidewire_ledger"
@@ -52,7 +53,7 @@ def charged_dynamodb(calls: Calls) -> Iterator[None]:
     """Have boto3's clients talk to tables of their own, and say what AWS would charge."""
     session_before = boto3.DEFAULT_SESSION
     with mock_aws():
-        keys: Any = {"aws_access_key_id": "ledger", "aws_secret_access_key": "ledger", "region_name": REGION}
+        keys: Any = {"aws_access_key_id": _MOTOS, "aws_secret_access_key": _MOTOS, "region_name": REGION}
         client = boto3.Session(**keys).client("dynamodb")
         create_tables(client)
         tables = _Tables(client, calls)

@@ -172,7 +172,8 @@ class Documents:
             if self._put(write, change, to, full=full, again=attempt == 0):
                 self.metrics.count("DocumentsChanged")
                 return self._written(principal, write, log.with_change(change, to, full=full), resolution)
-            self.sleep(random.uniform(0, min(_BACKOFF_S * 2**attempt, _BACKOFF_MAX_S)))
+            longest_s = min(_BACKOFF_S * 2**attempt, _BACKOFF_MAX_S)
+            self.sleep(random.uniform(0, longest_s))  # nosec B311 # spreads tries; nothing is secret
         raise ContentionError("too many write this document", retry_after_ms=500)
 
     def _put(self, write: Write, change: Change, to: Chunk | None, *, full: bool, again: bool) -> bool:

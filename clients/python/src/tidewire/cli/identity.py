@@ -73,7 +73,12 @@ class TokenCommand:
     def _run(self) -> str:
         try:
             done = subprocess.run(
-                self._command, shell=True, stdout=subprocess.PIPE, text=True, timeout=_COMMAND_TIMEOUT_S, check=True
+                self._command,
+                shell=True,  # nosec B602 # the user's own, from their profile, written for the shell
+                stdout=subprocess.PIPE,
+                text=True,
+                timeout=_COMMAND_TIMEOUT_S,
+                check=True,
             )
         except (subprocess.SubprocessError, OSError, UnicodeDecodeError) as error:
             code = getattr(error, "returncode", None)
