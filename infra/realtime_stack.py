@@ -13,6 +13,7 @@ from infra.constructs.http_stream import HttpStream
 from infra.constructs.message_store import MessageStore
 from infra.constructs.presence import Presence
 from infra.constructs.publish_pipeline import PublishPipeline
+from infra.constructs.user_pool import UserPool
 from infra.constructs.websocket_gateway import WebsocketGateway
 from infra.stage import StageConfig
 from shared import contract
@@ -24,7 +25,9 @@ class RealtimeStack(Stack):
     def __init__(self, scope: Construct, construct_id: str, *, stage: StageConfig) -> None:
         super().__init__(scope, construct_id, description=f"Tidewire, stage {stage.name}")
         store = MessageStore(self, "Store", stage=stage)
-        functions = Functions(self, "Functions", stage=stage)
+        pool = None if stage.user_pool is None else UserPool(self, "Users", stage=stage, capabilities=stage.user_pool)
+        issuers = (*stage.issuers, *(() if pool is None else (pool.issuer,)))
+        functions = Functions(self, "Functions", stage=stage, issuers=issuers)
         pipeline = PublishPipeline(self, "Publish", stage=stage, store=store, functions=functions)
         fan_out = FanOutBus(self, "FanOut", stage=stage, bus=pipeline.bus, store=store, functions=functions)
         websocket = WebsocketGateway(
@@ -56,6 +59,9 @@ class RealtimeStack(Stack):
             presence.grant_end(function)
         self._outputs(store, functions, pipeline, websocket, http, stream)
         CfnOutput(self, contract.OUTPUT_EVENT_DEAD_LETTERS_URL, value=sources.dead_letters_url)
+        if pool is not None:
+            CfnOutput(self, contract.OUTPUT_USER_POOL_ID, value=pool.pool.user_pool_id)
+            CfnOutput(self, contract.OUTPUT_USER_POOL_CLIENT_ID, value=pool.client.user_pool_client_id)
         if stage.aws_events:
             self._publish_executions(sources)
         if stage.archive is not None:

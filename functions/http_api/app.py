@@ -11,6 +11,7 @@ from fastapi import FastAPI, Query
 from fastapi.responses import JSONResponse, Response
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
+from functions.http_api.anonymous import add_anonymous
 from functions.http_api.caller import Bearer, Caller, ServicesDep
 from functions.http_api.channel import ChannelPath
 from functions.http_api.console import add_console
@@ -123,6 +124,8 @@ def _add_calls(app: FastAPI, settings: Settings) -> None:
         app.post("/v1/dev/token")(dev_token)
     if settings.demo:
         app.post("/v1/demo/token")(demo_token)
+    if settings.anonymous is not None:
+        add_anonymous(app)
 
 
 def use(app: FastAPI, services: Services) -> None:

@@ -1,5 +1,7 @@
 """The HTTP API: FastAPI under Mangum behind every path."""
 
+import json
+
 from aws_cdk import Duration
 from aws_cdk import aws_apigatewayv2 as apigw
 from aws_cdk import aws_iam as iam
@@ -32,6 +34,7 @@ class HttpApi(Construct):
             "http_api",
             timeout_s=_TIMEOUT_S,
             layer="http",
+            verifies_tokens=True,
             environment={
                 **table_environment(
                     store,
@@ -40,17 +43,16 @@ class HttpApi(Construct):
                     contract.ENV_STATE_TABLE,
                     contract.ENV_LIMITS_TABLE,
                 ),
-                contract.ENV_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
                 contract.ENV_STREAM_URL: stream_url,
                 contract.ENV_HELD_STREAMS: str(stage.held_streams),
                 contract.ENV_DEMO: "1" if stage.demo else "0",
+                **({} if stage.anonymous is None else {contract.ENV_ANONYMOUS: json.dumps(stage.anonymous)}),
             },
         )
         store.connections.grant_read_write_data(self.function)
         store.streams.grant_read_write_data(self.function)
         store.state.grant_read_write_data(self.function)
         store.limits.grant_read_write_data(self.function)
-        functions.token_secret.grant_read(self.function)
         # CloudWatch has no resources to name here:
         # docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/permissions-reference-cw.html
         self.function.add_to_role_policy(iam.PolicyStatement(actions=["cloudwatch:GetMetricData"], resources=["*"]))
