@@ -31,10 +31,10 @@ from shared.protocol.limits import (
     HELLO_MAX_SUBSCRIPTIONS,
     HISTORY_DEFAULT_LIMIT,
     HISTORY_MAX_LIMIT,
+    TOKEN_MAX_LENGTH,
 )
 
 _MAX_SAFE_INTEGER: Final = 2**53 - 1  # what every JSON reader keeps exactly
-_MAX_TOKEN_LENGTH: Final = 8192
 
 
 def _checked_channel(value: Any) -> Any:
@@ -126,7 +126,7 @@ class HelloFields(Model):
     """Who this is, and what it wants to hear."""
 
     protocol: int
-    token: Annotated[str, StringConstraints(max_length=_MAX_TOKEN_LENGTH)] | None = None
+    token: Annotated[str, StringConstraints(max_length=TOKEN_MAX_LENGTH)] | None = None
     session_id: Annotated[str, StringConstraints(max_length=64)] | None = None
     client: ClientInfo | None = None
     subscribe: Annotated[list[SubscribeFields], Field(max_length=HELLO_MAX_SUBSCRIPTIONS)] = []
