@@ -22,7 +22,8 @@ def add_stack(app: cdk.App) -> RealtimeStack:
     Raises:
         SystemExit: The context, channels.toml or what the user has in functions/ is wrong.
     """
-    stage = stage_config(app.node.try_get_context("stage"), edge_url=app.node.try_get_context("edge_url"))
+    context = app.node.try_get_context
+    stage = stage_config(context("stage"), edge_url=context("edge_url"), issuers=context("issuers"))
     try:
         settings = namespaces.load()  # a mistake in channels.toml is told here, not by a function that does not start
     except namespaces.ChannelsFileError as error:

@@ -15,7 +15,7 @@ from aws_cdk import aws_lambda as lambda_
 from infra.bytecode import RUNTIME, add_bytecode
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-LayerName = Literal["functions", "publish", "http", "stream"]  # dependency groups of pyproject.toml
+LayerName = Literal["functions", "publish", "http", "stream", "issuers"]  # dependency groups of pyproject.toml
 # Folders of functions/ that are the user's, and the functions that have them.
 _USERS_FOLDERS: Final = {
     "processors": ("ws_message", "http_api", "event_publish"),

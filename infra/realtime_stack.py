@@ -14,6 +14,7 @@ from infra.constructs.message_store import MessageStore
 from infra.constructs.one_origin import FrontConfig, OneOrigin
 from infra.constructs.presence import Presence
 from infra.constructs.publish_pipeline import PublishPipeline
+from infra.constructs.user_pool import UserPool
 from infra.constructs.websocket_gateway import WebsocketGateway
 from infra.stage import StageConfig
 from shared import contract
@@ -38,7 +39,9 @@ class RealtimeStack(Stack):
                 "pages of every origin may connect: name yours in allowed_origins (infra/stage.py)",
             )
         store = MessageStore(self, "Store", stage=stage)
-        functions = Functions(self, "Functions", stage=stage)
+        pool = None if stage.user_pool is None else UserPool(self, "Users", stage=stage, capabilities=stage.user_pool)
+        issuers = (*stage.issuers, *(() if pool is None else (pool.issuer,)))
+        functions = Functions(self, "Functions", stage=stage, issuers=issuers)
         pipeline = PublishPipeline(self, "Publish", stage=stage, store=store, functions=functions)
         fan_out = FanOutBus(self, "FanOut", stage=stage, bus=pipeline.bus, store=store, functions=functions)
         websocket = WebsocketGateway(
@@ -76,6 +79,9 @@ class RealtimeStack(Stack):
             )
         self._outputs(store, functions, pipeline, websocket, http, stream)
         CfnOutput(self, contract.OUTPUT_EVENT_DEAD_LETTERS_URL, value=sources.dead_letters_url)
+        if pool is not None:
+            CfnOutput(self, contract.OUTPUT_USER_POOL_ID, value=pool.pool.user_pool_id)
+            CfnOutput(self, contract.OUTPUT_USER_POOL_CLIENT_ID, value=pool.client.user_pool_client_id)
         if stage.aws_events:
             self._publish_executions(sources)
         if stage.archive is not None:

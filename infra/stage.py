@@ -1,17 +1,26 @@
 """What differs between stages. Everything else is the same stack."""
 
+import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_logs as logs
 
+from shared.domain.issuer import Issuer, check_issuers, issuers_from_json
+from shared.domain.principal import why_no_capabilities
 from shared.domain.stage_limits import DEFAULT_LIMITS, StageLimits
+from shared.errors import ConfigError
 
 Lane = Literal["high", "normal", "low"]
 
 StageName = Literal["local", "dev", "prod"]
+Capabilities = Mapping[str, Sequence[str]]
+
+USER_POOL_PREFIX: Final = "cognito:"  # stands before the ids of the pool's users
+_CAPABILITIES_MAX_LENGTH: Final = 200  # of JSON: it stands in an environment, with issuers and much else
 
 # docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cnames-and-https-requirements.html
 _CERTIFICATE: Final = r"arn:aws:acm:us-east-1:\d{12}:certificate/[0-9a-f-]+"
@@ -76,6 +85,9 @@ class StageConfig:
         archive: A namespace whose publications go to a queue as well: an example of channels to anything.
         allowed_origins: Of pages that may connect and call: ``scheme://host[:port]`` as browsers write it, or ``*``.
         limits: What clients may do at most (docs/limits.md).
+        issuers: OIDC issuers whose tokens are taken beside the stage's own (docs/tokens.md).
+        user_pool: Makes a Cognito user pool whose users come in too: what they may unless their token says.
+        anonymous: Whoever asks is given a token for an anonymous user: what these may.
     """
 
     name: StageName
@@ -96,6 +108,9 @@ class StageConfig:
     archive: str | None = None
     cloudfront: CloudFront | None = None
     limits: StageLimits = DEFAULT_LIMITS
+    issuers: tuple[Issuer, ...] = ()
+    user_pool: Capabilities | None = None
+    anonymous: Capabilities | None = None
 
     @property
     def emulated(self) -> bool:
@@ -127,6 +142,7 @@ _STAGES: Final[dict[StageName, StageConfig]] = {
         aws_events=True,
         demo=True,
         archive="orders",
+        anonymous={"room:*": ["subscribe", "publish", "history", "presence"]},
     ),
     "dev": StageConfig("dev", demo=True),
     "prod": StageConfig(
@@ -149,24 +165,33 @@ def is_origin(text: str) -> bool:
     return text == "*" or (match is not None and (match[2] is None or match[2] != _OWN_PORTS.get(match[1])))
 
 
-def stage_config(name: str | None, *, edge_url: str | None) -> StageConfig:
+def stage_config(name: str | None, *, edge_url: str | None, issuers: str | None = None) -> StageConfig:
     """Return the stage that the CDK context names.
 
+    Args:
+        name: The stage's.
+        edge_url: Where the local edge is.
+        issuers: As JSON, those of stage local, where there are none else.
+
     Raises:
-        SystemExit: There is no such stage, it has something wrong, or the local one was not told where its edge is.
+        SystemExit: There is no such stage, the local one was not told where its edge is, or what a stage says can't work.
     """
     stages = {str(stage): config for stage, config in _STAGES.items()}
     if name not in stages:
         raise SystemExit(f"stage {name!r} is unknown; -c stage= takes {', '.join(stages)}")
-    if stages[name].emulated and not edge_url:
+    stage = stages[name]
+    if stage.emulated and not edge_url:
         raise SystemExit("stage local needs -c edge_url=http://127.0.0.1:PORT (make run passes it)")
-    for origin in stages[name].allowed_origins:
+    for origin in stage.allowed_origins:
         if not is_origin(origin):
             raise SystemExit(
                 f"stage {name}: allowed_origins: {origin!r} is no scheme://host[:port] as browsers write it"
             )
-    check(stages[name])
-    return replace(stages[name], edge_url=edge_url if stages[name].emulated else None)
+    check(stage)
+    if stage.emulated:
+        stage = replace(stage, edge_url=edge_url, issuers=issuers_from_json(issuers) if issuers else stage.issuers)
+    check_who_may_come(stage)
+    return stage
 
 
 def check(stage: StageConfig) -> None:
@@ -180,3 +205,24 @@ def check(stage: StageConfig) -> None:
     mistake = "the emulator has none" if stage.emulated else stage.cloudfront.mistake()
     if mistake is not None:
         raise SystemExit(f"infra/stage.py: stage {stage.name}: cloudfront: {mistake}")
+
+
+def check_who_may_come(stage: StageConfig) -> None:
+    """Check what a stage says of issuers and of users.
+
+    Raises:
+        SystemExit: It can't work, or would let in more than was meant.
+    """
+    try:
+        prefixes = () if stage.user_pool is None else (USER_POOL_PREFIX,)
+        check_issuers(stage.issuers, local=stage.emulated, taken_prefixes=prefixes)
+        for name, capabilities in (("user_pool", stage.user_pool), ("anonymous", stage.anonymous)):
+            why = None if capabilities is None else why_no_capabilities(capabilities)
+            if not why and len(json.dumps(capabilities)) > _CAPABILITIES_MAX_LENGTH:
+                why = f"as JSON at most {_CAPABILITIES_MAX_LENGTH} characters"
+            if why:
+                raise ConfigError(f"{name}: {why}")
+        if any("admin" in names for names in (stage.anonymous or {}).values()):
+            raise ConfigError("anonymous: whoever comes by would be an admin")
+    except ConfigError as error:
+        raise SystemExit(f"infra/stage.py: stage {stage.name}: {error}") from error

@@ -44,13 +44,13 @@ class Deployment:
         self._outputs_file = folder / "outputs.json"
         self._running = ProcessGroup()
 
-    def synthesise(self, edge_url: str) -> None:
-        """Write the cloud assembly.
+    def synthesise(self, edge_url: str, issuers: str) -> None:
+        """Write the cloud assembly; issuers are JSON.
 
         Raises:
             DeployError: The app says no.
         """
-        context = ["-c", "stage=local", "-c", f"edge_url={edge_url}"]
+        context = ["-c", "stage=local", "-c", f"edge_url={edge_url}", "-c", f"issuers={issuers}"]
         # The emulator judges the template itself, a moment later; CDK's own judgement doubles the time that this takes.
         self._cdk("synth", "--quiet", "--no-validation", *context, "--output", str(self._assembly))
 

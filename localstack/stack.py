@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,6 +28,7 @@ from localstack.errors import StartError
 from localstack.metrics import MetricForwarder, ServedMetrics
 from localstack.ministack import MiniStack
 from localstack.served_app import ServedApp
+from shared.domain.issuer import Issuer, issuers_to_json
 
 
 class PortInUseError(StartError):
@@ -54,13 +55,14 @@ class LocalStack:
         faults: Faults | None = None,
         functions_endpoint: str | None = None,
         stream_max_age_s: int | None = None,
+        issuers: Sequence[Issuer] = (),
         tell: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.folder = folder
         self.emulator = MiniStack(folder, functions_endpoint=functions_endpoint)
         self.outputs: dict[str, str] = {}
         self._port, self._limits, self._faults, self._tell = port, limits or Limits(), faults, tell
-        self._stream_max_age_s = stream_max_age_s
+        self._stream_max_age_s, self._issuers = stream_max_age_s, issuers_to_json(issuers)
         self._exit = ExitStack()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="start")
         self.url = ""
@@ -94,7 +96,7 @@ class LocalStack:
         self._exit.callback(self._threads.shutdown)
         assembly = Deployment(self.folder, {})
         self._exit.callback(assembly.stop)
-        synthesis = self._begin("synthesised the CDK app", assembly.synthesise, self.url)
+        synthesis = self._begin("synthesised the CDK app", assembly.synthesise, self.url, self._issuers)
         self._exit.callback(self.emulator.stop)
         self._begin("started the AWS emulator", self.emulator.start).result()
         synthesis.result()

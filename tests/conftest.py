@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser
 
     from localstack.stack import LocalStack
+    from tests.oidc import OidcServer
 
 
 START_TIMEOUT_S = 300  # on a busy machine; else 15 to 25
@@ -24,12 +25,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[LocalStack]":
+def oidc() -> "Iterator[OidcServer]":
+    """OIDC issuers whose tokens the stack takes, one for each algorithm, and one that nobody has ever heard of."""
+    from tests.oidc import OidcServer, SigningKey
+
+    with OidcServer("rsa", "ec", "down") as server:
+        server.keys = {"rsa": [SigningKey("rsa")], "ec": [SigningKey("ec", "ES256")], "down": [SigningKey("down")]}
+        server.down.add("down")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, oidc: "OidcServer") -> "Iterator[LocalStack]":
     """One stack a run: emulator, real CDK deploy, edge. Its logs stay in pytest's folder for a look at what failed."""
     from localstack.stack import LocalStack, remove  # loads all of Tidewire: only for those who ask for it
+    from tests.oidc import issuer
 
     folder = tmp_path_factory.mktemp("stack")
-    with LocalStack(folder, stream_max_age_s=STREAM_MAX_AGE_S) as running:
+    issuers = (
+        issuer(oidc.url("rsa"), user_prefix="rsa:", capabilities={"room:*": ["subscribe", "publish"]}),
+        issuer(oidc.url("ec"), user_prefix="ec:", algorithm="ES256", jwks_url=oidc.jwks_url("ec")),
+        issuer(oidc.url("down"), user_prefix="down:"),
+    )
+    with LocalStack(folder, stream_max_age_s=STREAM_MAX_AGE_S, issuers=issuers) as running:
         yield running
     remove(folder / "cdk.out")  # 130 MB, and pytest keeps the folders of three runs
 

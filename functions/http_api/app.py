@@ -11,6 +11,7 @@ from fastapi import Depends, FastAPI, Query
 from fastapi.responses import JSONResponse, Response
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
+from functions.http_api.anonymous import add_anonymous
 from functions.http_api.answer_headers import AnswerHeaders
 from functions.http_api.caller import Bearer, Caller, ServicesDep, anonymous
 from functions.http_api.channel import ChannelPath
@@ -143,6 +144,8 @@ def _add_calls(app: FastAPI, settings: Settings) -> None:
         app.post("/v1/dev/token", dependencies=[Depends(anonymous)])(dev_token)
     if settings.demo:
         app.post("/v1/demo/token", dependencies=[Depends(anonymous)])(demo_token)
+    if settings.anonymous is not None:
+        add_anonymous(app)
 
 
 def use(app: FastAPI, services: Services) -> None:

@@ -14,14 +14,18 @@ from infra.constructs.message_store import MessageStore
 from infra.packaging import LayerName, function_code, layer_code
 from infra.stage import StageConfig
 from shared import contract
+from shared.domain.issuer import Issuer, issuers_to_json
 
 
 class Functions(Construct):
     """Makes functions: their layers, log groups, common settings. One role each, with what is granted and no more."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, stage: StageConfig) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, stage: StageConfig, issuers: Sequence[Issuer] = ()
+    ) -> None:
         super().__init__(scope, construct_id)
         self._stage = stage
+        self._issuers = issuers
         # The emulator compiles what it runs once, not at each start.
         self._python = None if stage.emulated else runtime_python()
         self._layers: dict[LayerName, lambda_.LayerVersion] = {}
@@ -44,8 +48,12 @@ class Functions(Construct):
         folder: str | None = None,
         handler: str | None = None,
         memory_mb: int | None = None,
+        verifies_tokens: bool = False,
     ) -> lambda_.Function:
         """Return the function whose handler is ``functions/<name>/handler.py``, or as they say."""
+        if verifies_tokens:
+            environment = {**environment, **self._token_environment()}
+            more_layers = [*([self._layer("issuers")] if self._issuers else []), *more_layers]
         folder = folder or name
         construct_id = "".join(part.capitalize() for part in name.split("_"))
         log_group = logs.LogGroup(
@@ -57,7 +65,7 @@ class Functions(Construct):
         # CDK's own role has AWS's managed policy, which may write into every log group of the account.
         role = iam.Role(self, f"{construct_id}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         log_group.grant_write(role)
-        return lambda_.Function(
+        function = lambda_.Function(
             self,
             construct_id,
             description=f"Tidewire {self._stage.name}: functions/{folder}",
@@ -83,6 +91,13 @@ class Functions(Construct):
                 **environment,
             },
         )
+        if verifies_tokens:
+            self.token_secret.grant_read(function)
+        return function
+
+    def _token_environment(self) -> dict[str, str]:
+        issuers = {contract.ENV_ISSUERS: issuers_to_json(self._issuers)} if self._issuers else {}
+        return {contract.ENV_TOKEN_SECRET_ARN: self.token_secret.secret_arn, **issuers}
 
     def _layer(self, name: LayerName) -> lambda_.LayerVersion:
         if name not in self._layers:

@@ -48,6 +48,7 @@ class HttpApi(Construct):
             "http_api",
             timeout_s=_TIMEOUT_S,
             layer="http",
+            verifies_tokens=True,
             environment={
                 **table_environment(
                     store,
@@ -56,16 +57,15 @@ class HttpApi(Construct):
                     contract.ENV_STATE_TABLE,
                     contract.ENV_LIMITS_TABLE,
                 ),
-                contract.ENV_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
                 contract.ENV_STREAM_URL: stream_url,
                 contract.ENV_DEMO: "1" if stage.demo else "0",
+                **({} if stage.anonymous is None else {contract.ENV_ANONYMOUS: json.dumps(stage.anonymous)}),
             },
         )
         grant_read_write(store.connections, self.function)
         grant_append(store.streams, self.function)
         grant_read_write(store.state, self.function)
         grant_read_write(store.limits, self.function)
-        functions.token_secret.grant_read(self.function)
         # CloudWatch has no resources to name here:
         # docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/permissions-reference-cw.html
         self.function.add_to_role_policy(iam.PolicyStatement(actions=["cloudwatch:GetMetricData"], resources=["*"]))

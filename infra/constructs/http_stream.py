@@ -36,6 +36,7 @@ class HttpStream(Construct):
             handler="functions/http_api/run.sh",
             timeout_s=stage.stream_max_age_s + _TIMEOUT_MARGIN_S,
             layer="stream",
+            verifies_tokens=True,
             more_layers=[lambda_.LayerVersion.from_layer_version_arn(self, "Adapter", adapter)],
             memory_mb=stage.stream_memory_mb,
             environment={
@@ -49,14 +50,12 @@ class HttpStream(Construct):
                     contract.ENV_STREAMS_TABLE,
                     contract.ENV_LIMITS_TABLE,
                 ),
-                contract.ENV_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
                 contract.ENV_STREAM_MAX_AGE_S: str(stage.stream_max_age_s),
             },
         )
         grant_read_write(store.connections, self.function)
         grant_append(store.streams, self.function)
         grant_read_write(store.limits, self.function)
-        functions.token_secret.grant_read(self.function)
         url = self.function.add_function_url(
             # The app asks for tokens itself. CDK adds the two permissions that a public URL needs:
             # docs.aws.amazon.com/lambda/latest/dg/urls-auth.html

@@ -57,6 +57,7 @@ class WebsocketGateway(Construct):
             "ws_message",
             timeout_s=_MESSAGE_TIMEOUT_S,
             layer="publish",
+            verifies_tokens=True,
             environment={
                 **table_environment(
                     store,
@@ -65,7 +66,6 @@ class WebsocketGateway(Construct):
                     contract.ENV_STATE_TABLE,
                     contract.ENV_LIMITS_TABLE,
                 ),
-                contract.ENV_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
             },
         )
         for function in (self.connect, self.disconnect, self.message):
@@ -74,7 +74,6 @@ class WebsocketGateway(Construct):
         grant_read_write(store.state, self.message)
         grant_read_write(store.limits, self.message)
         store.limits.grant(self.connect, "dynamodb:PutItem")  # it counts, and no more: API keys lie there too
-        functions.token_secret.grant_read(self.message)
         for function in (self.connect, self.message):
             fan_out.grant_set_deadlines(function)
         fan_out.grant_deliver_later(self.message)

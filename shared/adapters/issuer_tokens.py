@@ -7,10 +7,11 @@ from typing import Any, Protocol
 
 import jwt
 
-from shared.adapters.tokens import LEEWAY_S, TOKEN_MAX_LENGTH, Hs256Tokens, principal_of, verified
+from shared.adapters.tokens import LEEWAY_S, Hs256Tokens, principal_of, verified
 from shared.domain.issuer import Issuer
 from shared.domain.principal import ANONYMOUS_PREFIX, RESERVED_PREFIXES, Principal
 from shared.errors import UnauthenticatedError
+from shared.protocol.limits import TOKEN_MAX_LENGTH
 
 
 class _Keys(Protocol):

@@ -11,9 +11,9 @@ from shared.domain.channel import is_user_id
 from shared.domain.principal import PUBLIC_CLAIMS_MAX_BYTES, RESERVED_PREFIXES, Principal, fits_capabilities
 from shared.errors import UnauthenticatedError
 from shared.protocol.encode import to_json
+from shared.protocol.limits import TOKEN_MAX_LENGTH
 
 LEEWAY_S: Final = 5  # clocks of issuers differ
-TOKEN_MAX_LENGTH: Final = 24_000  # enough for as many capabilities and public claims as there may be
 _ALGORITHM: Final = "HS256"
 
 T = TypeVar("T")

@@ -17,5 +17,6 @@ DATA_MAX_BYTES: Final = 24_000
 # Of a state document, as compact JSON; one of more than DATA_MAX_BYTES is sent by HTTP alone, as it is.
 DOCUMENT_MAX_BYTES: Final = 200_000
 DOCUMENTS_MAX: Final = 500  # in a channel, deleted ones too
+TOKEN_MAX_LENGTH: Final = 8_192  # what it says is kept with its connection
 EVENT_NAME_MAX_LENGTH: Final = 100
 COMMAND_ERROR_MAX_BYTES: Final = 8_000  # what a handler or a peer says of its failure: replies have their limit too

@@ -31,10 +31,11 @@ from shared.protocol.limits import (
     HELLO_MAX_SUBSCRIPTIONS,
     HISTORY_DEFAULT_LIMIT,
     HISTORY_MAX_LIMIT,
+    TOKEN_MAX_LENGTH,
 )
 
 _MAX_SAFE_INTEGER: Final = 2**53 - 1  # what every JSON reader keeps exactly
-Token = Annotated[str, StringConstraints(max_length=8192)]
+Token = Annotated[str, StringConstraints(max_length=TOKEN_MAX_LENGTH)]
 
 
 def _checked_channel(value: Any) -> Any:

@@ -112,11 +112,19 @@ def test_the_emulator_gets_layers_of_its_own(dev: Synthesised, prod: Synthesised
     assert not on_aws & emulated
 
 
-@pytest.mark.parametrize("name", ["functions", "publish", "http", "stream"])
-def test_a_layer_is_for_arm64_and_python_3_13_and_as_the_lockfile_has_it(tmp_path: Path, name: "LayerName") -> None:
+@pytest.mark.parametrize(
+    ("name", "has"),
+    [
+        *((name, "_pydantic_core.cpython-313-") for name in ("functions", "publish", "http", "stream")),
+        ("issuers", "_rust.abi3."),
+    ],
+)
+def test_a_layer_is_for_arm64_and_python_3_13_and_as_the_lockfile_has_it(
+    tmp_path: Path, name: "LayerName", has: str
+) -> None:
     python = _built_layer(tmp_path, name) / "python"
     libraries = list(python.rglob("*.so"))
-    assert any(library.name.startswith("_pydantic_core.cpython-313-") for library in libraries)
+    assert any(library.name.startswith(has) for library in libraries)
     for library in libraries:
         assert ".cpython-313-aarch64-linux-gnu." in library.name or ".abi3." in library.name
         assert int.from_bytes(library.read_bytes()[18:20], "little") == _AARCH64  # e_machine
