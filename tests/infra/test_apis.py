@@ -89,10 +89,16 @@ def test_both_apis_deploy_themselves(stage: Synthesised) -> None:
 
 def test_every_http_request_goes_to_the_app(stage: Synthesised) -> None:
     routes = _routes(stage, _HTTP)
-    assert list(routes) == ["$default"]
-    _route, integration = routes["$default"]
-    assert _function_of(stage, integration) == "http_api"
-    assert integration["PayloadFormatVersion"] == "2.0"  # what Mangum is told apart by
+    assert sorted(routes) == ["$default", "ANY /iam/{proxy+}"]
+    for _route, integration in routes.values():
+        assert _function_of(stage, integration) == "http_api"
+        assert integration["PayloadFormatVersion"] == "2.0"  # what Mangum is told apart by
+
+
+def test_below_iam_the_gateway_asks_iam_and_nowhere_else(stage: Synthesised) -> None:
+    """Whom IAM lets in is read from what an IAM route adds to the event: functions/http_api/iam.py."""
+    kinds = {key: route["AuthorizationType"] for key, (route, _integration) in _routes(stage, _HTTP).items()}
+    assert kinds == {"$default": "NONE", "ANY /iam/{proxy+}": "AWS_IAM"}
 
 
 def test_browsers_of_every_origin_may_use_the_http_api(stage: Synthesised) -> None:
@@ -131,7 +137,7 @@ def test_only_the_route_or_rule_in_front_of_a_function_may_invoke_it(stage: Synt
         "ws_connect": ("apigateway.amazonaws.com", f"{_CALL}${{{_WEBSOCKET}}}/*$connect"),
         "ws_disconnect": ("apigateway.amazonaws.com", f"{_CALL}${{{_WEBSOCKET}}}/*$disconnect"),
         "ws_message": ("apigateway.amazonaws.com", f"{_CALL}${{{_WEBSOCKET}}}/*$default"),
-        "http_api": ("apigateway.amazonaws.com", f"{_CALL}${{{_HTTP}}}/*/*"),
+        "http_api": ("apigateway.amazonaws.com", f"{_CALL}${{{_HTTP}}}/*/*/iam/{{proxy+}}"),
         "fan_out": ("events.amazonaws.com", rules[stage.function_ids["fan_out"]]),
         "janitor": ("events.amazonaws.com", rules[stage.function_ids["janitor"]]),
     }
