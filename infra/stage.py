@@ -8,6 +8,7 @@ from aws_cdk import RemovalPolicy
 from aws_cdk import aws_logs as logs
 
 from shared.domain.stage_limits import DEFAULT_LIMITS, StageLimits
+from shared.errors import ConfigError
 
 Lane = Literal["high", "normal", "low"]
 
@@ -122,7 +123,9 @@ def stage_config(name: str | None, *, edge_url: str | None) -> StageConfig:
         raise SystemExit("stage local needs -c edge_url=http://127.0.0.1:PORT (make run passes it)")
     for origin in stages[name].allowed_origins:
         if not is_origin(origin):
-            raise SystemExit(
-                f"stage {name}: allowed_origins: {origin!r} is no scheme://host[:port] as browsers write it"
-            )
+            raise SystemExit(f"stage {name}: allowed_origins: {origin!r}: write scheme://host[:port], as browsers do")
+    try:
+        stages[name].limits.check()
+    except ConfigError as error:
+        raise SystemExit(f"stage {name}: {error}") from error
     return replace(stages[name], edge_url=edge_url if stages[name].emulated else None)

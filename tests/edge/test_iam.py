@@ -71,7 +71,9 @@ def signed(
 async def test_a_signed_call_is_passed_on_with_who_signed_it(http: httpx.AsyncClient) -> None:
     answer = await http.post("/iam/v1/publish", content=BODY, headers=signed())
     assert answer.json()["body"] == BODY.decode()
-    assert answer.json()["iam"]["requestContext"]["authorizer"]["iam"]["userArn"] == "arn:aws:iam::000000000000:user/AKIA"
+    assert (
+        answer.json()["iam"]["requestContext"]["authorizer"]["iam"]["userArn"] == "arn:aws:iam::000000000000:user/AKIA"
+    )
 
 
 @pytest.mark.parametrize(

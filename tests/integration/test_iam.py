@@ -31,9 +31,7 @@ def server(http: httpx.Client) -> httpx.Client:
     return httpx.Client(base_url=http.base_url, auth=Signed(), timeout=http.timeout)
 
 
-async def test_it_publishes_and_is_an_admin_without_a_key(
-    server: httpx.Client, connect: Connect, channel: str
-) -> None:
+async def test_it_publishes_and_is_an_admin_without_a_key(server: httpx.Client, connect: Connect, channel: str) -> None:
     ann = await connect("ann", subscribe=[{"channel": channel}])
     body = {"channel": channel, "name": "said", "data": "signed"}
     answer = server.post("/iam/v1/publish", json=body)
