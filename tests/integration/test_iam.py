@@ -36,8 +36,8 @@ async def test_it_publishes_and_is_an_admin_without_a_key(server: httpx.Client, 
     body = {"channel": channel, "name": "said", "data": "signed"}
     answer = server.post("/iam/v1/publish", json=body)
     assert answer.status_code == 200, answer.text
-    event = await ann.event()
-    assert (event["data"], event["sender"]) == ("signed", {"user_id": "iam:test"})
+    [event] = await ann.wait_for_events(channel, 1)
+    assert (event["data"], event["sender"]["user_id"]) == ("signed", "iam:test")
     history = server.get(f"/iam/v1/channels/{channel}/history", params={"limit": 1})
     assert [one["data"] for one in history.json()["publications"]] == ["signed"]
     assert server.get("/iam/v1/keys").status_code == 200
@@ -46,7 +46,8 @@ async def test_it_publishes_and_is_an_admin_without_a_key(server: httpx.Client, 
 
 def test_what_was_tampered_with_is_forbidden(server: httpx.Client, http: httpx.Client, channel: str) -> None:
     body = json.dumps({"channel": channel, "name": "said", "data": 1}).encode()
-    request = httpx.Request("POST", f"{http.base_url}/iam/v1/publish", content=body)
+    json_ = {"Content-Type": "application/json"}
+    request = httpx.Request("POST", f"{http.base_url}/iam/v1/publish", content=body, headers=json_)
     headers = next(Signed().auth_flow(request)).headers
     for path, content in (
         ("/iam/v1/publish", body.replace(b"1", b"2")),
