@@ -184,9 +184,11 @@ def stage_config(name: str | None, *, edge_url: str | None, issuers: str | None 
         raise SystemExit("stage local needs -c edge_url=http://127.0.0.1:PORT (make run passes it)")
     for origin in stage.allowed_origins:
         if not is_origin(origin):
-            raise SystemExit(
-                f"stage {name}: allowed_origins: {origin!r} is no scheme://host[:port] as browsers write it"
-            )
+            raise SystemExit(f"stage {name}: allowed_origins: {origin!r}: write scheme://host[:port], as browsers do")
+    try:
+        stage.limits.check()
+    except ConfigError as error:
+        raise SystemExit(f"stage {name}: {error}") from error
     check(stage)
     if stage.emulated:
         stage = replace(stage, edge_url=edge_url, issuers=issuers_from_json(issuers) if issuers else stage.issuers)

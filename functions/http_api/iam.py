@@ -36,8 +36,7 @@ class Iam:
         if principal is None:
             await problem(ForbiddenError("sign the call with AWS credentials"))(scope, receive, send)
             return
-        path, raw_path = scope["path"].removeprefix(PREFIX), scope.get("raw_path", b"").removeprefix(PREFIX.encode())
-        await self._app({**scope, "path": path, "raw_path": raw_path, _PRINCIPAL: principal}, receive, send)
+        await self._app({**scope, "path": scope["path"].removeprefix(PREFIX), _PRINCIPAL: principal}, receive, send)
 
 
 def iam_principal(scope: Mapping[str, Any]) -> Principal | None:

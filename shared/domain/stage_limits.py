@@ -58,8 +58,8 @@ class StageLimits:
     failure_rate_per_s: float = 5
     failure_burst: int = 100
 
-    def __post_init__(self) -> None:
-        """Refuse what can't work.
+    def check(self) -> None:
+        """Refuse what can't work, before it is deployed.
 
         Raises:
             ConfigError: A limit is out of its range.

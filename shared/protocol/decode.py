@@ -1,5 +1,6 @@
 """Bytes to requests. Whatever comes in, the result is a request or a TidewireError."""
 
+import sys
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final
@@ -12,6 +13,11 @@ from shared.protocol.encode import to_json
 from shared.protocol.limits import BATCH_MAX_FRAMES, DATA_MAX_BYTES
 from shared.protocol.requests import REQUEST_ADAPTER, REQUEST_TYPES, Model, Request
 
+# An integer with more digits is infinite to readers that know floats alone, such as browsers. Python reads it.
+_FLOAT_MAX_DIGITS: Final = sys.float_info.max_10_exp
+# A regular expression would take milliseconds for a large frame.
+_ZEROS_FOR_DIGITS: Final = bytes.maketrans(b"0123456789", b"0" * 10)
+_MANY_ZEROS: Final = b"0" * _FLOAT_MAX_DIGITS
 _MAX_PROBLEMS: Final = 10  # told of in one error, so that it stays small
 
 
@@ -21,7 +27,7 @@ def parse(body: str | bytes, *, max_bytes: int) -> list[Any]:
     Raises:
         TooLargeError: Over ``max_bytes`` of UTF-8.
         BadFrameError: Neither an object nor such an array, or not JSON: NaN, lone surrogates and nesting
-            beyond 200 levels (pydantic-core's limit) are not either.
+            beyond 200 levels (pydantic-core's limit) are not either. Of a key that comes twice, the last counts.
     """
     value = parse_json(body, max_bytes=max_bytes)
     if isinstance(value, dict):
@@ -44,9 +50,20 @@ def parse_json(body: str | bytes, *, max_bytes: int) -> Any:
     if len(raw) > max_bytes:
         raise TooLargeError(f"a frame has at most {max_bytes} bytes", details={"max_bytes": max_bytes})
     try:
-        return from_json(raw, allow_inf_nan=False)
+        value = from_json(raw, allow_inf_nan=False)
     except ValueError:
         raise BadFrameError("the frame is not JSON, or nested too deep") from None
+    if len(raw) > _FLOAT_MAX_DIGITS and _MANY_ZEROS in raw.translate(_ZEROS_FOR_DIGITS) and _has_huge_integer(value):
+        raise BadFrameError("the frame has a number that is beyond what JSON readers hold")
+    return value
+
+
+def _has_huge_integer(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_huge_integer, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_huge_integer, value))
+    return isinstance(value, int) and abs(value) > sys.float_info.max
 
 
 def request_id(frame: Any) -> int | str | None:

@@ -89,13 +89,16 @@ def test_both_apis_deploy_themselves(stage: Synthesised) -> None:
 
 def test_every_http_request_goes_to_the_app(stage: Synthesised) -> None:
     routes = _routes(stage, _HTTP)
-    assert {key: route["AuthorizationType"] for key, (route, _integration) in routes.items()} == {
-        "$default": "NONE",  # the app asks for tokens and keys itself
-        "ANY /iam/{proxy+}": "AWS_IAM",
-    }
+    assert sorted(routes) == ["$default", "ANY /iam/{proxy+}"]
     for _route, integration in routes.values():
         assert _function_of(stage, integration) == "http_api"
         assert integration["PayloadFormatVersion"] == "2.0"  # what Mangum is told apart by
+
+
+def test_below_iam_the_gateway_asks_iam_and_nowhere_else(stage: Synthesised) -> None:
+    """Whom IAM lets in is read from what an IAM route adds to the event: functions/http_api/iam.py."""
+    kinds = {key: route["AuthorizationType"] for key, (route, _integration) in _routes(stage, _HTTP).items()}
+    assert kinds == {"$default": "NONE", "ANY /iam/{proxy+}": "AWS_IAM"}
 
 
 def test_browsers_of_every_origin_may_use_the_http_api(stage: Synthesised) -> None:
@@ -140,12 +143,12 @@ def test_only_the_route_or_rule_in_front_of_a_function_may_invoke_it(stage: Synt
         for target in rule["Targets"]
     }
     names = {logical_id: name for name, logical_id in stage.function_ids.items()}
-    permissions = {
-        names[permission["FunctionName"]["Fn::GetAtt"][0]]: (permission["Principal"], text(permission["SourceArn"]))
+    permissions = [
+        (names[permission["FunctionName"]["Fn::GetAtt"][0]], permission["Principal"], text(permission["SourceArn"]))
         for permission in stage.of_type("AWS::Lambda::Permission").values()
         if "SourceArn" in permission  # else it is the function URL's: test_stream.py
-    }
-    assert permissions == {
+    ]
+    expected = {
         "ws_connect": ("apigateway.amazonaws.com", f"{_CALL}${{{_WEBSOCKET}}}/*$connect"),
         "ws_disconnect": ("apigateway.amazonaws.com", f"{_CALL}${{{_WEBSOCKET}}}/*$disconnect"),
         "ws_message": ("apigateway.amazonaws.com", f"{_CALL}${{{_WEBSOCKET}}}/*$default"),
@@ -153,4 +156,6 @@ def test_only_the_route_or_rule_in_front_of_a_function_may_invoke_it(stage: Synt
         "fan_out": ("events.amazonaws.com", rules[stage.function_ids["fan_out"]]),
         "janitor": ("events.amazonaws.com", rules[stage.function_ids["janitor"]]),
     }
+    by_iam = ("http_api", "apigateway.amazonaws.com", f"{_CALL}${{{_HTTP}}}/*/*/iam/{{proxy+}}")
+    assert sorted(permissions) == sorted([by_iam, *((name, *by) for name, by in expected.items())])
     stage.template.resource_count_is("AWS::Lambda::Permission", len(permissions) + 2)

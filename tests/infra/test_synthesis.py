@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared import contract
+from tests.infra.conftest import Synthesise
 from tests.infra.template import EDGE_URL, EXAMPLES, ROOT, STATEFUL, Synthesised, ref, text
 
 
@@ -84,6 +85,63 @@ def test_a_mistake_in_a_command_ends_the_synthesis_with_its_name(project: Path, 
     assert source.count(old) == 1
     dice.write_text(source.replace(old, new))
     assert _complaint(project).startswith(f"functions/commands: {told}")
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("limits=StageLimits(subscriptions=500)", "limits.subscriptions: must be a whole number from 1 to 128"),
+        ("limits=StageLimits(pending=0)", "limits.pending: must be a whole number from 1 to 100,000"),
+        ("allowed_origins=('https://a.org/',)", "allowed_origins: 'https://a.org/': write scheme://host[:port]"),
+    ],
+)
+def test_a_mistake_in_a_stage_ends_the_synthesis_with_its_name(project: Path, setting: str, told: str) -> None:
+    stage = project / "infra" / "stage.py"
+    source, old = stage.read_text(), 'StageConfig("dev", demo=True'
+    assert source.count(old) == 1
+    stage.write_text(source.replace(old, f"{old}, {setting}"))
+    assert _complaint(project).startswith(f"stage dev: {told}")
+
+
+@pytest.mark.parametrize(
+    ("origin", "good"),
+    [
+        ("*", True),
+        ("https://chat.example.org", True),
+        ("http://localhost:8080", True),
+        ("https://[2001:db8::1]:8443", True),
+        ("capacitor://localhost", True),
+        ("https://xn--bcher-kva.example", True),
+        ("", False),
+        ("null", False),
+        ("example.org", False),
+        ("//example.org", False),
+        ("https://", False),
+        ("https://example.org/", False),
+        ("https://example.org/chat", False),
+        ("https://example.org:443", False),
+        ("http://example.org:80", False),
+        ("https://Example.org", False),
+        ("https://bücher.example", False),
+        ("https://*.example.org", False),
+        ("https://ann@example.org", False),
+        ("https://example.org\n", False),
+        ("https://example.org,https://example.com", False),
+        ("https://example.org:", False),
+    ],
+)
+def test_an_origin_is_what_browsers_send(origin: str, good: bool) -> None:
+    from infra.stage import is_origin
+
+    assert is_origin(origin) is good
+
+
+def test_who_deploys_for_good_is_warned_of_every_origin(synthesise: Synthesise) -> None:
+    def warned(stage: str) -> bool:
+        files = synthesise(stage).assembly.glob("*.json")
+        return any("[ack: tidewire:AllowedOrigins]" in file.read_text() for file in files)
+
+    assert (warned("dev"), warned("prod")) == (False, True)
 
 
 def test_urls_names_and_tables_are_outputs(stage: Synthesised) -> None:

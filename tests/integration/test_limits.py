@@ -1,5 +1,6 @@
 """What a connection, a user and a channel may do at most: on the deployed stack."""
 
+import hashlib
 import secrets
 from collections.abc import Iterator
 
@@ -9,11 +10,12 @@ import pytest
 from localstack.stack import LocalStack
 from shared.adapters.dynamodb_connections import DynamoDbConnectionStore
 from shared.bootstrap import now_ms
-from shared.contract import ENV_CONNECTIONS_TABLE, OUTPUT_TABLE_NAMES
+from shared.contract import ENV_CONNECTIONS_TABLE, ENV_LIMITS_TABLE, OUTPUT_TABLE_NAMES
 from tests.integration.checks import eventually
 from tests.integration.client import Client, Frame, RequestError
 from tests.integration.conftest import Connect
 from tests.integration.edited import edited
+from tests.integration.http_session import HttpSession
 from tests.unit.stack import events_of
 
 # Settings that no namespace has by default.
@@ -106,3 +108,20 @@ async def test_a_channel_has_so_many_subscribers_and_no_more(connect: Connect) -
     await ann.ask("subscribe", channel=channel)  # it is there already
     await ann.ask("unsubscribe", channel=channel)
     await cyd.ask("subscribe", channel=channel)
+
+
+def test_large_frames_count_by_their_size(stack: LocalStack) -> None:
+    ann, other = HttpSession.open(stack.url), HttpSession.open(stack.url)
+    # As if ann's connection had just sent all that it may, to other processes.
+    taken = now_ms() + 60_000
+    key = hashlib.sha256(f"bytes:{ann.answer['connection_id']}".encode()).hexdigest()
+    limits = boto3.resource("dynamodb").Table(stack.outputs[OUTPUT_TABLE_NAMES[ENV_LIMITS_TABLE]])
+    limits.put_item(Item={"pk": f"BUCKET#{key}", "sk": "META", "full_at_ms": taken, "expires_at_s": taken // 1000 + 60})
+    large = {"type": "sync", "positions": {}, "more": "x" * 250_000}
+    replies = [ann.send(stack.url, large)[0] for _ in range(20)]
+    refused = [reply["error"] for reply in replies if "error" in reply]
+    assert {error["name"] for error in refused} == {"rate_limited"}
+    assert refused[-1]["retry_after_ms"] > 10_000
+    assert "result" in replies[0], "a process lets some through by itself"
+    assert ann.send(stack.url, {"type": "ping"}) == [{"type": "pong", "id": 1}]
+    assert other.send(stack.url, large)[0]["result"] == {"behind": {}}

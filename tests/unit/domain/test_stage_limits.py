@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[3]
 def test_every_limit_has_a_range(name: str) -> None:
     low, high = RANGES[name]
     for good in (low, high):
-        assert getattr(replace(DEFAULT_LIMITS, **{name: good}), name) == good
+        replace(DEFAULT_LIMITS, **{name: good}).check()
     bad: list[Any] = [low - 1, high + 1, "5", True, None, float("nan"), float("inf")]
     if not name.endswith("_per_s"):
         bad.append(low + 0.5)
     for value in bad:
         with pytest.raises(ConfigError, match=rf"limits\.{name}: must be a (whole )?number from {low:,} to {high:,}"):
-            replace(DEFAULT_LIMITS, **{name: value})
+            replace(DEFAULT_LIMITS, **{name: value}).check()
 
 
 def test_what_one_frame_or_batch_may_be_fits_every_limit() -> None:

@@ -3,11 +3,14 @@
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from shared.bootstrap import Services
 from shared.domain.channel import personal_channel
+from shared.domain.stage_limits import DEFAULT_LIMITS
 from tests.unit.stack import MemoryStack
 
 Call = Callable[..., Any]
@@ -89,3 +92,18 @@ def test_an_error_is_a_problem(call: Call) -> None:
     status, headers, body = call("POST", "/v1/publish", json.dumps(PUBLISH))
     assert (status, headers["content-type"], body["name"]) == (401, "application/problem+json", "unauthenticated")
     assert headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "header", ["x-forwarded-for", "cloudfront-viewer-address", "forwarded", "x-amzn-request-context"]
+)
+def test_the_address_that_counts_is_the_events(call: Call, services: Services, stack: MemoryStack, header: str) -> None:
+    services.limits = replace(stack.limits, stage=replace(DEFAULT_LIMITS, failure_rate_per_s=1, failure_burst=2))
+
+    def refused_from(address: str, said: str) -> int:
+        http = event("GET", "/v1/commands", None, None)["requestContext"]["http"] | {"sourceIp": address}
+        context = {"http": http, "stage": "$default", "requestId": "r"}
+        return int(call("GET", "/v1/commands", None, {header: said}, requestContext=context)[0])
+
+    assert [refused_from("192.0.2.1", f"198.51.100.{number}:1") for number in range(4)] == [401, 401, 401, 429]
+    assert refused_from("192.0.2.2", "192.0.2.1:1") == 401

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from shared.errors import BadFrameError, InvalidFieldError, TidewireError, TooLargeError
 from shared.protocol.decode import check_data, parse, request_id, validate
 from shared.protocol.encode import to_json
+from shared.protocol.requests import Publish
 from tests.unit.protocol.golden import REQUESTS
 
 MAX_BYTES = 32_000
@@ -210,3 +211,69 @@ class TestRequestId:
         except InvalidFieldError:
             return
         assert request_id(frame | {"id": id_}) == request.id
+
+
+def publish(data: str) -> str:
+    return '{"type":"publish","id":1,"channel":"room:a","name":"said","data":' + data + "}"
+
+
+class TestOddJson:
+    @pytest.mark.parametrize(
+        ("data", "value"),
+        [
+            ('1,"data":2', 2),  # of a key that comes twice the last counts: everywhere, since it is read once
+            ('"\\u0000"', "\x00"),
+            ('{"\\u0000":1}', {"\x00": 1}),
+            ('"\\ud83d\\ude00"', "😀"),
+            ('{"__proto__":{"a":1}}', {"__proto__": {"a": 1}}),
+            ('"\\r\\n\\u001b[1m\\u202e"', "\r\n\x1b[1m\u202e"),
+            (json.dumps({"k" * 23_000: 1}), {"k" * 23_000: 1}),
+            ("1e308", 1e308),
+            ("1e-999", 0.0),
+            ("9" * 308, int("9" * 308)),
+            ('"' + "9" * 5_000 + '"', "9" * 5_000),
+        ],
+    )
+    def test_what_is_taken_as_it_is(self, data: str, value: Any) -> None:
+        (frame,) = parse(publish(data), max_bytes=32_000)
+        request = validate(frame)
+        assert isinstance(request, Publish)
+        assert request.data == value
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            "NaN",
+            "-Infinity",
+            '"\\udc00"',
+            '"\\ud800x"',
+            '"\x00"',
+            '"\n"',
+            "1 /* x */",
+            "01",
+            "+1",
+            "0x1",
+            "'x'",
+            "[1,]",
+            "1}x",
+            "9" * 310,
+            "-" + "9" * 310,
+            '[[[{"a":' + "9" * 4_000 + "}]]]",
+            "9" * 5_000,
+        ],
+    )
+    def test_what_is_refused(self, data: str) -> None:
+        with pytest.raises(BadFrameError):
+            parse(publish(data), max_bytes=32_000)
+
+    @pytest.mark.parametrize(
+        "body",
+        [b'{"type":"ping","id":"\xc0\xaf"}', b'{"type":"ping","id":"\xed\xa0\x80"}', publish("1").encode("utf-16")],
+    )
+    def test_what_is_no_utf8_by_any_trick(self, body: bytes) -> None:
+        with pytest.raises(BadFrameError):
+            parse(body, max_bytes=32_000)
+
+    def test_a_byte_order_mark_is_no_json(self) -> None:
+        with pytest.raises(BadFrameError):
+            parse("\ufeff" + publish("1"), max_bytes=32_000)
