@@ -110,7 +110,7 @@ class PythonDriver:
         return self._token
 
     def _told(self, _state: str, error: TidewireError | None) -> None:
-        self._end = error and error.kind
+        self._end = None if error is None else error.kind
         self._news.set()
 
     async def _revoke(self, user: str) -> None:

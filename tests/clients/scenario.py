@@ -246,7 +246,7 @@ class _Run:
         if client not in self._drivers:
             asked = step if step.get("do") == "open" else {}
             user_id = f"{asked.get('user', client)}-{self._id}"
-            token = {name: asked[name] for name in ("caps", "ttl_s") if name in asked}
+            token: Step = {name: asked[name] for name in ("caps", "ttl_s") if name in asked}
             self._drivers[client] = await self._open(user_id, token)
         return self._drivers[client]
 
