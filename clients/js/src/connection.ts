@@ -44,7 +44,7 @@ const ROLLOVER_AGAIN_MS = 60_000;
 // How long answers are waited for on a link that another has followed.
 const RETIRED_MS = 10_000;
 const SESSION_UNKNOWN = 1011;
-const RECONNECT_FROM = 3000; // up to below this:
+const RECONNECT_FROM = 3000; // up to the next: it may come back
 const TOKEN_EXPIRED = 3500;
 const TOO_LATE = 3503; // hello was; as when the page slept meanwhile, or the server had to start
 
