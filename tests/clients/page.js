@@ -8,25 +8,29 @@ class Harness {
   #outcomes = new Map();
   #channels = new Map();
 
-  /** `user`: its id; `caps`: of its tokens; the rest are the client's options. */
-  constructor({ user, caps, ...options }) {
+  /** `user`: its id; `token`: what its tokens are to have; the rest are the client's options. */
+  constructor({ user, token: asked, ...options }) {
     this.complaints = [];
     this.states = []; // each with its time
+    this.tokens = 0;
     this.client = new Tidewire({
       ...options,
       getToken: async (fresh) => {
         const kept = sessionStorage.getItem("token");
         if (kept && !fresh) return kept;
-        const body = JSON.stringify({ user_id: user, ...(caps && { caps }) });
+        const body = JSON.stringify({ user_id: user, ...asked });
         const headers = { "Content-Type": "application/json" };
         const response = await fetch("/v1/dev/token", { method: "POST", headers, body });
         const { token } = await response.json();
         sessionStorage.setItem("token", token);
+        this.tokens++;
+        this.notice();
         return token;
       },
       onError: (error) => this.complaints.push(describe(error)),
     });
-    this.client.onState((state) => {
+    this.client.onState((state, error) => {
+      this.end = error?.kind;
       this.states.push({ state, transport: this.client.transport, atMs: performance.now() });
       this.notice();
     });
@@ -67,9 +71,12 @@ class Harness {
     let of = this.#channels.get(name);
     if (of) return of;
     const channel = this.client.channel(name);
-    of = { channel, events: [], receipts: [], resets: 0, documents: new Map() };
+    of = { channel, events: [], connections: new Set(), receipts: [], resets: 0, documents: new Map() };
     const seen = (change) => (value) => (change(value), this.notice());
-    channel.on("*", seen((event) => of.events.push(event.data)));
+    channel.on(
+      "*",
+      seen(({ data, sender }) => (of.events.push(data), of.connections.add(sender.connection_id))),
+    );
     channel.onReceipt(seen(({ status }) => of.receipts.push(status)));
     channel.onReset(seen(() => of.resets++));
     channel.presence.onChange(() => this.notice());
@@ -174,6 +181,12 @@ class Harness {
     this.#of(channel).channel.presence.markRead(offset);
   }
 
+  async revoke({ user }) {
+    const headers = { Authorization: `Bearer ${sessionStorage.getItem("token")}` };
+    const response = await fetch(`/v1/users/${user}/connections`, { method: "DELETE", headers });
+    if (!response.ok) throw new Error(`it was answered ${response.status}`);
+  }
+
   see_events({ channel }) {
     return this.#of(channel).events;
   }
@@ -200,6 +213,18 @@ class Harness {
 
   see_typing({ channel }) {
     return this.#of(channel).channel.presence.typing;
+  }
+
+  see_end() {
+    return this.end;
+  }
+
+  see_tokens() {
+    return this.tokens;
+  }
+
+  see_connections({ channel }) {
+    return this.#of(channel).connections.size;
   }
 
   see_state() {

@@ -20,10 +20,12 @@ class _Seen:
     def __init__(self, channel: Channel, notice: Callable[[], None]) -> None:
         self.channel = channel
         self.events: list[Any] = []
+        self.connections: set[str | None] = set()
         self.receipts: list[str] = []
         self.resets = 0
         self.documents: dict[str, Document] = {}
         self._notice = notice
+        channel.on("*", lambda event: self.connections.add(event.sender.connection_id))
         channel.on("*", lambda event: self._see(self.events, event.data))
         channel.on_receipt(lambda receipt: self._see(self.receipts, receipt.status))
         channel.on_reset(lambda _position: self._reset())
@@ -48,12 +50,14 @@ class _Seen:
 class PythonDriver:
     """One client, by way of a network of its own. Close it."""
 
-    def __init__(self, network: Network, user_id: str, caps: Any, outbox: Path, **options: Any) -> None:
-        self._network, self._user_id, self._caps = network, user_id, caps
+    def __init__(self, network: Network, user_id: str, token: Arguments, outbox: Path, **options: Any) -> None:
+        self._network, self._asked = network, {"user_id": user_id, **token}
         self._complaints: list[str] = []
         self._news = asyncio.Event()
         self._channels: dict[str, _Seen] = {}
         self._token: str | None = None
+        self._tokens = 0
+        self._end: str | None = None
         self.client = Tidewire(
             network.url,
             self._get_token,
@@ -62,7 +66,7 @@ class PythonDriver:
             on_error=lambda error: self._complaints.append(repr(error)),
             **options,
         )
-        self.client.on_state(lambda _state, _error: self._news.set())
+        self.client.on_state(self._told)
         self.client.connect()
 
     async def start(self, action: str, arguments: Arguments) -> Awaitable[Any]:
@@ -97,12 +101,23 @@ class PythonDriver:
 
     async def _get_token(self, fresh: bool) -> str:
         if self._token is None or fresh:
-            asked = {"user_id": self._user_id} | ({} if self._caps is None else {"caps": self._caps})
             async with httpx.AsyncClient(timeout=_TOKEN_TIMEOUT_S) as http:
-                answer = await http.post(f"{self._network.url}/v1/dev/token", json=asked)
+                answer = await http.post(f"{self._network.url}/v1/dev/token", json=self._asked)
             token: str = answer.raise_for_status().json()["token"]
             self._token = token
+            self._tokens += 1
+            self._news.set()
         return self._token
+
+    def _told(self, _state: str, error: TidewireError | None) -> None:
+        self._end = None if error is None else error.kind
+        self._news.set()
+
+    async def _revoke(self, user: str) -> None:
+        async with httpx.AsyncClient(timeout=_TOKEN_TIMEOUT_S) as http:
+            headers = {"Authorization": f"Bearer {await self._get_token(False)}"}
+            answer = await http.delete(f"{self._network.url}/v1/users/{user}/connections", headers=headers)
+        answer.raise_for_status()
 
     def _of(self, name: str) -> _Seen:
         if name not in self._channels:
@@ -205,3 +220,12 @@ class PythonDriver:
 
     def _see_state(self) -> str:
         return self.client.state
+
+    def _see_end(self) -> str | None:
+        return self._end
+
+    def _see_tokens(self) -> int:
+        return self._tokens
+
+    def _see_connections(self, channel: str) -> int:
+        return len(self._of(channel).connections)

@@ -6,7 +6,8 @@ each of them), and one of these:
 ``do``: an action with its arguments. It is waited for; what it returns must match ``returns``, or it must fail with the
 error ``fails``. With ``later`` it goes on under that name, until a step ``settled`` with that name waits for it.
 
-    open         ``user?`` (another client's name: the same user), ``caps?``; else opened with its first step
+    open         ``user?`` (another client's name: the same user), and of its tokens ``caps?``, ``ttl_s?``; else opened
+                 with its first step
     close        for good: its session ends, and with it what the server keeps for a session that comes back
     connect      anew after that; its subscriptions go on from where they were
     subscribe    ``channel``, ``history?``: returns the data of what is kept
@@ -24,6 +25,7 @@ error ``fails``. With ``later`` it goes on under that name, until a step ``settl
     update       ``channel``, ``status?``, ``data?``
     type         ``channel``, ``active?``
     mark_read    ``channel``, ``offset``
+    revoke       ``user`` (an id): all of its connections, by an admin
     cut          all of its connections to the server end at once, and it may come back
     away, back   the same, but it can't come back until then
 
@@ -38,6 +40,9 @@ last of ``events``, ``receipts`` and ``resets`` must still be all.
     members      ``channel``: by user id
     typing       ``channel``: user ids
     state        of the connection
+    end          the name of the error by which it was closed
+    tokens       how many it has asked for
+    connections  ``channel``: how many have sent what has come
 
 In every string ``$r`` stands for something that no other run has, and ``$ann`` for the user id of ``ann``.
 ``{"$bytes": n}`` is a string of that length, and ``{"$upto": n}`` the list of the numbers from 1. A pattern matches an
@@ -56,7 +61,7 @@ from typing import Any, Final, Protocol
 # What is waited for comes within milliseconds; cold functions on a busy machine, and a client's backoff, take longer.
 DEADLINE_S: Final = 60
 _ACTIONS: Final[Mapping[str, str]] = {
-    "open": "user caps",
+    "open": "user caps ttl_s",
     "close": "",
     "connect": "",
     "subscribe": "channel history",
@@ -76,6 +81,7 @@ _ACTIONS: Final[Mapping[str, str]] = {
     "update": "channel status data",
     "type": "channel active",
     "mark_read": "channel offset",
+    "revoke": "user",
     "cut": "",
     "away": "",
     "back": "",
@@ -89,6 +95,9 @@ _SIGHTS: Final[Mapping[str, str]] = {
     "members": "channel",
     "typing": "channel",
     "state": "",
+    "end": "",
+    "tokens": "",
+    "connections": "channel",
 }
 _GROWING: Final = ("events", "receipts", "resets")
 _ANY: Final = "$any"
@@ -132,8 +141,8 @@ class Driver(Protocol):
         ...
 
 
-OpenDriver = Callable[[str, Any], Awaitable[Driver]]
-"""Makes a client for a user id, with capabilities or ``None`` for those of any token."""
+OpenDriver = Callable[[str, Arguments], Awaitable[Driver]]
+"""Makes a client for a user id; with what its tokens are to have: ``caps`` and ``ttl_s``, if not those of any."""
 
 
 class Scenario:
@@ -237,7 +246,8 @@ class _Run:
         if client not in self._drivers:
             asked = step if step.get("do") == "open" else {}
             user_id = f"{asked.get('user', client)}-{self._id}"
-            self._drivers[client] = await self._open(user_id, asked.get("caps"))
+            token: Step = {name: asked[name] for name in ("caps", "ttl_s") if name in asked}
+            self._drivers[client] = await self._open(user_id, token)
         return self._drivers[client]
 
     async def _does(self, client: str, driver: Driver, step: Step) -> None:

@@ -9,7 +9,7 @@ from playwright.async_api import Browser
 from localstack.stack import LocalStack
 from tests.clients.javascript import JavaScriptDriver, harness
 from tests.clients.network import Network
-from tests.clients.scenario import Scenario, scenarios
+from tests.clients.scenario import Arguments, Scenario, scenarios
 
 # Each alone; and as it is by default, by way of the connection that tabs share.
 WAYS: Final[dict[str, dict[str, Any]]] = {
@@ -24,10 +24,10 @@ pytestmark = pytest.mark.timeout(300)  # the first test starts the stack, and al
 async def test_the_client_does(scenario: Scenario, way: str, warm_stack: LocalStack, browser: Browser) -> None:
     async with AsyncExitStack() as opened:
 
-        async def open_(user_id: str, caps: Any) -> JavaScriptDriver:
+        async def open_(user_id: str, token: Arguments) -> JavaScriptDriver:
             network = await opened.enter_async_context(Network(warm_stack.url))
             context = await opened.enter_async_context(await browser.new_context())
             await context.add_init_script(harness())
-            return await JavaScriptDriver.open(context, network, user_id, caps=caps, **WAYS[way])
+            return await JavaScriptDriver.open(context, network, user_id, token=dict(token), **WAYS[way])
 
         await scenario.run(open_)

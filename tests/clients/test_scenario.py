@@ -41,7 +41,7 @@ class Parrot:
 
 
 async def run(parrot: Parrot, *steps: dict[str, Any]) -> None:
-    async def open_(user_id: str, caps: Any) -> Parrot:
+    async def open_(user_id: str, token: Arguments) -> Parrot:
         return parrot
 
     await Scenario("a parrot", list(steps)).run(open_)

@@ -84,7 +84,7 @@ export class Channel<E extends Events = Events> {
   async subscribe({ history = 0 }: { readonly history?: number } = {}): Promise<readonly Publication[]> {
     if (this.#joining || this.#stands) await this.#joining;
     else {
-      this.#wanted = true;
+      this.want();
       if (!this.position) return this.#join(history);
       await this.#join();
     }
@@ -175,7 +175,7 @@ export class Channel<E extends Events = Events> {
     this.#parts.forEach((part) => part.check());
   }
 
-  /** The channel was left, or the client closed: nothing that waits will come. */
+  /** The channel was left or refused, or the client closed: nothing that waits will come. */
   closed(error: TidewireError): void {
     this.#wake?.(error);
     this.#parts.forEach((part) => part.closed(error));
@@ -294,10 +294,14 @@ export class Channel<E extends Events = Events> {
         this.#check(turn);
         const waitMs = againAfterMs(error, attempt, random);
         if (waitMs === undefined) {
-          if (!this.position) {
-            this.#wanted = false;
-            recovery.close(this.name);
-          } else if (this.#stands) recovery.notSubscribed(this.name);
+          if (this.#stands) recovery.notSubscribed(this.name);
+          else {
+            if (!this.position) {
+              this.#wanted = false;
+              recovery.close(this.name);
+            }
+            this.closed(error as TidewireError);
+          }
           throw error;
         }
         await this.#pause(waitMs);

@@ -44,7 +44,7 @@ const ROLLOVER_AGAIN_MS = 60_000;
 // How long answers are waited for on a link that another has followed.
 const RETIRED_MS = 10_000;
 const SESSION_UNKNOWN = 1011;
-const RECONNECT_FROM = 3000; // up to below this:
+const RECONNECT_FROM = 3000; // up to the next: it may come back
 const TOKEN_EXPIRED = 3500;
 const TOO_LATE = 3503; // hello was; as when the page slept meanwhile, or the server had to start
 
@@ -167,7 +167,7 @@ export class Connection {
         if (this.#link === undefined || this.#link === link) return this.#unauthenticated(error);
         this.#refused = true; // the next one says hello with a fresh token; the one that is up has its own
         if (link === this.#trying) this.#trying = undefined;
-        link?.close(uncertain(error.message)); // what waits there was not done: it is asked again on the other
+        link?.close(uncertain()); // what waits there was not done: it is asked again on the other
         this.#notFound();
       },
       onAnswer: () => {
@@ -213,7 +213,7 @@ export class Connection {
     old.retire();
     setTimeout(
       () => {
-        old.close(uncertain("no answer came"));
+        old.close(uncertain());
         if (this.#retired === old) this.#retired = undefined;
       },
       old.idle ? 0 : RETIRED_MS,

@@ -114,9 +114,14 @@ export class Document<T = unknown> {
     return this.#writes.length;
   }
 
-  /** The value, once the server has told it. */
+  /**
+   * The value, once the server has told it.
+   * @throws TidewireError when it can't be read, or the channel is refused; `closed`: it was left, or the client closed
+   */
   ready(): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
+      const { over } = this.#documents;
+      if (over) return reject(over);
       this.#waiting.push({ resolve, reject });
       this.update();
     });
@@ -215,6 +220,7 @@ export class Document<T = unknown> {
 
   async #write(change: Draft, { offline }: WriteOptions = {}): Promise<WriteResult<T>> {
     const request = this.#request(change, this.#base);
+    if (this.#documents.over) throw this.#documents.over;
     return this.#add(request, offline ? this.#documents.host.store?.keep(request) : undefined, this.#writes.length);
   }
 
@@ -310,6 +316,8 @@ export class Documents implements ChannelPart {
   readonly replica: Replica;
   /** Something can be asked. */
   open = false;
+  /** Why nothing is told or written until the channel is subscribed to again. */
+  over: TidewireError | undefined;
   /** The server has told of all documents since the channel was subscribed to. */
   told = false;
   readonly #documents = new Map<string, Document<never>>();
@@ -361,6 +369,7 @@ export class Documents implements ChannelPart {
   }
 
   subscribing(): Pick<Subscribe, "state"> {
+    this.over = undefined;
     return { state: this.#tell() ?? true };
   }
 
@@ -389,6 +398,7 @@ export class Documents implements ChannelPart {
 
   closed(error: TidewireError): void {
     this.open = this.told = false;
+    this.over = error;
     this.#left++;
     this.#reading++;
     this.#heard.clear();

@@ -41,7 +41,7 @@ export class LiveChannel<E extends Events = Events> extends Channel<E> {
 
   /** The state document of that key: always the same object for the same key. The channel is subscribed to for it. */
   document<T = unknown>(key: string): Document<T> {
-    if (!this.#documents) {
+    if (!this.#documents || !this.subscribed) {
       const documents = this.#withDocuments();
       this.rejoin().catch((error: unknown) => isPassing(error) || this.#report(error));
       void documents.prepare();
@@ -60,6 +60,11 @@ export class LiveChannel<E extends Events = Events> extends Channel<E> {
     this.want();
     await documents.prepare();
     documents.restore(kept);
+  }
+
+  protected override want(): void {
+    super.want();
+    if (this.#documents) this.#documents.over = undefined;
   }
 
   #withDocuments(): Documents {

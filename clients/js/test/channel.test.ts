@@ -773,3 +773,24 @@ test("publishing gives each publication an id, or takes the one that it is given
   expect(one.message_id).not.toBe(two.message_id);
   expect((await channel.publish("said", 1, { messageId: "mine" })).message_id).toBe("mine");
 });
+
+test("an iterator fails with the error where the channel is refused the next time it is subscribed to", async () => {
+  const set = setUp();
+  const joined = set.channel.subscribe();
+  await set.last("subscribe").answer(subscribed(0));
+  await joined;
+  const next = set.channel[Symbol.asyncIterator]().next();
+  const failed = next.then(
+    () => undefined,
+    (error: TidewireError) => error.kind,
+  );
+  await set.disconnect();
+  await set.reconnect();
+  await set.last("subscribe").refuse(refused("forbidden"));
+  expect(await Promise.race([failed, settled().then(() => "it waits")])).toBe("forbidden");
+  expect(set.report).toHaveBeenCalledOnce();
+});
+
+function refused(name: string): TidewireError {
+  return new TidewireError({ code: 1005, name, message: "no", retryable: false });
+}

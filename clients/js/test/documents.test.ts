@@ -261,9 +261,9 @@ describe("reading", () => {
     await settled();
     ann.documents.closed(closed("left"));
     expect(await ready).toMatchObject({ kind: "closed" });
-    const again = ann.document().ready();
+    expect(await outcome(ann.document().ready())).toMatchObject({ kind: "closed" });
     await ann.come();
-    expect(await again).toBeUndefined();
+    expect(await ann.document().ready()).toBeUndefined();
   });
 
   test("a hole is filled once, whatever is pushed meanwhile", async () => {

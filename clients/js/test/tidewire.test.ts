@@ -98,6 +98,58 @@ describe("a channel's parts ride on its subscription", () => {
   });
 });
 
+describe("where documents can't be had, nobody waits for them for ever", () => {
+  const DENIED = { code: 1005, name: "forbidden", message: "no", retryable: false };
+  const kind = (work: Promise<unknown>): Promise<unknown> =>
+    work.then(
+      () => "it was answered",
+      (error: { kind?: unknown }) => error.kind,
+    );
+
+  test("the channel is refused: what waits is, and what is asked later", async () => {
+    const server = new Server();
+    server.instead.set("subscribe", () => ({ error: DENIED }));
+    const onError = vi.fn();
+    const document = client(server, { onError }).channel("room:a").document("board");
+    const waiting = [document.ready(), document.set(1)].map(kind);
+    expect(await Promise.all(waiting)).toEqual(["forbidden", "forbidden"]);
+    expect(await Promise.all([document.ready(), document.set(2)].map(kind))).toEqual(["forbidden", "forbidden"]);
+    expect([document.value, document.pending]).toEqual([undefined, 0]);
+    expect(onError).toHaveBeenCalledOnce();
+  });
+
+  test("a channel that was left, until it is subscribed to again", async () => {
+    const server = new Server();
+    withParts(server);
+    server.instead.set("state.set", () => ({ version: 4, value: 2, resolution: "applied" }));
+    const room = client(server).channel("room:a");
+    const document = room.document("board");
+    await document.ready();
+    await room.unsubscribe();
+    expect(await Promise.all([document.ready(), document.set(1)].map(kind))).toEqual(["closed", "closed"]);
+    const joining = room.subscribe();
+    const written = document.set(2);
+    expect(await written).toMatchObject({ version: 4 });
+    await joining;
+    await room.unsubscribe();
+    expect(await room.document("board").ready()).toBe(2); // whoever asks for one has it subscribed to
+  });
+
+  test("a client that was closed, until it is connected again", async () => {
+    const server = new Server();
+    withParts(server);
+    const ann = client(server);
+    const document = ann.channel("room:a").document("board");
+    await document.ready();
+    ann.close();
+    expect(await Promise.all([document.ready(), document.set(1)].map(kind))).toEqual(["closed", "closed"]);
+    ann.connect();
+    await until(() => ann.state === "connected");
+    await until(() => server.asked("subscribe").length === 2);
+    expect(await document.ready()).toEqual({ title: "Plans" });
+  });
+});
+
 describe("commands and messages to others", () => {
   test("the server is asked, and a peer's command is answered", async () => {
     const server = new Server();

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.client.fakes import HELLO, error, error_of, event
 from tests.unit.client.test_connection import DISCONNECT, RETRY_S, SYNC, SetUp, connected, pass_
 from tests.unit.client.virtual import settle, virtual_time
-from tidewire.errors import TidewireError, closed
+from tidewire.errors import closed, uncertain
 from tidewire.frames import Frame
 
 EXPIRING: Frame = {
@@ -145,7 +145,7 @@ async def test_when_the_time_is_up_nothing_is_asked_any_more_and_the_servers_end
     await pass_(60)
     assert len(set_up.asked_for_token) == asked
     set_up.last.say({**DISCONNECT, "code": 3500, "name": "token_expired"})
-    assert set_up.state == "reconnecting"
+    assert set_up.states[-1] == "reconnecting"
     await pass_(RETRY_S)
     assert set_up.asked_for_token[asked:] == [True]
     set_up.last.open()
@@ -174,7 +174,7 @@ async def test_once_it_is_closed_no_token_is_asked_for() -> None:
     async def token(_fresh: bool) -> str:
         nonlocal asked
         asked += 1
-        raise TidewireError(2001, "unavailable", "no token now", retryable=True)
+        raise uncertain("no token now")
 
     set_up.token = token
     await expiring(set_up)

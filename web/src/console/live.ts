@@ -19,7 +19,10 @@ export function useConnect(admission: Admission): Connect | undefined {
   return useMemo(() => {
     if (admission.pass.kind === "key") return undefined;
     const getToken = async (fresh: boolean): Promise<string> => {
-      if (fresh) await admission.refused(new Refusal(401, "its connection was refused"));
+      // One that was pasted has no successor. When it has ended, whoever asks by HTTP is told.
+      if (fresh && admission.pass.kind === "dev") {
+        await admission.refused(new Refusal(401, "its connection was refused"));
+      }
       return admission.pass.secret;
     };
     return () => (client.current ??= new Tidewire({ getToken, shareTabs: false, persist: false }));
