@@ -117,14 +117,15 @@ class Deadlines:
             self._close(connection_id, _NOT_AUTHENTICATED_IN_TIME)
             self.metrics.count("NotAuthenticatedInTime")
         elif connection.principal.expires_at_s is not None:
-            self._check_token(connection_id, connection.principal.expires_at_s)
+            self._check_token(connection_id, connection.principal.issued_at_s, connection.principal.expires_at_s)
 
-    def _check_token(self, connection_id: str, expires_at_s: int) -> None:
+    def _check_token(self, connection_id: str, issued_at_s: int, expires_at_s: int) -> None:
         left_s = expires_at_s - self.now_ms() // 1000
+        half_s = (expires_at_s - issued_at_s) // 2 + 1
         if left_s <= 0:
             self._close(connection_id, _TOKEN_EXPIRED)
             self.metrics.count("TokensExpired")
-        elif left_s <= TOKEN_WARNING_S:  # else it has been refreshed
+        elif left_s <= min(TOKEN_WARNING_S, half_s):  # else it has been refreshed
             self.queue.send(connection_id, delay_s=left_s)  # first: it ends also where it can't be told of that
             warning = {"type": "system", "event": "token_expiring", "expires_at_ms": expires_at_s * 1000}
             (error,) = self.transport.push_all([connection_id], [to_json(warning)])

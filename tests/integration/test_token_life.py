@@ -22,8 +22,8 @@ async def test_a_websocket_is_warned_and_then_closed(stack: LocalStack, connect:
     client = await connect(None)
     await client.hello(dev_token(stack.url, "ann", ttl_s=SHORT_S), subscribe=[{"channel": channel}])
     await client.wait_closed()
-    warning, ended = system(client.frames)
-    assert warning["event"] == "token_expiring"
+    *warnings, ended = system(client.frames)
+    assert {warning["event"] for warning in warnings} == {"token_expiring"}
     assert ended == EXPIRED
 
 
@@ -41,7 +41,7 @@ async def test_a_refreshed_one_goes_on_without_a_gap(stack: LocalStack, connect:
         await bob.publish(channel, number)
         heard_after_ms = (await client.wait_for_events(channel, number + 1))[-1]["published_at_ms"]
     assert [event["data"] for event in client.events(channel)] == list(range(number + 1))
-    assert system(client.frames) == warning
+    assert EXPIRED not in client.frames
     assert client.close_code is None
 
 
@@ -68,7 +68,7 @@ async def test_capabilities_shrink_and_grow_with_the_token(stack: LocalStack, co
 async def test_a_session_by_http_is_warned_refreshed_and_ended(stack: LocalStack, channel: str) -> None:
     token = await asyncio.to_thread(dev_token, stack.url, "ann", ttl_s=SHORT_S)
     session = await asyncio.to_thread(HttpSession.open, stack.url, token=token, subscribe=[{"channel": channel}])
-    (warning,) = await asyncio.to_thread(session.poll, stack.url, wait_s=25)
+    warning, *_ = await asyncio.to_thread(session.poll, stack.url, wait_s=25)
     assert warning["event"] == "token_expiring"
     newer = await asyncio.to_thread(dev_token, stack.url, "ann", ttl_s=SHORT_S)
     (reply,) = await asyncio.to_thread(session.send, stack.url, {"type": "refresh", "token": newer})
@@ -76,8 +76,8 @@ async def test_a_session_by_http_is_warned_refreshed_and_ended(stack: LocalStack
     told: list[Any] = []
     while EXPIRED not in told:
         told += await asyncio.to_thread(session.poll, stack.url, wait_s=25)
-    later, ended = told
-    assert later == warning | {"expires_at_ms": reply["result"]["expires_at_ms"]}
+    *warnings, ended = told
+    assert warning | {"expires_at_ms": reply["result"]["expires_at_ms"]} in warnings
     assert ended == EXPIRED
     fresh = await asyncio.to_thread(dev_token, stack.url, "ann")
     await asyncio.to_thread(HttpSession.open, stack.url, token=fresh, session_id=session.answer["session_id"])
