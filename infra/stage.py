@@ -174,7 +174,7 @@ def stage_config(name: str | None, *, edge_url: str | None, issuers: str | None 
         issuers: As JSON, those of stage local, where there are none else.
 
     Raises:
-        SystemExit: There is no such stage, the local one was not told where its edge is, or what a stage says can't work.
+        SystemExit: There is none, the local one was not told where its edge is, or what a stage says can't work.
     """
     stages = {str(stage): config for stage, config in _STAGES.items()}
     if name not in stages:

@@ -41,7 +41,7 @@ def bearer(services: ServicesDep, authorization: Annotated[str | None, Header()]
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise UnauthenticatedError("send Authorization: Bearer with a token")
-    principal = services.tokens.verify(token.strip())
+    principal = services.authentication.of_token(token.strip())
     services.limits.http_request(principal.user_id)
     return principal
 

@@ -127,8 +127,13 @@ async def _awaited(reader: MailboxReader, watcher: Watcher, reading: Reading, an
         if reading.hole:
             silent_since_s = asyncio.get_running_loop().time()  # it is on its way
         if reading.ended:
-            return [Read(SUPERSEDED, reader.cursor(reading))]
+            return await run_in_threadpool(last_words, reader, reading)
     return ()
+
+
+def last_words(reader: MailboxReader, reading: Reading) -> Sequence[Read]:
+    """Return what a reader is told that may not go on: why its session is over, or that another reads now."""
+    return reader.read(reading) if reading.over else [Read(SUPERSEDED, reader.cursor(reading))]
 
 
 def end_session(services: ServicesDep, user_id: SessionUser, session_id: SessionId) -> None:
