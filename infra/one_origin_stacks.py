@@ -35,6 +35,8 @@ def add_stacks(scope: Construct, name: str, *, stage: StageConfig, region: str |
         return RealtimeStack(scope, name, stage=stage)
     if region is None:
         raise SystemExit(f"stage {stage.name} has CloudFront, which needs a region: set AWS_REGION, or a profile's")
+    # A stack that another needs is not changed under it (the default, which CDK wants to be said).
+    scope.node.set_context("@aws-cdk/core:defaultCrossStackReferences", "strong")
     firewall = Firewall(
         _beside(scope, f"{name}Firewall", f"Tidewire, stage {stage.name}: CloudFront's firewall"),
         "Firewall",

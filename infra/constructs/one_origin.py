@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from aws_cdk import Duration, Fn, RemovalPolicy, SecretValue
+from aws_cdk import Annotations, Duration, Fn, RemovalPolicy, SecretValue
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
@@ -92,6 +92,9 @@ class OneOrigin(Construct):
             minimum_protocol_version=cloudfront.SecurityPolicyProtocol.TLS_V1_2_2021,
             http_version=cloudfront.HttpVersion.HTTP2_AND_3,
             web_acl_id=config.web_acl_arn,
+        )
+        Annotations.of(self.distribution).acknowledge_warning(
+            "@aws-cdk/aws-cloudfront-origins:listBucketSecurityRisk", "infra/cloudfront/pages.js asks for files alone"
         )
         domain = self._config.domain or self.distribution.distribution_domain_name
         self.url, self.websocket_url = f"https://{domain}", f"wss://{domain}/v1/ws"
