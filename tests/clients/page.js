@@ -7,26 +7,17 @@ class Harness {
   #waiting = [];
   #outcomes = new Map();
   #channels = new Map();
+  #asked; // of its tokens
 
   /** `user`: its id; `token`: what its tokens are to have; the rest are the client's options. */
   constructor({ user, token: asked, ...options }) {
     this.complaints = [];
     this.states = []; // each with its time
     this.tokens = 0;
+    this.#asked = JSON.stringify({ user_id: user, ...asked });
     this.client = new Tidewire({
       ...options,
-      getToken: async (fresh) => {
-        const kept = sessionStorage.getItem("token");
-        if (kept && !fresh) return kept;
-        const body = JSON.stringify({ user_id: user, ...asked });
-        const headers = { "Content-Type": "application/json" };
-        const response = await fetch("/v1/dev/token", { method: "POST", headers, body });
-        const { token } = await response.json();
-        sessionStorage.setItem("token", token);
-        this.tokens++;
-        this.notice();
-        return token;
-      },
+      getToken: (fresh) => this.#token(fresh),
       onError: (error) => this.complaints.push(describe(error)),
     });
     this.client.onState((state, error) => {
@@ -36,6 +27,18 @@ class Harness {
     });
     this.begunMs = performance.now();
     this.client.connect();
+  }
+
+  async #token(fresh) {
+    const kept = sessionStorage.getItem("token");
+    if (kept && !fresh) return kept;
+    const headers = { "Content-Type": "application/json" };
+    const response = await fetch("/v1/dev/token", { method: "POST", headers, body: this.#asked });
+    const { token } = await response.json();
+    sessionStorage.setItem("token", token);
+    this.tokens++;
+    this.notice();
+    return token;
   }
 
   notice() {
@@ -182,7 +185,7 @@ class Harness {
   }
 
   async revoke({ user }) {
-    const headers = { Authorization: `Bearer ${sessionStorage.getItem("token")}` };
+    const headers = { Authorization: `Bearer ${await this.#token(false)}` };
     const response = await fetch(`/v1/users/${user}/connections`, { method: "DELETE", headers });
     if (!response.ok) throw new Error(`it was answered ${response.status}`);
   }
