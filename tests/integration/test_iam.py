@@ -1,6 +1,7 @@
 """Servers that sign their calls, on the deployed stack: by the edge, which stands where API Gateway stands."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -27,8 +28,9 @@ class Signed(httpx.Auth):
 
 
 @pytest.fixture
-def server(http: httpx.Client) -> httpx.Client:
-    return httpx.Client(base_url=http.base_url, auth=Signed(), timeout=http.timeout)
+def server(http: httpx.Client) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=http.base_url, auth=Signed(), timeout=http.timeout) as client:
+        yield client
 
 
 async def test_it_publishes_and_is_an_admin_without_a_key(server: httpx.Client, connect: Connect, channel: str) -> None:
