@@ -14,7 +14,7 @@ READY := $(STAMPS)/tools $(STAMPS)/python $(STAMPS)/emulator $(STAMPS)/node
 # Some containers set it. Without bytecode, Python compiles aws-cdk-lib anew each time: 5 s a synthesis.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check bench torture deploy destroy format generate build clean
+.PHONY: run test check bench torture fuzz deploy destroy format generate build clean
 .DEFAULT_GOAL := run
 
 run: $(READY) web/dist/demo/index.html
@@ -23,9 +23,9 @@ run: $(READY) web/dist/demo/index.html
 # Tests that only need this process run side by side; those on the deployed local stack share one, but for the one that
 # does its worst to it.
 SHORT_RUN := tests/torture/test_run.py
-test: $(READY) build
+test: $(READY) $(STAMPS)/openapi build
 	$(BIN)/pytest -q -n 2 tests/unit tests/contract tests/infra tests/edge tests/perf tests/torture --ignore $(SHORT_RUN)
-	$(BIN)/pytest -q tests/integration tests/clients tests/e2e
+	$(BIN)/pytest -q tests/integration tests/clients tests/e2e tests/openapi tests/fuzz
 	$(BIN)/pytest -q $(SHORT_RUN)
 	npm test --silent
 
@@ -51,6 +51,11 @@ bench: $(READY) $(STAMPS)/peers web/dist/demo/index.html
 # Some 40 minutes. TORTURE="--seed 7" has the faults of an earlier run again; --help tells what else there is.
 torture: $(READY)
 	$(BIN)/python -m tests.torture $(TORTURE)
+
+# FUZZ="--frames 20000 --seed 7": tests/fuzz/README.md.
+fuzz: $(READY) $(STAMPS)/openapi
+	$(BIN)/python -m tests.fuzz $(FUZZ)
+	OPENAPI_EXAMPLES=100 $(BIN)/pytest -q tests/openapi
 
 deploy: $(READY) web/dist/demo/index.html
 	node_modules/.bin/cdk deploy -c stage=$(STAGE) --require-approval never
@@ -84,6 +89,10 @@ $(STAMPS)/emulator: localstack/emulator/uv.lock $(STAMPS)/python
 
 $(STAMPS)/peers: bench/peers/uv.lock $(STAMPS)/python
 	$(BIN)/uv sync --quiet --frozen --project bench/peers --python $(BIN)/python
+	@touch $@
+
+$(STAMPS)/openapi: tests/openapi/uv.lock $(STAMPS)/python
+	$(BIN)/uv sync --quiet --frozen --project tests/openapi --python $(BIN)/python
 	@touch $@
 
 $(STAMPS)/node: package-lock.json $(STAMPS)/tools
