@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 CODE := app.py bench clients/python/src functions infra localstack shared tools
 
-.PHONY: run test check check-types check-rest sbom bench torture deploy destroy format generate build clean
+.PHONY: run test check check-types check-rest sbom bench torture fuzz deploy destroy format generate build clean
 .DEFAULT_GOAL := run
 
 run: $(READY) web/dist/demo/index.html
@@ -25,9 +25,9 @@ run: $(READY) web/dist/demo/index.html
 # Tests that only need this process run side by side; those on the deployed local stack share one, but for the one that
 # does its worst to it.
 SHORT_RUN := tests/torture/test_run.py
-test: $(READY) build
+test: $(READY) $(STAMPS)/openapi build
 	$(BIN)/pytest -q -n 2 tests/unit tests/contract tests/infra tests/edge tests/perf tests/torture --ignore $(SHORT_RUN)
-	$(BIN)/pytest -q tests/integration tests/clients tests/e2e
+	$(BIN)/pytest -q tests/integration tests/clients tests/e2e tests/openapi tests/fuzz
 	$(BIN)/pytest -q $(SHORT_RUN)
 	npm test --silent
 
@@ -66,6 +66,11 @@ bench: $(READY) $(STAMPS)/peers web/dist/demo/index.html
 torture: $(READY)
 	$(BIN)/python -m tests.torture $(TORTURE)
 
+# FUZZ="--frames 20000 --seed 7": tests/fuzz/README.md.
+fuzz: $(READY) $(STAMPS)/openapi
+	$(BIN)/python -m tests.fuzz $(FUZZ)
+	OPENAPI_EXAMPLES=100 $(BIN)/pytest -q tests/openapi
+
 deploy: $(READY) web/dist/demo/index.html
 	node_modules/.bin/cdk deploy --all -c stage=$(STAGE) --require-approval never
 
@@ -98,6 +103,10 @@ $(STAMPS)/emulator: localstack/emulator/uv.lock $(STAMPS)/python
 
 $(STAMPS)/peers: bench/peers/uv.lock $(STAMPS)/python
 	$(BIN)/uv sync --quiet --frozen --project bench/peers --python $(BIN)/python
+	@touch $@
+
+$(STAMPS)/openapi: tests/openapi/uv.lock $(STAMPS)/python
+	$(BIN)/uv sync --quiet --frozen --project tests/openapi --python $(BIN)/python
 	@touch $@
 
 $(STAMPS)/node: package-lock.json $(STAMPS)/tools

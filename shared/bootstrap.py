@@ -124,10 +124,10 @@ class Services:
     """
 
     def __init__(self, settings: Settings, session: Session | None = None) -> None:
-        """Make them, for these settings; as whom AWS is called, ``session`` says."""
+        """Make them, for these settings; ``session`` says as whom AWS is called, if not as who this process is."""
         self.settings = settings
         self._session = session or get_session()
-        self._aws = boto3.Session(botocore_session=self._session)
+        self._aws: Any = boto3 if session is None else boto3.Session(botocore_session=session)
         self.metrics: Metrics = telemetry.EmfMetrics()
         self.now_ms: Callable[[], int] = now_ms
 

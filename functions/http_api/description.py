@@ -24,10 +24,9 @@ _ANSWERS: Final[dict[tuple[str, str], type[BaseModel]]] = {
     (_DOCUMENT, "delete"): StateWriteResult,
     ("/v1/publish", "post"): PublishAnswer,
 }
-_FRAME: Final = {"type": "object", "properties": {"type": {"type": "string"}}, "required": ["type"]}
-_BATCH: Final = {"type": "array", "items": _FRAME, "minItems": 1, "maxItems": 100}
 _BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
-    ("/v1/sessions/{session_id}/frames", "post"): {"anyOf": [_FRAME, _BATCH]},
+    # Whatever it is: what is wrong with a frame is told in its reply.
+    ("/v1/sessions/{session_id}/frames", "post"): {"description": "A frame or a batch (docs/schemas/frames.json)."},
     (_DOCUMENT, "put"): {"description": "The document: anything but null.", "not": {"type": "null"}},
     (_DOCUMENT, "patch"): {"description": "A merge patch (RFC 7396).", "type": "object"},
 }

@@ -3,18 +3,21 @@
 import re
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi import Depends, FastAPI, Header, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from functions.http_api.caller import Caller, ServicesDep
 from functions.http_api.channel import ChannelPath
-from shared.domain.document import is_key
+from shared.domain.document import KEY_MAX_LENGTH, is_key
 from shared.errors import InvalidFieldError
 from shared.protocol.decode import parse_json
 from shared.protocol.limits import HTTP_FRAME_MAX_BYTES
 from shared.services.documents import Write, Written
 
 _ETAG: Final = re.compile(r'"(\d{1,15})"\Z')
+
+# Told, not checked, as with channels.
+_KEY_DESCRIBED: Final[dict[str, Any]] = {"pattern": "^[A-Za-z0-9_.:~%-]+$", "maxLength": KEY_MAX_LENGTH}
 
 
 def add_documents(app: FastAPI) -> None:
@@ -27,7 +30,7 @@ def add_documents(app: FastAPI) -> None:
     app.delete(path)(delete_document)
 
 
-def _key(key: str) -> str:
+def _key(key: Annotated[str, Path(json_schema_extra=_KEY_DESCRIBED)]) -> str:
     if not is_key(key):
         raise InvalidFieldError("key: 1 to 100 characters of A-Z a-z 0-9 _ . : ~ % -", details=_field("key"))
     return key

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from shared.protocol.limits import HTTP_FRAME_MAX_BYTES, WEBSOCKET_FRAME_MAX_BYTES
 from tests.fuzz.cases import Case, Kind, case
@@ -25,6 +26,7 @@ _RAW_ANSWER_WITHIN_S: Final = 2
 _STREAM_READ_S: Final = 0.3
 _PAUSE_MAX_S: Final = 2
 _REOPENED_AFTER: Final = 400  # cases: connections come and go
+_AHEAD: Final = 20
 _POLLED_EVERY: Final = 10  # cases of a session
 # What a disconnect push may say, and whom it may say it to: docs/protocol.md section 5.
 _UNKNOWN_PEOPLE: Final = 3503
@@ -55,9 +57,25 @@ class Scene:
     people: Sequence[Person]
     ledger: Ledger = field(default_factory=Ledger)
     facts: list[dict[str, str]] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    moved: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def __post_init__(self) -> None:
         self.facts = [{"token": person.token or ""} for person in self.people]
+        self.places = list(range(len(self.people)))
+
+    async def keep_pace(self, place: int, index: int) -> None:
+        """Let nobody get far ahead of the slowest: what is refused at once is soon sent, and proves the least."""
+        async with self.moved:
+            self.places[place] = index
+            self.moved.notify_all()
+            await self.moved.wait_for(lambda: index <= min(self.places) + _AHEAD * len(self.people))
+
+    async def leave(self, place: int) -> None:
+        """One sends no more: nobody is to wait for it."""
+        async with self.moved:
+            self.places[place] = sys.maxsize
+            self.moved.notify_all()
 
     @property
     def done(self) -> bool:
@@ -77,8 +95,10 @@ class Client:
     async def run(self) -> None:
         """Send until all have sent enough, and wait for what is still to come."""
         while (one := self._case()) is not None:
+            await self.scene.keep_pace(self.place, one.index)
             self.ledger.cases += 1
             await self.send(one)
+        await self.scene.leave(self.place)
         await self.finish()
 
     async def send(self, one: Case) -> None:
@@ -148,7 +168,11 @@ class SocketClient(Client):
     async def send(self, one: Case) -> None:
         """See :class:`Client`."""
         if self._socket is None or self._sent >= _REOPENED_AFTER:
-            await self._open()
+            try:
+                await self._open()
+            except (InvalidHandshake, OSError) as error:
+                self.ledger.find("a connection was refused", one.index, f"{self.person.name}: {error!r}")
+                return
         self._sent += 1
         body = self.put_in(one.body) if isinstance(one.body, str) else one.body
         size = len(body.encode()) if isinstance(body, str) else 0
@@ -158,11 +182,12 @@ class SocketClient(Client):
         await self._answered(_DUE_MAX, self.answers.due)
         await self.heed(self._refused)
         self._refused = []
+        if self._socket is None:  # it was closed meanwhile
+            return
         owed = expected(one.index, body, max_bytes=WEBSOCKET_FRAME_MAX_BYTES)
         self.answers.add(owed)
         self.ledger.frames += max(1, len(owed))
         with suppress(ConnectionClosed):  # the reader judges whether that was right
-            assert self._socket is not None
             await self._socket.send(body)
 
     async def finish(self) -> None:
@@ -186,9 +211,10 @@ class SocketClient(Client):
             await self._answered(0, 1)
 
     async def _close(self) -> None:
-        assert self._socket is not None
-        assert self._reader is not None
         await self._answered(0, 1)
+        if self._socket is None:  # it was closed meanwhile
+            return
+        assert self._reader is not None
         self._ended_by = "this side closed it"
         await self._socket.close()
         await self._reader
@@ -269,12 +295,17 @@ class HttpClient(Client):
         """Return the header that has this token."""
         return {"Authorization": f"Bearer {self.facts.get(name, '')}", "Content-Type": "application/json"}
 
-    async def open_session(self) -> None:
-        """Begin a session, and get a ticket."""
+    async def open_session(self, index: int) -> bool:
+        """Begin a session; tell whether there is one now."""
         answer = await self._http.post("/v1/sessions", headers=self.bearer("token"), json={"protocol": 1})
-        result = answer.raise_for_status().json()
+        if answer.status_code != 200:
+            judge_problem(self.ledger, answer.json(), answer.status_code, index)
+            await self.heed([{"error": answer.json()}])
+            return False
+        result = answer.json()
         self.learn([{"result": result}])
         self.facts["session_token"] = result["session_token"]
+        return True
 
 
 class SessionClient(HttpClient):
@@ -286,8 +317,8 @@ class SessionClient(HttpClient):
 
     async def send(self, one: Case) -> None:
         """See :class:`Client`."""
-        if self._posted % _REOPENED_AFTER == 0:
-            await self.open_session()
+        if self._posted % _REOPENED_AFTER == 0 and not await self.open_session(one.index):
+            return
         if self._posted % _POLLED_EVERY == 0:
             await self._poll(one.index)
         self._posted += 1
@@ -335,10 +366,10 @@ class CallClient(HttpClient):
     async def send(self, one: Case) -> None:
         """See :class:`Client`."""
         if "session" not in self.facts and self.person.token is not None:
-            await self.open_session()
+            await self.open_session(one.index)
         assert isinstance(one.body, str)
         self.ledger.frames += 1
-        headers = {name: self.put_in(value) for name, value in one.headers.items()}
+        headers = {name: self.put_in(value).strip() for name, value in one.headers.items()}
         content = self.put_in(one.body).encode()
         try:
             request = self._http.build_request(one.method, self.put_in(one.path), headers=headers, content=content)
@@ -347,6 +378,8 @@ class CallClient(HttpClient):
             return
         try:
             await self._exchange(one, request)
+        except httpx.LocalProtocolError:
+            self.ledger.outcomes["no request"] += 1
         except httpx.HTTPError as error:
             self.ledger.find("no answer", one.index, f"{error!r} {one.method} {one.path}")
 

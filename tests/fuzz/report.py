@@ -28,7 +28,8 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "outcomes": dict(result.outcomes.most_common()),
         "connections ended, as the protocol says": dict(result.losses),
         "honest pair": {
-            "published": testimony.published,
+            "published": len(testimony.acknowledged),
+            "refused": len(testimony.refused),
             "handed over": len(testimony.handed),
             "whole": testimony.whole,
             "p50_ms": round(cuts[49]),
@@ -55,9 +56,8 @@ def _wrong(outcome: Outcome) -> Iterator[str]:
     yield from outcome.backstage
     testimony = result.testimony
     if not testimony.whole:
-        missing = sorted(set(range(testimony.published)) - set(testimony.handed))
-        handed = len(testimony.handed)
-        yield f"the honest pair: {testimony.published} published, {handed} handed over; missing {missing[:20]}"
+        missing = sorted(set(testimony.acknowledged) - set(testimony.handed))[:20]
+        yield f"the honest pair: refused {testimony.refused[:5]}, missing {missing}, of {len(testimony.acknowledged)}"
     answered = sum(count for name, count in result.outcomes.items() if not name.startswith("push"))
     if result.outcomes["rate_limited"] > _RATE_LIMITED_MAX * answered:
         yield f"{result.outcomes['rate_limited']} of {answered} were refused for their rate: slower"

@@ -1,11 +1,13 @@
 """An honest pair beside it: what one publishes, the other is to be handed, once and in order, all the while."""
 
 import asyncio
+import itertools
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tidewire import Tidewire
+from tidewire import Tidewire, TidewireError
 
 CHANNEL: Final = "room:honest"
 _EVERY_S: Final = 0.25
@@ -17,18 +19,21 @@ class Testimony:
     """What the pair has seen.
 
     Attributes:
+        acknowledged: Numbers that were taken.
+        refused: Why others were not.
         handed: Numbers as they came.
         latencies_ms: From publishing to being handed over.
     """
 
-    published: int = 0
+    acknowledged: list[int] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     handed: list[int] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is lost, doubled or out of order."""
-        return self.handed == list(range(self.published))
+        """Whether nothing is refused, lost, doubled or out of order."""
+        return not self.refused and self.handed == self.acknowledged
 
 
 async def witness(url: str, publisher_token: str, subscriber_token: str, stop: asyncio.Event) -> Testimony:
@@ -51,18 +56,20 @@ async def witness(url: str, publisher_token: str, subscriber_token: str, stop: a
         heard = subscriber.channel(CHANNEL)
         await heard.subscribe()
         hearing = asyncio.create_task(hear(heard))
-        while not stop.is_set():
-            published_s[seen.published] = time.perf_counter()
-            await publisher.channel(CHANNEL).publish("said", {"number": seen.published})
-            seen.published += 1
+        for number in itertools.count():
+            published_s[number] = time.perf_counter()
             try:
+                await publisher.channel(CHANNEL).publish("said", {"number": number})
+                seen.acknowledged.append(number)
+            except TidewireError as error:
+                seen.refused.append(f"{number}: {error}")
+            with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _EVERY_S)
-            except TimeoutError:
-                continue
+                break
         try:
             async with asyncio.timeout(_LAST_WITHIN_S), everything:
-                await everything.wait_for(lambda: len(seen.handed) >= seen.published)
+                await everything.wait_for(lambda: len(seen.handed) >= len(seen.acknowledged))
         except TimeoutError:
-            pass  # that is for the reader of the testimony to see
+            seen.refused.append("not all of it came")
         hearing.cancel()
     return seen

@@ -54,10 +54,11 @@ async def test_what_an_aws_service_tells_on_the_default_bus_is_published(stack: 
     channel = f"executions:{name}"
     client = await connect(subscribe=[{"channel": channel}])
     states = boto3.client("stepfunctions")
+    role = boto3.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     machine = states.create_state_machine(
         name=name,
         definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
-        roleArn="arn:aws:iam::000000000000:role/any",
+        roleArn=role,
     )
     execution = states.start_execution(stateMachineArn=machine["stateMachineArn"], name=name)
 

@@ -1,5 +1,6 @@
 """The composition root: what it makes of an environment."""
 
+import boto3
 import pytest
 
 from shared.bootstrap import Services
@@ -9,6 +10,7 @@ from shared.settings import Settings
 
 def test_a_secret_that_cannot_be_read_makes_requests_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no bad token: who sent it would give up."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):

@@ -1,0 +1,66 @@
+"""A short run of ``make fuzz`` on the stack that other tests have used, and what its parts make of known things."""
+
+import json
+
+import pytest
+
+from localstack.stack import LocalStack
+from tests.fuzz.cases import case
+from tests.fuzz.memory import Memory
+from tests.fuzz.oracle import Answers, Ledger, expected
+from tests.fuzz.report import written, wrong
+from tests.fuzz.run import fuzz
+
+_FRAMES = 3_000
+_TIMEOUT_S = 900  # 40 seconds where nothing else runs
+
+
+@pytest.mark.timeout(_TIMEOUT_S)
+def test_a_short_run_finds_nothing(warm_stack: LocalStack) -> None:
+    outcome = fuzz(warm_stack, seed=1, frames=_FRAMES)
+    assert outcome.result.frames >= _FRAMES
+    assert wrong(outcome) == [], written(outcome)
+
+
+def test_a_case_follows_from_seed_and_index() -> None:
+    for index in range(200):
+        assert case(7, index, "socket") == case(7, index, "socket")
+        assert case(7, index, "call") == case(7, index, "call")
+    assert case(7, 1, "socket") != case(8, 1, "socket")
+
+
+def found(sent: str, *answers: object) -> list[str]:
+    """Return what is found when a message is answered so, and then no more."""
+    ledger = Ledger()
+    connection = Answers(ledger)
+    connection.add(expected(3, sent, max_bytes=32_000))
+    for answer in answers:
+        connection.take(json.dumps(answer))
+    connection.missing()
+    return [finding.what for finding in ledger.findings]
+
+
+def test_each_request_gets_one_reply_as_the_protocol_says() -> None:
+    sync = '{"type": "sync", "id": 1, "positions": {}}'
+    reply = {"type": "reply", "id": 1, "result": {"behind": {}}}
+    bad = {"code": 1000, "name": "bad_frame", "message": "no", "retryable": False}
+    assert found(sync, reply) == []
+    assert found("no JSON", {"type": "reply", "id": None, "error": bad}) == []
+    assert found('{"type": "ping"}', {"type": "pong"}) == []
+    assert found('{"type": "typing", "channel": "room:a", "active": true}') == []
+    assert found(sync) == ["no reply"]
+    assert found(sync, reply, reply) == ["a reply that nothing asked for"]
+    assert found(sync, {**reply, "id": "1"}) == ["a reply that nothing asked for", "no reply"]
+    assert found(sync, {**reply, "more": 1}) == ["a field that the protocol does not have"]
+    assert found(sync, {**reply, "result": {"publications": []}})[-1] == "not as the protocol says"
+    internal = {"code": 2000, "name": "internal", "message": "internal", "retryable": True}
+    assert found(sync, {"type": "reply", "id": 1, "error": internal}) == ["internal"]
+    assert found(sync, {"message": "Internal server error", "connectionId": "c"}) == ["the integration failed"]
+
+
+def test_memory_that_still_grows_in_the_second_half_is_seen() -> None:
+    memory = Memory()
+    for second in range(100):
+        memory.add(second, {"warming": min(second, 50), "leaking": 50 + second})
+    assert memory.growth_mb("warming") == pytest.approx(0, abs=1)
+    assert memory.growth_mb("leaking") == pytest.approx(49, abs=1)
