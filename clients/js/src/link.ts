@@ -103,7 +103,7 @@ export class Link {
    */
   async refresh(token: string): Promise<void> {
     this.#tokenId = this.#nextId;
-    await this.ask([{ type: "refresh", token } as unknown as Asked])[0];
+    await this.ask([{ type: "refresh", token }])[0];
     this.#options.token = token;
     this.#http = undefined; // that ends with the other
   }
