@@ -110,3 +110,8 @@ def issuer(url: str, **settings: Any) -> Issuer:
 
 def json_answer(value: Any) -> bytes:
     return answer(200, json.dumps(value).encode())
+
+
+def unexpected(error: Exception) -> None:
+    """Stand in for who is told of failures, where there is to be none."""
+    raise error

@@ -22,7 +22,7 @@ from tests.integration.checks import eventually
 from tests.integration.client import DEADLINE_S, dev_token
 from tests.integration.conftest import Connect
 from tests.integration.http_function import FunctionTransport
-from tests.oidc import OidcServer, SigningKey, json_answer
+from tests.oidc import OidcServer, SigningKey, json_answer, unexpected
 
 # A process that has just looked for a secret or a key does not look again at once: shared/adapters/token_secret.py,
 # shared/adapters/issuer_keys.py.
@@ -242,7 +242,7 @@ class TestCognito:
             audience_claim="client_id",
             jwks_url=signed_in["jwks_url"],
         )
-        return IssuerTokens(pool, IssuerKeys(lambda: read_keys(pool, local=True), lambda: 0, pytest.fail), (pool,))
+        return IssuerTokens(pool, IssuerKeys(lambda: read_keys(pool, local=True), lambda: 0, unexpected), (pool,))
 
     def test_an_access_token_names_a_user_of_the_pool(self, signed_in: dict[str, str]) -> None:
         principal = self.tokens(signed_in, signed_in["client_id"]).verify(signed_in["access"])

@@ -13,7 +13,7 @@ from shared.adapters.bounded_http import FetchError
 from shared.adapters.issuer_keys import IssuerKeys, KeysError, read_keys
 from shared.domain.issuer import Issuer
 from shared.errors import UnavailableError
-from tests.oidc import OidcServer, SigningKey, issuer, json_answer
+from tests.oidc import OidcServer, SigningKey, issuer, json_answer, unexpected
 from tests.unit.adapters.http_server import answer
 from tests.unit.stack import Clock
 
@@ -246,7 +246,7 @@ class TestKeeping:
                 waited_in_vain.append(not go_on.wait(2))
             return found
 
-        keys = IssuerKeys(slow, clock, pytest.fail)
+        keys = IssuerKeys(slow, clock, unexpected)
         keys.find("a")
         clock.pass_s(600)
         asker = threading.Thread(target=keys.find, args=("a",))
@@ -265,7 +265,7 @@ class TestKeeping:
             assert go_on.wait(2)
             return source.read()
 
-        keys = IssuerKeys(slow, clock, pytest.fail)
+        keys = IssuerKeys(slow, clock, unexpected)
         with ThreadPoolExecutor(2) as threads:
             first = threads.submit(keys.find, "a")
             assert asking.wait(10)

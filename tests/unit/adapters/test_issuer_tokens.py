@@ -19,7 +19,7 @@ from shared.adapters.tokens import Hs256Tokens
 from shared.domain.issuer import Issuer
 from shared.errors import UnauthenticatedError, UnavailableError
 from shared.protocol.limits import TOKEN_MAX_LENGTH
-from tests.oidc import AUDIENCE, OidcServer, SigningKey, issuer, json_answer
+from tests.oidc import AUDIENCE, OidcServer, SigningKey, issuer, json_answer, unexpected
 from tests.unit.adapters.http_server import answer
 from tests.unit.bad_tokens import bad_tokens, signed
 from tests.unit.stack import SECRET, Clock
@@ -267,7 +267,7 @@ class TestClaims:
 
     def test_who_verifies_for_one_issuer_takes_no_other_ones(self, server: OidcServer) -> None:
         one = Tokens(server).issuers[0]
-        tokens = IssuerTokens(one, IssuerKeys(lambda: read_keys(one, local=True), Clock(), pytest.fail), (one,))
+        tokens = IssuerTokens(one, IssuerKeys(lambda: read_keys(one, local=True), Clock(), unexpected), (one,))
         with pytest.raises(UnauthenticatedError):
             tokens.verify(server.token("rsa", iss=server.url("ec")))
 
@@ -280,7 +280,7 @@ class TestClaims:
     def test_without_a_prefix_no_user_is_a_servers_or_another_issuers(self, server: OidcServer, sub: str) -> None:
         first, second = Tokens(server).issuers
         bare = Issuer(first.url, first.audiences, user_prefix="")
-        keys = IssuerKeys(lambda: read_keys(bare, local=True), Clock(), pytest.fail)
+        keys = IssuerKeys(lambda: read_keys(bare, local=True), Clock(), unexpected)
         tokens = IssuerTokens(bare, keys, (bare, second))
         assert tokens.verify(server.token("rsa")).user_id == "ann"
         with pytest.raises(UnauthenticatedError, match="another's"):

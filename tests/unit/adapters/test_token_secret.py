@@ -11,6 +11,7 @@ from shared.adapters.token_secret import TokenSecret
 from shared.adapters.tokens import Hs256Tokens
 from shared.domain.principal import Principal
 from shared.errors import DependencyError, UnauthenticatedError, UnavailableError
+from tests.oidc import unexpected
 from tests.unit.stack import Clock
 
 OLD, NEW, NEWER = ("old-" * 10, "new-" * 10, "newer-" * 10)
@@ -179,7 +180,7 @@ def test_one_thread_looks_again_and_the_others_go_on(vault: Vault, clock: Clock)
             waited_in_vain.append(not go_on.wait(5))
         return values
 
-    secret = TokenSecret(read, clock, pytest.fail)
+    secret = TokenSecret(read, clock, unexpected)
     tokens = Hs256Tokens(secret)
     tokens.verify(token(OLD))
     clock.pass_s(300)
