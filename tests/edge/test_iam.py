@@ -45,9 +45,9 @@ class At(SigV4Auth):
 
     def add_auth(self, request: AWSRequest) -> None:
         request.context["timestamp"] = self._at
-        self._modify_request_before_signing(request)
+        self._modify_request_before_signing(request)  # type: ignore[attr-defined]  # the stubs have no private ones
         text = self.string_to_sign(request, self.canonical_request(request))
-        self._inject_signature_to_request(request, self.signature(text, request))
+        self._inject_signature_to_request(request, self.signature(text, request))  # type: ignore[attr-defined]
 
 
 def signed(

@@ -22,7 +22,9 @@ class Signed(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Any:
         aws = AWSRequest(method=request.method, url=str(request.url), data=request.content)
-        SigV4Auth(boto3.Session().get_credentials(), "execute-api", "us-east-1").add_auth(aws)
+        credentials = boto3.Session().get_credentials()
+        assert credentials is not None
+        SigV4Auth(credentials, "execute-api", "us-east-1").add_auth(aws)
         request.headers.update(dict(aws.headers.items()))
         yield request
 

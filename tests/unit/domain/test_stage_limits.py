@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[3]
 def test_every_limit_has_a_range(name: str) -> None:
     low, high = RANGES[name]
     for good in (low, high):
-        replace(DEFAULT_LIMITS, **{name: good}).check()
+        changes: dict[str, Any] = {name: good}
+        replace(DEFAULT_LIMITS, **changes).check()
     bad: list[Any] = [low - 1, high + 1, "5", True, None, float("nan"), float("inf")]
     if not name.endswith("_per_s"):
         bad.append(low + 0.5)
