@@ -23,6 +23,7 @@ from shared.adapters.dynamodb_documents import DynamoDbDocumentStore
 from shared.adapters.dynamodb_mailboxes import DynamoDbHeldStreams, DynamoDbMailboxStore
 from shared.adapters.dynamodb_presence import DynamoDbPresenceStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
+from shared.adapters.dynamodb_revocations import DynamoDbRevocationStore
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.eventbridge import EventBridgeBus
 from shared.adapters.meter import metered
@@ -55,12 +56,14 @@ from shared.ports import (
     PendingCommandStore,
     PresenceStore,
     ReadMarkers,
+    RevocationStore,
     Signer,
     TicketStore,
     TokenVerifier,
 )
 from shared.services.append import Append
 from shared.services.attendance import Attendance
+from shared.services.authentication import Authentication
 from shared.services.document_reader import DocumentReader
 from shared.services.fan_out import FanOut
 from shared.services.history import History
@@ -94,6 +97,7 @@ if TYPE_CHECKING:
     from shared.services.presence_watch import PresenceWatch
     from shared.services.processing import Processing
     from shared.services.redrive import Redrive
+    from shared.services.revocation import Revocation
     from shared.services.session_end import SessionEnd
 
 _FAN_OUT_THREADS = 32  # for mailboxes, and for who has gone; WebSockets need none
@@ -154,6 +158,31 @@ class Services:
         from shared.adapters.tokens import Hs256Tokens
 
         return Hs256Tokens(self._read_token_secret)
+
+    @cached_property
+    def revocations(self) -> RevocationStore:
+        """Until when users' tokens are revoked."""
+        return DynamoDbRevocationStore(self._dynamodb, self.settings.connections_table)
+
+    @cached_property
+    def authentication(self) -> Authentication:
+        """Whom tokens name."""
+        return Authentication(self.tokens, self.revocations)
+
+    @cached_property
+    def revocation(self) -> "Revocation":
+        """Throws out connections and users."""
+        from shared.services.revocation import Revocation
+
+        return Revocation(
+            connections=self.connections,
+            revocations=self.revocations,
+            session_end=self.session_end,
+            executor=ThreadPoolExecutor(_LIST_THREADS),
+            metrics=self.metrics,
+            now_ms=self.now_ms,
+            on_failure=telemetry.failure,
+        )
 
     @cached_property
     def transport(self) -> ConnectionTransport:
@@ -305,7 +334,7 @@ class Services:
         """Follows channels without a session."""
         from shared.services.channel_tail import ChannelTail
 
-        return ChannelTail(self.history, self.signer, self.now_ms)
+        return ChannelTail(self.history, self.signer, self.authentication, self.now_ms)
 
     @cached_property
     def publishing(self) -> Publishing:
@@ -469,7 +498,7 @@ class Services:
         return Sessions(
             connections=self.connections,
             tickets=self.tickets,
-            tokens=self.tokens,
+            authentication=self.authentication,
             deadlines=self.deadline_queue,
             subscriptions=self.subscriptions,
             mailboxes=self.mailboxes,
@@ -521,7 +550,9 @@ class Services:
     @cached_property
     def deadlines(self) -> Deadlines:
         """Closes who has not said who they are."""
-        return Deadlines(self.connections, self.transport, self.metrics, self.attendance)
+        return Deadlines(
+            self.connections, self.sessions, self.transport, self.metrics, self.deadline_queue, self.now_ms
+        )
 
     @cached_property
     def janitor(self) -> Janitor:
@@ -534,6 +565,7 @@ class Services:
             now_ms=self.now_ms,
             on_failure=telemetry.failure,
             attendance=self.attendance,
+            deadlines=self.deadline_queue,
         )
 
     @cached_property

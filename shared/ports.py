@@ -443,6 +443,18 @@ class TicketStore(Protocol):
         ...
 
 
+class RevocationStore(Protocol):
+    """Until when users' tokens are revoked. Reads are strongly consistent."""
+
+    def revoke(self, user_id: str, *, at_ms: int) -> None:
+        """Revoke what was issued until then. What was revoked stays so."""
+        ...
+
+    def revoked_at_ms(self, user_id: str) -> int | None:
+        """Return until when, Unix milliseconds; ``None`` if nothing ever was."""
+        ...
+
+
 class ApiKeyStore(Protocol):
     """Keys of servers, their secrets by their hash alone. Every read is strongly consistent."""
 

@@ -22,6 +22,7 @@ from functions.http_api.presence import add_presence
 from functions.http_api.problems import PROBLEM, add_handlers
 from functions.http_api.publish import add_publish
 from functions.http_api.purge import add_purge
+from functions.http_api.revocation import add_revocation
 from functions.http_api.route import Route
 from functions.http_api.sessions import add_polls, add_sessions
 from functions.http_api.streams import add_streams
@@ -111,6 +112,7 @@ def _add_calls(app: FastAPI, settings: Settings) -> None:
     add_presence(app)
     add_publish(app)
     add_purge(app)
+    add_revocation(app)
     add_keys(app)
     add_dead_letters(app)
     add_console(app)

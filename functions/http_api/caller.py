@@ -27,7 +27,7 @@ def bearer(services: ServicesDep, authorization: Annotated[str | None, Header()]
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise UnauthenticatedError("send Authorization: Bearer with a token")
-    return services.tokens.verify(token.strip())
+    return services.authentication.of_token(token.strip())
 
 
 def caller(

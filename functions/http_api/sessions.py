@@ -69,7 +69,7 @@ def open_session(
 ) -> Response:
     """Begin a session, or take one up again. Its token is for the calls below; this one needs a user's."""
     check_protocol(body.protocol)
-    principal = bearer(services, authorization) if body.token is None else services.tokens.verify(body.token)
+    principal = bearer(services, authorization) if body.token is None else services.authentication.of_token(body.token)
     services.limits.request(f"user {principal.user_id}")  # no connection's id has a space
     hello = HelloRequest(session_id=body.session_id, subscribe=[subscription(one) for one in body.subscribe])
     return JSONResponse(services.http_sessions.open(principal, hello))
@@ -125,8 +125,13 @@ async def _awaited(reader: MailboxReader, watcher: Watcher, reading: Reading, an
         if reading.hole:
             silent_since_s = asyncio.get_running_loop().time()  # it is on its way
         if reading.ended:
-            return [Read(SUPERSEDED, reader.cursor(reading))]
+            return await run_in_threadpool(last_words, reader, reading)
     return ()
+
+
+def last_words(reader: MailboxReader, reading: Reading) -> Sequence[Read]:
+    """Return what a reader is told that may not go on: why its session is over, or that another reads now."""
+    return reader.read(reading) if reading.over else [Read(SUPERSEDED, reader.cursor(reading))]
 
 
 def end_session(services: ServicesDep, user_id: SessionUser, session_id: SessionId) -> None:

@@ -15,7 +15,7 @@ from starlette.types import Send
 
 from functions.http_api.caller import ServicesDep, bearer
 from functions.http_api.held import hold, release
-from functions.http_api.sessions import SUPERSEDED, SessionId, batch, session_user, watcher_of
+from functions.http_api.sessions import SessionId, batch, last_words, session_user, watcher_of
 from functions.http_api.waiting import Watcher, look_again_s
 from shared.adapters.telemetry import failure
 from shared.bootstrap import Services
@@ -31,6 +31,7 @@ _RETRY_MS: Final = 1_000  # after how long an EventSource comes back by itself
 _PING_S: Final = 15  # proxies close what is silent for 30 s and more
 _STAY_S: Final = 20  # well below what a session may be silent for
 _STAY_MESSAGES: Final = 250  # well below what a mailbox holds
+_CHECK_S: Final = 1  # how often a stream without a session asks whether its token was revoked
 _SLOW_READER_S: Final = 10
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx's way of being told not to wait
 
@@ -153,7 +154,8 @@ async def _session_chunks(
             stayed_s, stayed_at = loop.time(), reading.after
         if reading.ended:
             # Said aloud, so that two that read one session do not take it from one another for ever.
-            yield style.encode(reader, reading, [Read(SUPERSEDED, reader.cursor(reading))])
+            if last := await run_in_threadpool(last_words, reader, reading):
+                yield style.encode(reader, reading, last)
             return
 
 
@@ -181,11 +183,14 @@ async def channel_stream(
 
     async def stream() -> AsyncIterator[bytes]:
         loop, position = asyncio.get_running_loop(), begin
-        silent_since_s = pinged_s = loop.time()
+        silent_since_s = pinged_s = checked_s = loop.time()
         ends_s = silent_since_s + services.settings.stream_max_age_s
         try:
             yield format_sse_event(retry=_RETRY_MS)
             while loop.time() < ends_s and not watcher.closed:
+                if loop.time() >= checked_s + _CHECK_S:
+                    await run_in_threadpool(tail.check, onlooker)
+                    checked_s = loop.time()
                 position, reads = await run_in_threadpool(tail.read, onlooker, position)
                 if reads:
                     yield _events(reads)
@@ -196,7 +201,7 @@ async def channel_stream(
                     yield KEEPALIVE_COMMENT
                     pinged_s = loop.time()
         except UnauthenticatedError:
-            return  # its token has ended
+            return  # its token has ended, or was revoked
         except Exception as error:
             failure(error)
         finally:

@@ -10,10 +10,11 @@ from shared.services.mailbox_reader import Reading
 
 Outcome = Literal["arrived", "another reader", "timeout"]
 
-# Who has heard something lately soon hears more; who has not for a minute is looked for every 2 s. So a message waits
-# for a twentieth of the silence before it at most, and an idle session costs half a read a second.
+# Who has heard something lately soon hears more; who has not for a minute is looked for every 1.8 s. So a message waits
+# for a twentieth of the silence before it at most, and an idle session costs half a read a second. Less than 2 s, since
+# whoever is thrown out is to know within 2 s.
 _SHORTEST_S: Final = 0.05
-_LONGEST_S: Final = 2.0
+_LONGEST_S: Final = 1.8
 _SHARE_OF_SILENCE: Final = 0.05
 _TOGETHER_SHARE: Final = 0.25  # of the way to the next look: who has no more left is looked for with others already
 

@@ -54,6 +54,7 @@ class FanOutBus(Construct):
         store.connections.grant_read_write_data(self.fan_out)
         store.connections.grant_read_write_data(self.janitor)
         bus.grant_put_events_to(self.janitor)
+        self.grant_set_deadlines(self.janitor)
         self.grant_deliver_later(self.fan_out)
         self._listen(bus)
         self.fan_out.add_event_source(

@@ -460,6 +460,19 @@ class MemoryTicketStore:
         return principal if expires_at_s > now_s else None
 
 
+class MemoryRevocationStore:
+    """Revocations in a dictionary."""
+
+    def __init__(self) -> None:
+        self.revocations: dict[str, int] = {}
+
+    def revoke(self, user_id: str, *, at_ms: int) -> None:
+        self.revocations[user_id] = max(at_ms, self.revocations.get(user_id, 0))
+
+    def revoked_at_ms(self, user_id: str) -> int | None:
+        return self.revocations.get(user_id)
+
+
 class MemoryBucketStore:
     """Buckets in a dictionary.
 

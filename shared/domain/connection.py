@@ -14,6 +14,9 @@ SESSION_GRACE_S: Final = 120  # a session lives this long after its last connect
 # Half a minute and more after that, whoever was silent is asked about: then the gateway knows.
 CHECK_AFTER_S: Final = 640
 AUTHENTICATION_DEADLINE_S: Final = 10  # who has not said who they are by then is closed
+TOKEN_WARNING_S: Final = 60  # so long before its token ends a client is told; of a short one, at half of it
+# docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-delay-queues.html
+DEADLINE_MAX_DELAY_S: Final = 900
 
 
 # What a subscriber is told of beside events, if it asked: changes of documents; who is there, and who types.

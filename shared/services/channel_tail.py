@@ -9,6 +9,7 @@ from shared.domain.publication import StreamPosition
 from shared.errors import ForbiddenError, UnauthenticatedError
 from shared.ports import Signer
 from shared.protocol.encode import to_json
+from shared.services.authentication import Authentication
 from shared.services.history import History
 from shared.services.mailbox_reader import Read
 
@@ -23,11 +24,13 @@ class Onlooker:
 
     Attributes:
         until_s: When the token ends by which it may.
+        issued_at_s: When that was issued.
     """
 
     user_id: str
     channel: str
     until_s: int
+    issued_at_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class ChannelTail:
 
     history: History
     signer: Signer
+    authentication: Authentication
     now_ms: Callable[[], int]
 
     def admit(self, principal: Principal, channel: str) -> Onlooker:
@@ -46,14 +50,25 @@ class ChannelTail:
         """
         if not principal.may_receive("subscribe", channel):
             raise ForbiddenError("the token does not allow to subscribe to this channel")
-        return Onlooker(principal.user_id, channel, principal.expires_at_s or self._now_s() + _TRUST_S)
+        until_s = principal.expires_at_s or self._now_s() + _TRUST_S
+        return Onlooker(principal.user_id, channel, until_s, principal.issued_at_s)
 
     def known(self, cursor: str, channel: str) -> Onlooker | None:
-        """Return to whom this channel's cursor was given, or ``None`` if it is none, or too old."""
+        """Return to whom this channel's cursor was given, or ``None`` if it is none, too old, or revoked by now."""
         fields = self.signer.open(_CURSOR, cursor)
         if fields is None or fields[0] != channel or int(fields[2]) <= self._now_s():
             return None
-        return Onlooker(str(fields[1]), channel, int(fields[2]))
+        onlooker = Onlooker(str(fields[1]), channel, int(fields[2]), int(fields[3]))
+        return None if self.authentication.revoked(onlooker.user_id, onlooker.issued_at_s) else onlooker
+
+    def check(self, onlooker: Onlooker) -> None:
+        """Check that the token has not been revoked.
+
+        Raises:
+            UnauthenticatedError: It has.
+        """
+        if self.authentication.revoked(onlooker.user_id, onlooker.issued_at_s):
+            raise UnauthenticatedError("the token was revoked")
 
     def begin(self, onlooker: Onlooker, cursor: str | None) -> StreamPosition:
         """Return where to begin: behind the cursor, else at the end.
@@ -66,7 +81,7 @@ class ChannelTail:
         fields = self.signer.open(_CURSOR, cursor)
         if fields is None or list(fields[:2]) != [onlooker.channel, onlooker.user_id]:
             raise ForbiddenError("the cursor is not this channel's")
-        return StreamPosition(str(fields[3]), int(fields[4]))
+        return StreamPosition(str(fields[4]), int(fields[5]))
 
     def read(self, onlooker: Onlooker, position: StreamPosition) -> tuple[StreamPosition, list[Read]]:
         """Return what was appended behind a position, and how far that goes; a new stream from its beginning.
@@ -85,8 +100,8 @@ class ChannelTail:
         reads = []
         for publication in page.publications:
             position = StreamPosition(position.epoch, publication["offset"])
-            fields = (onlooker.channel, onlooker.user_id, onlooker.until_s, position.epoch, position.offset)
-            cursor = self.signer.sign(_CURSOR, fields)
+            whose = (onlooker.channel, onlooker.user_id, onlooker.until_s, onlooker.issued_at_s)
+            cursor = self.signer.sign(_CURSOR, (*whose, position.epoch, position.offset))
             reads.append(Read(to_json({"type": "event", **publication}).decode(), cursor))
         return position, reads
 

@@ -59,6 +59,7 @@ class _Caller:
         publications: Those among the frames, by their places.
         refused: Why the rest of the batch is, if the connection sends too much.
         told: What else it is to be told, behind the replies.
+        announced: It does without ``hello``, and its user's other connections stand beside it.
     """
 
     connection: Connection
@@ -66,6 +67,7 @@ class _Caller:
     publications: PublishBatch
     refused: RateLimitedError | None = None
     told: list[dict[str, Any]] = field(default_factory=list)
+    announced: bool = False
 
     @property
     def principal(self) -> Principal:
@@ -271,8 +273,16 @@ class Dispatcher:
         return {"expires_at_ms": expires_at_s * 1000}
 
     def _principal(self, caller: _Caller) -> Principal:
+        """Return whose request it is, if it may be.
+
+        Raises:
+            UnauthenticatedError: Nobody has said, or the token has ended.
+        """
         if caller.principal.expired(self.now_ms() / 1000):
             raise UnauthenticatedError("the token has expired")
+        if caller.connection.session_id is None and not caller.announced:
+            self.sessions.announce(caller.connection)
+            caller.announced = True
         return caller.principal
 
     def _publish(self, caller: _Caller, place: int, request: requests.Publish) -> None:

@@ -79,13 +79,13 @@ class HttpSessions:
         for _ in range(SESSION_TRIES):
             session = self._session(session_id, user_id)
             before, principal = session.connection_id, session.principal
+            if principal.expired(self._now_s()):
+                raise UnauthenticatedError("the token has expired")
             if is_mailbox(before):
                 connection = self.connections.get(before)
                 if connection is None:
                     raise SessionUnknownError("the session has ended")
                 return connection
-            if principal.expired(self._now_s()):
-                raise UnauthenticatedError("the token has expired")
             # Until now pushes went elsewhere: whether they came, nobody knows.
             moved = self._mailbox(principal, session_id=session_id, lagging=True)
             self.sessions.join(moved, principal, self.connections.subscriptions(before))
@@ -94,6 +94,7 @@ class HttpSessions:
             if self.connections.move_session(session, after):
                 self.follow(before, session_id, user_id)  # what was subscribed to meanwhile
                 self.sessions.deadlines.send_superseded(before, delay_s=SUPERSEDED_AFTER_S)
+                self.sessions.admit(moved)  # by a token that has not been shown for long
                 return moved
             # Somebody else was faster.
             self.mailboxes.close(moved.connection_id)

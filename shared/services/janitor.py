@@ -4,15 +4,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from shared.domain.connection import CHECK_AFTER_S
+from shared.domain.connection import CHECK_AFTER_S, DEADLINE_MAX_DELAY_S, TOKEN_WARNING_S, Connection
 from shared.errors import ConnectionGoneError
-from shared.ports import ConnectionStore, ConnectionTransport, Metrics
+from shared.ports import ConnectionStore, ConnectionTransport, DeadlineQueue, Metrics
 from shared.protocol.encode import to_json
 from shared.services.attendance import Attendance
 from shared.services.sessions import Sessions
 
 # A janitor that was away for longer than this finds connections that have expired by themselves.
 LOOK_BACK_MINUTES: Final = 150
+_SWEEP_S: Final = 90  # so long after its minute a connection has been looked at
+_AFTER_OTHERS_S: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Janitor:
     now_ms: Callable[[], int]
     on_failure: Callable[[Exception], None]
     attendance: Attendance
+    deadlines: DeadlineQueue
 
     def sweep(self, has_time: Callable[[], bool]) -> int:
         """Ask about every connection that is due, minute by minute; return how many had gone.
@@ -73,34 +76,63 @@ class Janitor:
             # This minute at the earliest: those before it may have been swept.
             due_ms = max(active_ms + CHECK_AFTER_S * 1000, self.now_ms())
             self.connections.remind(connection_id, minute=due_ms // 60_000)
-            if connection.principal is not None and connection.principal.expired(self.now_ms() / 1000):
-                self.attendance.left(connection_id)  # nobody is seen any longer than the token says
+            self._watch_token(connection, next_look_s=(due_ms // 60_000 + 1) * 60 + _SWEEP_S)
             return False
         self.sessions.disconnect(connection_id)
         self.metrics.count("StaleConnectionsRemoved")
         return True
 
+    def _watch_token(self, connection: Connection, *, next_look_s: int) -> None:
+        """Have somebody look when the token is about to end, if that is before the next look."""
+        if connection.principal is None or connection.principal.expires_at_s is None:
+            return
+        # A little after whoever was told of the token has had somebody look: it may have been refreshed by then.
+        at_s = connection.principal.expires_at_s - TOKEN_WARNING_S + _AFTER_OTHERS_S
+        if at_s <= next_look_s:
+            delay_s = min(max(0, at_s - self.now_ms() // 1000), DEADLINE_MAX_DELAY_S)
+            self.deadlines.send(connection.connection_id, delay_s=delay_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Closes who has not said who they are in time, and who has lost their session to another connection.
+    """Closes who has not said who they are in time, whose token has ended, and who has lost their session to another
+    connection; warns whose token is about to end.
 
     A message may come twice, or late: what the records say then decides.
     """
 
     connections: ConnectionStore
+    sessions: Sessions
     transport: ConnectionTransport
     metrics: Metrics
-    attendance: Attendance
+    queue: DeadlineQueue
+    now_ms: Callable[[], int]
 
-    def check(self, connection_id: str) -> bool:
-        """Close the connection if it is still pending; return whether it was."""
+    def check(self, connection_id: str) -> None:
+        """Close the connection if it is still pending, or its token has ended; tell it if that is about to."""
         connection = self.connections.get(connection_id)
-        if connection is None or connection.principal is not None:
-            return False
-        self._close(connection_id, _NOT_AUTHENTICATED_IN_TIME)
-        self.metrics.count("NotAuthenticatedInTime")
-        return True
+        if connection is None:
+            return
+        if connection.principal is None:
+            self._close(connection_id, _NOT_AUTHENTICATED_IN_TIME)
+            self.metrics.count("NotAuthenticatedInTime")
+        elif connection.principal.expires_at_s is not None:
+            self._check_token(connection_id, connection.principal.issued_at_s, connection.principal.expires_at_s)
+
+    def _check_token(self, connection_id: str, issued_at_s: int, expires_at_s: int) -> None:
+        left_s = expires_at_s - self.now_ms() // 1000
+        half_s = (expires_at_s - issued_at_s) // 2 + 1
+        if left_s <= 0:
+            self._close(connection_id, _TOKEN_EXPIRED)
+            self.metrics.count("TokensExpired")
+        elif left_s <= min(TOKEN_WARNING_S, half_s):  # else it has been refreshed
+            self.queue.send(connection_id, delay_s=left_s)  # first: it ends also where it can't be told of that
+            warning = {"type": "system", "event": "token_expiring", "expires_at_ms": expires_at_s * 1000}
+            (error,) = self.transport.push_all([connection_id], [to_json(warning)])
+            if isinstance(error, ConnectionGoneError):
+                self._gone(connection_id)
+            elif error:
+                raise error
 
     def superseded(self, connection_id: str) -> bool:
         """Close the connection if its session is still another's; return whether it was.
@@ -124,10 +156,22 @@ class Deadlines:
                 raise error
             self.transport.close(connection_id)
         except ConnectionGoneError:
-            self.metrics.count("StaleConnectionsRemoved")
-        self.attendance.end(connection_id)
+            self._gone(connection_id)
+        else:
+            self.sessions.disconnect(connection_id)
+
+    def _gone(self, connection_id: str) -> None:
+        self.metrics.count("StaleConnectionsRemoved")
+        self.sessions.disconnect(connection_id)
 
 
+_TOKEN_EXPIRED: Final[dict[str, Any]] = {
+    "type": "system",
+    "event": "disconnect",
+    "code": 3500,
+    "name": "token_expired",
+    "reconnect": False,
+}
 _NOT_AUTHENTICATED_IN_TIME: Final[dict[str, Any]] = {
     "type": "system",
     "event": "disconnect",

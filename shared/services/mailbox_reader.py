@@ -16,6 +16,7 @@ from shared.services.http_sessions import HttpSessions
 from shared.services.limits import RateLimits
 
 CURSOR: Final = "cursor"
+_TOLD_WITHIN_S: Final = 5  # the end of a token is told by way of a queue
 
 
 @dataclass(slots=True)
@@ -25,6 +26,7 @@ class Reading:
     Attributes:
         after: Number of the last message that it was given.
         ended: Another reader has taken its place, or its mailbox is gone.
+        over: ... and its session with it: nobody else reads. What it was told last may still be read.
         hole: What comes next is not there yet, but what comes after it is.
         looked_at_s: When the store was last asked whether something has come, by the clock of the loop that waits.
     """
@@ -35,6 +37,7 @@ class Reading:
     reader: str
     after: int
     ended: bool = False
+    over: bool = False
     hole: bool = False
     looked_at_s: float = 0.0
 
@@ -125,12 +128,25 @@ class MailboxReader:
 
     def stay(self, reading: Reading) -> bool:
         """Note that the reader is there, and how far it is; return whether it may go on."""
-        principal = reading.connection.principal
-        if principal is None or principal.expired(self._now_s()):
-            return False
+        if self._expired(reading.connection):
+            # Unless it has been refreshed meanwhile.
+            reading.connection = self.connections.get(reading.mailbox_id) or reading.connection
+            if self._expired(reading.connection):
+                return False
         there = self.store.note(reading.mailbox_id, reading.reader, fetched=reading.after, seen_at_s=self._now_s())
-        reading.ended = not there
+        if not there:
+            self._end(reading)
         return there
+
+    def _expired(self, connection: Connection) -> bool:
+        """Tell whether the token has ended, long enough ago for the reader to have been told."""
+        return connection.principal is None or connection.principal.expired(self._now_s() - _TOLD_WITHIN_S)
+
+    def _end(self, reading: Reading) -> None:
+        reading.ended = True
+        session = self.connections.session(reading.session_id)
+        moved = session is not None and session.connection_id != reading.mailbox_id
+        reading.over = not moved and self.store.get(reading.mailbox_id) is None
 
     def _number(self, cursor: str, session_id: str, user_id: str) -> tuple[str, int]:
         """Return which mailbox it is of, and the number of the message."""
@@ -152,7 +168,7 @@ class MailboxReader:
         elif not self.store.note(mailbox_id, reader, fetched=message.number, seen_at_s=now_s):
             last = None
         if last is None:
-            reading.ended = True
+            self._end(reading)
             return []
         before = self.cursor(reading)  # who has only some of them is to be given all of them again
         reading.after = last

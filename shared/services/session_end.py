@@ -1,11 +1,13 @@
 """End sessions because somebody says so."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from shared.domain.connection import Session
 from shared.errors import ConnectionGoneError, SessionUnknownError
 from shared.ports import ConnectionStore, ConnectionTransport
+from shared.protocol.encode import to_json
 from shared.services.attendance import Attendance
 
 
@@ -27,12 +29,33 @@ class SessionEnd:
         session = self.connections.session(session_id)
         if session is None or session.user_id != user_id:
             raise SessionUnknownError("the session has ended, or is another user's")
+        self._end(session)
+
+    def end_connection(self, connection_id: str, told: Mapping[str, Any]) -> None:
+        """Tell a connection why, close it, and let nobody take its session up again. A repeat changes nothing."""
+        connection = self.connections.get(connection_id)
+        session_id = connection.session_id if connection else None
+        session = self.connections.session(session_id) if session_id else None
+        if session is not None and session.connection_id == connection_id:
+            self._end(session, told)
+        else:
+            self._close(connection_id, told)
+
+    def _end(self, session: Session | None, told: Mapping[str, Any] | None = None) -> None:
         while session is not None:  # again if it has just moved to another connection
-            connection_id = session.connection_id
+            session_id, connection_id = session.session_id, session.connection_id
             self.connections.end_session(session_id, connection_id=connection_id, expires_at_s=self.now_ms() // 1000)
-            try:
-                with suppress(ConnectionGoneError):
-                    self.transport.close(connection_id)
-            finally:
-                self.attendance.end(connection_id)
+            self._close(connection_id, told)
             session = self.connections.session(session_id)
+
+    def _close(self, connection_id: str, told: Mapping[str, Any] | None) -> None:
+        try:
+            if told is not None:
+                (error,) = self.transport.push_all([connection_id], [to_json(told)])
+                if error:
+                    raise error
+            self.transport.close(connection_id)
+        except ConnectionGoneError:
+            pass  # as it is to be
+        finally:
+            self.attendance.end(connection_id)

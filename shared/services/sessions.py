@@ -1,5 +1,6 @@
 """Connections from the first byte to the last: connect, say who one is, come back, leave."""
 
+import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +11,10 @@ from shared.domain.connection import (
     AUTHENTICATION_DEADLINE_S,
     CHECK_AFTER_S,
     CONNECTION_MAX_AGE_S,
+    DEADLINE_MAX_DELAY_S,
     HEARTBEAT_S,
     SESSION_GRACE_S,
+    TOKEN_WARNING_S,
     Connection,
     Interest,
     Interests,
@@ -32,7 +35,6 @@ from shared.ports import (
     DeadlineQueue,
     Metrics,
     TicketStore,
-    TokenVerifier,
 )
 from shared.protocol.encode import to_json
 from shared.protocol.limits import (
@@ -44,6 +46,7 @@ from shared.protocol.limits import (
     WEBSOCKET_FRAME_MAX_BYTES,
 )
 from shared.services.attendance import Attendance
+from shared.services.authentication import Authentication
 from shared.services.history import PAGE_MAX_BYTES
 from shared.services.mailboxes import Mailboxes
 from shared.services.subscribe import MAX_SUBSCRIPTIONS, SubscribeRequest, Subscriptions
@@ -102,7 +105,7 @@ class Sessions:
 
     connections: ConnectionStore
     tickets: TicketStore
-    tokens: TokenVerifier
+    authentication: Authentication
     deadlines: DeadlineQueue
     subscriptions: Subscriptions
     mailboxes: Mailboxes
@@ -117,9 +120,11 @@ class Sessions:
         return ticket
 
     def redeem_ticket(self, ticket: str) -> Principal | None:
-        """Return whose ticket it is, once; ``None`` if it is unknown, used or too old, or its token has expired."""
+        """Return whose ticket it is, once; ``None`` if it is unknown, used or too old, or its token is not good now."""
         principal = self.tickets.redeem(ticket, now_s=self._now_s())
-        return principal if principal is not None and not principal.expired(self._now_s()) else None
+        if principal is None or principal.expired(self._now_s()):
+            return None
+        return None if self.authentication.revoked(principal.user_id, principal.issued_at_s) else principal
 
     def connect(self, connection_id: str, ticket: str | None) -> None:
         """Write the record of a new connection; without a ticket it is pending, and has 10 s.
@@ -153,7 +158,17 @@ class Sessions:
         """
         principal = self._principal(connection, request.token)
         unknown = connection.principal is None  # so far, and whoever is has subscribed to nothing
-        connection, before = self._take(connection, principal, request.session_id)
+        try:
+            connection, before = self._take(connection, principal, request.session_id)
+        except TidewireError:
+            # Revoked meanwhile, it has lost the session that it was about to take, but stands in its channels.
+            written = self.connections.get(connection.connection_id)
+            if written is None:
+                self.attendance.end(connection.connection_id)
+            elif written.principal is not None:
+                self.admit(written)
+            raise
+        self.admit(connection)
         if before != connection.connection_id:
             if is_mailbox(before):  # no network ends it, as it does a WebSocket
                 self.mailboxes.close(before)
@@ -197,7 +212,7 @@ class Sessions:
             ForbiddenError: It is another user's, or older than the one that the connection has.
             SessionUnknownError: The connection has ended.
         """
-        principal, known = self.tokens.verify(token), connection.principal
+        principal, known = self.authentication.of_token(token), connection.principal
         if known is None:
             raise UnauthenticatedError("say hello with a token first")
         if principal.expired(self._now_s()):
@@ -212,6 +227,7 @@ class Sessions:
         self._refresh_session(refreshed, principal)
         channels = self.connections.subscriptions(refreshed.connection_id)
         self.join(refreshed, principal, channels)
+        self.admit(refreshed)
         lost = [one for one, interests in channels.items() if not _all_allowed(principal, one, interests)]
         return Refreshed(refreshed, sorted(lost))
 
@@ -231,6 +247,41 @@ class Sessions:
             if holder is not None:
                 self.join(holder, principal, self.connections.subscriptions(holder.connection_id))
 
+    def announce(self, connection: Connection) -> None:
+        """Have one that does without ``hello``, by its ticket, be found where all of its user's connections are."""
+        if connection.principal is not None and connection.session_id is None:
+            channel = personal_channel(connection.principal.user_id)
+            self.subscriptions.connect(connection, {channel: _EVENTS_ALONE}, kept=False)
+            self.admit(connection)
+
+    def admit(self, connection: Connection) -> None:
+        """Look once more whether it may be there, now that everybody finds it; and see to the end of its token.
+
+        Raises:
+            UnauthenticatedError: Its token was revoked while it came in. It has been ended.
+        """
+        principal = connection.principal
+        assert principal is not None
+        if self.authentication.revoked(principal.user_id, principal.issued_at_s):
+            self._turn_out(connection)
+            raise UnauthenticatedError("the token was revoked")
+        left_s = (principal.expires_at_s or math.inf) - self._now_s()
+        delay_s = left_s - min(TOKEN_WARNING_S, left_s // 2)
+        if delay_s <= DEADLINE_MAX_DELAY_S:  # else the janitor comes by before
+            self.deadlines.send(connection.connection_id, delay_s=max(0, int(delay_s)))
+
+    def _turn_out(self, connection: Connection) -> None:
+        connection_id = connection.connection_id
+        if connection.session_id is not None:
+            self.connections.end_session(connection.session_id, connection_id=connection_id, expires_at_s=self._now_s())
+        self.attendance.end(connection_id)
+        if is_mailbox(connection_id):
+            self.mailboxes.close(connection_id)
+        else:
+            # Whoever revoked may not have found it. It has not said who it is, and no time left to do so.
+            self.connections.open(replace(connection, principal=None, session_id=None))
+            self.deadlines.send(connection_id, delay_s=0)
+
     def disconnect(self, connection_id: str) -> None:
         """Take a connection out; its session has 2 minutes to come back."""
         closed = self.attendance.end(connection_id)
@@ -239,7 +290,7 @@ class Sessions:
             self.connections.end_session(closed.session_id, connection_id=connection_id, expires_at_s=expires_at_s)
 
     def _principal(self, connection: Connection, token: str | None) -> Principal:
-        principal = self.tokens.verify(token) if token is not None else connection.principal
+        principal = self.authentication.of_token(token) if token is not None else connection.principal
         if principal is None or principal.expired(self._now_s()):
             raise UnauthenticatedError("hello needs a token, or a ticket at connecting")
         if connection.principal and connection.principal.user_id != principal.user_id:

@@ -43,7 +43,7 @@ SATURATED: Final =      (2,     1.2,    1.2,  0.1,    1.1,   0.506)  # fmt: skip
 # A connection's life, DynamoDB alone:
 #                     read  write
 CONNECTION: Final = {
-    "connect":          (7, 8),
+    "connect":          (9, 8),
     "subscribe":        (3, 2),
     "unsubscribe":      (2, 2),
     "disconnect":       (5, 5),

@@ -16,6 +16,7 @@ from shared.adapters.dynamodb_connections import DynamoDbConnectionStore, Dynamo
 from shared.adapters.dynamodb_mailboxes import DynamoDbHeldStreams, DynamoDbMailboxStore
 from shared.adapters.dynamodb_presence import DynamoDbPresenceStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
+from shared.adapters.dynamodb_revocations import DynamoDbRevocationStore
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.memory import (
     MemoryApiKeyStore,
@@ -26,6 +27,7 @@ from shared.adapters.memory import (
     MemoryPendingCommandStore,
     MemoryPresenceStore,
     MemoryReadMarkers,
+    MemoryRevocationStore,
     MemoryStreamStore,
     MemoryTicketStore,
 )
@@ -47,6 +49,7 @@ from shared.ports import (
     PendingCommandStore,
     PresenceStore,
     ReadMarkers,
+    RevocationStore,
     Stream,
     StreamConflictError,
     StreamStore,
@@ -70,6 +73,7 @@ class Stores:
     held_streams: HeldStreams
     pending_commands: PendingCommandStore
     presence: PresenceStore
+    revocations: RevocationStore
     clock: Clock
 
 
@@ -86,6 +90,7 @@ def memory() -> Iterator[Stores]:
         MemoryHeldStreams(),
         MemoryPendingCommandStore(),
         MemoryPresenceStore(clock),
+        MemoryRevocationStore(),
         clock,
     )
 
@@ -115,6 +120,7 @@ def dynamodb() -> Iterator[Stores]:
             DynamoDbHeldStreams(client, "connections"),
             DynamoDbPendingCommandStore(client, "connections"),
             DynamoDbPresenceStore(client, "presence", clock),
+            DynamoDbRevocationStore(client, "connections"),
             clock,
         )
 
@@ -337,6 +343,35 @@ class TestConnectionStore:
         stores.connections.open(connection("c", None))
         assert stores.connections.authenticate(connection("c")) is True
         assert stores.connections.get("c") == connection("c")
+
+    def test_a_newer_token_takes_the_place_of_an_older_one(self, stores: Stores) -> None:
+        before = Principal("ann", {"a:*": ["publish"]}, issued_at_s=5, expires_at_s=NOW_S + 60, public_claims={"n": 1})
+        item = replace(connection("c"), principal=before, session_id="s")
+        stores.connections.open(item)
+        newer = Principal("ann", {"b:*": ["publish"]}, issued_at_s=6)
+        assert stores.connections.refresh("c", newer) == replace(item, principal=newer)
+        assert stores.connections.get("c") == replace(item, principal=newer)
+        assert stores.connections.refresh("c", newer) == replace(item, principal=newer), "a repeat"
+        assert stores.connections.refresh("c", before) is None, "it is older"
+        assert stores.connections.refresh("c", Principal("bob", issued_at_s=7)) is None
+        assert stores.connections.get("c") == replace(item, principal=newer)
+        stores.connections.open(connection("pending", None))
+        assert stores.connections.refresh("pending", newer) is None
+        assert stores.connections.refresh("gone", newer) is None
+        assert stores.connections.get("gone") is None
+
+    def test_a_session_has_the_newer_token_too_while_it_is_that_connections(self, stores: Stores) -> None:
+        session = Session("s", ANN, "c", NOW_S + 600, "v")
+        stores.connections.put_session(session)
+        newer = Principal("ann", {}, issued_at_s=6, expires_at_s=NOW_S + 900, public_claims={"n": 1})
+        assert stores.connections.refresh_session("s", newer, connection_id="c", version="v2")
+        after = replace(session, principal=newer, version="v2")
+        assert stores.connections.session("s") == after
+        assert not stores.connections.refresh_session("s", ANN, connection_id="c1", version="v3"), "another has it"
+        assert not stores.connections.refresh_session("nobody", ANN, connection_id="c", version="v3")
+        stores.connections.end_session("s", connection_id="c", expires_at_s=NOW_S)
+        assert not stores.connections.refresh_session("s", ANN, connection_id="c", version="v3"), "it has ended"
+        assert stores.connections.session("s") is None
 
     def test_what_expired_is_not_there(self, stores: Stores) -> None:
         item = connection("c", expires_at_s=NOW_S + 5)
@@ -628,6 +663,14 @@ def test_who_attends_is_known_after_the_close_and_after_the_end(stores: Stores) 
     assert stores.connections.attended("c") == {"room:a": "ann"}
     stores.connections.unsubscribe("c", ["room:a"])
     assert stores.connections.attended("c") == {}
+
+
+def test_what_was_revoked_stays_so_and_never_less(stores: Stores) -> None:
+    assert stores.revocations.revoked_at_ms("ann") is None
+    for at_ms in (5_000, 7_000, 6_000):
+        stores.revocations.revoke("ann", at_ms=at_ms)
+    assert stores.revocations.revoked_at_ms("ann") == 7_000
+    assert stores.revocations.revoked_at_ms("bob") is None
 
 
 def test_read_markers_of_many_are_read_together(stores: Stores) -> None:

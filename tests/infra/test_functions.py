@@ -73,6 +73,7 @@ _EXPECTED: Final = {
             contract.ENV_CONNECTIONS_TABLE,
             contract.ENV_STREAMS_TABLE,
             contract.ENV_LIMITS_TABLE,
+            contract.ENV_DEADLINE_QUEUE_URL,
             *_PRESENCE,
             contract.ENV_TOKEN_SECRET_ARN,
             contract.ENV_STREAM_MAX_AGE_S,
@@ -87,7 +88,13 @@ _EXPECTED: Final = {
     ),
     "janitor": _Expected(
         60,
-        {contract.ENV_CONNECTIONS_TABLE, contract.ENV_CONNECTIONS_ENDPOINT, contract.ENV_EVENT_BUS_NAME, *_PRESENCE},
+        {
+            contract.ENV_CONNECTIONS_TABLE,
+            contract.ENV_CONNECTIONS_ENDPOINT,
+            contract.ENV_EVENT_BUS_NAME,
+            contract.ENV_DEADLINE_QUEUE_URL,
+            *_PRESENCE,
+        },
         memory_mb=512,
     ),
     "presence": _Expected(15, {contract.ENV_STREAMS_TABLE, contract.ENV_EVENT_BUS_NAME, *_PRESENCE}, memory_mb=512),

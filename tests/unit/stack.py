@@ -21,6 +21,7 @@ from shared.adapters.memory import (
     MemoryPendingCommandStore,
     MemoryPresenceStore,
     MemoryReadMarkers,
+    MemoryRevocationStore,
     MemoryStreamStore,
     MemoryTicketStore,
     MemoryTransport,
@@ -37,9 +38,10 @@ from shared.domain.processing import Processor
 from shared.domain.publication import Priority, Publication
 from shared.domain.rate import Pacer
 from shared.domain.resolving import Resolver
-from shared.ports import Lane, LaneRecord
+from shared.ports import Lane, LaneRecord, TokenVerifier
 from shared.services.append import Append
 from shared.services.attendance import Attendance
+from shared.services.authentication import Authentication
 from shared.services.channel_tail import ChannelTail
 from shared.services.commands import Commands
 from shared.services.dispatch import Dispatcher
@@ -61,6 +63,7 @@ from shared.services.publish import Publishing
 from shared.services.publish_worker import PublishWorker
 from shared.services.purge import Purge
 from shared.services.receipts import Reading, Receipts
+from shared.services.revocation import Revocation
 from shared.services.session_end import SessionEnd
 from shared.services.sessions import Sessions
 from shared.services.streams import Streams
@@ -98,7 +101,7 @@ class Clock:
 class MemoryStack:
     """Attributes are the services and the memory adapters behind them."""
 
-    def __init__(self, channels: str = "") -> None:
+    def __init__(self, channels: str = "", tokens: TokenVerifier | None = None) -> None:
         self.clock = Clock()
         self.namespaces = namespaces.parse(channels)
         self.metrics = MemoryMetrics()
@@ -113,7 +116,9 @@ class MemoryStack:
         self.deliveries = MemoryDeliveryQueue()
         self.deadlines_queue = MemoryDeadlineQueue()
         self.tickets = MemoryTicketStore()
-        self.tokens = Hs256Tokens(lambda: SECRET)
+        self.tokens: TokenVerifier = Hs256Tokens(lambda: SECRET) if tokens is None else tokens
+        self.revocations = MemoryRevocationStore()
+        self.authentication = Authentication(self.tokens, self.revocations)
         self.failures: list[Exception] = []
         self.streams = Streams(self.store, self.namespaces, self.clock)
         self.append = Append(self.streams)
@@ -201,7 +206,7 @@ class MemoryStack:
         self.sessions = Sessions(
             self.connections,
             self.tickets,
-            self.tokens,
+            self.authentication,
             self.deadlines_queue,
             self.subscriptions,
             self.mailboxes,
@@ -213,7 +218,7 @@ class MemoryStack:
         self.http_sessions = HttpSessions(
             self.sessions, self.connections, self.mailboxes, self.signer, self.metrics, self.clock
         )
-        self.channel_tail = ChannelTail(self.history, self.signer, self.clock)
+        self.channel_tail = ChannelTail(self.history, self.signer, self.authentication, self.clock)
         self.session_end = SessionEnd(self.connections, self.sinks, self.clock, self.attendance)
         self.mailbox_reader = MailboxReader(
             self.mailbox_store,
@@ -224,7 +229,18 @@ class MemoryStack:
             self.limits,
             self.clock,
         )
-        self.deadlines = Deadlines(self.connections, self.sinks, self.metrics, self.attendance)
+        self.revocation = Revocation(
+            self.connections,
+            self.revocations,
+            self.session_end,
+            InlineExecutor(),
+            self.metrics,
+            self.clock,
+            self.failures.append,
+        )
+        self.deadlines = Deadlines(
+            self.connections, self.sessions, self.sinks, self.metrics, self.deadlines_queue, self.clock
+        )
         self.janitor = Janitor(
             self.connections,
             self.sessions,
@@ -233,6 +249,7 @@ class MemoryStack:
             self.clock,
             self.failures.append,
             self.attendance,
+            self.deadlines_queue,
         )
         self.catalogue: dict[str, Command] = {}
         self.commands = Commands(

@@ -43,6 +43,8 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     )
     services.metric_source = MemoryMetricSource()
     services.tokens = stack.tokens
+    services.revocations = stack.revocations
+    services.revocation = stack.revocation
     services.transport = stack.sinks
     services.mailbox_store = stack.mailbox_store
     services.mailboxes = stack.mailboxes

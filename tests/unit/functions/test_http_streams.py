@@ -342,7 +342,7 @@ async def test_a_channel_is_followed_without_a_session(url: str, http: Any, stac
 
 async def test_a_channels_cursor_ends_with_its_token(url: str, http: Any, stack: MemoryStack) -> None:
     until_s = stack.clock() // 1000 + 60
-    onlooker = Onlooker("ann", ROOM, until_s)
+    onlooker = Onlooker("ann", ROOM, until_s, issued_at_s=1)
     publish(stack, "one")
     _, [read] = stack.channel_tail.read(onlooker, StreamPosition("?", 0))
     address, cursor = f"{url}/v1/stream/events?channel={ROOM}&ticket=used", {"Last-Event-ID": read.cursor}

@@ -1,0 +1,90 @@
+"""Throw somebody out: a connection, or a user with every token that was issued until now. For admins.
+
+Nobody falls between: a user's revocation is written first, and then all are listed that have said who they are; whoever
+says so at the same time writes that down first, and reads the revocation then (shared/services/sessions.py).
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Final
+
+from shared.domain.channel import personal_channel
+from shared.domain.principal import Principal
+from shared.errors import NotFoundError, UnavailableError
+from shared.ports import ConnectionStore, Metrics, RevocationStore
+from shared.services.admin import check_admin
+from shared.services.session_end import SessionEnd
+
+_REVOKED: Final[Mapping[str, Any]] = {
+    "type": "system",
+    "event": "disconnect",
+    "code": 3501,
+    "name": "revoked",
+    "reconnect": False,
+}
+_TRIES: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """Ends connections and their sessions, at once and for good.
+
+    Attributes:
+        executor: Ends some at a time. Not the one that pushes: they wait for that.
+        on_failure: Is told of what kept a connection from being ended.
+    """
+
+    connections: ConnectionStore
+    revocations: RevocationStore
+    session_end: SessionEnd
+    executor: Executor
+    metrics: Metrics
+    now_ms: Callable[[], int]
+    on_failure: Callable[[Exception], None]
+
+    def revoke_connection(self, principal: Principal, connection_id: str) -> None:
+        """End a connection and its session. Its user may come back: their tokens are as good as before.
+
+        Raises:
+            ForbiddenError: The principal is no admin.
+            NotFoundError: There is no such connection (any more).
+        """
+        check_admin(principal)
+        if self.connections.get(connection_id) is None:
+            raise NotFoundError("there is no such connection")
+        self._end(connection_id)
+
+    def revoke_user(self, principal: Principal, user_id: str) -> None:
+        """Refuse every token of a user's that was issued until now, and end all of their connections and sessions.
+
+        Raises:
+            ForbiddenError: The principal is no admin.
+            UnavailableError: A connection could not be ended. To be called again; the tokens are refused already.
+        """
+        check_admin(principal)
+        self.revocations.revoke(user_id, at_ms=self.now_ms())
+        left = self._of(user_id)
+        for _ in range(_TRIES):
+            ended = self.executor.map(self._try_to_end, left)
+            left = [connection_id for connection_id, done in zip(left, ended, strict=True) if not done]
+        if left:
+            raise UnavailableError("not every connection could be ended: try again", retry_after_ms=1000)
+
+    def _of(self, user_id: str) -> list[str]:
+        channel = personal_channel(user_id)
+        first = self.connections.subscribers(channel)
+        others = [self.connections.subscribers(channel, shard).connection_ids for shard in range(1, first.count)]
+        return sorted({*first.connection_ids, *(one for shard in others for one in shard)})
+
+    def _try_to_end(self, connection_id: str) -> bool:
+        try:
+            self._end(connection_id)
+        except Exception as error:  # told to on_failure; the others are ended all the same
+            self.on_failure(error)
+            return False
+        return True
+
+    def _end(self, connection_id: str) -> None:
+        self.session_end.end_connection(connection_id, _REVOKED)
+        self.metrics.count("ConnectionsRevoked")

@@ -1,0 +1,80 @@
+"""Throwing out over HTTP: by admins alone, whatever connections and users are called."""
+
+from collections.abc import AsyncIterator
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from shared.bootstrap import Services
+from tests.unit.functions.conftest import add_key, services_of
+from tests.unit.functions.test_http_app import client_of, problem_of
+from tests.unit.functions.test_http_purge import USERS
+from tests.unit.stack import MemoryStack
+
+
+@pytest.fixture
+def services(stack: MemoryStack) -> Services:
+    return services_of(stack)
+
+
+@pytest.fixture
+async def http(services: Services) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(services) as client:
+        yield client
+
+
+@pytest.fixture
+def admin(services: Services) -> dict[str, str]:
+    add_key(services, "root.secret", {"*": ["admin"]})
+    return {"X-API-Key": "root.secret"}
+
+
+@pytest.mark.parametrize("user_id", USERS, ids=ascii)
+async def test_a_user_is_thrown_out(
+    http: httpx.AsyncClient, stack: MemoryStack, admin: dict[str, str], user_id: str
+) -> None:
+    stack.connect("c", user_id)
+    response = await http.delete(f"/v1/users/{quote(user_id, safe='')}/connections", headers=admin)
+    assert (response.status_code, response.content) == (204, b"")
+    assert stack.events("c")[-1]["code"] == 3501
+    assert stack.revocations.revoked_at_ms(user_id) == stack.clock()
+
+
+@pytest.mark.parametrize("connection_id", ["L0SM9cOFIAMCJqQ=", "mailbox.a-b_c", "a%2Fb"])
+async def test_a_connection_is_thrown_out(
+    http: httpx.AsyncClient, stack: MemoryStack, admin: dict[str, str], connection_id: str
+) -> None:
+    stack.connect(connection_id, "ann")
+    path = f"/v1/connections/{quote(connection_id, safe='')}"
+    if connection_id.startswith("mailbox."):
+        stack.mailboxes.open(connection_id, expires_at_s=1_900_000_000)
+    response = await http.delete(path, headers=admin)
+    assert (response.status_code, response.content) == (204, b"")
+    assert stack.connections.get(connection_id) is None
+    assert stack.revocations.revoked_at_ms("ann") is None
+    problem_of(await http.delete(path, headers=admin), 404, "not_found")
+
+
+@pytest.mark.parametrize("path", ["/v1/users/ann/connections", "/v1/connections/c"])
+async def test_only_admins_may(http: httpx.AsyncClient, stack: MemoryStack, path: str) -> None:
+    stack.connect("c", "ann")
+    bearer = {"Authorization": f"Bearer {stack.token('ann')}"}
+    problem_of(await http.delete(path, headers=bearer), 403, "forbidden")
+    problem_of(await http.delete(path), 401, "unauthenticated")
+    assert stack.connections.get("c") is not None
+    assert stack.revocations.revoked_at_ms("ann") is None
+
+
+async def test_a_revoked_token_is_refused_by_every_call(http: httpx.AsyncClient, stack: MemoryStack) -> None:
+    bearer = {"Authorization": f"Bearer {stack.token('ann')}"}
+    assert (await http.get("/v1/commands", headers=bearer)).status_code == 200
+    stack.revocations.revoke("ann", at_ms=stack.clock())
+    problem_of(await http.get("/v1/commands", headers=bearer), 401, "unauthenticated")
+    problem_of(await http.post("/v1/tickets", headers=bearer), 401, "unauthenticated")
+
+
+@pytest.mark.parametrize("user_id", ["x" * 129, "é" * 100], ids=["long", "long when encoded"])
+async def test_who_can_be_nobody_is_refused(http: httpx.AsyncClient, admin: dict[str, str], user_id: str) -> None:
+    response = await http.delete(f"/v1/users/{quote(user_id, safe='')}/connections", headers=admin)
+    problem_of(response, 422, "invalid_field")
