@@ -221,6 +221,31 @@ class Services:
         )
 
     @cached_property
+    def revocations(self) -> RevocationStore:
+        """Until when users' tokens are revoked."""
+        return DynamoDbRevocationStore(self._dynamodb, self.settings.connections_table)
+
+    @cached_property
+    def authentication(self) -> Authentication:
+        """Whom tokens name."""
+        return Authentication(self.tokens, self.revocations)
+
+    @cached_property
+    def revocation(self) -> "Revocation":
+        """Throws out connections and users."""
+        from shared.services.revocation import Revocation
+
+        return Revocation(
+            connections=self.connections,
+            revocations=self.revocations,
+            session_end=self.session_end,
+            executor=ThreadPoolExecutor(_LIST_THREADS),
+            metrics=self.metrics,
+            now_ms=self.now_ms,
+            on_failure=telemetry.failure,
+        )
+
+    @cached_property
     def transport(self) -> ConnectionTransport:
         """The way to live connections."""
         pusher = pusher_of(self._session, self.settings.connections_endpoint, self.metrics)

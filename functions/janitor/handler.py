@@ -1,5 +1,5 @@
-"""Two duties: a sweep every minute; and the deadline queue, for connections that must have said who they are, or that
-have lost their session, and commands that a peer must have answered.
+"""Two duties: a sweep every minute; and the deadline queue, for connections that must have said who they are, whose
+token ends, or that have lost their session, and for commands that a peer must have answered.
 """
 
 import json

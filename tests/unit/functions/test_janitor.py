@@ -51,3 +51,15 @@ def test_who_asked_a_peer_in_vain_is_told_once(stack: MemoryStack) -> None:
     (reply,) = stack.events("a")
     assert (reply["type"], reply["id"], reply["error"]["name"]) == ("reply", 1, "timeout")
     assert stack.transport.closed == []
+
+
+def test_who_has_lost_its_session_is_told(stack: MemoryStack) -> None:
+    stack.connect("old", "ann")
+    stack.connect("new")
+    session_id = stack.connections.connections["old"].session_id
+    hello = {"type": "hello", "protocol": 1, "token": stack.token("ann"), "session_id": session_id}
+    assert "result" in stack.ask("new", hello)
+    ((connection_id, _),) = stack.deadlines_queue.superseded
+    body = json.dumps({"superseded_connection_id": connection_id})
+    assert remind(body, body, '{"superseded_connection_id":"new"}') == {"batchItemFailures": []}
+    assert stack.transport.closed == ["old"]

@@ -167,7 +167,7 @@ def test_a_session_that_moves_meanwhile_takes_the_new_token_along(stack: MemoryS
         stack.http_sessions.with_mailbox(connection.session_id or "", "ann")
         return refreshing(*args)
 
-    stack.connections.refresh = moves_first  # type: ignore[method-assign]
+    stack.connections.refresh = moves_first  # type: ignore[method-assign, assignment]
     refresh(stack, tokens.make(issued_at_s=NOW_S + 1, expires_at_s=NOW_S + 5000))
     stack.clock.pass_s(101)
     mailbox = stack.http_sessions.with_mailbox(connection.session_id, "ann")
