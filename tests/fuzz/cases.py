@@ -15,12 +15,12 @@ Dice = random.Random
 Kind = Literal["socket", "session", "call", "raw"]
 
 _GOLDEN: Final = Path(__file__).parents[1] / "golden"
-_REQUESTS: Final = [
+_REQUESTS: Final[list[str]] = [
     json.dumps(one["frame"])
     for one in json.loads((_GOLDEN / "frames.json").read_text())
     if one["kind"] == "request" and one["frame"]["type"] != "hello"
 ]
-_BAD_TEXTS: Final = [one["text"] for one in json.loads((_GOLDEN / "bad_frames.json").read_text())]
+_BAD_TEXTS: Final[list[str]] = [one["text"] for one in json.loads((_GOLDEN / "bad_frames.json").read_text())]
 _TYPES: Final = sorted({json.loads(text)["type"] for text in _REQUESTS})
 # A channel is used for so many cases: the emulator reads through all that a long one has.
 _CASES_PER_CHANNEL: Final = 1_000
