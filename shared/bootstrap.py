@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import suppress
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from botocore.session import Session, get_session
 
 from shared import namespaces
 from shared.adapters import telemetry
-from shared.adapters.aws import CLIENT_CONFIG, guarded, translated
+from shared.adapters.aws import CLIENT_CONFIG, guarded
 from shared.adapters.dynamodb_api_keys import DynamoDbApiKeyStore
 from shared.adapters.dynamodb_buckets import DynamoDbBucketStore
 from shared.adapters.dynamodb_commands import DynamoDbPendingCommandStore
@@ -84,7 +83,7 @@ from shared.services.subscribe import Subscriptions
 from shared.settings import Settings
 
 if TYPE_CHECKING:
-    from shared.adapters.token_secret import TokenSecret
+    from shared.adapters.rotated_secret import RotatedSecret
     from shared.services.channel_tail import ChannelTail
     from shared.services.commands import Commands
     from shared.services.connection_list import ConnectionList
@@ -175,50 +174,23 @@ class Services:
         return TokensByIssuer(own, {one.url: IssuerTokens(one, keys[one.url], issuers) for one in issuers})
 
     @cached_property
-    def token_secret(self) -> "TokenSecret":
+    def token_secret(self) -> "RotatedSecret":
         """What the stage signs with."""
-        from shared.adapters.token_secret import TokenSecret
+        from shared.adapters.rotated_secret import RotatedSecret
 
-        return TokenSecret(self._read_token_secret, self.now_ms, telemetry.failure)
+        return RotatedSecret(self._read_token_secret, self.now_ms, telemetry.failure)
 
     @cached_property
     def front_door(self) -> "FrontDoor | None":
         """The way in, where the stage has CloudFront."""
         if not self.settings.front_secret_arn:
             return None
-        from shared.adapters.front_secret import FrontSecret, read_values
-        from shared.adapters.token_secret import TokenSecret
+        from shared.adapters.front_secret import FrontSecret
+        from shared.adapters.rotated_secret import RotatedSecret, read_values
         from shared.services.front_door import FrontDoor
 
-        values = TokenSecret(
-            lambda: read_values(self._secrets, self.settings.front_secret_arn), self.now_ms, telemetry.failure
-        )
-        return FrontDoor(FrontSecret(values))
-
-    @cached_property
-    def revocations(self) -> RevocationStore:
-        """Until when users' tokens are revoked."""
-        return DynamoDbRevocationStore(self._dynamodb, self.settings.connections_table)
-
-    @cached_property
-    def authentication(self) -> Authentication:
-        """Whom tokens name."""
-        return Authentication(self.tokens, self.revocations)
-
-    @cached_property
-    def revocation(self) -> "Revocation":
-        """Throws out connections and users."""
-        from shared.services.revocation import Revocation
-
-        return Revocation(
-            connections=self.connections,
-            revocations=self.revocations,
-            session_end=self.session_end,
-            executor=ThreadPoolExecutor(_LIST_THREADS),
-            metrics=self.metrics,
-            now_ms=self.now_ms,
-            on_failure=telemetry.failure,
-        )
+        read = partial(read_values, self._secrets, self.settings.front_secret_arn)
+        return FrontDoor(FrontSecret(RotatedSecret(read, self.now_ms, telemetry.failure)))
 
     @cached_property
     def revocations(self) -> RevocationStore:
@@ -684,13 +656,9 @@ class Services:
         return self._aws.client("secretsmanager", config=CLIENT_CONFIG)
 
     def _read_token_secret(self) -> Sequence[str]:
-        """Return what the secret is, and what it was before its last rotation, if there was any."""
-        ask = partial(self._secrets.get_secret_value, SecretId=self.settings.token_secret_arn)
-        with translated():
-            values = [ask(VersionStage="AWSCURRENT")["SecretString"]]
-            with suppress(self._secrets.exceptions.ResourceNotFoundException):  # it has never been rotated
-                values.append(ask(VersionStage="AWSPREVIOUS")["SecretString"])
-        return values
+        from shared.adapters.rotated_secret import read_values
+
+        return read_values(self._secrets, self.settings.token_secret_arn)
 
 
 def _outcome(attempt: Callable[[], object]) -> str:

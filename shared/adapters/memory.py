@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shared.adapters.token_secret import TokenSecret
+from shared.adapters.rotated_secret import RotatedSecret
 from shared.domain.api_key import ApiKey
 from shared.domain.connection import Connection, Interest, Interests, Session
 from shared.domain.dead_letter import DeadLetter, RedrivenQueue
@@ -753,10 +753,10 @@ class MemoryMetrics:
         self.values[name].append(value)
 
 
-def fixed_secret(value: str) -> TokenSecret:
+def fixed_secret(value: str) -> RotatedSecret:
     """Return a secret that nobody rotates."""
 
     def unread(error: Exception) -> None:
         raise error
 
-    return TokenSecret(lambda: (value,), lambda: 0, unread)
+    return RotatedSecret(lambda: (value,), lambda: 0, unread)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from shared.adapters.token_secret import TokenSecret
+from shared.adapters.rotated_secret import RotatedSecret
 from shared.protocol.encode import to_json
 
 _TAG_BYTES: Final = 16  # RFC 2104 section 5: no less than half of the hash's length
@@ -17,7 +17,7 @@ _TAG_BYTES: Final = 16  # RFC 2104 section 5: no less than half of the hash's le
 class HmacSigner:
     """Signs with keys that are made from the stage's secret, one for each purpose."""
 
-    def __init__(self, secret: TokenSecret) -> None:
+    def __init__(self, secret: RotatedSecret) -> None:
         self._secret = secret
 
     def sign(self, purpose: str, fields: Sequence[str | int]) -> str:

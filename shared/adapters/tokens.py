@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 import jwt
 
-from shared.adapters.token_secret import TokenSecret
+from shared.adapters.rotated_secret import RotatedSecret
 from shared.domain.channel import is_user_id
 from shared.domain.principal import PUBLIC_CLAIMS_MAX_BYTES, RESERVED_PREFIXES, Principal, fits_capabilities
 from shared.errors import UnauthenticatedError
@@ -22,7 +22,7 @@ T = TypeVar("T")
 class Hs256Tokens:
     """Verifies and signs."""
 
-    def __init__(self, secret: TokenSecret) -> None:
+    def __init__(self, secret: RotatedSecret) -> None:
         self._secret = secret
 
     def verify(self, token: str) -> Principal:

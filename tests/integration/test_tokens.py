@@ -24,7 +24,7 @@ from tests.integration.conftest import Connect
 from tests.integration.http_function import FunctionTransport
 from tests.oidc import OidcServer, SigningKey, json_answer, unexpected
 
-# A process that has just looked for a secret or a key does not look again at once: shared/adapters/token_secret.py,
+# A process that has just looked for a secret or a key does not look again at once: shared/adapters/rotated_secret.py,
 # shared/adapters/issuer_keys.py.
 LEARNT_WITHIN_S: Final = 45
 CAPS: Final = {"room:*": ["subscribe", "publish"]}

@@ -1,4 +1,4 @@
-"""What CloudFront shows, over a Secrets Manager that is made up. How values are kept: test_token_secret.py."""
+"""What CloudFront shows, over a Secrets Manager that is made up. How values are kept: test_rotated_secret.py."""
 
 from functools import partial
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from shared.adapters.front_secret import FrontSecret, read_values
-from shared.adapters.token_secret import TokenSecret
+from shared.adapters.front_secret import FrontSecret
+from shared.adapters.rotated_secret import RotatedSecret, read_values
 from shared.errors import DependencyError, UnavailableError
 
 NEW, OLD = "new-" * 16, "old-" * 16
@@ -43,7 +43,7 @@ def secret_of(manager: SecretsManager, clock: Clock) -> FrontSecret:
     def unexpected(error: Exception) -> None:
         raise error
 
-    return FrontSecret(TokenSecret(partial(read_values, manager, "arn"), clock, unexpected))
+    return FrontSecret(RotatedSecret(partial(read_values, manager, "arn"), clock, unexpected))
 
 
 def test_its_value_is_known_and_nothing_else() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from shared.adapters.memory import fixed_secret
+from shared.adapters.rotated_secret import RotatedSecret
 from shared.adapters.signatures import HmacSigner
-from shared.adapters.token_secret import TokenSecret
 from shared.adapters.tokens import Hs256Tokens
 from shared.domain.principal import Principal
 from shared.errors import DependencyError, UnauthenticatedError, UnavailableError
@@ -39,7 +39,7 @@ class Side:
 
     def __init__(self, vault: Vault, clock: Clock) -> None:
         self.failures: list[Exception] = []
-        secret = TokenSecret(vault.read, clock, self.failures.append)
+        secret = RotatedSecret(vault.read, clock, self.failures.append)
         self.tokens, self.signer = Hs256Tokens(secret), HmacSigner(secret)
 
 
@@ -166,7 +166,7 @@ def test_a_secret_that_is_too_short_replaces_none(side: Side, vault: Vault, cloc
     vault.rotate("short")
     clock.pass_s(300)
     assert side.tokens.verify(side.tokens.issue("ann", {}, ttl_s=60)).user_id == "ann"
-    assert [str(failure) for failure in side.failures] == ["the token secret is shorter than 32 bytes"]
+    assert [str(failure) for failure in side.failures] == ["the secret is shorter than 32 bytes"]
 
 
 def test_one_thread_looks_again_and_the_others_go_on(vault: Vault, clock: Clock) -> None:
@@ -180,7 +180,7 @@ def test_one_thread_looks_again_and_the_others_go_on(vault: Vault, clock: Clock)
             waited_in_vain.append(not go_on.wait(5))
         return values
 
-    secret = TokenSecret(read, clock, unexpected)
+    secret = RotatedSecret(read, clock, unexpected)
     tokens = Hs256Tokens(secret)
     tokens.verify(token(OLD))
     clock.pass_s(300)

@@ -1,9 +1,11 @@
-"""The secret that the stage signs with: what it is now, and what it was before its last rotation."""
+"""A secret in Secrets Manager: what it is now, and what it was before its last rotation."""
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypeVar
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
+from shared.adapters.aws import translated
 from shared.errors import DependencyError, TidewireError
 
 # Whoever rotates it waits this long before the value of then may be dropped (docs/tokens.md).
@@ -15,7 +17,7 @@ _MIN_BYTES: Final = 32  # as long as the hash: datatracker.ietf.org/doc/html/rfc
 T = TypeVar("T")
 
 
-class TokenSecret:
+class RotatedSecret:
     """The values: the first signs, each verifies. They are read when first needed, and anew as they age.
 
     A value that is not known, such as one of a rotation a moment ago, is looked for at once, but once in 10 s. While
@@ -84,9 +86,21 @@ class TokenSecret:
         finally:
             self._tried_at_ms = self._now_ms()
         if len(values[0].encode()) < _MIN_BYTES:
-            raise DependencyError(f"the token secret is shorter than {_MIN_BYTES} bytes")
+            raise DependencyError(f"the secret is shorter than {_MIN_BYTES} bytes")
         self._values = values
 
 
 def _first(attempt: Callable[[str], T | None], values: Iterable[str]) -> T | None:
     return next((found for value in values if (found := attempt(value)) is not None), None)
+
+
+def read_values(client: Any, arn: str) -> Sequence[str]:
+    """Return what a secret is, and what it was before, if it was ever changed.
+
+    Source: docs.aws.amazon.com/secretsmanager/latest/userguide/whats-in-a-secret.html#term_version
+    """
+    with translated():
+        values = [client.get_secret_value(SecretId=arn, VersionStage="AWSCURRENT")["SecretString"]]
+        with suppress(client.exceptions.ResourceNotFoundException):
+            values.append(client.get_secret_value(SecretId=arn, VersionStage="AWSPREVIOUS")["SecretString"])
+    return values
