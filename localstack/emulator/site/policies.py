@@ -1,8 +1,8 @@
 """Lets policies that are right on AWS be right on the emulator.
 
-Queues, and the bucket that CDK deploys from, deny all that comes without TLS. The loopback needs none, and it would cost
-each function's start a context of its own, and every call its part: so what comes counts as come by TLS. That queues
-deny the rest is read in the template (tests/infra/test_permissions.py).
+Queues, and the bucket that CDK deploys from, deny all that comes without TLS. The loopback needs none, and it would
+cost each function's start a context of its own, and every call its part: so what comes counts as come by TLS. That
+queues deny the rest is read in the template (tests/infra/test_permissions.py).
 
 Who may send, delete or hide a message may do so with several, and there are no other actions for that:
 docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html
