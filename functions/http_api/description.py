@@ -34,7 +34,7 @@ _BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
 
 def describe(document: dict[str, Any]) -> dict[str, Any]:
     """Fill in what ``document``, FastAPI's own, leaves out; return it."""
-    models = {*_ANSWERS.values(), Problem}
+    models: set[type[BaseModel]] = {*_ANSWERS.values(), Problem}
     _, definitions = models_json_schema(
         [(model, "serialization") for model in sorted(models, key=lambda model: model.__name__)], ref_template=_REF
     )

@@ -241,7 +241,10 @@ class SocketClient(Client):
         """Wait until no more than so many answers are missing, if more are."""
         if now <= left:
             return
-        count = (lambda: len(self.answers.owed)) if left == 0 else (lambda: self.answers.due)
+
+        def count() -> int:
+            return self.answers.due if left else len(self.answers.owed)
+
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S), self._news:
                 await self._news.wait_for(lambda: count() <= left or self._socket is None)

@@ -20,7 +20,7 @@ without the stack's name, the reason, and what stands in brackets behind the rul
 
 def _report(stage: Synthesised) -> list[dict[str, str]]:
     """Return what the rules say of all stacks in the stage's assembly."""
-    rows = []
+    rows: list[dict[str, str]] = []
     for report in stage.assembly.glob("AwsSolutions-*NagReport.csv"):
         with report.open(newline="") as lines:
             rows += csv.DictReader(lines)

@@ -5,6 +5,7 @@ emulator judges, and the table below was written without looking at either.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import boto3
@@ -109,14 +110,14 @@ class Calls:
                 api = client("apigatewaymanagementapi", endpoint_url=url)
                 return lambda: api.post_to_connection(ConnectionId="none", Data=b"{}")
             case "metrics", _:
-                time_ = {"StartTime": 0, "EndTime": 1}
-                return lambda: client("cloudwatch").get_metric_data(MetricDataQueries=[], **time_)
+                day = datetime(2026, 1, 1, tzinfo=UTC)
+                return lambda: client("cloudwatch").get_metric_data(MetricDataQueries=[], StartTime=day, EndTime=day)
             case "a function", _:
                 return lambda: client("lambda").invoke(FunctionName=self._some_function, Payload=b'{"Records": []}')
             case "logs", _:
                 return lambda: client("logs").filter_log_events(logGroupName="none")
             case _:
-                return client("iam").list_roles
+                return lambda: client("iam").list_roles()
 
     def _tables(self) -> dict[str, str]:
         outputs = contract.OUTPUT_TABLE_NAMES
