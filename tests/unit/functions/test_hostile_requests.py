@@ -268,4 +268,3 @@ class TestInjection:
         (line,) = [line for line in log.text().split("\n") if line]
         assert json.loads(line)["namespace"] == text
         assert not set(line) & set("\r\x00\x1b")
-        assert logging.getLogger("uvicorn.access").handlers == []
