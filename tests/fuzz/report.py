@@ -12,6 +12,7 @@ _RATE_LIMITED_MAX: Final = 0.2
 # Growth of the second half. Of a run that is too short for it, nothing is said.
 _GROWTH_MAX_MB: Final = {"edge": 10.0, "emulator": 40.0, "functions": 40.0}
 _LONG_S: Final = 300
+_LONG_FRAMES: Final = 100_000
 _SHOWN: Final = 30
 
 
@@ -65,6 +66,8 @@ def _wrong(outcome: Outcome) -> Iterator[str]:
         for name, most_mb in _GROWTH_MAX_MB.items():
             if (growth_mb := outcome.memory.growth_mb(name)) > most_mb:
                 yield f"{name} grew by {growth_mb:.0f} MB in the second half"
+    elif result.frames >= _LONG_FRAMES:
+        yield f"memory was not judged: the run took less than {_LONG_S} s"
 
 
 def written(outcome: Outcome) -> str:

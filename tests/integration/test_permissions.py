@@ -20,7 +20,6 @@ _REFUSALS: Final = {"AccessDenied", "AccessDeniedException", "AuthorizationError
 _KEY: Final = {"pk": {"S": "permission-test"}}
 _NEVER: Final = {"ConditionExpression": "attribute_exists(never)"}  # so that nothing is written where it may be
 
-_HTTP: Final = {"http_api", "http_stream"}
 _CLIENTS_SIDE: Final = {"http_api", "ws_message"}
 _PUBLISHERS: Final = {*_CLIENTS_SIDE, "event_publish"}
 _LIMITED: Final = {*_PUBLISHERS, "http_stream"}
@@ -39,7 +38,8 @@ MAY: Final[dict[tuple[str, str], set[str]]] = {
     **{("state", action): _CLIENTS_SIDE for action in ("get", "query", "put", "update", "delete")},
     **{("presence", action): _ATTENDING for action in ("get", "query", "put", "delete")},
     ("presence", "update"): {*_ATTENDING, *_ENDING},
-    **{("limits", action): _LIMITED for action in ("get", "query", "put", "update", "delete")},
+    **{("limits", action): _LIMITED for action in ("get", "query", "update", "delete")},
+    ("limits", "put"): {*_LIMITED, "ws_connect"},
     **{
         (table, action): _NOBODY
         for table in ("connections", "streams", "state", "presence", "limits")
@@ -51,7 +51,7 @@ MAY: Final[dict[tuple[str, str], set[str]]] = {
     ("normal dead letters", "take"): {"http_api"},
     ("delivery queue", "send"): {*_PUBLISHERS, "fan_out"},
     ("delivery queue", "take"): {"fan_out"},
-    ("deadline queue", "send"): {*_CLIENTS_SIDE, "ws_connect"},
+    ("deadline queue", "send"): {*_CLIENTS_SIDE, "http_stream", "ws_connect", "janitor"},
     ("deadline queue", "take"): {"janitor"},
     ("look queue", "send"): {*_ATTENDING, *_ENDING},
     ("look queue", "take"): {"presence"},
