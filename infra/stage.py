@@ -125,6 +125,7 @@ _STAGES: Final[dict[StageName, StageConfig]] = {
         lane_concurrency=(("high", 6), ("normal", 6), ("low", 3)),
         limits=StageLimits(
             held_streams=10_000,  # in one process
+            address_held_streams=10_000,  # all of this machine
             # Tests are one address, and often one user.
             user_http_rate_per_s=10_000,
             user_http_burst=100_000,

@@ -12,6 +12,7 @@ from shared.domain.connection import Connection, Interest, Interests, Session
 from shared.domain.dead_letter import DeadLetter, RedrivenQueue
 from shared.domain.document import Change, Chunk, DocumentLog
 from shared.domain.gate import Gate
+from shared.domain.held_stream import HeldStream
 from shared.domain.mailbox import Mailbox, Message, Way
 from shared.domain.pending_command import PendingCommand
 from shared.domain.presence import Attendees, Look, Member, Told
@@ -403,14 +404,12 @@ class MailboxStore(Protocol):
 
 
 class HeldStreams(Protocol):
-    """How many streams are open, and whose."""
+    """How many streams are open, whose, and from where."""
 
-    def hold(
-        self, user_id: str, reader: str, *, user_at_most: int, at_most: int, now_s: int, expires_at_s: int
-    ) -> bool:
-        """Count one more until then, unless the user has so many, or all have; return whether it was counted.
+    def hold(self, stream: HeldStream, *, user_at_most: int, address_at_most: int, at_most: int, now_s: int) -> bool:
+        """Count one more, unless its user, its address or all have so many; return whether it was counted.
 
-        Some that ask at the same time may all be counted.
+        An empty address is nobody's in particular. Some that ask at the same time may all be counted.
         """
         ...
 

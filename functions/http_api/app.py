@@ -85,6 +85,7 @@ def create_app(services: Services, *, calls: bool = True, streams: bool = True, 
         description="Channels, history and recovery over WebSocket and HTTP. docs/protocol.md is normative.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # it would lead to whatever host the client has named
         responses=_PROBLEMS,
     )
     app.router.route_class = Route

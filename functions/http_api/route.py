@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from shared.adapters.telemetry import failure
-from shared.errors import InternalError, TidewireError
+from shared.errors import InternalError, TidewireError, TooLargeError
 from shared.protocol.decode import parse
 from shared.protocol.limits import HTTP_FRAME_MAX_BYTES
 
@@ -27,7 +27,7 @@ class Route(APIRoute):
 
         async def checked(request: Request) -> Response:
             try:
-                body = await request.body()
+                body = await _body(request)
             except ClientDisconnect:
                 return Response(status_code=400)  # which nobody gets
             if self.body_field is not None:
@@ -42,3 +42,19 @@ class Route(APIRoute):
                 raise InternalError from None
 
         return checked
+
+
+async def _body(request: Request) -> bytes:
+    """Return the whole body, which is kept for whoever asks the request for it.
+
+    Raises:
+        TooLargeError: It is longer than any call takes.
+    """
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > HTTP_FRAME_MAX_BYTES:
+            raise TooLargeError(f"a body has at most {HTTP_FRAME_MAX_BYTES} bytes")
+        chunks.append(chunk)
+    request._body = b"".join(chunks)  # as Request.body() keeps it
+    return request._body

@@ -106,7 +106,7 @@ async def poll(
     way: Way = "long_poll" if wait_s else "short_poll"
     reading = await run_in_threadpool(reader.begin, session_id, user_id, cursor, way)
     reads: Sequence[Read] = await run_in_threadpool(reader.read, reading)
-    held = None if reads or not wait_s else await hold(services, user_id, at_most_s=wait_s)
+    held = None if reads or not wait_s else await hold(services, request, user_id, at_most_s=wait_s)
     if held is not None:  # else it is a short poll: where no more can be held, too
         try:
             reads = await _awaited(reader, watcher_of(request), reading, answer_at_s)

@@ -108,7 +108,7 @@ async def session_stream(
     if ticket is not None:
         services.limits.check_failures(address_of(request))
     user_id = await run_in_threadpool(_reader_of, services, session_id, authorization, ticket, cursor)
-    held = await _hold(services, user_id)
+    held = await _hold(services, request, user_id)
     try:
         reading = await run_in_threadpool(services.mailbox_reader.begin, session_id, user_id, cursor, style.way)
     except BaseException:
@@ -183,7 +183,7 @@ async def channel_stream(
     onlooker = await run_in_threadpool(_onlooker, services, channel, authorization, ticket, cursor)
     # Before the answer begins: who sees it begin may count on all that is published from then on.
     begin = await run_in_threadpool(tail.begin, onlooker, cursor)
-    held = await _hold(services, onlooker.user_id)
+    held = await _hold(services, request, onlooker.user_id)
 
     async def stream() -> AsyncIterator[bytes]:
         loop, position = asyncio.get_running_loop(), begin
@@ -263,13 +263,13 @@ def _onlooker(
     return known
 
 
-async def _hold(services: Services, user_id: str) -> str:
+async def _hold(services: Services, request: Request, user_id: str) -> str:
     """Count one more stream of the user's.
 
     Raises:
         UnavailableError: No more can be held. Whoever gets this can still poll.
     """
-    held = await hold(services, user_id, at_most_s=services.settings.stream_max_age_s)
+    held = await hold(services, request, user_id, at_most_s=services.settings.stream_max_age_s)
     if held is None:
         raise UnavailableError("no more streams can be held: poll", retry_after_ms=5_000)
     return held

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from shared import bootstrap
 from shared.adapters.telemetry import observed
 from shared.domain.address import client_address
-from shared.errors import TidewireError
+from shared.errors import TidewireError, UnauthenticatedError
 
 if TYPE_CHECKING:
     from shared.services.front_door import FrontDoor
@@ -22,8 +22,15 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     ticket = (event.get("queryStringParameters") or {}).get("ticket")
     try:
-        services.limits.connect(_address(services.front_door, headers, event), pending=ticket is None)
-        services.sessions.connect(event["requestContext"]["connectionId"], ticket)
+        address = _address(services.front_door, headers, event)
+        services.limits.connect(address, pending=ticket is None)
+        if ticket is not None:
+            services.limits.check_failures(address)
+        try:
+            services.sessions.connect(event["requestContext"]["connectionId"], ticket)
+        except UnauthenticatedError:
+            services.limits.failed(address)
+            raise
     except TidewireError as error:
         return {"statusCode": error.http_status}
     return {"statusCode": 200}

@@ -34,6 +34,7 @@ class Edge:
             ws=functools.partial(EdgeWebSocket, gateway=gateway),  # type: ignore[arg-type]  # as good as the class
             lifespan="off",
             access_log=False,  # it would log tickets
+            proxy_headers=False,  # the peer is the client: what it says of itself is not asked
             log_level="warning",
             timeout_graceful_shutdown=3,
         )

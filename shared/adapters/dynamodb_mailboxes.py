@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from shared.adapters.aws import translated
 from shared.adapters.dynamodb import Item, get_all, if_so, pages, refused
 from shared.contract import PK, SK, TTL_ATTRIBUTE
+from shared.domain.held_stream import HeldStream
 from shared.domain.mailbox import GONE_AFTER_S, Mailbox, Message, Way
 
 if TYPE_CHECKING:
@@ -158,24 +159,28 @@ class DynamoDbMailboxStore:
 
 
 class DynamoDbHeldStreams:
-    """Streams that users hold, in the ``connections`` table: ``pk HELD  sk <reader>  user_id S, expires_at_s N``.
+    """Streams that users hold, in the ``connections`` table.
 
-    One partition: a stage holds hundreds, and each is opened once in minutes.
+    Items: ``pk HELD  sk <reader>  user_id S, address S, expires_at_s N``. One partition: a stage holds hundreds, and each is opened once in minutes.
     """
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         self._client = client
         self._table = table
 
-    def hold(
-        self, user_id: str, reader: str, *, user_at_most: int, at_most: int, now_s: int, expires_at_s: int
-    ) -> bool:
-        users = [item["user_id"]["S"] for item in self._held() if int(item[TTL_ATTRIBUTE]["N"]) > now_s]
-        if users.count(user_id) >= user_at_most or len(users) >= at_most:
+    def hold(self, stream: HeldStream, *, user_at_most: int, address_at_most: int, at_most: int, now_s: int) -> bool:
+        others = [one for one in map(_to_held, self._held()) if one.expires_at_s > now_s]
+        if not stream.fits(others, user_at_most=user_at_most, address_at_most=address_at_most, at_most=at_most):
             return False
-        item: Item = {PK: {"S": _HELD}, SK: {"S": reader}, "user_id": {"S": user_id}}
+        item: Item = {
+            PK: {"S": _HELD},
+            SK: {"S": stream.reader},
+            "user_id": {"S": stream.user_id},
+            "address": {"S": stream.address},
+            TTL_ATTRIBUTE: {"N": str(stream.expires_at_s)},
+        }
         with translated():
-            self._client.put_item(TableName=self._table, Item=item | {TTL_ATTRIBUTE: {"N": str(expires_at_s)}})
+            self._client.put_item(TableName=self._table, Item=item)
         return True
 
     def release(self, reader: str) -> None:
@@ -190,6 +195,10 @@ class DynamoDbHeldStreams:
             "ConsistentRead": True,
         }
         return chain.from_iterable(pages(self._client, request))
+
+
+def _to_held(item: Item) -> HeldStream:
+    return HeldStream(item[SK]["S"], item["user_id"]["S"], item["address"]["S"], int(item[TTL_ATTRIBUTE]["N"]))
 
 
 def _place(item: Item) -> tuple[str, str]:

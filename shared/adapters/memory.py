@@ -13,6 +13,7 @@ from shared.domain.connection import Connection, Interest, Interests, Session
 from shared.domain.dead_letter import DeadLetter, RedrivenQueue
 from shared.domain.document import Change, Chunk, Document, DocumentLog, log_of
 from shared.domain.gate import Gate
+from shared.domain.held_stream import HeldStream
 from shared.domain.mailbox import Mailbox, Message, Way
 from shared.domain.pending_command import PendingCommand
 from shared.domain.presence import Attendees, Look, Member, Told
@@ -432,15 +433,13 @@ class MemoryHeldStreams:
     """Streams in dictionaries."""
 
     def __init__(self) -> None:
-        self.held: dict[str, tuple[str, int]] = {}
+        self.held: dict[str, HeldStream] = {}
 
-    def hold(
-        self, user_id: str, reader: str, *, user_at_most: int, at_most: int, now_s: int, expires_at_s: int
-    ) -> bool:
-        users = [user for user, until_s in self.held.values() if until_s > now_s]
-        if users.count(user_id) >= user_at_most or len(users) >= at_most:
+    def hold(self, stream: HeldStream, *, user_at_most: int, address_at_most: int, at_most: int, now_s: int) -> bool:
+        others = [one for one in self.held.values() if one.expires_at_s > now_s]
+        if not stream.fits(others, user_at_most=user_at_most, address_at_most=address_at_most, at_most=at_most):
             return False
-        self.held[reader] = user_id, expires_at_s
+        self.held[stream.reader] = stream
         return True
 
     def release(self, reader: str) -> None:

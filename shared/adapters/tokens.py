@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import jwt
 
 from shared.adapters.rotated_secret import RotatedSecret
-from shared.domain.channel import is_user_id
+from shared.domain.channel import is_pattern, is_user_id
 from shared.domain.principal import PUBLIC_CLAIMS_MAX_BYTES, RESERVED_PREFIXES, Principal, fits_capabilities
 from shared.errors import UnauthenticatedError
 from shared.protocol.encode import to_json
@@ -105,6 +105,7 @@ def principal_of(claims: Mapping[str, Any], user_id: str, capabilities: Any) -> 
 def _are_capabilities(value: Any) -> bool:
     return (
         isinstance(value, dict)
+        and all(map(is_pattern, value))
         and all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in value.values())
         and fits_capabilities(value)
     )

@@ -47,11 +47,12 @@ def personal_channel(user_id: str) -> str:
 
 
 def is_user_id(user_id: str) -> bool:
-    """Tell whether the user can be addressed: not empty, and its personal channel is a channel.
+    """Tell whether the user can be addressed: not empty, its personal channel is a channel, and paths can name it.
 
-    A lone surrogate can't be encoded, so it can't name anybody.
+    A lone surrogate can't be encoded, so it can't name anybody. Clients take ``.`` and ``..`` out of paths, encoded or
+    not: url.spec.whatwg.org/#double-dot-path-segment.
     """
-    if not 0 < len(user_id) <= USER_ID_MAX_LENGTH:
+    if not 0 < len(user_id) <= USER_ID_MAX_LENGTH or user_id in (".", ".."):
         return False
     try:
         return is_channel(personal_channel(user_id))

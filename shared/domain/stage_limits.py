@@ -28,6 +28,7 @@ class StageLimits:
         held_streams: Streams and long polls that are held at a time, each by an environment of its own; whoever comes
             then is answered as by a short poll.
         user_held_streams: Those of one user. So many does a browser open to one origin by itself.
+        address_held_streams: Those of one address, which may be an office: else a few guests would hold all there are.
         connect_rate_per_s: WebSockets that one address opens.
         address_pending: Of these, those that have not said who they are, within the 10 s that they have.
         pending: The same of everybody together.
@@ -49,6 +50,7 @@ class StageLimits:
     subscriptions: int = 128
     held_streams: int = 100
     user_held_streams: int = 6
+    address_held_streams: int = 30
     connect_rate_per_s: float = 50
     connect_burst: int = 500
     address_pending: int = 200
@@ -108,6 +110,7 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "subscriptions": (1, 128),
     "held_streams": (0, 10_000),
     "user_held_streams": (0, 10_000),
+    "address_held_streams": (0, 10_000),
     "connect_rate_per_s": (0.1, 10_000),
     "connect_burst": (1, 100_000),
     "address_pending": (1, 100_000),

@@ -33,6 +33,7 @@ from shared.adapters.memory import (
 )
 from shared.domain.api_key import ApiKey
 from shared.domain.connection import Interest, Session
+from shared.domain.held_stream import HeldStream
 from shared.domain.mailbox import GONE_AFTER_S, Mailbox, Message
 from shared.domain.pending_command import PendingCommand
 from shared.domain.presence import Member, Told
@@ -318,9 +319,8 @@ class TestMailboxStore:
 class TestHeldStreams:
     def test_a_user_holds_so_many_and_all_of_them_so_many(self, stores: Stores) -> None:
         def hold(user_id: str, reader: str, now_s: int = NOW_S) -> bool:
-            return stores.held_streams.hold(
-                user_id, reader, user_at_most=2, at_most=4, now_s=now_s, expires_at_s=now_s + 120
-            )
+            stream = HeldStream(reader, user_id, "", now_s + 120)
+            return stores.held_streams.hold(stream, user_at_most=2, address_at_most=0, at_most=4, now_s=now_s)
 
         assert [hold("ann", reader) for reader in "abc"] == [True, True, False]
         assert hold("bob", "d")
@@ -328,6 +328,14 @@ class TestHeldStreams:
         assert [hold("ann", reader) for reader in "ef"] == [True, False]
         assert [hold("cho", reader) for reader in "gh"] == [True, False], "all together have at most 4"
         assert hold("ann", "i", now_s=NOW_S + 120), "those that never said goodbye end"
+
+    def test_an_address_holds_so_many(self, stores: Stores) -> None:
+        def hold(reader: str, address: str) -> bool:
+            stream = HeldStream(reader, f"user of {reader}", address, NOW_S + 120)
+            return stores.held_streams.hold(stream, user_at_most=1, address_at_most=2, at_most=9, now_s=NOW_S)
+
+        assert [hold(reader, "192.0.2.1") for reader in "abc"] == [True, True, False]
+        assert hold("d", "192.0.2.2")
 
 
 class TestConnectionStore:

@@ -46,6 +46,7 @@ def bad_tokens() -> dict[str, str]:
         "a long user": jwt.encode(CLAIMS | {"sub": "ü" * 100}, SECRET),
         "caps of another shape": jwt.encode(CLAIMS | {"caps": ["publish"]}, SECRET),
         "caps that are no lists": jwt.encode(CLAIMS | {"caps": {"*": "publish"}}, SECRET),
+        "a pattern that no channel fits": jwt.encode(CLAIMS | {"caps": {"**": ["admin"]}}, SECRET),
         "caps of numbers": jwt.encode(CLAIMS | {"caps": {"*": [1]}}, SECRET),
         "many caps": jwt.encode(CLAIMS | {"caps": {f"room:{n}": ["publish"] for n in range(500)}}, SECRET),
         "claims that are no object": signed('{"alg":"HS256"}', "[]"),

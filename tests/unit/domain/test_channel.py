@@ -58,12 +58,12 @@ def test_who_is_a_user_has_a_channel(user_id: str) -> None:
         assert is_channel(personal_channel(user_id))
 
 
-@pytest.mark.parametrize("user_id", ["", "x" * 129, "ü" * 33, "\ud800", "a\udfff"])
+@pytest.mark.parametrize("user_id", ["", "x" * 129, "ü" * 33, "\ud800", "a\udfff", ".", ".."])
 def test_who_could_not_be_addressed_is_no_user(user_id: str) -> None:
     assert not is_user_id(user_id)
 
 
-@pytest.mark.parametrize("user_id", ["a", "x" * 128, "ü" * 32, " ", "\x00", "🦦"])
+@pytest.mark.parametrize("user_id", ["a", "x" * 128, "ü" * 32, " ", "\x00", "🦦", "...", ".a"])
 def test_any_other_text_names_a_user(user_id: str) -> None:
     assert is_user_id(user_id)
 

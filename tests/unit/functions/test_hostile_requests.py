@@ -16,7 +16,7 @@ from shared.bootstrap import Services
 from tests.unit.conftest import Log
 from tests.unit.domain.test_hostile_names import NO_CHANNELS
 from tests.unit.functions.conftest import services_of
-from tests.unit.functions.test_http_app import app_of, client_of
+from tests.unit.functions.test_http_app import app_of, client_of, problem_of
 from tests.unit.stack import MemoryStack
 
 Call = Callable[[str], Any]
@@ -205,6 +205,23 @@ class TestForeign:
         stack.sessions.connect("c", ticket)
         reply = stack.ask("c", {"type": "hello", "protocol": 1, "token": stack.token("ann")})
         assert reply["error"]["name"] == "forbidden"
+
+
+class TestBodies:
+    @pytest.mark.parametrize("path", ["/v1/tickets", "/v1/anonymous/token", "/v1/publish", "/v1/sessions/s/frames"])
+    async def test_no_call_reads_more_than_any_takes(self, http: httpx.AsyncClient, path: str) -> None:
+        async def endless() -> AsyncIterator[bytes]:
+            for _ in range(1_000):
+                sent.append(1_000)
+                yield b"x" * 1_000
+
+        sent: list[int] = []
+        problem_of(await http.post(path, content=endless()), 413, "too_large")
+        assert sum(sent) == 257_000
+
+    async def test_a_slash_too_many_leads_nowhere(self, http: httpx.AsyncClient) -> None:
+        """It would lead to the host that the client has named."""
+        assert (await http.get("/v1/config/", headers={"Host": "evil.example"})).status_code == 404
 
 
 class TestInjection:

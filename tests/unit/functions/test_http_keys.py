@@ -119,7 +119,9 @@ async def test_a_key_may_be_an_admins(admin: httpx.AsyncClient) -> None:
     problem_of(await admin.get("/v1/keys"), 401, "unauthenticated")
 
 
-@pytest.mark.parametrize("caps", [{"*": ["publish", "history"]}, {"room:*": ["admin"]}, {"admin": ["*"]}, {}], ids=str)
+@pytest.mark.parametrize(
+    "caps", [{"*": ["publish", "history"]}, {"room:*": ["admin"]}, {"admin:*": ["*"]}, {}], ids=str
+)
 async def test_nobody_else_may_look_at_them(
     admin: httpx.AsyncClient, stack: MemoryStack, services: Services, caps: dict[str, list[str]]
 ) -> None:

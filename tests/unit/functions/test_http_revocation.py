@@ -41,6 +41,17 @@ async def test_a_user_is_thrown_out(
     assert stack.revocations.revoked_at_ms(user_id) == stack.clock()
 
 
+@pytest.mark.parametrize("user_id", ["key:root", "iam:deploy"])
+async def test_who_comes_without_a_token_is_revoked_elsewhere(
+    http: httpx.AsyncClient, admin: dict[str, str], user_id: str
+) -> None:
+    problem_of(await http.delete(f"/v1/users/{user_id}/connections", headers=admin), 422, "invalid_field")
+
+
+async def test_no_connection_has_so_long_an_id(http: httpx.AsyncClient, admin: dict[str, str]) -> None:
+    problem_of(await http.delete(f"/v1/connections/{'x' * 129}", headers=admin), 422, "invalid_field")
+
+
 @pytest.mark.parametrize("connection_id", ["L0SM9cOFIAMCJqQ=", "mailbox.a-b_c", "a%2Fb"])
 async def test_a_connection_is_thrown_out(
     http: httpx.AsyncClient, stack: MemoryStack, admin: dict[str, str], connection_id: str

@@ -14,6 +14,7 @@ from functions.http_api import streams
 from functions.http_api.app import create_app, use
 from shared.adapters.memory import MemoryMailboxStore
 from shared.bootstrap import Services
+from shared.domain.held_stream import HeldStream
 from shared.domain.publication import StreamPosition
 from shared.errors import UnavailableError
 from shared.services.channel_tail import Onlooker
@@ -306,7 +307,9 @@ async def test_a_user_has_so_many_streams(url: str, http: Any, stack: MemoryStac
     headers = {"Authorization": f"Bearer {stack.token('ann')}"}
     now_s = stack.clock() // 1000 + 10_000_000
     for number in range(services.settings.limits.user_held_streams):
-        assert services.held_streams.hold("ann", str(number), user_at_most=99, at_most=99, now_s=0, expires_at_s=now_s)
+        assert services.held_streams.hold(
+            HeldStream(str(number), "ann", "", now_s), user_at_most=99, address_at_most=99, at_most=99, now_s=0
+        )
     for answer in (
         await http.get(address, headers=headers),
         await http.get(session.stream, headers=session.headers | SSE),

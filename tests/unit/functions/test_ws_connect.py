@@ -161,6 +161,16 @@ class TestLimits:
         stack.clock.pass_s(10)
         assert connect(ticket=ticket) == 200
 
+    def test_guesses_of_tickets_are_counted_and_then_not_even_looked_up(
+        self, services: Services, stack: MemoryStack
+    ) -> None:
+        stage = replace(DEFAULT_LIMITS, failure_rate_per_s=1, failure_burst=10)
+        services.limits = replace(stack.limits, stage=stage)
+        assert [connect(ticket="x") for _ in range(12)] == [401] * 11 + [429]
+        ticket = ticket_of(stack)
+        assert connect(ticket=ticket) == 429
+        assert connect(ticket=ticket, address="192.0.2.2") == 200
+
     def test_a_network_of_ipv6_is_one_address(self) -> None:
         assert [connect(address=f"2001:db8::{number}") for number in range(1, 13)] == [200] * 11 + [429]
 
