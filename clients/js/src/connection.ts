@@ -69,6 +69,7 @@ export class Connection {
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #upwardTimer: ReturnType<typeof setTimeout> | undefined;
   #rolloverTimer: ReturnType<typeof setTimeout> | undefined;
+  #retiredTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -211,16 +212,15 @@ export class Connection {
   #retire(): void {
     const old = this.#link;
     if (!old) return;
+    clearTimeout(this.#retiredTimer);
     this.#retired?.close(uncertain());
     this.#retired = old;
     old.retire();
-    setTimeout(
-      () => {
-        old.close(uncertain());
-        if (this.#retired === old) this.#retired = undefined;
-      },
-      old.idle ? 0 : RETIRED_MS,
-    );
+    const end = (): void => {
+      old.close(uncertain());
+      this.#retired = undefined;
+    };
+    this.#retiredTimer = setTimeout(end, old.idle ? 0 : RETIRED_MS);
   }
 
   /** When the better ways are tried, and when a new link is to follow this one. */
@@ -320,6 +320,7 @@ export class Connection {
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#upwardTimer);
     clearTimeout(this.#rolloverTimer);
+    clearTimeout(this.#retiredTimer);
     this.#wakeRefresh?.(); // and finds no link
     const links = [this.#trying, this.#retired, this.#link];
     this.#trying = this.#retired = this.#link = undefined;
