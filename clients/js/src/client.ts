@@ -58,6 +58,7 @@ export class Client<C extends Channel = Channel> {
       ...random,
     };
     this.#connection = new Connection({
+      ...host,
       endpoints: () => this.find(),
       token: (fresh) => this.token(fresh),
       ways: () => this.ways(),
@@ -66,7 +67,6 @@ export class Client<C extends Channel = Channel> {
       onPush: (push) => this.#push(push),
       onState: (state, error) => this.#changed(state, error),
       onConnected: (hello) => void this.#connected(hello),
-      ...random,
     });
     this.outbox = new Outbox({
       ...host,

@@ -1,6 +1,6 @@
 // The connection, kept up: finds a way to the server, comes back after a loss, moves on to a new link in time.
 
-import { ASKED_MAX_MS, TIMER_MAX_MS, backoffMs, pause } from "./backoff.js";
+import { ASKED_MAX_MS, TIMER_MAX_MS, backoffMs } from "./backoff.js";
 import { Breaker } from "./breaker.js";
 import { now } from "./clock.js";
 import { TidewireError, closed, uncertain } from "./errors.js";
@@ -24,6 +24,8 @@ export interface ConnectionOptions {
   /** The way that worked when somebody last looked, and its keeping. */
   readonly remembered?: { readonly get: () => string | null; readonly set: (way: string) => void };
   readonly random?: () => number;
+  /** Is told of what `token` throws while the connection stands: no state tells of that. */
+  readonly report: (error: unknown) => void;
   /** Called for every push, after `connected`. */
   readonly onPush: (push: Push) => void;
   readonly onState: (state: ConnectionState, error?: TidewireError) => void;
@@ -62,10 +64,12 @@ export class Connection {
   #sessionId: string | undefined;
   #refused = false; // a token was not accepted, and with a fresh one nothing has been answered yet
   #refreshing = false;
+  #wakeRefresh: (() => void) | undefined; // it waits for its next attempt
   #aheadMs = 0; // how far the server's clock is ahead of ours
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #upwardTimer: ReturnType<typeof setTimeout> | undefined;
   #rolloverTimer: ReturnType<typeof setTimeout> | undefined;
+  #retiredTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -208,16 +212,15 @@ export class Connection {
   #retire(): void {
     const old = this.#link;
     if (!old) return;
+    clearTimeout(this.#retiredTimer);
     this.#retired?.close(uncertain());
     this.#retired = old;
     old.retire();
-    setTimeout(
-      () => {
-        old.close(uncertain());
-        if (this.#retired === old) this.#retired = undefined;
-      },
-      old.idle ? 0 : RETIRED_MS,
-    );
+    const end = (): void => {
+      old.close(uncertain());
+      this.#retired = undefined;
+    };
+    this.#retiredTimer = setTimeout(end, old.idle ? 0 : RETIRED_MS);
   }
 
   /** When the better ways are tried, and when a new link is to follow this one. */
@@ -298,9 +301,14 @@ export class Connection {
           break;
         }
       } catch (error) {
-        if (token && !(error as TidewireError).retryable) refused = token;
+        if (!(error instanceof TidewireError)) this.#options.report(error);
+        else if (token && !error.retryable) refused = token;
       }
-      await pause(backoffMs(attempt++, this.#options.random));
+      if (!this.#link) break;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, backoffMs(attempt++, this.#options.random));
+        this.#wakeRefresh = () => (clearTimeout(timer), resolve());
+      });
     } while (this.#link && this.now() < endsAtMs);
     this.#refreshing = false;
   }
@@ -312,6 +320,8 @@ export class Connection {
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#upwardTimer);
     clearTimeout(this.#rolloverTimer);
+    clearTimeout(this.#retiredTimer);
+    this.#wakeRefresh?.(); // and finds no link
     const links = [this.#trying, this.#retired, this.#link];
     this.#trying = this.#retired = this.#link = undefined;
     tell();

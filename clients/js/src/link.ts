@@ -13,7 +13,7 @@ export interface LinkOptions {
   readonly open: OpenTransport;
   readonly endpoints: Endpoints;
   readonly fetch: typeof fetch;
-  token: string;
+  readonly token: string;
   /** The session to take up again. */
   readonly sessionId: string | undefined;
   readonly connectTimeoutMs: number;
@@ -50,14 +50,16 @@ export class Link {
   #received = 0; // messages
   #connectTimer: ReturnType<typeof setTimeout> | undefined;
   #probeTimer: ReturnType<typeof setTimeout> | undefined;
-  #tokenId = 1; // of the request that brought a token last: what becomes of that is its own affair. The first is hello
+  #token: string; // the newest that was taken
+  readonly #tokenIds = new Set<unknown>(); // of requests that bring a token: what becomes of one is its own affair
   #http: Promise<HttpSession> | undefined; // for what is too large for a frame
 
   constructor(options: LinkOptions) {
     this.#options = options;
+    this.#token = options.token;
     this.#connectTimer = setTimeout(() => this.#end(), options.connectTimeoutMs);
     this.#transport = options.open(options.endpoints, {
-      open: () => void this.#greet(),
+      open: () => this.#greet(),
       message: (text) => this.#receive(text),
       close: () => this.#end(),
     });
@@ -80,16 +82,11 @@ export class Link {
    * Send requests as one frame, or one batch, which is carried out in order.
    * @returns a promise for each; it is refused with a retryable error when nothing came back
    */
-  ask(requests: readonly Asked[], timeoutMs = REQUEST_TIMEOUT_MS): Promise<unknown>[] {
+  ask(requests: readonly Asked[], timeoutMs?: number): Promise<unknown>[] {
     const frames = requests.map((request) => ({ ...request, id: this.#nextId++ }));
     const text = JSON.stringify(frames.length === 1 ? frames[0] : frames);
-    const receivedBefore = this.#received;
     const answers = frames.map(
-      ({ id }) =>
-        new Promise<unknown>((resolve, reject) => {
-          const timer = setTimeout(() => this.#unanswered(id, receivedBefore), timeoutMs);
-          this.#pending.set(id, { resolve, reject, timer });
-        }),
+      ({ id }) => new Promise((resolve, reject) => this.#expect(id, resolve, reject, timeoutMs)),
     );
     if (this.#ended) this.#refuse(uncertain());
     else if (this.#transport.maxBytes && size(text) > this.#transport.maxBytes) void this.#post(text);
@@ -102,9 +99,9 @@ export class Link {
    * @throws TidewireError when it is refused: the other is good until its end
    */
   async refresh(token: string): Promise<void> {
-    this.#tokenId = this.#nextId;
+    this.#tokenIds.add(this.#nextId);
     await this.ask([{ type: "refresh", token }])[0];
-    this.#options.token = token;
+    this.#token = token;
     this.#http = undefined; // that ends with the other
   }
 
@@ -128,29 +125,37 @@ export class Link {
     this.#refuse(error);
   }
 
-  async #greet(): Promise<void> {
+  #greet(): void {
     if (this.#ended) return;
     clearTimeout(this.#connectTimer);
-    const { token, sessionId } = this.#options;
-    const session = sessionId === undefined ? {} : { session_id: sessionId };
-    try {
-      const hello = (await this.ask([{ type: "hello", protocol: 1, token, ...session }])[0]) as HelloResult;
-      if (this.#ended) return;
+    const id = this.#nextId++;
+    this.#tokenIds.add(id);
+    // Taken at once: what is pushed next may be in the same read.
+    const up = (hello: HelloResult): void => {
       if (typeof hello?.heartbeat_s !== "number") return this.#end();
       this.#hello = hello;
       this.#options.onUp(hello);
-    } catch (error) {
+    };
+    const refused = (error: TidewireError): void => {
       if (this.#ended) return;
-      const refusal = error as TidewireError;
-      if (refusal.code === UNAUTHENTICATED) this.#options.onUnauthenticated(refusal);
-      else this.#end(refusal.code === TIMEOUT ? undefined : refusal);
-    }
+      if (error.code === UNAUTHENTICATED) this.#options.onUnauthenticated(error);
+      else this.#end(error.code === TIMEOUT ? undefined : error);
+    };
+    this.#expect(id, up as Pending["resolve"], refused);
+    const session_id = this.#options.sessionId; // not sent if there is none
+    this.#transport.send(JSON.stringify({ type: "hello", id, protocol: 1, token: this.#token, session_id }));
+  }
+
+  #expect(id: number, resolve: Pending["resolve"], reject: Pending["reject"], timeoutMs = REQUEST_TIMEOUT_MS): void {
+    const receivedBefore = this.#received;
+    const timer = setTimeout(() => this.#unanswered(id, receivedBefore), timeoutMs);
+    this.#pending.set(id, { resolve, reject, timer });
   }
 
   async #post(text: string): Promise<void> {
-    const { endpoints, token, fetch } = this.#options;
+    const { endpoints, fetch } = this.#options;
     const session_id = this.#hello?.session_id ?? null;
-    this.#http ??= HttpSession.open(endpoints.httpUrl, { protocol: 1, token, session_id }, fetch);
+    this.#http ??= HttpSession.open(endpoints.httpUrl, { protocol: 1, token: this.#token, session_id }, fetch);
     try {
       this.#receive(await (await this.#http).post(text));
     } catch {
@@ -203,7 +208,7 @@ export class Link {
     } else if (frame["type"] === "reply") {
       const object = frame["error"] as ErrorObject | undefined;
       const error = object ? new TidewireError(object) : undefined;
-      if (frame["id"] !== this.#tokenId) {
+      if (!this.#tokenIds.has(frame["id"])) {
         // Nothing was done: to those who asked it is as if the connection had been lost.
         if (error?.code === UNAUTHENTICATED) return this.#options.onUnauthenticated(error);
         if (error?.code === SESSION_UNKNOWN) return this.#end();

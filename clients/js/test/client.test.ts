@@ -72,11 +72,12 @@ test("a token that can't be had is told, and asked for again", async () => {
 });
 
 test("another way without a loss is told, too", async () => {
-  const never = new Promise<Response>(() => undefined); // a poll that is held
   const session = { ...HELLO, session_token: "secret" };
+  const news = { cursor: "c", frames: [] };
   const fetch = (async (url: string, { method }: RequestInit) => {
     if (method === "POST") return Response.json(session);
-    return url.endsWith("wait_s=1") ? Response.json({ cursor: "c", frames: [] }) : never;
+    if (url.endsWith("wait_s=25")) await new Promise((resolve) => setTimeout(resolve, 25_000)); // it is held
+    return Response.json(news);
   }) as unknown as typeof globalThis.fetch;
   const { client, server } = setUp({ transports: ["websocket", "long_poll"], httpUrl: "http://server", fetch });
   const told: unknown[] = [];
@@ -729,6 +730,23 @@ test("a token is replaced while messages flow: none is lost, and the connection 
   expect(heard).toEqual([1, 2, 3]);
   expect(states).toEqual(["connecting", "connected"]);
   expect(server.asked("subscribe")).toHaveLength(1);
+});
+
+test("what getToken throws while the connection stands is reported, and it goes on", async () => {
+  const onError = vi.fn();
+  const failure = new Error("no network");
+  let failed = false;
+  const getToken = async (fresh: boolean): Promise<string> => {
+    if (!fresh || failed) return "good";
+    failed = true;
+    throw failure;
+  };
+  const { client, server } = setUp({ getToken, onError });
+  await listen(client);
+  server.last.say({ type: "system", event: "token_expiring", expires_at_ms: HELLO.server_time_ms + 60_000 });
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(onError.mock.calls).toEqual([[failure]]);
+  expect(server.asked("refresh")).toHaveLength(1);
 });
 
 test("another user's token replaces none: at the end of the one that stands it closes", async () => {

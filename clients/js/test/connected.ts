@@ -13,6 +13,7 @@ export function setUp({ token = async (_fresh: boolean): Promise<string> => "goo
   const states: ConnectionState[] = [];
   const errors: (TidewireError | undefined)[] = [];
   const pushes: Push[] = [];
+  const report = vi.fn();
   const tokens = vi.fn(token);
   const onConnected = vi.fn();
   const onState = vi.fn((state: ConnectionState, error?: TidewireError) => {
@@ -25,11 +26,12 @@ export function setUp({ token = async (_fresh: boolean): Promise<string> => "goo
     ways: () => ({ websocket: transports.open }),
     fetch: noFetch,
     random,
+    report,
     onPush: (push) => pushes.push(push),
     onState,
     onConnected,
   });
-  return { connection, transports, states, errors, pushes, tokens, onConnected, onState };
+  return { connection, transports, states, errors, pushes, report, tokens, onConnected, onState };
 }
 
 export type SetUp = ReturnType<typeof setUp>;

@@ -455,3 +455,13 @@ test("what waits on a link that another has followed is uncertain when its token
   expect(await waits).toMatchObject({ retryable: true });
   expect(set.connection.state).toBe("connected");
 });
+
+test("closed soon after another link has followed, it keeps no timer", async () => {
+  const set = await connected();
+  await vi.advanceTimersByTimeAsync(0.8 * 7_200_000);
+  const waits = failure(set.connection.ask([SYNC])[0]);
+  await greet(set);
+  set.connection.close();
+  expect(await waits).toMatchObject({ kind: "closed" });
+  expect(vi.getTimerCount()).toBe(0);
+});

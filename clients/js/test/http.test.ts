@@ -111,6 +111,7 @@ test.each(["sse", "stream", "long_poll", "short_poll"] as const)("%s: a token is
     token: tokens,
     ways: () => ({ [way]: httpTransport(way, http.fetch_) }),
     fetch: noFetch,
+    report: vi.fn(),
     onPush: vi.fn(),
     onState,
     onConnected: vi.fn(),
@@ -137,6 +138,63 @@ test.each(["sse", "stream", "long_poll", "short_poll"] as const)("%s: a token is
   posted.answer({ code: 1004, name: "unauthenticated", message: "no", retryable: false }, 401);
   await vi.advanceTimersByTimeAsync(10_000);
   expect(onState).toHaveBeenLastCalledWith("connected", undefined);
+  connection.close();
+});
+
+test.each(["sse", "stream", "long_poll", "short_poll"] as const)("%s keeps no timer when it is closed", async (way) => {
+  const reads = await greeted(way);
+  expect(reads.last().method).toBe("GET"); // it waits for an answer
+  reads.transport.close();
+  await settled();
+  expect(vi.getTimerCount()).toBe(0);
+
+  const waits = await greeted(way);
+  if (way === "sse" || way === "stream") {
+    const body = stream();
+    waits.last().answer(body.body);
+    await body.write("\n");
+    await body.end();
+  } else {
+    waits.last().answer({ frames: [] });
+    await settled();
+  }
+  expect(vi.getTimerCount()).toBe(1); // before it asks again
+  waits.transport.close();
+  await settled();
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+test("closed by what it has just told, it waits for nothing more", async () => {
+  const set = await greeted("short_poll");
+  set.handlers.message.mockImplementation(() => (set.transport.close(), 0));
+  set.last().answer({ frames: [{ type: "pong" }] });
+  await settled();
+  expect(set.handlers.close).toHaveBeenCalledOnce();
+  expect(vi.getTimerCount()).toBe(0);
+});
+
+test("what comes with the first that is read comes after hello's answer, and is heard", async () => {
+  const http = fakeFetch();
+  const onPush = vi.fn();
+  const connection = new Connection({
+    endpoints: async () => ENDPOINTS,
+    token: async () => "good",
+    ways: () => ({ sse: httpTransport("sse", http.fetch_) }),
+    fetch: noFetch,
+    report: vi.fn(),
+    onPush,
+    onState: vi.fn(),
+    onConnected: vi.fn(),
+  });
+  connection.open();
+  await settled();
+  http.last().answer(SESSION);
+  await settled();
+  const body = stream();
+  http.last().answer(body.body);
+  const notice = { type: "system", event: "notice", message: "hear" };
+  await body.write(`data: ${JSON.stringify([notice])}\n\n`);
+  expect(onPush).toHaveBeenCalledExactlyOnceWith(notice);
   connection.close();
 });
 

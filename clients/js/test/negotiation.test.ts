@@ -32,6 +32,7 @@ function setUp({ names = ["websocket", "sse", "short_poll"], first = null as str
     fetch: noFetch,
     remembered,
     random: () => 0,
+    report: (error) => expect.fail(String(error)),
     onPush: (push) => pushes.push(push),
     onState: (state) => states.push(state),
     onConnected,

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { RETRY_MS, connected, failure, greet, type SetUp } from "./connected.js";
-import { event, settled, type Frame } from "./fakes.js";
+import { TidewireError } from "../src/errors.js";
+import type { ErrorObject } from "../src/generated/frames.js";
+import { RETRY_MS, connected, failure, greet, setUp, type SetUp } from "./connected.js";
+import { HELLO, event, settled, wireError, type Frame } from "./fakes.js";
 
 const SYNC = { type: "sync", positions: {} } as const;
 const EXPIRING = { type: "system", event: "token_expiring", expires_at_ms: 60_000 }; // a minute after hello
@@ -62,10 +64,26 @@ test("told several times, it asks for one token and sends it once", async () => 
   expect(refreshes(set)).toHaveLength(1);
 });
 
-test("a token that can't be had is asked for again, with growing waits", async () => {
+test("told in the same read as hello's answer, it is heard", async () => {
+  const set = setUp({ token: counting() });
+  set.connection.open();
+  await settled();
+  const { last } = set.transports;
+  last().open();
+  last().say([{ type: "reply", id: last().request("hello")["id"], result: HELLO }, EXPIRING, event(1)]);
+  await settled();
+  expect(refreshes(set)).toMatchObject([{ token: "t2" }]);
+  expect(set.pushes).toEqual([event(1)]);
+  expect(set.onConnected).toHaveBeenCalledOnce();
+});
+
+test.each([
+  [new Error("no network"), 2],
+  [new TidewireError(wireError({ code: 1004, name: "closed", retryable: false }) as unknown as ErrorObject), 0],
+])("a token that can't be had (%s) is asked for again, with growing waits", async (thrown, told) => {
   let calls = 0;
   const token = async (fresh: boolean): Promise<string> => {
-    if (fresh && ++calls < 3) throw new Error("no network");
+    if (fresh && ++calls < 3) throw thrown;
     return `fresh ${calls}`;
   };
   const set = await connected({ token, random: () => 0.5 });
@@ -77,6 +95,7 @@ test("a token that can't be had is asked for again, with growing waits", async (
   expect(calls).toBe(2);
   await vi.advanceTimersByTimeAsync(1);
   expect(refreshes(set)).toMatchObject([{ token: "fresh 3" }]);
+  expect(set.report.mock.calls).toEqual(Array(told).fill([thrown])); // who gives tokens hears of his own failures
   expect(set.states).toEqual(["connecting", "connected"]);
 });
 
@@ -91,6 +110,22 @@ test("a refresh that is not answered, or fails in passing, is sent again, with t
   last().say({ type: "pong" });
   await vi.advanceTimersByTimeAsync(1_000 + RETRY_MS);
   expect(refreshes(set)).toHaveLength(3);
+});
+
+test("refused when nobody waits for it any more, it is still no affair of the connection", async () => {
+  const set = await connected();
+  await expiring(set);
+  const { last } = set.transports;
+  const late = last().request("refresh");
+  await vi.advanceTimersByTimeAsync(9_000);
+  last().say({ type: "pong" });
+  await vi.advanceTimersByTimeAsync(1_000 + RETRY_MS);
+  expect(refreshes(set)).toHaveLength(2);
+  last().refuse(late, REFUSED);
+  last().reply(last().request("refresh"), {});
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(set.states).toEqual(["connecting", "connected"]);
+  expect(refreshes(set)).toHaveLength(2);
 });
 
 test.each([
@@ -153,8 +188,22 @@ test("once it is closed no token is asked for", async () => {
   });
   await expiring(set);
   set.connection.close();
+  await settled();
+  expect(vi.getTimerCount()).toBe(0); // or else Node would not exit
   await vi.advanceTimersByTimeAsync(60_000);
   expect(set.tokens).toHaveBeenCalledTimes(2);
+});
+
+test("closed while a token is awaited, it waits for nothing more", async () => {
+  let fail = (_error: Error): void => undefined;
+  const token = (fresh: boolean): Promise<string> =>
+    fresh ? new Promise((_, reject) => (fail = reject)) : Promise.resolve("good");
+  const set = await connected({ token });
+  await expiring(set);
+  set.connection.close();
+  fail(new Error("no network"));
+  await settled();
+  expect(vi.getTimerCount()).toBe(0);
 });
 
 test("a connection that was lost while a token was awaited is not told it; the next one is of its own end", async () => {

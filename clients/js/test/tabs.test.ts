@@ -78,6 +78,7 @@ class Tab {
       }),
       fetch: noFetch,
       random: seeded(5),
+      report,
       onPush: (push: Push) => {
         if (push.type === "event") recovery.event(push);
         else if (push.type === "system" && push.event === "resubscribe") this.channel.resubscribe();

@@ -113,6 +113,24 @@ async def test_a_refresh_that_fails_in_passing_or_is_not_answered_is_sent_again_
 
 
 @virtual_time
+async def test_refused_when_nobody_waits_for_it_any_more_it_is_still_no_affair_of_the_connection() -> None:
+    set_up = await connected()
+    await expiring(set_up)
+    late = set_up.last.request("refresh")
+    await pass_(9)
+    set_up.last.say({"type": "pong"})
+    await pass_(1 + RETRY_S)
+    assert len(refreshes(set_up)) == 2
+    set_up.last.refuse(late, REFUSED)
+    set_up.last.reply(set_up.last.request("refresh"), {})
+    await pass_(10)
+    assert set_up.states == ["connecting", "connected"]
+    assert len(refreshes(set_up)) == 2
+    set_up.connection.close()
+    await pass_(1)
+
+
+@virtual_time
 @pytest.mark.parametrize("refusal", [REFUSED, error(1005, "forbidden")], ids=lambda refusal: refusal["name"])
 async def test_a_token_that_was_refused_is_not_sent_again_another_one_is(refusal: Frame) -> None:
     set_up = await connected()

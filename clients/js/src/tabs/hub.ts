@@ -17,7 +17,7 @@ export interface SharedConnection {
 }
 
 export type MakeConnection = (
-  callbacks: Pick<ConnectionOptions, "token" | "onPush" | "onState" | "onConnected">,
+  callbacks: Pick<ConnectionOptions, "token" | "report" | "onPush" | "onState" | "onConnected">,
 ) => SharedConnection;
 
 export interface HubOptions {
@@ -70,6 +70,7 @@ export class Hub {
     this.#options = options;
     this.#connection = options.makeConnection({
       token: (fresh) => this.#token(fresh),
+      report: options.report,
       onPush: (push) => this.#push(push),
       onState: (state, error) => {
         if (state === "connected") return;

@@ -1,6 +1,5 @@
 // The four ways over HTTP: a session that is posted to, and read as SSE, as lines of JSON, or by polling.
 
-import { pause } from "../backoff.js";
 import { now } from "../clock.js";
 import { TidewireError } from "../errors.js";
 import type { Hello } from "../generated/frames.js";
@@ -32,12 +31,23 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
     let session: HttpSession | undefined;
     let greeted: Promise<HttpSession> | undefined;
     let cursor: string | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined; // of what it waits for: an answer, or its next question
+    const stop = (): void => {
+      clearTimeout(timer);
+      reading.abort();
+    };
     const end = (): void => {
       if (ended) return;
       ended = true;
-      reading.abort();
+      stop();
       handlers.close();
     };
+    const wait = (ms: number, then: () => void): void => {
+      clearTimeout(timer);
+      if (!reading.signal.aborted) timer = setTimeout(then, ms);
+    };
+    /** Resolves after so long; never, if it has ended by then. */
+    const pause = (ms: number): Promise<void> => new Promise((resolve) => wait(ms, resolve));
     /** Tell what has come, unless it has ended meanwhile. */
     const say = (text: string): void => {
       if (!ended && text !== "[]") handlers.message(text);
@@ -63,9 +73,10 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
       }
     };
 
-    const read = (path: string, accept: string, signal: AbortSignal): Promise<Response> => {
+    const read = (path: string, accept: string): Promise<Response> => {
+      wait(SILENT_MS, end);
       const at = cursor === undefined ? "" : `&cursor=${encodeURIComponent(cursor)}`;
-      return (session as HttpSession).get(path + at, accept, signal);
+      return (session as HttpSession).get(path + at, accept, reading.signal);
     };
 
     const stream = async ({ id }: HttpSession, stands: () => void): Promise<void> => {
@@ -75,9 +86,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
       while (!reading.signal.aborted) {
         const began = now();
         let silent = true;
-        const patience = limited(reading.signal);
-        const path = `${streamUrl}/v1/stream/sessions/${id}?`;
-        const response = await read(path, accept, patience.signal);
+        const response = await read(`${streamUrl}/v1/stream/sessions/${id}?`, accept);
         const type = response.headers.get("Content-Type") ?? "";
         if (!response.ok || !response.body || !type.startsWith(accept)) return; // no stream was given
         const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -85,7 +94,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
         for (;;) {
           const { done, value = "" } = await reader.read();
           if (done) break;
-          patience.renew();
+          wait(SILENT_MS, end);
           silent = false;
           stands();
           stands = () => undefined;
@@ -93,7 +102,6 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
           rest = lines.pop() as string;
           lines.forEach(parse);
         }
-        patience.end();
         if (silent) return;
         await pause(began + STREAM_AGAIN_MS - now());
       }
@@ -104,12 +112,10 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
       let waitS = way === "long_poll" ? FIRST_WAIT_S : 0;
       while (!reading.signal.aborted) {
         const began = now();
-        const patience = limited(reading.signal);
         const origin = waitS ? streamUrl : httpUrl; // to be held costs less there
-        const response = await read(`${origin}${frames}?wait_s=${waitS}`, "application/json", patience.signal);
+        const response = await read(`${origin}${frames}?wait_s=${waitS}`, "application/json");
         if (!response.ok) return;
         const got = lineRead(await response.text());
-        patience.end();
         stands();
         stands = () => undefined;
         take(got);
@@ -130,7 +136,7 @@ export function httpTransport(way: HttpWay, fetch_: typeof fetch): OpenTransport
         if (!greeted) void begin(text);
         else if (session) void session.post(text).then(say);
       },
-      retire: () => reading.abort(),
+      retire: stop,
       close: (forGood) => {
         if (forGood) void greeted?.then((opened) => opened.end()).catch(() => undefined);
         end();
@@ -157,20 +163,4 @@ function sseParser(take: (read: Read) => void): (line: string) => void {
       data = "";
     }
   };
-}
-
-/** Returns a signal that is given with the transport's end, or when it was not renewed for too long. */
-function limited(end: AbortSignal): { readonly signal: AbortSignal; renew(): void; end(): void } {
-  const controller = new AbortController();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const patience = {
-    signal: AbortSignal.any([end, controller.signal]),
-    renew: () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => controller.abort(), SILENT_MS);
-    },
-    end: () => clearTimeout(timer),
-  };
-  patience.renew();
-  return patience;
 }

@@ -75,7 +75,8 @@ class Link:
         self._ids = itertools.count(1)
         self._hello: Frame | None = None
         self._hello_id: int | None = None
-        self._token, self._refresh_id = options.token, 0
+        self._token = options.token
+        self._refresh_ids: list[int] = []  # no set: what the server says an id is may not be hashable
         self._ended = False
         self._received = 0  # messages
         self._probing: asyncio.TimerHandle | None = None
@@ -126,9 +127,10 @@ class Link:
         """
         if self._ended:
             raise uncertain("the connection has ended")
-        self._refresh_id = next(self._ids)
-        done = self._expect(self._refresh_id, REQUEST_TIMEOUT_S)
-        self._transport.send(to_json({"type": "refresh", "id": self._refresh_id, "token": token}))
+        id_ = next(self._ids)
+        self._refresh_ids.append(id_)
+        done = self._expect(id_, REQUEST_TIMEOUT_S)
+        self._transport.send(to_json({"type": "refresh", "id": id_, "token": token}))
         await done
         self._token = token
         self._http = None  # that ends with the other
@@ -254,8 +256,8 @@ class Link:
 
     def _reply(self, frame: Frame) -> None:
         error = _error(frame)
-        # What becomes of a token that is to replace one is its own affair.
-        if self._hello is not None and frame.get("id") != self._refresh_id:
+        # What becomes of a token that is to replace one is its own affair, however late it is told.
+        if self._hello is not None and frame.get("id") not in self._refresh_ids:
             # Nothing was done: to those who asked it is as if the connection had been lost.
             if error is not None and error.code == UNAUTHENTICATED:
                 self._options.on_unauthenticated(error)
