@@ -1,6 +1,6 @@
 """One suite of behaviour for clients in every language: reads ``scenarios.json``, and has a client do what it says.
 
-A scenario is a name and steps, one after the other. A step is an object with ``client`` (a name, or a list of names:
+A scenario is a name, steps, one after the other, and, where it takes long, the ``ways`` that it is run on. A step is an object with ``client`` (a name, or a list of names:
 each of them), and one of these:
 
 ``do``: an action with its arguments. It is waited for; what it returns must match ``returns``, or it must fail with the
@@ -54,7 +54,7 @@ import asyncio
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -146,10 +146,14 @@ OpenDriver = Callable[[str, Arguments], Awaitable[Driver]]
 
 
 class Scenario:
-    """One of them."""
+    """One of them.
 
-    def __init__(self, name: str, steps: list[Step]) -> None:
-        self.name, self.steps = name, steps
+    Attributes:
+        ways: Those that it is run on, where it takes its time; else all.
+    """
+
+    def __init__(self, name: str, steps: list[Step], ways: Sequence[str] | None = None) -> None:
+        self.name, self.steps, self.ways = name, steps, ways
         for step in steps:
             _check(step)
         later = {(client, step["later"]) for step in steps if "later" in step for client in _clients(step)}
@@ -166,10 +170,11 @@ class Scenario:
         await _Run(open_).all(self.steps)
 
 
-def scenarios() -> list[Scenario]:
-    """Return all of them."""
+def scenarios(ways: Iterable[str]) -> list[tuple[Scenario, str]]:
+    """Return all of them, on each of these ways."""
     found = json.loads(Path(__file__).with_name("scenarios.json").read_text())
-    return [Scenario(scenario["name"], scenario["steps"]) for scenario in found]
+    each = [Scenario(one["name"], one["steps"], one.get("ways")) for one in found]
+    return [(one, way) for one in each for way in ways if one.ways is None or way in one.ways]
 
 
 def matches(pattern: Any, value: Any) -> bool:

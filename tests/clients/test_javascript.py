@@ -19,8 +19,9 @@ WAYS: Final[dict[str, dict[str, Any]]] = {
 pytestmark = pytest.mark.timeout(300)  # the first test starts the stack, and all functions
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("scenario", scenarios(), ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize(
+    ("scenario", "way"), scenarios(WAYS), ids=lambda value: value.name if isinstance(value, Scenario) else value
+)
 async def test_the_client_does(scenario: Scenario, way: str, warm_stack: LocalStack, browser: Browser) -> None:
     async with AsyncExitStack() as opened:
 

@@ -14,8 +14,9 @@ from tidewire.ways import WAYS
 pytestmark = pytest.mark.timeout(300)  # the first test starts the stack, and all functions
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("scenario", scenarios(), ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize(
+    ("scenario", "way"), scenarios(WAYS), ids=lambda value: value.name if isinstance(value, Scenario) else value
+)
 async def test_the_client_does(scenario: Scenario, way: str, warm_stack: LocalStack, tmp_path: Path) -> None:
     async with AsyncExitStack() as opened:
 
