@@ -10,9 +10,9 @@ from shared.services.mailbox_reader import Reading
 
 Outcome = Literal["arrived", "another reader", "timeout"]
 
-# Who has heard something lately soon hears more; who has not for a minute is looked for every 1.2 s. So a message waits
-# for a twentieth of the silence before it at most, and an idle session costs a read a second. Whoever is thrown out is
-# to know within 2 s: what is left of that is for the store, and for the way to the client.
+# Who has heard something lately soon hears more; who has not for 24 s is looked for every 1.2 s. So a message waits
+# for a twentieth of the silence before it at most, and an idle session costs 0.8 read units a second. Whoever is thrown
+# out is to know within 2 s: what is left of that is for the store, and for the way to the client.
 _SHORTEST_S: Final = 0.05
 _LONGEST_S: Final = 1.2
 _SHARE_OF_SILENCE: Final = 0.05

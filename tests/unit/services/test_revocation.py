@@ -318,7 +318,7 @@ def test_one_that_can_not_be_told_is_closed(stack: MemoryStack, tokens: KnownTok
     def busy(_connection_id: str, _message: bytes) -> None:
         raise UnavailableError("busy")
 
-    stack.transport.push = busy  # type: ignore[method-assign]
+    stack.transport.push = busy  # type: ignore[method-assign, assignment]
     stack.revocation.revoke_connection(ADMIN, "c")
     stack.transport.push = pushing  # type: ignore[method-assign]
     assert stack.transport.closed == ["c"]
