@@ -23,7 +23,7 @@ from shared.domain.stage_limits import DEFAULT_LIMITS
 from tests.integration.client import dev_token
 
 SESSIONS: Final = 1_000
-SETTLE_S: Final = 45  # from then on each is looked for every 2 s
+SETTLE_S: Final = 45  # from then on each is looked for every 1.2 s
 MEASURED_S: Final = 20
 BAR_READS: Final = 0.1  # per session and second
 _AT_A_TIME: Final = 20

@@ -19,6 +19,7 @@ from shared.errors import SessionUnknownError, UnauthenticatedError
 from shared.protocol.limits import HTTP_FRAME_MAX_BYTES, POLL_MAX_WAIT_S
 from shared.protocol.rest import FramesAnswer, SessionAnswer, SessionBody
 from shared.services.mailbox_reader import MailboxReader, Read, Reading
+from shared.services.session_end import REVOKED
 from shared.services.sessions import HelloRequest, check_protocol
 from shared.services.subscribe import subscription
 
@@ -52,12 +53,21 @@ def session_user(
         UnauthenticatedError: There is no token, or it is not this session's.
         RateLimitedError: Its user asks too often.
     """
+    user_id = services.http_sessions.user_of(_token_of(authorization), session_id)
+    services.limits.http_request(user_id)
+    return user_id
+
+
+def _token_of(authorization: str | None) -> str:
+    """Return a session's token.
+
+    Raises:
+        UnauthenticatedError: There is none.
+    """
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer":
         raise UnauthenticatedError("send Authorization: Bearer with the session's token")
-    user_id = services.http_sessions.user_of(token.strip(), session_id)
-    services.limits.http_request(user_id)
-    return user_id
+    return token.strip()
 
 
 SessionUser = Annotated[str, Depends(session_user)]
@@ -99,12 +109,19 @@ async def poll(
     session_id: SessionId,
     wait_s: Annotated[int, Query(ge=0, le=POLL_MAX_WAIT_S)] = 0,
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
+    authorization: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Return what has come; with ``wait_s``, wait for it if there is nothing yet."""
     answer_at_s = _received_s(request) + min(wait_s, _ANSWER_WITHIN_S)
     reader = services.mailbox_reader
     way: Way = "long_poll" if wait_s else "short_poll"
-    reading = await run_in_threadpool(reader.begin, session_id, user_id, cursor, way)
+    try:
+        reading = await run_in_threadpool(reader.begin, session_id, user_id, cursor, way)
+    except (SessionUnknownError, UnauthenticatedError):
+        # Nobody waited when its user was thrown out. All that is left of the session is this.
+        if not await run_in_threadpool(services.http_sessions.revoked, _token_of(authorization)):
+            raise
+        return JSONResponse({"cursor": cursor or "", "frames": [REVOKED]})
     reads: Sequence[Read] = await run_in_threadpool(reader.read, reading)
     held = None if reads or not wait_s else await hold(services, request, user_id, at_most_s=wait_s)
     if held is not None:  # else it is a short poll: where no more can be held, too

@@ -17,7 +17,7 @@ from functions.http_api.address import address_of
 from functions.http_api.caller import ServicesDep, bearer
 from functions.http_api.held import hold, release
 from functions.http_api.sessions import SessionId, batch, last_words, session_user, watcher_of
-from functions.http_api.waiting import Watcher, look_again_s
+from functions.http_api.waiting import Watcher, look_again_s, too_late
 from shared.adapters.telemetry import failure
 from shared.bootstrap import Services
 from shared.domain.channel import is_channel
@@ -32,7 +32,6 @@ _RETRY_MS: Final = 1_000  # after how long an EventSource comes back by itself
 _PING_S: Final = 15  # proxies close what is silent for 30 s and more
 _STAY_S: Final = 20  # well below what a session may be silent for
 _STAY_MESSAGES: Final = 250  # well below what a mailbox holds
-_CHECK_S: Final = 1  # how often a stream without a session asks whether its token was revoked
 _SLOW_READER_S: Final = 10
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx's way of being told not to wait
 
@@ -192,7 +191,8 @@ async def channel_stream(
         try:
             yield format_sse_event(retry=_RETRY_MS)
             while loop.time() < ends_s and not watcher.closed:
-                if loop.time() >= checked_s + _CHECK_S:
+                pause_s = look_again_s(loop.time() - silent_since_s)
+                if too_late(loop.time() + pause_s - checked_s):
                     await run_in_threadpool(tail.check, onlooker)
                     checked_s = loop.time()
                 position, reads = await run_in_threadpool(tail.read, onlooker, position)
@@ -200,7 +200,7 @@ async def channel_stream(
                     yield _events(reads)
                     silent_since_s = pinged_s = loop.time()
                     continue
-                await asyncio.sleep(look_again_s(loop.time() - silent_since_s))
+                await asyncio.sleep(pause_s)
                 if loop.time() >= pinged_s + _PING_S:
                     yield KEEPALIVE_COMMENT
                     pinged_s = loop.time()

@@ -10,11 +10,11 @@ from shared.services.mailbox_reader import Reading
 
 Outcome = Literal["arrived", "another reader", "timeout"]
 
-# Who has heard something lately soon hears more; who has not for a minute is looked for every 1.8 s. So a message waits
-# for a twentieth of the silence before it at most, and an idle session costs half a read a second. Less than 2 s, since
-# whoever is thrown out is to know within 2 s.
+# Who has heard something lately soon hears more; who has not for 24 s is looked for every 1.2 s. So a message waits
+# for a twentieth of the silence before it at most, and an idle session costs 0.8 read units a second. Whoever is thrown
+# out is to know within 2 s: what is left of that is for the store, and for the way to the client.
 _SHORTEST_S: Final = 0.05
-_LONGEST_S: Final = 1.8
+_LONGEST_S: Final = 1.2
 _SHARE_OF_SILENCE: Final = 0.05
 _TOGETHER_SHARE: Final = 0.25  # of the way to the next look: who has no more left is looked for with others already
 
@@ -22,6 +22,11 @@ _TOGETHER_SHARE: Final = 0.25  # of the way to the next look: who has no more le
 def look_again_s(silence_s: float) -> float:
     """Return when to look again for somebody who has not heard anything for so long."""
     return min(max(_SHORTEST_S, silence_s * _SHARE_OF_SILENCE), _LONGEST_S)
+
+
+def too_late(since_s: float) -> bool:
+    """Tell whether to look so long after the last time would be too late for whoever is thrown out."""
+    return since_s > _LONGEST_S
 
 
 @dataclass(eq=False, slots=True)

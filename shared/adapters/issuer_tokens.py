@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import jwt
 
-from shared.adapters.tokens import LEEWAY_S, Hs256Tokens, principal_of, verified
+from shared.adapters.tokens import Hs256Tokens, principal_of, verified
 from shared.domain.issuer import Issuer
-from shared.domain.principal import ANONYMOUS_PREFIX, RESERVED_PREFIXES, Principal
+from shared.domain.principal import ANONYMOUS_PREFIX, LEEWAY_S, RESERVED_PREFIXES, Principal
 from shared.errors import UnauthenticatedError
 from shared.protocol.limits import TOKEN_MAX_LENGTH
 

@@ -705,6 +705,8 @@ class MemoryTransport:
         return self.active_ms.get(connection_id, 0) if connection_id in self.inboxes else None
 
     def close(self, connection_id: str) -> None:
+        if connection_id in self.failures:
+            raise self.failures[connection_id]
         if connection_id not in self.inboxes:
             raise ConnectionGoneError
         self.received[connection_id] = self.inboxes.pop(connection_id)

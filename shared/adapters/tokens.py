@@ -8,12 +8,11 @@ import jwt
 
 from shared.adapters.rotated_secret import RotatedSecret
 from shared.domain.channel import is_pattern, is_user_id
-from shared.domain.principal import PUBLIC_CLAIMS_MAX_BYTES, RESERVED_PREFIXES, Principal, fits_capabilities
+from shared.domain.principal import LEEWAY_S, PUBLIC_CLAIMS_MAX_BYTES, RESERVED_PREFIXES, Principal, fits_capabilities
 from shared.errors import UnauthenticatedError
 from shared.protocol.encode import to_json
 from shared.protocol.limits import TOKEN_MAX_LENGTH
 
-LEEWAY_S: Final = 5  # clocks of issuers differ
 _ALGORITHM: Final = "HS256"
 
 T = TypeVar("T")

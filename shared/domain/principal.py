@@ -10,6 +10,7 @@ PUBLIC_CLAIMS_MAX_BYTES: Final = 1_000  # of JSON; they are kept with the connec
 CAPABILITIES_MAX_LENGTH: Final = 6_000  # of all patterns and names together; they are kept with connections and keys
 # Ids that begin so are of servers, by their API key or their IAM role: no token names one.
 RESERVED_PREFIXES: Final = ("key:", "iam:")
+LEEWAY_S: Final = 5  # clocks of whoever issues tokens differ
 ANONYMOUS_PREFIX: Final = "anonymous:"  # of users that the stage itself has made up
 
 Capability = Literal[

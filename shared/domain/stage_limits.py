@@ -20,6 +20,7 @@ class StageLimits:
     Attributes:
         request_rate_per_s: Frames of one connection, in batches or not, good or not.
         bytes_rate_per_s: Of frames of one connection. The burst holds the largest that HTTP takes.
+        hello_rate_per_s: ``hello`` and ``refresh`` of one connection. Each may write two items a subscription.
         user_http_rate_per_s: HTTP requests of one user, to begin or read a session too.
         server_http_rate_per_s: The same of an API key's or an IAM role's name.
         ticket_rate_per_s: Tickets that one user is given.
@@ -40,6 +41,8 @@ class StageLimits:
     request_burst: int = 300
     bytes_rate_per_s: float = 1_000_000
     bytes_burst: int = 4_000_000
+    hello_rate_per_s: float = 0.2
+    hello_burst: int = 10
     user_http_rate_per_s: float = 100
     user_http_burst: int = 300
     server_http_rate_per_s: float = 1_000
@@ -74,7 +77,7 @@ class StageLimits:
                 raise ConfigError(f"limits.{name}: must be a {'whole ' * whole}number from {low:,} to {high:,}")
 
     def rate(self, what: str) -> Rate:
-        """Return the rate of ``request``, ``bytes``, ``user_http`` and so on, by the names of its two attributes."""
+        """Return the rate of ``request``, ``hello``, ``user_http`` and so on, by the names of its two attributes."""
         return Rate(getattr(self, f"{what}_rate_per_s"), getattr(self, f"{what}_burst"))
 
     @staticmethod
@@ -100,6 +103,8 @@ RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "request_burst": (100, 100_000),  # a batch
     "bytes_rate_per_s": (10_000, 100_000_000),
     "bytes_burst": (256_000, 1_000_000_000),  # a frame by HTTP
+    "hello_rate_per_s": (0.01, 10_000),
+    "hello_burst": (1, 100_000),
     "user_http_rate_per_s": (0.1, 10_000),
     "user_http_burst": (1, 100_000),
     "server_http_rate_per_s": (0.1, 10_000),

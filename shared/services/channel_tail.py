@@ -67,8 +67,7 @@ class ChannelTail:
         Raises:
             UnauthenticatedError: It has.
         """
-        if self.authentication.revoked(onlooker.user_id, onlooker.issued_at_s):
-            raise UnauthenticatedError("the token was revoked")
+        self.authentication.check(onlooker.user_id, onlooker.issued_at_s)
 
     def begin(self, onlooker: Onlooker, cursor: str | None) -> StreamPosition:
         """Return where to begin: behind the cursor, else at the end.

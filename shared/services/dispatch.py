@@ -161,8 +161,10 @@ class Dispatcher:
             case requests.Ping():
                 return {"type": "pong"} | ({} if request.id is None else {"id": request.id})
             case requests.Hello():
+                self.limits.hello(caller.connection.connection_id)
                 result = self._hello(caller, request)
             case requests.Refresh():
+                self.limits.hello(caller.connection.connection_id)
                 result = self._refresh(caller, request)
             case requests.Publish():
                 self._publish(caller, place, request)

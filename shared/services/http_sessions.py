@@ -46,7 +46,7 @@ class HttpSessions:
         """
         connection = self._connection(principal, request.session_id)
         _, result = self.sessions.hello(connection, request)
-        fields = [result["session_id"], principal.user_id, connection.expires_at_s]
+        fields = [result["session_id"], principal.user_id, connection.expires_at_s, principal.issued_at_s]
         return result | {"session_token": self.signer.sign(SESSION_TOKEN, fields)}
 
     def user_of(self, token: str, session_id: str) -> str:
@@ -59,6 +59,13 @@ class HttpSessions:
         if fields is None or fields[0] != session_id or int(fields[2]) <= self._now_s():
             raise UnauthenticatedError("the session's token is not good")
         return str(fields[1])
+
+    def revoked(self, token: str) -> bool:
+        """Tell whether a good session token came of a token that has been revoked."""
+        fields = self.signer.open(SESSION_TOKEN, token)
+        if fields is None or len(fields) < 4:  # one that was signed before the last deploy may not say when
+            return False
+        return self.sessions.authentication.revoked(str(fields[1]), int(fields[3]))
 
     def connection(self, session_id: str, user_id: str) -> Connection:
         """Return the connection that has the session; where a WebSocket had it that has gone, a mailbox.
@@ -113,7 +120,8 @@ class HttpSessions:
         if session_id is None:
             self.sessions.subscriptions.check_connections(principal.user_id)
             return self._mailbox(principal)
-        connection = self.connections.get(self._session(session_id, principal.user_id).connection_id)
+        session = self.sessions.session_to_take(session_id, principal)
+        connection = self.connections.get(session.connection_id)
         if connection is None:
             return self._mailbox(principal, lagging=True)
         if not is_mailbox(connection.connection_id):

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from shared.domain.connection import CHECK_AFTER_S, DEADLINE_MAX_DELAY_S, TOKEN_WARNING_S, Connection
+from shared.domain.principal import Principal
 from shared.errors import ConnectionGoneError
 from shared.ports import ConnectionStore, ConnectionTransport, DeadlineQueue, Metrics
 from shared.protocol.encode import to_json
 from shared.services.attendance import Attendance
+from shared.services.session_end import REVOKED
 from shared.services.sessions import Sessions
 
 # A janitor that was away for longer than this finds connections that have expired by themselves.
@@ -117,12 +119,15 @@ class Deadlines:
             self._close(connection_id, _NOT_AUTHENTICATED_IN_TIME)
             self.metrics.count("NotAuthenticatedInTime")
         elif connection.principal.expires_at_s is not None:
-            self._check_token(connection_id, connection.principal.issued_at_s, connection.principal.expires_at_s)
+            self._check_token(connection_id, connection.principal, connection.principal.expires_at_s)
 
-    def _check_token(self, connection_id: str, issued_at_s: int, expires_at_s: int) -> None:
+    def _check_token(self, connection_id: str, principal: Principal, expires_at_s: int) -> None:
         left_s = expires_at_s - self.now_ms() // 1000
-        half_s = (expires_at_s - issued_at_s) // 2 + 1
-        if left_s <= 0:
+        half_s = (expires_at_s - principal.issued_at_s) // 2 + 1
+        if left_s <= 0 and self.sessions.authentication.revoked(principal.user_id, principal.issued_at_s):
+            self._close(connection_id, REVOKED)  # it came in meanwhile
+            self.metrics.count("ConnectionsRevoked")
+        elif left_s <= 0:
             self._close(connection_id, _TOKEN_EXPIRED)
             self.metrics.count("TokensExpired")
         elif left_s <= min(TOKEN_WARNING_S, half_s):  # else it has been refreshed

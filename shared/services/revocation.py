@@ -4,25 +4,18 @@ Nobody falls between: a user's revocation is written first, and then all are lis
 says so at the same time writes that down first, and reads the revocation then (shared/services/sessions.py).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from shared.domain.channel import personal_channel
 from shared.domain.principal import Principal
 from shared.errors import NotFoundError, UnavailableError
 from shared.ports import ConnectionStore, Metrics, RevocationStore
 from shared.services.admin import check_admin
-from shared.services.session_end import SessionEnd
+from shared.services.session_end import REVOKED, SessionEnd
 
-_REVOKED: Final[Mapping[str, Any]] = {
-    "type": "system",
-    "event": "disconnect",
-    "code": 3501,
-    "name": "revoked",
-    "reconnect": False,
-}
 _TRIES: Final = 2
 
 
@@ -32,7 +25,7 @@ class Revocation:
 
     Attributes:
         executor: Ends some at a time. Not the one that pushes: they wait for that.
-        on_failure: Is told of what kept a connection from being ended.
+        on_failure: Is told of what kept a connection from being told or ended.
     """
 
     connections: ConnectionStore
@@ -49,11 +42,15 @@ class Revocation:
         Raises:
             ForbiddenError: The principal is no admin.
             NotFoundError: There is no such connection (any more).
+            UnavailableError: It could not be ended. To be called again.
         """
         check_admin(principal)
-        if self.connections.get(connection_id) is None:
+        # One that could not be ended has no record any more, but may be connected.
+        known = self.connections.get(connection_id) is not None
+        if not known and self.session_end.transport.last_active_ms(connection_id) is None:
             raise NotFoundError("there is no such connection")
-        self._end(connection_id)
+        if self._end_all([connection_id]):
+            raise UnavailableError("the connection could not be ended: try again", retry_after_ms=1000)
 
     def revoke_user(self, principal: Principal, user_id: str) -> None:
         """Refuse every token of a user's that was issued until now, and end all of their connections and sessions.
@@ -64,12 +61,15 @@ class Revocation:
         """
         check_admin(principal)
         self.revocations.revoke(user_id, at_ms=self.now_ms())
-        left = self._of(user_id)
+        if self._end_all(self._of(user_id)):
+            raise UnavailableError("not every connection could be ended: try again", retry_after_ms=1000)
+
+    def _end_all(self, left: Sequence[str]) -> Sequence[str]:
+        """Return those that could not be ended."""
         for _ in range(_TRIES):
             ended = self.executor.map(self._try_to_end, left)
             left = [connection_id for connection_id, done in zip(left, ended, strict=True) if not done]
-        if left:
-            raise UnavailableError("not every connection could be ended: try again", retry_after_ms=1000)
+        return left
 
     def _of(self, user_id: str) -> list[str]:
         channel = personal_channel(user_id)
@@ -86,5 +86,7 @@ class Revocation:
         return True
 
     def _end(self, connection_id: str) -> None:
-        self.session_end.end_connection(connection_id, _REVOKED)
+        untold = self.session_end.end_connection(connection_id, REVOKED)
+        if untold is not None:
+            self.on_failure(untold)
         self.metrics.count("ConnectionsRevoked")

@@ -225,15 +225,24 @@ class Sessions:
             raise ForbiddenError("this connection is another user's")
         if principal.issued_at_s < known.issued_at_s:
             raise ForbiddenError("the connection has a newer token")
+        if principal == known and self._session_has(connection, principal):
+            return Refreshed(connection, ())
         refreshed = self.connections.refresh(connection.connection_id, principal)
         if refreshed is None:
             raise SessionUnknownError("the connection has ended, or has a newer token")
-        self._refresh_session(refreshed, principal)
         channels = self.connections.subscriptions(refreshed.connection_id)
         self.join(refreshed, principal, channels)
+        self._refresh_session(refreshed, principal)  # last: where it has the token, all has
         self.admit(refreshed)
         lost = [one for one, interests in channels.items() if not _all_allowed(principal, one, interests)]
         return Refreshed(refreshed, sorted(lost))
+
+    def _session_has(self, connection: Connection, principal: Principal) -> bool:
+        session = self.connections.session(connection.session_id) if connection.session_id is not None else None
+        return session is not None and (session.connection_id, session.principal) == (
+            connection.connection_id,
+            principal,
+        )
 
     def _refresh_session(self, connection: Connection, principal: Principal) -> None:
         """Have the session have the token too: by it, a session that moves to a mailbox goes on there."""
@@ -267,14 +276,14 @@ class Sessions:
         principal = connection.principal
         assert principal is not None
         if self.authentication.revoked(principal.user_id, principal.issued_at_s):
-            self._turn_out(connection)
+            self._turn_out(connection, principal)
             raise UnauthenticatedError("the token was revoked")
         left_s = (principal.expires_at_s or math.inf) - self._now_s()
         delay_s = left_s - min(TOKEN_WARNING_S, left_s // 2)
         if delay_s <= DEADLINE_MAX_DELAY_S:  # else the janitor comes by before
             self.deadlines.send(connection.connection_id, delay_s=max(0, int(delay_s)))
 
-    def _turn_out(self, connection: Connection) -> None:
+    def _turn_out(self, connection: Connection, principal: Principal) -> None:
         connection_id = connection.connection_id
         if connection.session_id is not None:
             self.connections.end_session(connection.session_id, connection_id=connection_id, expires_at_s=self._now_s())
@@ -282,8 +291,9 @@ class Sessions:
         if is_mailbox(connection_id):
             self.mailboxes.close(connection_id)
         else:
-            # Whoever revoked may not have found it. It has not said who it is, and no time left to do so.
-            self.connections.open(replace(connection, principal=None, session_id=None))
+            # Whoever revoked may not have found it. It may do nothing more, and whoever looks at it tells it why.
+            ended = replace(principal, capabilities={}, expires_at_s=self._now_s())
+            self.connections.open(replace(connection, principal=ended, session_id=None))
             self.deadlines.send(connection_id, delay_s=0)
 
     def disconnect(self, connection_id: str) -> None:
@@ -306,7 +316,7 @@ class Sessions:
         until_s, left = connection.expires_at_s + SESSION_GRACE_S, connection.session_id is not None
         unknown = connection.principal is None
         for _ in range(SESSION_TRIES):
-            before = self._session(connection, principal.user_id, session_id)
+            before = self._session(connection, principal, session_id)
             here, there = connection.connection_id, before.connection_id if before else connection.connection_id
             if left and here != there and is_mailbox(here):
                 break  # its session has just gone elsewhere, and whoever took it is about to close it
@@ -328,16 +338,29 @@ class Sessions:
                 return connection, there
         raise ContentionError("the session is being taken up elsewhere", retry_after_ms=200)
 
-    def _session(self, connection: Connection, user_id: str, session_id: str | None) -> Session | None:
+    def session_to_take(self, session_id: str, principal: Principal) -> Session:
+        """Return a session that somebody comes back to.
+
+        Raises:
+            SessionUnknownError: It has ended, or is another user's; or its user was revoked while nothing had it.
+        """
+        session = self.connections.session(session_id)
+        if session is None or session.user_id != principal.user_id:
+            raise SessionUnknownError("the session has ended, or is another user's")
+        issued_at_s = session.principal.issued_at_s
+        # As good as a token that is no newer: that has been looked up.
+        if issued_at_s < principal.issued_at_s and self.authentication.revoked(session.user_id, issued_at_s):
+            raise SessionUnknownError("the session has ended")
+        return session
+
+    def _session(self, connection: Connection, principal: Principal, session_id: str | None) -> Session | None:
         """Return the session that the connection has or wants, or ``None`` if it is to have a new one."""
         own = self.connections.session(connection.session_id) if connection.session_id else None
         if own is not None and own.connection_id != connection.connection_id:
             own = None  # it has gone elsewhere: only by name is it taken back
         if session_id is None:
             return own
-        session = self.connections.session(session_id)
-        if session is None or session.user_id != user_id:
-            raise SessionUnknownError("the session has ended, or is another user's")
+        session = self.session_to_take(session_id, principal)
         if own is not None and own.session_id != session_id:
             raise ForbiddenError("this connection has a session already")
         return session

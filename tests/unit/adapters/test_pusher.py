@@ -531,12 +531,13 @@ def test_pushes_are_paced_and_answers_read_meanwhile() -> None:
 
 def test_a_connection_tells_when_it_was_last_used() -> None:
     body = json.dumps({"connectedAt": "2026-11-25T11:00:00Z", "lastActiveAt": "2026-11-25T12:00:00.25Z"}).encode()
-    answers = {"here": answer(200, body), "gone": answer(410), "broken": answer(500)}
+    answers = {"here": answer(200, body), "gone": answer(410), "no-id": answer(400), "broken": answer(500)}
     metrics = MemoryMetrics()
     with HttpServer(always(lambda request: answers[request.connection_id])) as server:
         it = pusher(server.url, metrics=metrics)
         assert it.last_active_ms("here") == 1_795_608_000_250
         assert it.last_active_ms("gone") is None
+        assert it.last_active_ms("no-id") is None
         with pytest.raises(UnavailableError):
             it.last_active_ms("broken")
     assert {request.method for request in server.requests} == {"GET"}

@@ -10,6 +10,7 @@ from shared.bootstrap import Services
 from tests.unit.functions.conftest import add_key, services_of
 from tests.unit.functions.test_http_app import client_of, problem_of
 from tests.unit.functions.test_http_purge import USERS
+from tests.unit.services.test_revocation import REVOKED
 from tests.unit.stack import MemoryStack
 
 
@@ -83,6 +84,40 @@ async def test_a_revoked_token_is_refused_by_every_call(http: httpx.AsyncClient,
     stack.revocations.revoke("ann", at_ms=stack.clock())
     problem_of(await http.get("/v1/commands", headers=bearer), 401, "unauthenticated")
     problem_of(await http.post("/v1/tickets", headers=bearer), 401, "unauthenticated")
+
+
+@pytest.mark.parametrize("wait_s", [0, 25])
+@pytest.mark.parametrize("read_before", [False, True])
+async def test_a_poll_that_comes_later_is_told_and_nothing_else_works(
+    http: httpx.AsyncClient, stack: MemoryStack, admin: dict[str, str], wait_s: int, read_before: bool
+) -> None:
+    bearer = {"Authorization": f"Bearer {stack.token('ann')}"}
+    session = (await http.post("/v1/sessions", json={"protocol": 1}, headers=bearer)).json()
+    path, headers = f"/v1/sessions/{session['session_id']}", {"Authorization": f"Bearer {session['session_token']}"}
+    params: dict[str, str | int] = {"wait_s": wait_s}
+    if read_before:
+        params["cursor"] = (await http.get(f"{path}/frames", headers=headers)).json()["cursor"]
+    await http.delete("/v1/users/ann/connections", headers=admin)
+    for _ in range(2):
+        answer = await http.get(f"{path}/frames", params=params, headers=headers)
+        assert answer.status_code == 200
+        assert answer.json() == {"cursor": params.get("cursor", ""), "frames": [REVOKED]}
+    assert stack.mailbox_store.mailboxes == {}
+    problem_of(await http.post(f"{path}/frames", json={"type": "ping"}, headers=headers), 410, "session_unknown")
+    problem_of(await http.delete(path, headers=headers), 410, "session_unknown")
+    problem_of(await http.get(f"{path}/frames", headers=bearer), 401, "unauthenticated")
+
+
+async def test_a_poll_of_a_session_that_just_ended_is_told_nothing(
+    http: httpx.AsyncClient, stack: MemoryStack, admin: dict[str, str]
+) -> None:
+    """One connection was thrown out, or its client has ended it: its user may come back."""
+    bearer = {"Authorization": f"Bearer {stack.token('ann')}"}
+    session = (await http.post("/v1/sessions", json={"protocol": 1}, headers=bearer)).json()
+    path, headers = f"/v1/sessions/{session['session_id']}", {"Authorization": f"Bearer {session['session_token']}"}
+    connection_id = quote(session["connection_id"], safe="")
+    assert (await http.delete(f"/v1/connections/{connection_id}", headers=admin)).status_code == 204
+    problem_of(await http.get(f"{path}/frames", headers=headers), 410, "session_unknown")
 
 
 @pytest.mark.parametrize("user_id", ["x" * 129, "é" * 100], ids=["long", "long when encoded"])

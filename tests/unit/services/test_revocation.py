@@ -1,11 +1,12 @@
 """Thrown out: every connection and session of a user, whatever is under way; and tokens that were issued before."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from shared.domain.principal import Principal
+from shared.domain.principal import LEEWAY_S, Principal
 from shared.errors import (
     ForbiddenError,
     NotFoundError,
@@ -47,8 +48,9 @@ def session_of(stack: MemoryStack, connection_id: str) -> str:
 
 
 def nothing_is_left(stack: MemoryStack, user_id: str = "ann") -> bool:
-    """Tell whether no connection of a user's is there that would be pushed anything, and no session to take up."""
-    theirs = [c for c in stack.connections.connections.values() if c.principal and c.principal.user_id == user_id]
+    """Tell whether no connection of a user's is there that would be pushed anything or may ask, nor a session."""
+    known = [c.principal for c in stack.connections.connections.values() if c.principal]
+    theirs = [one for one in known if one.user_id == user_id and not one.expired(NOW_S)]
     sessions = [one for one in stack.connections.sessions if stack.connections.session(one)]
     subscribed = [one for subscribers in stack.connections.channels.values() for one in subscribers]
     return not theirs and not sessions and not subscribed
@@ -75,7 +77,8 @@ def test_tokens_until_now_are_refused_wherever_one_may_show_them(stack: MemorySt
     ticket = stack.sessions.issue_ticket(tokens.verify(old))
     revoke(stack)
     stack.connect("c")
-    for token in (old, without_time, tokens.make(issued_at_s=NOW_S)):  # also one of the very second
+    # Also one of the very second, and of an issuer whose clock is as far ahead as it may be.
+    for token in (old, without_time, tokens.make(issued_at_s=NOW_S), tokens.make(issued_at_s=NOW_S + LEEWAY_S)):
         reply = stack.ask("c", {"type": "hello", "protocol": 1, "token": token})
         assert reply["error"]["name"] == "unauthenticated"
         with pytest.raises(UnauthenticatedError):
@@ -88,15 +91,15 @@ def test_tokens_until_now_are_refused_wherever_one_may_show_them(stack: MemorySt
 
 def test_a_token_that_is_issued_later_is_good(stack: MemoryStack, tokens: KnownTokens) -> None:
     revoke(stack)
-    stack.clock.pass_s(1)
-    come(stack, tokens.make(issued_at_s=NOW_S + 1), ROOM)
+    stack.clock.pass_s(LEEWAY_S + 1)
+    come(stack, tokens.make(issued_at_s=NOW_S + LEEWAY_S + 1), ROOM)
     stack.fan_out.deliver(Broadcast(ROOM, [{"type": "event", "name": "n"}]))
     assert stack.events("c") == [{"type": "event", "name": "n"}]
 
 
 def test_a_refresh_with_an_old_token_is_refused(stack: MemoryStack, tokens: KnownTokens) -> None:
     stack.revocations.revoke("ann", at_ms=NOW_S * 1000)
-    come(stack, tokens.make(issued_at_s=NOW_S + 1))
+    come(stack, tokens.make(issued_at_s=NOW_S + LEEWAY_S + 1))
     reply = stack.ask("c", {"type": "refresh", "token": tokens.make()})
     assert reply["error"]["name"] == "unauthenticated"
     assert stack.connections.get("c") is not None
@@ -132,6 +135,27 @@ def test_a_session_without_a_connection_is_not_taken_up_by_its_session_token(
     with pytest.raises(UnauthenticatedError):
         stack.http_sessions.with_mailbox(session_id, "ann")
     assert nothing_is_left(stack)
+
+
+@pytest.mark.parametrize("by_http", [False, True])
+def test_a_session_without_a_connection_is_not_taken_up_with_a_new_token(
+    stack: MemoryStack, tokens: KnownTokens, by_http: bool
+) -> None:
+    come(stack, tokens.make(), ROOM)
+    session_id = session_of(stack, "c")
+    stack.sessions.disconnect("c")
+    revoke(stack)
+    stack.clock.pass_s(20)
+    renewed = tokens.make(issued_at_s=NOW_S + 20)
+    if by_http:
+        with pytest.raises(SessionUnknownError):
+            stack.http_sessions.open(tokens.verify(renewed), HelloRequest(session_id=session_id))
+        assert stack.mailbox_store.mailboxes == {}
+    else:
+        stack.connect("again")
+        hello = {"type": "hello", "protocol": 1, "token": renewed}
+        assert stack.ask("again", hello | {"session_id": session_id})["error"]["name"] == "session_unknown"
+        assert "result" in stack.ask("again", hello), "it begins a new one"
 
 
 def first(store: Any, name: str, does: Callable[[], None], *, after: bool = False) -> None:
@@ -171,6 +195,7 @@ def test_whoever_says_hello_meanwhile_is_out_too(
     for connection_id, _ in stack.deadlines_queue.sent:
         stack.deadlines.check(connection_id)
     assert "c" in stack.transport.closed, "nobody stays connected"
+    assert json.loads(stack.transport.received["c"][-1]) == REVOKED
 
 
 @pytest.mark.parametrize(("step", "after"), [*STEPS[1:3], ("move_session", False), ("move_session", True)])
@@ -218,7 +243,7 @@ def test_whoever_refreshes_meanwhile_is_out_too(
 ) -> None:
     come(stack, tokens.make(), ROOM)
     first(stack.connections, step, lambda: revoke(stack), after=after)
-    reply = stack.ask("c", {"type": "refresh", "token": tokens.make()})
+    reply = stack.ask("c", {"type": "refresh", "token": tokens.make(issued_at_s=NOW_S + 1)})
     assert reply["error"]["name"] in ("unauthenticated", "session_unknown")
     assert nothing_is_left(stack)
 
@@ -284,6 +309,34 @@ def test_one_that_can_not_be_ended_stops_no_other_and_is_told(stack: MemoryStack
     assert [type(error) for error in stack.failures] == [UnavailableError] * 2
     assert nothing_is_left(stack), "it is connected, and gets nothing: its record has gone"
     assert stack.authentication.revoked("ann", NOW_S)
+
+
+def test_one_that_can_not_be_told_is_closed(stack: MemoryStack, tokens: KnownTokens) -> None:
+    come(stack, tokens.make(), ROOM)
+    pushing = stack.transport.push
+
+    def busy(_connection_id: str, _message: bytes) -> None:
+        raise UnavailableError("busy")
+
+    stack.transport.push = busy  # type: ignore[method-assign, assignment]
+    stack.revocation.revoke_connection(ADMIN, "c")
+    stack.transport.push = pushing  # type: ignore[method-assign]
+    assert stack.transport.closed == ["c"]
+    assert [type(error) for error in stack.failures] == [UnavailableError]
+
+
+def test_one_whose_record_has_gone_can_still_be_closed(stack: MemoryStack, tokens: KnownTokens) -> None:
+    """Neither push nor close came through: nothing reaches it any more, but it is there."""
+    come(stack, tokens.make(), ROOM)
+    stack.transport.failures = {"c": UnavailableError("busy")}
+    with pytest.raises(UnavailableError, match="try again"):
+        stack.revocation.revoke_connection(ADMIN, "c")
+    assert stack.connections.get("c") is None
+    stack.transport.failures = {}
+    stack.revocation.revoke_connection(ADMIN, "c")
+    assert [json.loads(message) for message in stack.transport.received["c"]] == [REVOKED]
+    with pytest.raises(NotFoundError):
+        stack.revocation.revoke_connection(ADMIN, "c")
 
 
 def test_one_that_went_without_a_word_is_ended_as_well(stack: MemoryStack, tokens: KnownTokens) -> None:

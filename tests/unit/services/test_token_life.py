@@ -89,6 +89,54 @@ def test_a_connection_goes_on_with_a_newer_token(stack: MemoryStack, tokens: Kno
     assert "ann" in stack.presence_store.attendees(ROOM).members
 
 
+def test_the_same_token_again_writes_nothing(stack: MemoryStack, tokens: KnownTokens) -> None:
+    come(stack, tokens.make(expires_at_s=NOW_S + 100), ROOM, presence=True)
+    newer = tokens.make(issued_at_s=NOW_S + 50, expires_at_s=NOW_S + 5000)
+    answer = refresh(stack, newer)
+    connection = stack.connections.get("c")
+    assert connection is not None
+    assert connection.session_id is not None
+    before = stack.connections.session(connection.session_id)
+    stack.deadlines_queue.sent.clear()
+    stack.looks.sent.clear()
+    assert refresh(stack, newer) == answer
+    assert stack.connections.session(connection.session_id) == before, "not even another version"
+    assert (stack.deadlines_queue.sent, stack.looks.sent) == ([], [])
+
+
+def test_a_refresh_that_failed_half_way_is_done_by_the_next(stack: MemoryStack, tokens: KnownTokens) -> None:
+    """Its record has the token already."""
+    come(stack, tokens.make(expires_at_s=NOW_S + 100), ROOM)
+    newer = tokens.make(issued_at_s=NOW_S + 50, expires_at_s=NOW_S + 5000)
+    subscribing = stack.connections.subscribe
+
+    def busy(*_args: Any, **_fields: Any) -> None:
+        stack.connections.subscribe = subscribing  # type: ignore[method-assign]
+        raise UnavailableError("busy")
+
+    stack.connections.subscribe = busy  # type: ignore[method-assign]
+    assert refresh(stack, newer) == "unavailable"
+    assert refresh(stack, newer) == {"expires_at_ms": (NOW_S + 5000) * 1000}
+    stack.clock.pass_s(101)
+    assert receives(stack, "later")
+
+
+@pytest.mark.parametrize("frame", ["hello", "refresh"])
+def test_who_says_who_they_are_again_and_again_is_slowed(stack: MemoryStack, tokens: KnownTokens, frame: str) -> None:
+    come(stack, tokens.make())
+
+    def again() -> str:
+        reply = stack.ask("c", {"type": frame, "protocol": 1, "token": tokens.make()})
+        return "done" if "result" in reply else reply["error"]["name"]
+
+    answers = [again() for _ in range(30)]
+    assert answers == ["done"] * 10 + ["rate_limited"] * 20  # with the one before: the burst, and one for nothing
+    assert stack.ask("c", {"type": "sync", "positions": {}})["result"] == {"behind": {}}
+    come(stack, tokens.make(), connection_id="another")
+    stack.clock.pass_s(5)
+    assert again() == "done"
+
+
 def test_what_it_was_subscribed_to_ends_to_the_second_without(stack: MemoryStack, tokens: KnownTokens) -> None:
     come(stack, tokens.make(expires_at_s=NOW_S + 100), ROOM)
     stack.clock.pass_s(99)
