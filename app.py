@@ -5,6 +5,7 @@ import os
 
 import aws_cdk as cdk
 
+from infra import environment_size
 from infra.emulator import WithoutUnknownToEmulator
 from infra.one_origin_stacks import add_stacks
 from infra.realtime_stack import RealtimeStack
@@ -64,4 +65,5 @@ def _check_extensions(settings: namespaces.Namespaces) -> None:
 if __name__ == "__main__":
     app = cdk.App()
     add_stack(app)
-    app.synth()
+    for synthesised in app.synth().stacks:
+        environment_size.check(synthesised.template, stack=synthesised.stack_name, stage=app.node.get_context("stage"))

@@ -183,49 +183,40 @@ def stage_config(name: str | None, *, edge_url: str | None, issuers: str | None 
     stage = stages[name]
     if stage.emulated and not edge_url:
         raise SystemExit("stage local needs -c edge_url=http://127.0.0.1:PORT (make run passes it)")
-    for origin in stage.allowed_origins:
-        if not is_origin(origin):
-            raise SystemExit(f"stage {name}: allowed_origins: {origin!r}: write scheme://host[:port], as browsers do")
-    try:
-        stage.limits.check()
-    except ConfigError as error:
-        raise SystemExit(f"stage {name}: {error}") from error
-    check(stage)
     if stage.emulated:
         stage = replace(stage, edge_url=edge_url, issuers=issuers_from_json(issuers) if issuers else stage.issuers)
-    check_who_may_come(stage)
+    check(stage)
     return stage
 
 
 def check(stage: StageConfig) -> None:
-    """Look whether a stage's options go together.
-
-    Raises:
-        SystemExit: They do not.
-    """
-    if stage.cloudfront is None:
-        return
-    mistake = "the emulator has none" if stage.emulated else stage.cloudfront.mistake()
-    if mistake is not None:
-        raise SystemExit(f"infra/stage.py: stage {stage.name}: cloudfront: {mistake}")
-
-
-def check_who_may_come(stage: StageConfig) -> None:
-    """Check what a stage says of issuers and of users.
+    """Check what a stage says.
 
     Raises:
         SystemExit: It can't work, or would let in more than was meant.
     """
     try:
-        prefixes = () if stage.user_pool is None else (USER_POOL_PREFIX,)
-        check_issuers(stage.issuers, local=stage.emulated, taken_prefixes=prefixes)
-        for name, capabilities in (("user_pool", stage.user_pool), ("anonymous", stage.anonymous)):
-            why = None if capabilities is None else why_no_capabilities(capabilities)
-            if not why and len(json.dumps(capabilities)) > _CAPABILITIES_MAX_LENGTH:
-                why = f"as JSON at most {_CAPABILITIES_MAX_LENGTH} characters"
-            if why:
-                raise ConfigError(f"{name}: {why}")
-        if any("admin" in names for names in (stage.anonymous or {}).values()):
-            raise ConfigError("anonymous: whoever comes by would be an admin")
+        for origin in stage.allowed_origins:
+            if not is_origin(origin):
+                raise ConfigError(f"allowed_origins: {origin!r}: write scheme://host[:port], as browsers do")
+        stage.limits.check()
+        if stage.cloudfront is not None:
+            mistake = "the emulator has none" if stage.emulated else stage.cloudfront.mistake()
+            if mistake is not None:
+                raise ConfigError(f"cloudfront: {mistake}")
+        _check_who_may_come(stage)
     except ConfigError as error:
         raise SystemExit(f"infra/stage.py: stage {stage.name}: {error}") from error
+
+
+def _check_who_may_come(stage: StageConfig) -> None:
+    prefixes = () if stage.user_pool is None else (USER_POOL_PREFIX,)
+    check_issuers(stage.issuers, local=stage.emulated, taken_prefixes=prefixes)
+    for name, capabilities in (("user_pool", stage.user_pool), ("anonymous", stage.anonymous)):
+        why = None if capabilities is None else why_no_capabilities(capabilities)
+        if not why and len(json.dumps(capabilities)) > _CAPABILITIES_MAX_LENGTH:
+            why = f"as JSON at most {_CAPABILITIES_MAX_LENGTH} characters"
+        if why:
+            raise ConfigError(f"{name}: {why}")
+    if any("admin" in names for names in (stage.anonymous or {}).values()):
+        raise ConfigError("anonymous: whoever comes by would be an admin")

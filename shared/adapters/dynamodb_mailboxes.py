@@ -161,8 +161,8 @@ class DynamoDbMailboxStore:
 class DynamoDbHeldStreams:
     """Streams that users hold, in the ``connections`` table.
 
-    Items: ``pk HELD  sk <reader>  user_id S, address S, expires_at_s N``. One partition: a stage holds hundreds, and each
-    is opened once in minutes.
+    Items: ``pk HELD  sk <reader>  user_id S, address S, expires_at_s N``. One partition: a stage holds hundreds, and
+    each is opened once in minutes.
     """
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:

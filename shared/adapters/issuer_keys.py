@@ -52,13 +52,14 @@ class IssuerKeys:
         self._keys: Mapping[str, PyJWK] = {}
         self._read_at_ms = 0
         self._asked_at_ms: int | None = None
+        self._answered = False
         self._lock = threading.Lock()
 
     def find(self, kid: str) -> PyJWK | None:
         """Return the key of this id, or ``None`` if the issuer has none.
 
         Raises:
-            UnavailableError: No key of the issuer is known, and it does not answer.
+            UnavailableError: The issuer does not answer, and has not said this key before, or not for a day.
         """
         if self._wanted(kid) and self._lock.acquire(timeout=0 if kid in self._keys else _TIMEOUT_S):
             try:
@@ -66,9 +67,11 @@ class IssuerKeys:
                     self._ask()
             finally:
                 self._lock.release()
-        if not self._keys or self._now_ms() - self._read_at_ms >= _STALE_MS:
+        key = self._keys.get(kid)
+        # What it said before does not tell that a key is none of its own: it may be a new one.
+        if (key is None and not self._answered) or self._now_ms() - self._read_at_ms >= _STALE_MS:
             raise UnavailableError("the token's issuer does not answer", retry_after_ms=_ASK_AGAIN_MS)
-        return self._keys.get(kid)
+        return key
 
     def _wanted(self, kid: str) -> bool:
         now_ms = self._now_ms()
@@ -77,9 +80,11 @@ class IssuerKeys:
         return kid not in self._keys or now_ms - self._read_at_ms >= _FRESH_MS
 
     def _ask(self) -> None:
+        self._answered = False
         try:
             self._keys = self._read()
             self._read_at_ms = self._now_ms()
+            self._answered = True
         except (FetchError, KeysError) as error:
             self._on_failure(error)  # the request goes by what is known
         finally:

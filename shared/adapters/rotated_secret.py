@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from shared.adapters.aws import translated
-from shared.errors import DependencyError, TidewireError
+from shared.errors import DependencyError, TidewireError, UnavailableError
 
 # Whoever rotates it waits this long before the value of then may be dropped (docs/tokens.md).
 MAX_AGE_MS: Final = 300_000
@@ -21,7 +21,8 @@ class RotatedSecret:
     """The values: the first signs, each verifies. They are read when first needed, and anew as they age.
 
     A value that is not known, such as one of a rotation a moment ago, is looked for at once, but once in 10 s. While
-    they can't be read, the values of before go on. Safe to use from many threads.
+    they can't be read, the values of before go on, and what fits none of them can't be judged. One that is too short
+    is told and left out. Safe to use from many threads.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class RotatedSecret:
         self._on_failure = on_failure
         self._values: tuple[str, ...] = ()
         self._tried_at_ms = 0
+        self._read_failed = False
         self._lock = threading.Lock()
 
     def current(self) -> str:
@@ -42,7 +44,7 @@ class RotatedSecret:
 
         Raises:
             UnavailableError: None is known, and none can be read.
-            DependencyError: It may not be read, or is too short to be one.
+            DependencyError: It may not be read, or each value is too short to be one.
         """
         return self._fresh()[0]
 
@@ -50,8 +52,8 @@ class RotatedSecret:
         """Return what ``attempt`` makes of the first value that fits: of each other one it makes ``None``.
 
         Raises:
-            UnavailableError: None that is known fits, and they can't be read.
-            DependencyError: They may not be read.
+            UnavailableError: None that is known fits, and they can't be read, or could not a moment ago.
+            DependencyError: They may not be read, or each is too short.
         """
         known = self._fresh()
         found = _first(attempt, known)
@@ -76,18 +78,27 @@ class RotatedSecret:
     def _read_again(self, known: tuple[str, ...]) -> bool:
         """Tell whether there are others than those; look, unless somebody has just looked."""
         with self._lock:
-            if self._values == known and self._now_ms() - self._tried_at_ms >= _LOOK_AGAIN_MS:
-                self._read_now()
+            if self._values == known:
+                if self._now_ms() - self._tried_at_ms >= _LOOK_AGAIN_MS:
+                    self._read_now()
+                elif self._read_failed:
+                    raise UnavailableError("the secret can't be read at the moment", retry_after_ms=_LOOK_AGAIN_MS)
             return self._values != known
 
     def _read_now(self) -> None:
+        self._read_failed = True
         try:
             values = tuple(self._read())
         finally:
             self._tried_at_ms = self._now_ms()
-        if len(values[0].encode()) < _MIN_BYTES:
-            raise DependencyError(f"the secret is shorter than {_MIN_BYTES} bytes")
-        self._values = values
+        good = tuple(value for value in values if len(value.encode()) >= _MIN_BYTES)
+        if len(good) < len(values):
+            too_short = DependencyError(f"a value of the secret is shorter than {_MIN_BYTES} bytes")
+            if not good:
+                raise too_short
+            self._on_failure(too_short)
+        self._values = good
+        self._read_failed = False
 
 
 def _first(attempt: Callable[[str], T | None], values: Iterable[str]) -> T | None:

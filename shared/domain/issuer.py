@@ -15,8 +15,7 @@ AudienceClaim = Literal["aud", "client_id"]
 
 # One colon, at its end: then two users of different prefixes never share an id.
 _PREFIX: Final = re.compile(r"([A-Za-z0-9_.-]{1,32}:)?\Z")
-# Of all issuers, as JSON: a function's environment has 4 KB for everything, of which the HTTP API's needs some 2.7
-# (docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
+# Of all issuers, as JSON: they stand in functions' environments. What these have altogether: infra/environment_size.py.
 _MAX_BYTES: Final = 800
 
 

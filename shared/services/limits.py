@@ -95,17 +95,17 @@ class RateLimits:
         self._take(f"ticket:{user_id}", self.stage.rate("ticket"))
 
     def connect(self, address: str, *, pending: bool) -> None:
-        """Count a WebSocket that is being opened: of its address, and of the stage while it is nobody's.
+        """Count a WebSocket that is being opened: of its address, then of the stage while it is nobody's.
 
         Raises:
             RateLimitedError: There are too many.
         """
-        if pending:
-            self._take("pending", self.stage.rate_of_pending(self.stage.pending))
         if address:
             self._take(f"connect:{address}", self.stage.rate("connect"))
             if pending:
                 self._take(f"pending:{address}", self.stage.rate_of_pending(self.stage.address_pending))
+        if pending:  # last: what an address is refused takes nothing from everybody
+            self._take("pending", self.stage.rate_of_pending(self.stage.pending))
 
     def anonymous(self, address: str) -> None:
         """Count a call that nobody has to be known for.

@@ -1,7 +1,7 @@
 """One suite of behaviour for clients in every language: reads ``scenarios.json``, and has a client do what it says.
 
-A scenario is a name, steps, one after the other, and, where it takes long, the ``ways`` that it is run on. A step is an object with ``client`` (a name, or a list of names:
-each of them), and one of these:
+A scenario is a name, steps, one after the other, and, where it takes long, the ``ways`` that it is run on. A step is an
+object with ``client`` (a name, or a list of names: each of them), and one of these:
 
 ``do``: an action with its arguments. It is waited for; what it returns must match ``returns``, or it must fail with the
 error ``fails``. With ``later`` it goes on under that name, until a step ``settled`` with that name waits for it.

@@ -70,10 +70,10 @@ def test_a_socket_that_is_open_is_no_request(hasty: RunningEdge) -> None:
 
 def test_a_slow_answer_is_no_slow_request(serve: Serve) -> None:
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-        await asyncio.sleep(1)
+        await asyncio.sleep(3)
         await PlainTextResponse("slow")(scope, receive, send)
 
-    edge = serve(limits=Limits(request_timeout_s=0.2), http_app=slow)
+    edge = serve(limits=Limits(request_timeout_s=1), http_app=slow)
     assert httpx.post(f"http://127.0.0.1:{edge.port}/", content=b"x", timeout=DEADLINE_S).text == "slow"
 
 

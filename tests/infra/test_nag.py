@@ -3,6 +3,7 @@
 import csv
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -30,6 +31,17 @@ def _report(stage: Synthesised) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def optional(tmp_path_factory: pytest.TempPathFactory) -> list[Synthesised]:
     """Return the stacks of a stage with every option that has resources of its own."""
+    named = {"domain": DOMAIN, "certificate_arn": CERTIFICATE, "hosted_zone_id": "Z1"}
+    return _with_options(tmp_path_factory.mktemp("optional"), **named)
+
+
+@pytest.fixture(scope="module")
+def nameless(tmp_path_factory: pytest.TempPathFactory) -> list[Synthesised]:
+    """Return those of one that has CloudFront's own name."""
+    return _with_options(tmp_path_factory.mktemp("nameless"))
+
+
+def _with_options(folder: Path, **front: str) -> list[Synthesised]:
     import aws_cdk as cdk
 
     from infra import nag
@@ -37,12 +49,13 @@ def optional(tmp_path_factory: pytest.TempPathFactory) -> list[Synthesised]:
     from infra.stage import CloudFront, stage_config
 
     app = cdk.App(
-        outdir=str(tmp_path_factory.mktemp("optional")),
+        outdir=str(folder),
         context={"aws:cdk:bundling-stacks": []},
         builtin_cloud_formation_validation=False,
     )
-    front = CloudFront(domain=DOMAIN, certificate_arn=CERTIFICATE, hosted_zone_id="Z1")
-    stage = replace(stage_config("dev", edge_url=None), cloudfront=front, user_pool={"room:*": ["subscribe"]})
+    stage = replace(
+        stage_config("dev", edge_url=None), cloudfront=CloudFront(**front), user_pool={"room:*": ["subscribe"]}
+    )
     add_stacks(app, "TidewireDev", stage=stage, region="eu-central-1")
     stacks = [one for one in app.node.children if isinstance(one, cdk.Stack)]
     for one in stacks:
@@ -70,9 +83,9 @@ def test_rules_have_looked_at_everything(dev: Synthesised, prod: Synthesised) ->
 
 
 def test_they_find_nothing_that_is_not_accepted(
-    dev: Synthesised, prod: Synthesised, optional: list[Synthesised]
+    dev: Synthesised, prod: Synthesised, optional: list[Synthesised], nameless: list[Synthesised]
 ) -> None:
-    told = [finding for stage in (dev, prod, *optional) for finding in _told(stage)]
+    told = [finding for stage in (dev, prod, *optional, *nameless) for finding in _told(stage)]
     assert not told, "\n".join([*told, _WHAT_TO_DO])
 
 
@@ -87,8 +100,10 @@ def _is_suppressed(one: Accepted, finding: str | None, row: dict[str, str]) -> b
     return bool(re.fullmatch(why, row["Exception Reason"])) and one.is_at(row["Resource ID"].split("/", 1)[1])
 
 
-def test_what_is_accepted_is_still_found(dev: Synthesised, prod: Synthesised, optional: list[Synthesised]) -> None:
-    rows = [row for stage in (dev, prod, optional[0]) for row in _report(stage)]
+def test_what_is_accepted_is_still_found(
+    dev: Synthesised, prod: Synthesised, optional: list[Synthesised], nameless: list[Synthesised]
+) -> None:
+    rows = [row for stage in (dev, prod, optional[0], nameless[0]) for row in _report(stage)]
     idle = [
         f"{one.rule} at {one.where} {finding or ''}"
         for one in ACCEPTED
@@ -96,6 +111,16 @@ def test_what_is_accepted_is_still_found(dev: Synthesised, prod: Synthesised, op
         if not any(_is_suppressed(one, finding, row) for row in rows)
     ]
     assert not idle, f"nothing is found there any more; take it out of infra/nag.py: {idle}"
+
+
+def test_old_tls_is_let_be_where_there_is_no_domain_alone(
+    optional: list[Synthesised], nameless: list[Synthesised]
+) -> None:
+    found = [
+        {row["Compliance"] for row in _report(stacks[0]) if row["Rule ID"] == "AwsSolutions-CFR4"}
+        for stacks in (optional, nameless)
+    ]
+    assert found == [{"Compliant"}, {"Suppressed"}]
 
 
 def test_the_local_stack_starts_without_it(local: Synthesised) -> None:

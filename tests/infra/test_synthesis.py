@@ -39,7 +39,7 @@ def project(tmp_path: Path) -> Path:
     """A copy of what is synthesised, to make mistakes in."""
     for folder in ("infra", "shared", "functions"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("app.py", "channels.toml"):
+    for file in ("app.py", "channels.toml", "pyproject.toml", "uv.lock"):
         shutil.copy(ROOT / file, tmp_path)
     return tmp_path
 
@@ -93,14 +93,26 @@ def test_a_mistake_in_a_command_ends_the_synthesis_with_its_name(project: Path, 
         ("limits=StageLimits(subscriptions=500)", "limits.subscriptions: must be a whole number from 1 to 128"),
         ("limits=StageLimits(pending=0)", "limits.pending: must be a whole number from 1 to 100,000"),
         ("allowed_origins=('https://a.org/',)", "allowed_origins: 'https://a.org/': write scheme://host[:port]"),
+        ("cloudfront=CloudFront(domain='rt.example.org')", "cloudfront: domain and certificate_arn go together"),
+        ("anonymous={'*': ['admin']}", "anonymous: whoever comes by would be an admin"),
     ],
 )
 def test_a_mistake_in_a_stage_ends_the_synthesis_with_its_name(project: Path, setting: str, told: str) -> None:
+    _set(project, setting)
+    assert _complaint(project).startswith(f"infra/stage.py: stage dev: {told}")
+
+
+@pytest.mark.timeout(300)  # synthesises all of it
+def test_an_environment_that_lambda_would_not_take_ends_it_too(project: Path) -> None:
+    _set(project, "allowed_origins=tuple(f'https://{n}.example.org' for n in range(200))")
+    assert _complaint(project).startswith("infra/stage.py: stage dev: the environment of FunctionsWsConnect")
+
+
+def _set(project: Path, setting: str) -> None:
     stage = project / "infra" / "stage.py"
     source, old = stage.read_text(), 'StageConfig("dev", demo=True'
     assert source.count(old) == 1
     stage.write_text(source.replace(old, f"{old}, {setting}"))
-    assert _complaint(project).startswith(f"stage dev: {told}")
 
 
 @pytest.mark.parametrize(

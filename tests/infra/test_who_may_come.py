@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from infra import environment_size
 from shared import contract
 from shared.domain.issuer import Issuer, issuers_from_json, issuers_to_json
+from shared.domain.stage_limits import RANGES, StageLimits
+from tests.infra.one_origin import CERTIFICATE, DOMAIN
 from tests.infra.template import EDGE_URL, FUNCTIONS, STREAM, Synthesised, text
 
 VERIFYING = ("http_api", "http_stream", "ws_message")
@@ -25,8 +28,8 @@ def synthesised(tmp_path: Path) -> Synthesise:
     def synthesise(**settings: Any) -> Synthesised:
         import aws_cdk as cdk
 
-        from infra.realtime_stack import RealtimeStack
-        from infra.stage import stage_config
+        from infra.one_origin_stacks import add_stacks
+        from infra.stage import check, stage_config
 
         app = cdk.App(
             outdir=str(tmp_path),
@@ -34,7 +37,8 @@ def synthesised(tmp_path: Path) -> Synthesise:
             builtin_cloud_formation_validation=False,
         )
         stage = replace(stage_config("prod", edge_url=None), **settings)
-        return Synthesised.of("prod", RealtimeStack(app, "TidewireProd", stage=stage))
+        check(stage)
+        return Synthesised.of("prod", add_stacks(app, "TidewireProd", stage=stage, region="ap-northeast-1"))
 
     return synthesise
 
@@ -113,15 +117,68 @@ def test_anonymous_users_are_there_where_the_stage_says_what_they_may(
         assert all(contract.ENV_ANONYMOUS not in stage.environment(name) for name in FUNCTIONS)
 
 
-def test_the_largest_environment_has_room_for_as_much_as_may_be_said(synthesised: Synthesise) -> None:
-    """4 KB: docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html."""
-    told = synthesised().environment("http_api")
-    # At most, a reference stands for a queue's URL: a host, an account, the names of stack and queue.
-    values = [("x" * 115 if value.startswith("${") else value) for value in told.values()]
-    most = (
-        800 + 200 + len(contract.ENV_ISSUERS) + len(contract.ENV_ANONYMOUS)
-    )  # shared/domain/issuer.py, infra/stage.py
-    assert sum(map(len, values)) + sum(map(len, told)) + most <= 4_096
+def _everything(audience: str, limits: StageLimits) -> dict[str, Any]:
+    from infra.stage import CloudFront
+
+    issuers = (replace(AUTH0, audiences=(audience,)),)
+    may = {f"room:{'x' * 120}": CAPABILITIES["room:*"]}
+    return {
+        "issuers": issuers,
+        "user_pool": may,
+        "anonymous": may,
+        "limits": limits,
+        "cloudfront": CloudFront(domain=DOMAIN, certificate_arn=CERTIFICATE),
+    }
+
+
+def test_an_environment_has_room_for_every_option_at_once(synthesised: Synthesise) -> None:
+    stage = synthesised(**_everything("a" * 200, StageLimits(user_connections=10, subscriptions=50)))
+    told = stage.environment("http_api")
+    assert told.keys() >= {
+        contract.ENV_ISSUERS,
+        contract.ENV_ANONYMOUS,
+        contract.ENV_LIMITS,
+        contract.ENV_FRONT_SECRET_ARN,
+    }
+    environment_size.check(stage.document, stack="TidewireProd", stage="prod")
+
+
+def test_what_is_too_large_for_one_is_told_before_it_is_deployed(synthesised: Synthesise) -> None:
+    most = StageLimits(**{name: int(high) for name, (_, high) in RANGES.items()})
+    stage = synthesised(**_everything("a" * 500, most))
+    told = r"^infra/stage\.py: stage prod: the environment of FunctionsHttpApi\w+ may have 4,\d{3} bytes"
+    with pytest.raises(SystemExit, match=told):
+        environment_size.check(stage.document, stack="TidewireProd", stage="prod")
+
+
+@pytest.mark.parametrize(
+    ("variables", "size"),
+    [
+        ({}, 2),
+        ({"A": "x"}, 9),
+        ({"A": '"x"'}, 13),
+        ({"A": "ü"}, 10),
+        ({"A": {"Ref": "AWS::Region"}, "B": "x"}, 32),
+        ({"A": {"Ref": "Queue"}}, 8 + len("https://sqs.ap-northeast-1.amazonaws.com/123456789012/S-Queue-") + 13),
+        ({"A": {"Fn::Join": ["", ["a", {"Fn::GetAtt": ["Api", "ApiEndpoint"]}]]}}, 9 + 59),
+        ({"A": {"Fn::ImportValue": "x"}}, 8 + 150),
+    ],
+)
+def test_it_is_measured_as_json_by_what_references_become_at_most(variables: dict[str, Any], size: int) -> None:
+    def of(more: int) -> dict[str, Any]:
+        function = {"Environment": {"Variables": {**variables, "_": "x" * more}}}
+        return {
+            "Resources": {
+                "Queue": {"Type": "AWS::SQS::Queue"},
+                "Api": {"Type": "AWS::ApiGatewayV2::Api"},
+                "F": {"Type": "AWS::Lambda::Function", "Properties": function},
+            }
+        }
+
+    room = 4_096 - size - len('"_":""' if not variables else ',"_":""')
+    environment_size.check(of(room), stack="S", stage="dev")
+    with pytest.raises(SystemExit, match="the environment of F may have 4,097 bytes"):
+        environment_size.check(of(room + 1), stack="S", stage="dev")
 
 
 @pytest.mark.parametrize(
@@ -140,11 +197,11 @@ def test_the_largest_environment_has_room_for_as_much_as_may_be_said(synthesised
     ],
 )
 def test_what_cannot_work_ends_the_synthesis(settings: dict[str, Any], why: str) -> None:
-    from infra.stage import check_who_may_come, stage_config
+    from infra.stage import check, stage_config
 
     stage = replace(stage_config("dev", edge_url=None), **settings)
     with pytest.raises(SystemExit) as caught:
-        check_who_may_come(stage)
+        check(stage)
     assert str(caught.value).startswith("infra/stage.py: stage dev: ")
     assert why in str(caught.value)
 

@@ -230,10 +230,26 @@ class TestKeeping:
         source.failure = FetchError("status 500")
         clock.pass_s(86_399)
         assert keys.find("a") is source.keys["a"]
-        assert keys.find("b") is None
         clock.pass_s(1)
         with pytest.raises(UnavailableError):
             keys.find("a")
+
+    def test_a_key_that_is_not_known_may_be_a_new_one_while_their_issuer_is_down(
+        self, keys: IssuerKeys, source: Source, clock: Clock
+    ) -> None:
+        keys.find("a")
+        source.failure = FetchError("status 500")
+        clock.pass_s(30)
+        for _ in range(30):
+            with pytest.raises(UnavailableError) as caught:
+                keys.find("b")
+            assert caught.value.to_wire()["retryable"]
+            assert keys.find("a") is source.keys["a"]
+            clock.pass_s(0.9)
+        assert source.asked == 2
+        source.failure = None
+        clock.pass_s(3)
+        assert keys.find("b") is None
 
     def test_who_has_a_known_key_does_not_wait_for_who_asks(self, source: Source, clock: Clock) -> None:
         asking, go_on = threading.Event(), threading.Event()

@@ -363,7 +363,8 @@ class TestBrokenIssuers:
         server.answers["/rsa/jwks"] = self.BROKEN[name]
         tokens.clock.pass_s(3_600)
         assert tokens.verify(server.token("rsa")).user_id == "rsa:ann"
-        assert "no such key" in tokens.refused(STRANGER.sign(server.claims("rsa")))
+        with pytest.raises(UnavailableError):  # it may be a new key
+            tokens.verify(STRANGER.sign(server.claims("rsa")))
 
 
 @pytest.mark.parametrize("name", bad_tokens())

@@ -1,6 +1,8 @@
 """The stage's secret while it is rotated: both values are good, nobody has to start anew, nobody can cause calls."""
 
+import json
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -12,9 +14,12 @@ from shared.adapters.tokens import Hs256Tokens
 from shared.domain.principal import Principal
 from shared.errors import DependencyError, UnauthenticatedError, UnavailableError
 from tests.oidc import unexpected
+from tests.unit.bad_tokens import signed as signed_token
 from tests.unit.stack import Clock
 
 OLD, NEW, NEWER = ("old-" * 10, "new-" * 10, "newer-" * 10)
+TOO_SHORT = "a value of the secret is shorter than 32 bytes"
+CLAIMS = json.dumps({"sub": "ann", "caps": {}, "iat": int(time.time()), "exp": int(time.time()) + 60})
 
 
 class Vault:
@@ -148,8 +153,20 @@ def test_a_token_that_cannot_be_judged_while_it_cannot_be_read_may_be_sent_again
     vault.rotate(NEW)
     vault.failure = UnavailableError("busy")
     clock.pass_s(10)
-    with pytest.raises(UnavailableError):
-        side.tokens.verify(token(NEW))
+    for _ in range(10):
+        with pytest.raises(UnavailableError) as caught:
+            side.tokens.verify(token(NEW))
+        assert caught.value.to_wire()["retryable"]
+        with pytest.raises(UnavailableError):
+            side.signer.open("cursor", signed(NEW))
+        side.tokens.verify(token(OLD))
+        clock.pass_s(0.9)
+    assert vault.asked == 2
+    vault.failure = None
+    clock.pass_s(1)
+    side.tokens.verify(token(NEW))
+    with pytest.raises(UnauthenticatedError):
+        side.tokens.verify(token(NEWER))
 
 
 @pytest.mark.parametrize("failure", [UnavailableError("busy"), DependencyError("denied")])
@@ -166,7 +183,31 @@ def test_a_secret_that_is_too_short_replaces_none(side: Side, vault: Vault, cloc
     vault.rotate("short")
     clock.pass_s(300)
     assert side.tokens.verify(side.tokens.issue("ann", {}, ttl_s=60)).user_id == "ann"
-    assert [str(failure) for failure in side.failures] == ["the secret is shorter than 32 bytes"]
+    assert [str(failure) for failure in side.failures] == [TOO_SHORT]
+
+
+def test_a_process_that_starts_with_a_short_one_signs_with_the_one_before(side: Side, vault: Vault) -> None:
+    vault.rotate("short")
+    assert side.tokens.verify(token(OLD)).user_id == "ann"
+    Hs256Tokens(fixed_secret(OLD)).verify(side.tokens.issue("ann", {}, ttl_s=60))
+    assert HmacSigner(fixed_secret(OLD)).open("cursor", side.signer.sign("cursor", ["s", 1])) == ["s", 1]
+    assert [str(failure) for failure in side.failures] == [TOO_SHORT]
+
+
+def test_a_short_one_verifies_nothing_though_it_is_the_one_before(side: Side, vault: Vault) -> None:
+    vault.values = (NEW, "short")
+    assert side.tokens.verify(token(NEW)).user_id == "ann"
+    with pytest.raises(UnauthenticatedError):
+        side.tokens.verify(signed_token('{"alg":"HS256"}', CLAIMS, b"short"))
+    assert [str(failure) for failure in side.failures] == [TOO_SHORT]
+
+
+def test_where_all_are_short_none_is_taken(side: Side, vault: Vault) -> None:
+    vault.values = ("short", "x" * 31)
+    with pytest.raises(DependencyError, match=TOO_SHORT):
+        side.tokens.verify(signed_token('{"alg":"HS256"}', CLAIMS, b"short"))
+    with pytest.raises(DependencyError, match=TOO_SHORT):
+        side.tokens.issue("ann", {}, ttl_s=60)
 
 
 def test_one_thread_looks_again_and_the_others_go_on(vault: Vault, clock: Clock) -> None:

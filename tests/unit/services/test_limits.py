@@ -243,6 +243,12 @@ def test_while_it_is_calm_none_of_them_costs_anything(kind: str) -> None:
     assert stack.buckets.asked == 0
 
 
+def test_an_address_that_is_refused_takes_nothing_from_everybodys() -> None:
+    limits = limited(MemoryStack(), address_pending=10, pending=100)
+    through(lambda: limits.connect("192.0.2.1", pending=True), 1_000)
+    assert through(lambda: limits.connect("192.0.2.2", pending=True), 10) == 10
+
+
 def test_who_waits_for_pending_ones_to_end_may_open_as_many_again() -> None:
     stack = MemoryStack()
     limits = limited(stack, address_pending=100)
