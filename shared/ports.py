@@ -666,6 +666,10 @@ class DeadlineQueue(Protocol):
         """Return when it is durable."""
         ...
 
+    def send_arrived(self, connection_id: str, *, delay_s: int) -> None:
+        """As :meth:`send`, for a connection that came by a ticket and may say nothing."""
+        ...
+
     def send_superseded(self, connection_id: str, *, delay_s: int) -> None:
         """As :meth:`send`, for a connection whose session another has taken."""
         ...

@@ -32,6 +32,8 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None
 def _check(due: dict[str, str]) -> None:
     if "command_id" in due:
         bootstrap.services().peer_answers.expire(due["command_id"])
+    elif "arrived_connection_id" in due:
+        bootstrap.services().deadlines.arrived(due["arrived_connection_id"])
     elif "superseded_connection_id" in due:
         bootstrap.services().deadlines.superseded(due["superseded_connection_id"])
     else:

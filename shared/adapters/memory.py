@@ -588,11 +588,15 @@ class MemoryDeadlineQueue:
     """Reminders as lists, of connections and of commands."""
 
     sent: list[tuple[str, int]] = field(default_factory=list)
+    arrived: list[tuple[str, int]] = field(default_factory=list)
     superseded: list[tuple[str, int]] = field(default_factory=list)
     commands: list[tuple[str, int]] = field(default_factory=list)
 
     def send(self, connection_id: str, *, delay_s: int) -> None:
         self.sent.append((connection_id, delay_s))
+
+    def send_arrived(self, connection_id: str, *, delay_s: int) -> None:
+        self.arrived.append((connection_id, delay_s))
 
     def send_superseded(self, connection_id: str, *, delay_s: int) -> None:
         self.superseded.append((connection_id, delay_s))

@@ -165,7 +165,7 @@ def look(record: Mapping[str, Any]) -> Look:
 
 
 class SqsDeadlineQueue:
-    """A standard queue: ``{"connection_id"}``, ``{"superseded_connection_id"}`` or ``{"command_id"}``."""
+    """A standard queue: ``{"connection_id"}``, with ``arrived_`` or ``superseded_`` before; or ``{"command_id"}``."""
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
@@ -173,6 +173,9 @@ class SqsDeadlineQueue:
 
     def send(self, connection_id: str, *, delay_s: int) -> None:
         self._send({"connection_id": connection_id}, delay_s)
+
+    def send_arrived(self, connection_id: str, *, delay_s: int) -> None:
+        self._send({"arrived_connection_id": connection_id}, delay_s)
 
     def send_superseded(self, connection_id: str, *, delay_s: int) -> None:
         self._send({"superseded_connection_id": connection_id}, delay_s)

@@ -44,10 +44,15 @@ _CONNECTION_UNKNOWN: Final = {
     "name": "connection_unknown",
     "reconnect": True,
 }
+# Who was thrown out is to be so at once, however long the rest of their batch takes. Nearly all take less than that.
+_READ_AGAIN_AFTER_MS: Final = 1_000
 
 
 class _ConnectionUnknownError(UnavailableError):
     """Nothing was done."""
+
+    def __init__(self) -> None:
+        super().__init__("the server does not know this connection any more: open a new one")
 
 
 @dataclass(slots=True)
@@ -56,16 +61,20 @@ class _Caller:
 
     Attributes:
         received_at_ms: When the frames came in.
+        read_at_ms: When the connection was read.
         publications: Those among the frames, by their places.
         refused: Why the rest of the batch is, if the connection sends too much.
+        gone: The connection was not there when it was read again.
         told: What else it is to be told, behind the replies.
         announced: It does without ``hello``, and its user's other connections stand beside it.
     """
 
     connection: Connection
     received_at_ms: int
+    read_at_ms: int
     publications: PublishBatch
     refused: RateLimitedError | None = None
+    gone: bool = False
     told: list[dict[str, Any]] = field(default_factory=list)
     announced: bool = False
 
@@ -137,10 +146,36 @@ class Dispatcher:
         return [reply for reply in replies if reply is not None] + caller.told
 
     def _caller(self, connection_id: str, received_at_ms: int) -> _Caller:
+        read_at_ms = self.now_ms()  # before, so that it is no older than it says
         connection = self.connections.get(connection_id)
         if connection is None:
-            raise _ConnectionUnknownError("the server does not know this connection any more: open a new one")
-        return _Caller(connection, received_at_ms, PublishBatch(self.publishing))
+            raise _ConnectionUnknownError
+        publications = PublishBatch(self.publishing, lambda: self._may_go(caller))
+        caller = _Caller(connection, received_at_ms, read_at_ms, publications)
+        return caller
+
+    def _look_again(self, caller: _Caller) -> None:
+        """Read the connection again if that was a while ago: it may have another token by now, or have gone.
+
+        Raises:
+            _ConnectionUnknownError: It has; so the rest of the batch is refused.
+        """
+        now_ms = self.now_ms()
+        if not caller.gone and now_ms - caller.read_at_ms > _READ_AGAIN_AFTER_MS:
+            connection = self.connections.get(caller.connection.connection_id)
+            if connection is None:
+                # Revoked, ended, or its session has moved: what is left of the batch can be sent where that is now.
+                caller.gone = True
+                caller.told.append(_CONNECTION_UNKNOWN)
+            else:
+                caller.connection, caller.read_at_ms = connection, now_ms
+        if caller.gone:
+            raise _ConnectionUnknownError
+
+    def _may_go(self, caller: _Caller) -> Principal:
+        """As :meth:`_principal`, for what was admitted before."""
+        self._look_again(caller)
+        return self._principal(caller)
 
     def _reply(self, frame: Any, answer: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
         try:
@@ -157,6 +192,7 @@ class Dispatcher:
         request = validate(frame)
         if not isinstance(request, (requests.Publish, requests.Send)):
             caller.publications.send()  # in order: what stands before it is durable first
+        self._look_again(caller)
         match request:
             case requests.Ping():
                 return {"type": "pong"} | ({} if request.id is None else {"id": request.id})

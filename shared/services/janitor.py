@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from shared.domain.connection import CHECK_AFTER_S, DEADLINE_MAX_DELAY_S, TOKEN_WARNING_S, Connection
 from shared.domain.principal import Principal
-from shared.errors import ConnectionGoneError
+from shared.errors import ConnectionGoneError, LimitReachedError, UnauthenticatedError
 from shared.ports import ConnectionStore, ConnectionTransport, DeadlineQueue, Metrics
 from shared.protocol.encode import to_json
 from shared.services.attendance import Attendance
@@ -98,7 +98,7 @@ class Janitor:
 @dataclass(frozen=True, slots=True)
 class Deadlines:
     """Closes who has not said who they are in time, whose token has ended, and who has lost their session to another
-    connection; warns whose token is about to end.
+    connection; warns whose token is about to end; sees to who came by a ticket.
 
     A message may come twice, or late: what the records say then decides.
     """
@@ -138,6 +138,21 @@ class Deadlines:
                 self._gone(connection_id)
             elif error:
                 raise error
+
+    def arrived(self, connection_id: str) -> None:
+        """Have one that came by a ticket, and has said nothing, be found all the same; close it if it may not be there.
+
+        Whoever revokes its user finds it from now on, and it ends with its token.
+        """
+        connection = self.connections.get(connection_id)
+        if connection is None:
+            return
+        try:
+            self.sessions.announce(connection)
+        except LimitReachedError:
+            self._close(connection_id, _LIMIT_REACHED)
+        except UnauthenticatedError:
+            pass  # revoked: it has been turned out
 
     def superseded(self, connection_id: str) -> bool:
         """Close the connection if its session is still another's; return whether it was.
@@ -182,6 +197,13 @@ _NOT_AUTHENTICATED_IN_TIME: Final[dict[str, Any]] = {
     "event": "disconnect",
     "code": 3503,
     "name": "not_authenticated_in_time",
+    "reconnect": False,
+}
+_LIMIT_REACHED: Final[dict[str, Any]] = {
+    "type": "system",
+    "event": "disconnect",
+    "code": LimitReachedError.code,
+    "name": LimitReachedError.name,
     "reconnect": False,
 }
 _SUPERSEDED: Final[dict[str, Any]] = {"type": "system", "event": "superseded"}

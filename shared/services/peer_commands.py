@@ -105,7 +105,13 @@ class PeerCommands:
         self.metrics.count("PeerCommands")
 
     def _peer(self, principal: Principal, request: PeerCommandRequest) -> Peer:
-        peer = peer_of(principal, self.connections, user_id=request.user_id, connection_id=request.connection_id)
+        peer = peer_of(
+            principal,
+            self.connections,
+            user_id=request.user_id,
+            connection_id=request.connection_id,
+            now_ms=self.now_ms(),
+        )
         if peer.connection_id is None:
             shard = self.connections.subscribers(peer.channel, at_most=1)
             if not shard.connection_ids and shard.count == 1:

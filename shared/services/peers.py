@@ -26,13 +26,13 @@ class Peer:
 
 
 def peer_of(
-    principal: Principal, connections: ConnectionStore, *, user_id: str | None, connection_id: str | None
+    principal: Principal, connections: ConnectionStore, *, user_id: str | None, connection_id: str | None, now_ms: int
 ) -> Peer:
     """Return who is named: a user, connected or not, or a connection.
 
     Raises:
         ForbiddenError: The principal may not send to that peer.
-        NoSuchPeerError: There is no such connection, or it has not said who it is.
+        NoSuchPeerError: There is no such connection, or it has not said who it is, or its token has ended.
     """
     if user_id is not None:
         if not principal.may("send", personal_channel(user_id)):
@@ -41,6 +41,6 @@ def peer_of(
     if not principal.may("send", f"connection:{connection_id}"):
         raise ForbiddenError("the token does not allow to send to this connection")
     connection = connections.get(connection_id or "")
-    if connection is None or connection.principal is None:
+    if connection is None or connection.principal is None or connection.principal.expired(now_ms / 1000):
         raise NoSuchPeerError
     return Peer(connection.principal.user_id, connection.connection_id)

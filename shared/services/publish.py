@@ -152,7 +152,13 @@ class Publishing:
             NoSuchPeerError: There is no such connection.
             RefusedError: A processor says no.
         """
-        peer = peer_of(principal, self.connections, user_id=request.user_id, connection_id=request.connection_id)
+        peer = peer_of(
+            principal,
+            self.connections,
+            user_id=request.user_id,
+            connection_id=request.connection_id,
+            now_ms=self.now_ms(),
+        )
         wanted = _in_channel(peer.channel, request)
         if peer.connection_id is not None:
             wanted = replace(wanted, ephemeral=True)

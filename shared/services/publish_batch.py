@@ -17,9 +17,13 @@ class PublishBatch:
 
     Once one of a channel fails that may succeed later, the later ones of that channel fail with it: they would overtake
     it if they were tried.
+
+    Attributes:
+        check: Raises where they may not go any more: until the last is admitted it can take a while.
     """
 
     publishing: Publishing
+    check: Callable[[], object] = lambda: None
     _way: Way | None = None  # of those that wait
     _waiting: list[tuple[int, Admitted]] = field(default_factory=list)
     _waiting_bytes: int = 0
@@ -40,6 +44,7 @@ class PublishBatch:
             if channel is None:
                 if self._way and not self._way[0]:
                     self.send()  # no lane is between them: so that it does not overtake what stands before it
+                self.check()
                 self._outcomes[place] = self.publishing.deliver(admitted)
             else:
                 self._wait(place, admitted)
@@ -62,6 +67,7 @@ class PublishBatch:
         together = [one for _, one in waiting]
         outcomes: Sequence[Published | Exception]
         try:
+            self.check()
             outcomes = self.publishing.enqueue(lane, together) if lane else self.publishing.express(channel, together)
         except TidewireError as error:  # among the outcomes, as the next
             outcomes = [error] * len(waiting)

@@ -129,20 +129,27 @@ class Sessions:
     def connect(self, connection_id: str, ticket: str | None) -> None:
         """Write the record of a new connection; without a ticket it is pending, and has 10 s.
 
+        With one it is not to be found yet: what is pushed before ``$connect`` has answered gets a 410, as if it had
+        gone, and it would be taken out of everything. So it is announced with its first request, or in 10 s.
+
         Raises:
             UnauthenticatedError: The ticket is not good.
+            LimitReachedError: Its user has as many connections as they may.
         """
         principal = None
         if ticket is not None:
             principal = self.redeem_ticket(ticket)
             if principal is None:
                 raise UnauthenticatedError("the ticket is unknown, used or too old")
+            self.subscriptions.check_connections(principal.user_id)
         expires_at_s = self._now_s() + CONNECTION_MAX_AGE_S + EXPIRY_MARGIN_S
         self.connections.open(Connection(connection_id, self.now_ms(), expires_at_s, principal))
         self.connections.remind(connection_id, minute=(self._now_s() + CHECK_AFTER_S) // 60)
         self.metrics.count("Connects")
         if principal is None:
             self.deadlines.send(connection_id, delay_s=AUTHENTICATION_DEADLINE_S)
+        else:
+            self.deadlines.send_arrived(connection_id, delay_s=AUTHENTICATION_DEADLINE_S)
 
     def hello(self, connection: Connection, request: HelloRequest) -> tuple[Connection, dict[str, Any]]:
         """Say who it is, take a session up again or begin one, subscribe.
@@ -160,7 +167,8 @@ class Sessions:
         principal = self._principal(connection, request.token)
         if connection.session_id is None and not is_mailbox(connection.connection_id):
             # A session that comes back is, for a moment, on two: the one that it leaves is there until it closes.
-            self.subscriptions.check_connections(principal.user_id, leaving=0 if request.session_id is None else 1)
+            leaving = 0 if request.session_id is None else 1
+            self.subscriptions.check_connections(principal.user_id, but=connection.connection_id, leaving=leaving)
         unknown = connection.principal is None  # so far, and whoever is has subscribed to nothing
         try:
             connection, before = self._take(connection, principal, request.session_id)
@@ -261,8 +269,15 @@ class Sessions:
                 self.join(holder, principal, self.connections.subscriptions(holder.connection_id))
 
     def announce(self, connection: Connection) -> None:
-        """Have one that does without ``hello``, by its ticket, be found where all of its user's connections are."""
+        """Have one that does without ``hello``, by its ticket, be found where all of its user's connections are.
+
+        Raises:
+            LimitReachedError: There are as many as its user may have.
+            UnauthenticatedError: Its token was revoked. It has been ended.
+        """
         if connection.principal is not None and connection.session_id is None:
+            # Again: others may have come in at the same time, and are not counted before they are announced.
+            self.subscriptions.check_connections(connection.principal.user_id, but=connection.connection_id)
             channel = personal_channel(connection.principal.user_id)
             self.subscriptions.connect(connection, {channel: _EVENTS_ALONE}, kept=False)
             self.admit(connection)

@@ -205,11 +205,13 @@ def test_a_deadline_names_its_connection() -> None:
     assert client.sent == [expected]
 
 
-def test_or_the_one_that_has_lost_its_session() -> None:
+def test_or_the_one_that_has_arrived_or_has_lost_its_session() -> None:
     client: Any = RecordingSqs()
-    SqsDeadlineQueue(client, "http://sqs/deadlines").send_superseded("c1", delay_s=11)
+    queue = SqsDeadlineQueue(client, "http://sqs/deadlines")
+    queue.send_arrived("c1", delay_s=10)
+    queue.send_superseded("c1", delay_s=11)
     sent = [(one["MessageBody"], one["DelaySeconds"]) for one in client.sent]
-    assert sent == [('{"superseded_connection_id":"c1"}', 11)]
+    assert sent == [('{"arrived_connection_id":"c1"}', 10), ('{"superseded_connection_id":"c1"}', 11)]
 
 
 def test_or_its_command() -> None:

@@ -63,3 +63,12 @@ def test_who_has_lost_its_session_is_told(stack: MemoryStack) -> None:
     body = json.dumps({"superseded_connection_id": connection_id})
     assert remind(body, body, '{"superseded_connection_id":"new"}') == {"batchItemFailures": []}
     assert stack.transport.closed == ["old"]
+
+
+def test_who_came_by_a_ticket_and_says_nothing_can_be_found(stack: MemoryStack) -> None:
+    stack.sessions.connect("t", stack.sessions.issue_ticket(stack.tokens.verify(stack.token("ann"))))
+    ((connection_id, _),) = stack.deadlines_queue.arrived
+    assert stack.connections.subscribers("user:ann").connection_ids == []
+    body = json.dumps({"arrived_connection_id": connection_id})
+    assert remind(body, body, '{"arrived_connection_id":"gone"}') == {"batchItemFailures": []}
+    assert stack.connections.subscribers("user:ann").connection_ids == ["t"]

@@ -48,6 +48,7 @@ def test_a_ticket_says_who_it_is_and_is_used_up(stack: MemoryStack) -> None:
     assert found.principal is not None
     assert found.principal.user_id == "ann"
     assert stack.deadlines_queue.sent == []
+    assert stack.deadlines_queue.arrived == [("c1", 10)]
     assert connect(ticket=ticket) == 401
 
 

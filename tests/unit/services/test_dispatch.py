@@ -430,6 +430,7 @@ def test_a_ticket_opens_one_connection_once(stack: MemoryStack) -> None:
     stack.sessions.connect("c", ticket)
     assert stack.ask("c", {"type": "hello", "protocol": 1})["result"]["user_id"] == "ann"
     assert stack.deadlines_queue.sent == []
+    assert stack.deadlines_queue.arrived == [("c", 10)]
     for bad in (ticket, "made up", ""):
         with pytest.raises(Exception, match="ticket"):
             stack.sessions.connect("d", bad)
