@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from infra.nag import ACCEPTED, Accepted
+from infra.stage import CloudFront
 from tests.infra.one_origin import CERTIFICATE, DOMAIN
 from tests.infra.template import Synthesised
 
@@ -31,31 +32,29 @@ def _report(stage: Synthesised) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def optional(tmp_path_factory: pytest.TempPathFactory) -> list[Synthesised]:
     """Return the stacks of a stage with every option that has resources of its own."""
-    named = {"domain": DOMAIN, "certificate_arn": CERTIFICATE, "hosted_zone_id": "Z1"}
-    return _with_options(tmp_path_factory.mktemp("optional"), **named)
+    front = CloudFront(domain=DOMAIN, certificate_arn=CERTIFICATE, hosted_zone_id="Z1")
+    return _with_options(tmp_path_factory.mktemp("optional"), front)
 
 
 @pytest.fixture(scope="module")
 def nameless(tmp_path_factory: pytest.TempPathFactory) -> list[Synthesised]:
     """Return those of one that has CloudFront's own name."""
-    return _with_options(tmp_path_factory.mktemp("nameless"))
+    return _with_options(tmp_path_factory.mktemp("nameless"), CloudFront())
 
 
-def _with_options(folder: Path, **front: str) -> list[Synthesised]:
+def _with_options(folder: Path, front: CloudFront) -> list[Synthesised]:
     import aws_cdk as cdk
 
     from infra import nag
     from infra.one_origin_stacks import add_stacks
-    from infra.stage import CloudFront, stage_config
+    from infra.stage import stage_config
 
     app = cdk.App(
         outdir=str(folder),
         context={"aws:cdk:bundling-stacks": []},
         builtin_cloud_formation_validation=False,
     )
-    stage = replace(
-        stage_config("dev", edge_url=None), cloudfront=CloudFront(**front), user_pool={"room:*": ["subscribe"]}
-    )
+    stage = replace(stage_config("dev", edge_url=None), cloudfront=front, user_pool={"room:*": ["subscribe"]})
     add_stacks(app, "TidewireDev", stage=stage, region="eu-central-1")
     stacks = [one for one in app.node.children if isinstance(one, cdk.Stack)]
     for one in stacks:
