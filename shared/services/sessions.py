@@ -328,7 +328,8 @@ class Sessions:
             taken = before.session_id if before else secrets.token_urlsafe(16)
             connection = replace(connection, principal=principal, session_id=taken)
             if not self.connections.authenticate(connection):
-                raise SessionUnknownError("the connection has ended")
+                principal = self._newer(connection, principal)
+                continue
             # Before the session comes: who takes it from here, or reads it, finds all of its channels.
             channels = {} if before is None and unknown else self.connections.subscriptions(there)
             self.join(connection, principal, channels)
@@ -342,6 +343,15 @@ class Sessions:
                     self.join(connection, principal, late)
                 return connection, there
         raise ContentionError("the session is being taken up elsewhere", retry_after_ms=200)
+
+    def _newer(self, connection: Connection, principal: Principal) -> Principal:
+        """Return the principal of the newer token that the connection has: an older one does not undo a refresh."""
+        written = self.connections.get(connection.connection_id)
+        if written is None:
+            raise SessionUnknownError("the connection has ended")
+        if written.principal is not None and written.principal.user_id != principal.user_id:
+            raise ForbiddenError("this connection is another user's")
+        return self._principal(written, None) if written.principal else principal
 
     def _session(self, connection: Connection, user_id: str, session_id: str | None) -> Session | None:
         """Return the session that the connection has or wants, or ``None`` if it is to have a new one."""

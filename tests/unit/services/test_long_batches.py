@@ -14,9 +14,9 @@ from tests.unit.stack import MemoryStack
 
 ROOM = "room:a"
 ADMIN = Principal("root", {"*": ["admin"]})
-PUBLISH = {"type": "publish", "channel": ROOM, "name": "said", "data": {}}
-HISTORY = {"type": "history", "channel": ROOM}
-SUBSCRIBE = {"type": "subscribe", "channel": "room:b"}
+PUBLISH: dict[str, Any] = {"type": "publish", "channel": ROOM, "name": "said", "data": {}}
+HISTORY: dict[str, Any] = {"type": "history", "channel": ROOM}
+SUBSCRIBE: dict[str, Any] = {"type": "subscribe", "channel": "room:b"}
 
 
 @pytest.fixture
