@@ -316,6 +316,15 @@ class Sessions:
             raise ForbiddenError("this connection is another user's")
         return principal
 
+    def _newer(self, connection: Connection, principal: Principal) -> Principal:
+        """Return the principal of the newer token that the connection has: an older one does not undo a refresh."""
+        written = self.connections.get(connection.connection_id)
+        if written is None:
+            raise SessionUnknownError("the connection has ended")
+        if written.principal is not None and written.principal.user_id != principal.user_id:
+            raise ForbiddenError("this connection is another user's")
+        return self._principal(written, None) if written.principal else principal
+
     def _take(self, connection: Connection, principal: Principal, session_id: str | None) -> tuple[Connection, str]:
         """Have the connection have its session; return it as it is then, and which one had the session until now."""
         until_s, left = connection.expires_at_s + SESSION_GRACE_S, connection.session_id is not None
@@ -343,15 +352,6 @@ class Sessions:
                     self.join(connection, principal, late)
                 return connection, there
         raise ContentionError("the session is being taken up elsewhere", retry_after_ms=200)
-
-    def _newer(self, connection: Connection, principal: Principal) -> Principal:
-        """Return the principal of the newer token that the connection has: an older one does not undo a refresh."""
-        written = self.connections.get(connection.connection_id)
-        if written is None:
-            raise SessionUnknownError("the connection has ended")
-        if written.principal is not None and written.principal.user_id != principal.user_id:
-            raise ForbiddenError("this connection is another user's")
-        return self._principal(written, None) if written.principal else principal
 
     def _session(self, connection: Connection, user_id: str, session_id: str | None) -> Session | None:
         """Return the session that the connection has or wants, or ``None`` if it is to have a new one."""

@@ -1,6 +1,7 @@
 """A batch that takes its time: what happens to its connection meanwhile holds for the rest of it."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,9 +15,9 @@ from tests.unit.stack import MemoryStack
 
 ROOM = "room:a"
 ADMIN = Principal("root", {"*": ["admin"]})
-PUBLISH: dict[str, Any] = {"type": "publish", "channel": ROOM, "name": "said", "data": {}}
-HISTORY: dict[str, Any] = {"type": "history", "channel": ROOM}
-SUBSCRIBE: dict[str, Any] = {"type": "subscribe", "channel": "room:b"}
+PUBLISH: Mapping[str, Any] = {"type": "publish", "channel": ROOM, "name": "said", "data": {}}
+HISTORY: Mapping[str, Any] = {"type": "history", "channel": ROOM}
+SUBSCRIBE: Mapping[str, Any] = {"type": "subscribe", "channel": "room:b"}
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ class Slow:
         return draft
 
 
-def batch(stack: MemoryStack, *frames: dict[str, Any], connection_id: str = "c") -> list[Any]:
+def batch(stack: MemoryStack, *frames: Mapping[str, Any], connection_id: str = "c") -> list[Any]:
     """Return what each was answered: ``ok`` or its error's name; and what it was told, by its code."""
     body = json.dumps([{"id": place, **frame} for place, frame in enumerate(frames)])
     replies = stack.dispatcher.handle(connection_id, body, max_bytes=32_000, received_at_ms=stack.clock())
@@ -59,7 +60,7 @@ def test_who_is_revoked_publishes_and_reads_nothing_more(
 ) -> None:
     come(stack, tokens.make())
     Slow(stack, each_s=0.4, first=lambda: stack.revocation.revoke_user(ADMIN, "ann"))
-    slow, other = PUBLISH | {"priority": priority}, PUBLISH | {"priority": priority, "channel": "room:c"}
+    slow, other = {**PUBLISH} | {"priority": priority}, {**PUBLISH} | {"priority": priority, "channel": "room:c"}
     answers = batch(stack, *[slow, HISTORY, SUBSCRIBE] * 2, slow, other, HISTORY, SUBSCRIBE, {"type": "ping"})
     assert answers == ["ok"] * 6 + ["unavailable"] * 5 + [3004]
     _, page = stack.history.latest(ROOM, 10, max_bytes=10_000)
