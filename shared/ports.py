@@ -125,7 +125,10 @@ class ConnectionStore(Protocol):
         ...
 
     def authenticate(self, connection: Connection) -> bool:
-        """Write who it is; return whether the connection is still there."""
+        """Write who it is; return whether it was written.
+
+        It is not if the connection has gone, is another user's by now, or has a token that was issued later.
+        """
         ...
 
     def refresh(self, connection_id: str, principal: Principal) -> Connection | None:

@@ -23,6 +23,8 @@ _META: Final = "META"
 _SUBSCRIPTION: Final = "SUBSCRIPTION#"
 _JANITOR: Final = "JANITOR"
 _PART: Final = "PART"
+# What a connection's principal may be written over: its user's, by a token that was issued before, or in that second.
+_NO_OLDER: Final = "user_id = :user_id AND token_issued_at_s <= :token_issued_at_s"
 _DUE_KEPT_MINUTES: Final = 180  # longer than the janitor looks back
 # Sorts before every connection's id, so that the first page of shard 0 tells it.
 _SHARDS_SK: Final = "!SHARDS"
@@ -61,11 +63,14 @@ class DynamoDbConnectionStore:
         return _to_connection(connection_id, item) if item else None
 
     def authenticate(self, connection: Connection) -> bool:
+        assert connection.principal is not None
+        who = principal_attributes(connection.principal)
         return if_so(
             self._client.put_item,
             TableName=self._table,
             Item=_connection_item(connection),
-            ConditionExpression="attribute_exists(pk)",
+            ConditionExpression=f"attribute_exists(pk) AND (attribute_not_exists(user_id) OR ({_NO_OLDER}))",
+            ExpressionAttributeValues={f":{name}": who[name] for name in ("user_id", "token_issued_at_s")},
         )
 
     def refresh(self, connection_id: str, principal: Principal) -> Connection | None:
@@ -78,7 +83,7 @@ class DynamoDbConnectionStore:
             update,
             TableName=self._table,
             Key=_key(f"CONNECTION#{connection_id}", _META),
-            ConditionExpression="user_id = :user_id AND token_issued_at_s <= :token_issued_at_s",
+            ConditionExpression=_NO_OLDER,
             ReturnValues="ALL_NEW",
             **_update_of(principal),
         )

@@ -110,16 +110,15 @@ class MemoryConnectionStore:
         return connection if connection and self._alive(connection.expires_at_s) else None
 
     def authenticate(self, connection: Connection) -> bool:
-        if connection.connection_id not in self.connections:
+        known = self.connections.get(connection.connection_id)
+        if known is None or not _may_follow(connection.principal, known.principal):
             return False
         self.connections[connection.connection_id] = connection
         return True
 
     def refresh(self, connection_id: str, principal: Principal) -> Connection | None:
         known = self.connections.get(connection_id)
-        if known is None or known.principal is None or known.principal.user_id != principal.user_id:
-            return None
-        if known.principal.issued_at_s > principal.issued_at_s:
+        if known is None or known.principal is None or not _may_follow(principal, known.principal):
             return None
         self.connections[connection_id] = replace(known, principal=principal)
         return self.connections[connection_id]
@@ -218,6 +217,13 @@ class MemoryConnectionStore:
     def session(self, session_id: str) -> Session | None:
         session = self.sessions.get(session_id)
         return session if session and self._alive(session.expires_at_s) else None
+
+
+def _may_follow(principal: Principal | None, known: Principal | None) -> bool:
+    """Tell whether a connection that has the one may be written with the other: its user's, and no older."""
+    if known is None:
+        return True
+    return principal is not None and (principal.user_id == known.user_id and principal.issued_at_s >= known.issued_at_s)
 
 
 class MemoryDocumentStore:

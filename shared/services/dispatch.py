@@ -1,12 +1,11 @@
 """Frames in, replies out: the one way in which every transport's requests are handled."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 from shared.domain.channel import personal_channel
-from shared.domain.connection import Connection
 from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
 from shared.errors import (
@@ -15,11 +14,11 @@ from shared.errors import (
     RateLimitedError,
     TidewireError,
     UnauthenticatedError,
-    UnavailableError,
 )
 from shared.ports import ConnectionStore, Metrics
 from shared.protocol import requests
 from shared.protocol.decode import parse, request_id, validate
+from shared.services.caller import CONNECTION_UNKNOWN, Caller, ConnectionUnknownError
 from shared.services.commands import CommandRequest, Commands
 from shared.services.document_reader import DocumentReader
 from shared.services.documents import Documents, Write
@@ -35,54 +34,6 @@ from shared.services.subscribe import Subscriptions, subscription
 
 # What is sent often and worth little, so that an answer would cost more than it says.
 _MAY_LACK_ID: Final = ("typing",)
-# A live socket can lose its record: API Gateway answered a push with 410 by mistake, or the record expired. Nothing
-# reaches it then, so the client has to be told to come back: with its session, and what it asked for asked again.
-_CONNECTION_UNKNOWN: Final = {
-    "type": "system",
-    "event": "disconnect",
-    "code": 3004,
-    "name": "connection_unknown",
-    "reconnect": True,
-}
-# Who was thrown out is to be so at once, however long the rest of their batch takes. Nearly all take less than that.
-_READ_AGAIN_AFTER_MS: Final = 1_000
-
-
-class _ConnectionUnknownError(UnavailableError):
-    """Nothing was done."""
-
-    def __init__(self) -> None:
-        super().__init__("the server does not know this connection any more: open a new one")
-
-
-@dataclass(slots=True)
-class _Caller:
-    """Whose frames these are; ``hello`` changes it for the frames behind it.
-
-    Attributes:
-        received_at_ms: When the frames came in.
-        read_at_ms: When the connection was read.
-        publications: Those among the frames, by their places.
-        refused: Why the rest of the batch is, if the connection sends too much.
-        gone: The connection was not there when it was read again.
-        told: What else it is to be told, behind the replies.
-        announced: It does without ``hello``, and its user's other connections stand beside it.
-    """
-
-    connection: Connection
-    received_at_ms: int
-    read_at_ms: int
-    publications: PublishBatch
-    refused: RateLimitedError | None = None
-    gone: bool = False
-    told: list[dict[str, Any]] = field(default_factory=list)
-    announced: bool = False
-
-    @property
-    def principal(self) -> Principal:
-        if self.connection.principal is None:
-            raise UnauthenticatedError("say hello with a token first")
-        return self.connection.principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +82,8 @@ class Dispatcher:
         try:
             self.limits.received(connection_id, _size(body))
             caller = self._caller(connection_id, received_at_ms)
-        except _ConnectionUnknownError as error:
-            return [*self._refused(frames, error), _CONNECTION_UNKNOWN]
+        except ConnectionUnknownError as error:
+            return [*self._refused(frames, error), CONNECTION_UNKNOWN]
         except TidewireError as error:
             return self._refused(frames, error)
         except Exception as error:
@@ -145,36 +96,18 @@ class Dispatcher:
             replies[place] = self._reply(frames[place], partial(self._published, frames[place], outcome))
         return [reply for reply in replies if reply is not None] + caller.told
 
-    def _caller(self, connection_id: str, received_at_ms: int) -> _Caller:
+    def _caller(self, connection_id: str, received_at_ms: int) -> Caller:
         read_at_ms = self.now_ms()  # before, so that it is no older than it says
         connection = self.connections.get(connection_id)
         if connection is None:
-            raise _ConnectionUnknownError
+            raise ConnectionUnknownError
         publications = PublishBatch(self.publishing, lambda: self._may_go(caller))
-        caller = _Caller(connection, received_at_ms, read_at_ms, publications)
+        caller = Caller(connection, received_at_ms, read_at_ms, publications)
         return caller
 
-    def _look_again(self, caller: _Caller) -> None:
-        """Read the connection again if that was a while ago: it may have another token by now, or have gone.
-
-        Raises:
-            _ConnectionUnknownError: It has; so the rest of the batch is refused.
-        """
-        now_ms = self.now_ms()
-        if not caller.gone and now_ms - caller.read_at_ms > _READ_AGAIN_AFTER_MS:
-            connection = self.connections.get(caller.connection.connection_id)
-            if connection is None:
-                # Revoked, ended, or its session has moved: what is left of the batch can be sent where that is now.
-                caller.gone = True
-                caller.told.append(_CONNECTION_UNKNOWN)
-            else:
-                caller.connection, caller.read_at_ms = connection, now_ms
-        if caller.gone:
-            raise _ConnectionUnknownError
-
-    def _may_go(self, caller: _Caller) -> Principal:
+    def _may_go(self, caller: Caller) -> Principal:
         """As :meth:`_principal`, for what was admitted before."""
-        self._look_again(caller)
+        caller.look_again(self.connections, self.now_ms())
         return self._principal(caller)
 
     def _reply(self, frame: Any, answer: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
@@ -186,13 +119,13 @@ class Dispatcher:
             self.on_failure(error)
             return self._refusal(frame, InternalError())
 
-    def _answer(self, caller: _Caller, place: int, frame: Any) -> dict[str, Any] | None:
+    def _answer(self, caller: Caller, place: int, frame: Any) -> dict[str, Any] | None:
         """Return the reply; ``None`` for a publication, whose outcome is not known yet, and where none is to be now."""
         self._count(caller)
         request = validate(frame)
         if not isinstance(request, (requests.Publish, requests.Send)):
             caller.publications.send()  # in order: what stands before it is durable first
-        self._look_again(caller)
+        caller.look_again(self.connections, self.now_ms())
         match request:
             case requests.Ping():
                 return {"type": "pong"} | ({} if request.id is None else {"id": request.id})
@@ -220,7 +153,7 @@ class Dispatcher:
             raise outcome
         return {"type": "reply", "id": request_id(frame), "result": outcome.to_wire()}
 
-    def _count(self, caller: _Caller) -> None:
+    def _count(self, caller: Caller) -> None:
         """Count a frame, whatever is in it."""
         if caller.refused:
             raise caller.refused
@@ -254,7 +187,7 @@ class Dispatcher:
         self.metrics.count("RequestErrors")
         return {"type": "reply", "id": id_, "error": error.to_wire()}
 
-    def _result(self, caller: _Caller, request: requests.Request) -> dict[str, Any]:
+    def _result(self, caller: Caller, request: requests.Request) -> dict[str, Any]:
         principal = self._principal(caller)
         match request:
             case requests.Subscribe():
@@ -297,13 +230,13 @@ class Dispatcher:
             case _:
                 raise AssertionError(f"{type(request).__name__} has no handler")
 
-    def _hello(self, caller: _Caller, request: requests.Hello) -> dict[str, Any]:
+    def _hello(self, caller: Caller, request: requests.Hello) -> dict[str, Any]:
         check_protocol(request.protocol)
         hello = HelloRequest(request.token, request.session_id, [subscription(s) for s in request.subscribe])
         caller.connection, result = self.sessions.hello(caller.connection, hello)
         return result
 
-    def _refresh(self, caller: _Caller, request: requests.Refresh) -> dict[str, Any]:
+    def _refresh(self, caller: Caller, request: requests.Refresh) -> dict[str, Any]:
         refreshed = self.sessions.refresh(caller.connection, request.token)
         caller.connection = refreshed.connection
         told = {"type": "system", "event": "resubscribe", "reason": "capabilities"}
@@ -312,7 +245,7 @@ class Dispatcher:
         assert expires_at_s is not None  # tokens have an end
         return {"expires_at_ms": expires_at_s * 1000}
 
-    def _principal(self, caller: _Caller) -> Principal:
+    def _principal(self, caller: Caller) -> Principal:
         """Return whose request it is, if it may be.
 
         Raises:
@@ -325,7 +258,7 @@ class Dispatcher:
             caller.announced = True
         return caller.principal
 
-    def _publish(self, caller: _Caller, place: int, request: requests.Publish) -> None:
+    def _publish(self, caller: Caller, place: int, request: requests.Publish) -> None:
         wanted = PublishRequest(
             channel=request.channel,
             name=request.name,
@@ -341,7 +274,7 @@ class Dispatcher:
         admit = partial(self.publishing.admit, self._principal(caller), wanted, connection_id=connection_id)
         caller.publications.add(place, None if request.ephemeral else request.channel, admit)
 
-    def _send(self, caller: _Caller, place: int, request: requests.Send) -> None:
+    def _send(self, caller: Caller, place: int, request: requests.Send) -> None:
         wanted = SendRequest(
             user_id=request.to.user_id,
             connection_id=request.to.connection_id,
@@ -357,12 +290,12 @@ class Dispatcher:
         channel = personal_channel(request.to.user_id) if request.to.user_id else None
         caller.publications.add(place, channel, admit)
 
-    def _command(self, caller: _Caller, request: requests.Command) -> dict[str, Any]:
+    def _command(self, caller: Caller, request: requests.Command) -> dict[str, Any]:
         wanted = CommandRequest(request.name, request.data, request.timeout_ms, caller.received_at_ms)
         connection_id = caller.connection.connection_id
         return {"data": self.commands.run(caller.principal, wanted, connection_id=connection_id)}
 
-    def _ask_peer(self, caller: _Caller, request: requests.Command) -> None:
+    def _ask_peer(self, caller: Caller, request: requests.Command) -> None:
         assert request.to is not None
         wanted = PeerCommandRequest(
             id=request.id,
@@ -374,7 +307,7 @@ class Dispatcher:
         )
         self.peer_commands.ask(caller.connection, self._principal(caller), wanted)
 
-    def _answer_peer(self, caller: _Caller, request: requests.Result) -> dict[str, Any]:
+    def _answer_peer(self, caller: Caller, request: requests.Result) -> dict[str, Any]:
         self.peer_answers.answer(
             caller.principal,
             caller.connection.connection_id,
@@ -384,7 +317,7 @@ class Dispatcher:
         )
         return {}
 
-    def _history(self, caller: _Caller, request: requests.History) -> dict[str, Any]:
+    def _history(self, caller: Caller, request: requests.History) -> dict[str, Any]:
         if not caller.principal.may_receive("history", request.channel):
             raise ForbiddenError("the token does not allow to read this channel's history")
         since = _position(request.since)
@@ -398,7 +331,7 @@ class Dispatcher:
             return self.document_reader.one(principal, request.channel, request.key, request.since_version)
         return self.document_reader.page(principal, request.channel, known=request.known, after=request.after or "")
 
-    def _sync(self, caller: _Caller, request: requests.Sync) -> dict[str, Any]:
+    def _sync(self, caller: Caller, request: requests.Sync) -> dict[str, Any]:
         behind = {}
         for channel, known in request.positions.items():
             if not caller.principal.may_receive("subscribe", channel):

@@ -326,6 +326,15 @@ class Sessions:
             raise ForbiddenError("this connection is another user's")
         return principal
 
+    def _newer(self, connection: Connection, principal: Principal) -> Principal:
+        """Return the principal of the newer token that the connection has: an older one does not undo a refresh."""
+        written = self.connections.get(connection.connection_id)
+        if written is None:
+            raise SessionUnknownError("the connection has ended")
+        if written.principal is not None and written.principal.user_id != principal.user_id:
+            raise ForbiddenError("this connection is another user's")
+        return self._principal(written, None) if written.principal else principal
+
     def _take(self, connection: Connection, principal: Principal, session_id: str | None) -> tuple[Connection, str]:
         """Have the connection have its session; return it as it is then, and which one had the session until now."""
         until_s, left = connection.expires_at_s + SESSION_GRACE_S, connection.session_id is not None
@@ -338,7 +347,8 @@ class Sessions:
             taken = before.session_id if before else secrets.token_urlsafe(16)
             connection = replace(connection, principal=principal, session_id=taken)
             if not self.connections.authenticate(connection):
-                raise SessionUnknownError("the connection has ended")
+                principal = self._newer(connection, principal)
+                continue
             # Before the session comes: who takes it from here, or reads it, finds all of its channels.
             channels = {} if before is None and unknown else self.connections.subscriptions(there)
             self.join(connection, principal, channels)

@@ -352,6 +352,15 @@ class TestConnectionStore:
         assert stores.connections.authenticate(connection("c")) is True
         assert stores.connections.get("c") == connection("c")
 
+    def test_an_older_token_does_not_say_who_it_is(self, stores: Stores) -> None:
+        older, newer = (replace(connection("c"), principal=Principal("ann", issued_at_s=at_s)) for at_s in (5, 6))
+        stores.connections.open(connection("c", None))
+        for item in (older, newer, newer):
+            assert stores.connections.authenticate(item) is True
+        assert stores.connections.authenticate(older) is False
+        assert stores.connections.authenticate(replace(older, principal=Principal("bob", issued_at_s=7))) is False
+        assert stores.connections.get("c") == newer
+
     def test_a_newer_token_takes_the_place_of_an_older_one(self, stores: Stores) -> None:
         before = Principal("ann", {"a:*": ["publish"]}, issued_at_s=5, expires_at_s=NOW_S + 60, public_claims={"n": 1})
         item = replace(connection("c"), principal=before, session_id="s")

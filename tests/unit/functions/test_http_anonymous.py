@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import jwt
 import pytest
 
 from functions.http_api.app import create_app
+from shared.adapters.memory import fixed_secret
+from shared.adapters.tokens import Hs256Tokens
 from shared.domain.principal import Principal
 from tests.unit.functions.conftest import services_of
 from tests.unit.stack import SECRET, MemoryStack
@@ -62,6 +64,21 @@ async def test_an_expired_one_renews_nobody(http: httpx.AsyncClient) -> None:
     for authorization in (f"Bearer {expired}", "Bearer nonsense", "Bearer ", "Basic x", ""):
         answer = await http.post(PATH, headers={"Authorization": authorization})
         assert (answer.status_code, answer.json()["name"]) == (401, "unauthenticated")
+
+
+async def test_who_is_revoked_while_it_is_renewed_gets_none(stack: MemoryStack) -> None:
+    """The new one would be from after that, and so be good."""
+
+    class Revoking(Hs256Tokens):
+        def issue(self, user_id: str, *arguments: Any, **named: Any) -> str:
+            stack.revocations.revoke(user_id, at_ms=stack.clock())
+            return super().issue(user_id, *arguments, **named)
+
+    token = stack.tokens.issue("anonymous:x", {}, ttl_s=60)
+    stack.tokens = Revoking(fixed_secret(SECRET))
+    async with client_of(stack, ANONYMOUS="{}") as http:
+        answer = await http.post(PATH, headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.json()["name"]) == (401, "unauthenticated")
 
 
 @pytest.mark.parametrize("user_id", ["ann", "anonymous", "Anonymous:x"])
