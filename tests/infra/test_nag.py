@@ -4,7 +4,7 @@ import csv
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -41,7 +41,7 @@ def nameless(tmp_path_factory: pytest.TempPathFactory) -> list[Synthesised]:
     return _with_options(tmp_path_factory.mktemp("nameless"))
 
 
-def _with_options(folder: Path, **front: str) -> list[Synthesised]:
+def _with_options(folder: Path, **front: Any) -> list[Synthesised]:
     import aws_cdk as cdk
 
     from infra import nag
