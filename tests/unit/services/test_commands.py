@@ -94,7 +94,7 @@ def test_a_batch_is_handled_in_order_publications_too() -> None:
 
 @pytest.mark.parametrize("name", ["test", "no.such"])
 def test_who_may_not_learns_nothing_of_what_there_is(name: str) -> None:
-    stack = stack_with(caps={"*": ["publish", "send"], "command:other*": ["command"], "test": ["command"]})
+    stack = stack_with(caps={"*": ["publish", "send"], "command:other*": ["command"], "test:*": ["command"]})
     assert error_of(stack, name=name)["name"] == "forbidden"
     assert stack.metrics.values["Commands"] == []
 
