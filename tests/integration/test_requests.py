@@ -75,6 +75,8 @@ async def test_every_request_works(stack: LocalStack, transport: str) -> None:
             token = dev_token(stack.url, user_id)
             welcome = await one.result(type="hello", protocol=1, token=token)
             assert welcome["user_id"] == user_id
+        newer = await side.result(type="refresh", token=dev_token(stack.url, user, ttl_s=7_200))
+        assert newer["expires_at_ms"] > welcome["server_time_ms"] + 7_000_000
         subscribe: Frame = {"type": "subscribe", "channel": channel, "presence": True, "state": True}
         first = await peer.result(**subscribe)
         assert first["state"] == {"documents": {}}
