@@ -218,14 +218,16 @@ BAD_TOKENS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_TOKENS)
-async def test_a_bad_token_is_refused(ann: Client, tables: Tables, secret: str, http: httpx.Client, name: str) -> None:
-    token = BAD_TOKENS[name](secret)
+async def test_a_bad_token_is_refused(
+    connect: Connect, tables: Tables, secret: str, http: httpx.Client, name: str
+) -> None:
+    token, client = BAD_TOKENS[name](secret), await connect("ann")
     before = tables.items()
-    reply = await ann.request({"type": "hello", "protocol": 1, "token": token})
+    reply = await client.request({"type": "hello", "protocol": 1, "token": token})
     assert (reply["error"]["code"], reply["error"]["name"]) == (1004, "unauthenticated")
     answer = http.post("/v1/tickets", headers={"Authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.json()["name"]) == (401, "unauthenticated")
-    assert await ann.ask("sync", positions={}) == {"behind": {}}
+    assert await client.ask("sync", positions={}) == {"behind": {}}
     assert written(before, tables.items()) == []
 
 
