@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from shared.adapters.telemetry import failure
-from shared.errors import InternalError, TidewireError, TooLargeError
+from shared.errors import InternalError, TidewireError
 from shared.protocol.decode import parse
 from shared.protocol.limits import HTTP_FRAME_MAX_BYTES
 
@@ -45,16 +45,12 @@ class Route(APIRoute):
 
 
 async def _body(request: Request) -> bytes:
-    """Return the whole body, which is kept for whoever asks the request for it.
-
-    Raises:
-        TooLargeError: It is longer than any call takes.
-    """
+    """Return the body, which is kept for whoever asks for it; of one that no call takes, enough to refuse it."""
     chunks, size = [], 0
     async for chunk in request.stream():
+        chunks.append(chunk)
         size += len(chunk)
         if size > HTTP_FRAME_MAX_BYTES:
-            raise TooLargeError(f"a body has at most {HTTP_FRAME_MAX_BYTES} bytes")
-        chunks.append(chunk)
+            break
     request._body = b"".join(chunks)  # as Request.body() keeps it
     return request._body

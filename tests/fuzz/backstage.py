@@ -20,7 +20,7 @@ class Backstage:
 
     def __init__(self, emulator_log: Path) -> None:
         self._emulator_log, self._read_bytes = emulator_log, emulator_log.stat().st_size
-        self._since_s = time.time()
+        self._since_s, self._dead_before = time.time(), _dead_letters()
         self._edge = _Errors()
         logging.getLogger().addHandler(self._edge)
         # Powertools' hands nothing on to the root.
@@ -75,13 +75,18 @@ class Backstage:
         return found
 
     def _dead(self) -> list[str]:
-        client, found = boto3.client("sqs"), []
-        for url in client.list_queues().get("QueueUrls", []):
-            if _DEAD in url:
-                attributes: Any = client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-                if count := int(attributes["ApproximateNumberOfMessages"]):
-                    found.append(f"{count} dead letters in {url.rpartition('/')[2]}")
-        return found
+        more = (_dead_letters() - self._dead_before).items()
+        return [f"{count} dead letters in {url.rpartition('/')[2]}" for url, count in more]
+
+
+def _dead_letters() -> Counter[str]:
+    """Return how many there are, by queue: tests before may have left some."""
+    client, found = boto3.client("sqs"), Counter[str]()
+    for url in client.list_queues().get("QueueUrls", []):
+        if _DEAD in url:
+            attributes: Any = client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+            found[url] = int(attributes["ApproximateNumberOfMessages"])
+    return found
 
 
 class _Errors(logging.Handler):
