@@ -25,9 +25,9 @@ run: $(READY) web/dist/demo/index.html
 # Tests that only need this process run side by side; those on the deployed local stack share one, but for the one that
 # does its worst to it.
 SHORT_RUN := tests/torture/test_run.py
-test: $(READY) $(STAMPS)/openapi build
+test: $(READY) build
 	$(BIN)/pytest -q -n 2 tests/unit tests/contract tests/infra tests/edge tests/perf tests/torture --ignore $(SHORT_RUN)
-	$(BIN)/pytest -q tests/integration tests/clients tests/e2e tests/openapi tests/fuzz
+	$(BIN)/pytest -q tests/integration tests/clients tests/e2e
 	$(BIN)/pytest -q $(SHORT_RUN)
 	npm test --silent
 
@@ -69,7 +69,7 @@ torture: $(READY)
 # FUZZ="--frames 20000 --seed 7": tests/fuzz/README.md.
 fuzz: $(READY) $(STAMPS)/openapi
 	$(BIN)/python -m tests.fuzz $(FUZZ)
-	OPENAPI_EXAMPLES=100 $(BIN)/pytest -q tests/openapi
+	OPENAPI_EXAMPLES=100 $(BIN)/pytest -q tests/fuzz tests/openapi
 
 deploy: $(READY) web/dist/demo/index.html
 	node_modules/.bin/cdk deploy --all -c stage=$(STAGE) --require-approval never

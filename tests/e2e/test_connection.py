@@ -159,7 +159,7 @@ async def test_a_token_that_expires_is_renewed_unseen(open_window: OpenWindow, r
 
     await ann.page.route("**/v1/demo/token", answer)
     opened: list[object] = []
-    ann.page.on("websocket", opened.append)
+    ann.page.on("websocket", lambda socket: opened.append(socket))
     await ann.enter("Ann", room)
     await ann.say("With the first token")
     await ann.shows("With the first token")

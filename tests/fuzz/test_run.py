@@ -1,4 +1,4 @@
-"""A short run of ``make fuzz`` on the stack that other tests have used, and what its parts make of known things."""
+"""A short run of the fuzzer on the stack of tests, and what its parts make of known things."""
 
 import json
 
