@@ -81,8 +81,8 @@ def test_who_was_not_asked_shows_nothing_of_what_is_ignored() -> None:
 @pytest.mark.parametrize(
     "last",
     [
-        "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='pypi.org', port=443): Max retries exceeded",
-        "requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='pypi.org', port=443): Read timed out.",
+        "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='index.example', port=443): Max retries exceeded",
+        "requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='index.example', port=443): Read timed out.",
         "ERROR:pip_audit._cli:Could not connect to PyPI's vulnerability feed",
         "pip_audit._service.interface.ServiceError",
     ],
@@ -105,8 +105,8 @@ def test_one_version_that_pypi_has_no_more_is_a_problem() -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        "405 Method Not Allowed - POST https://registry.npmjs.org/-/npm/v1/security/advisories/bulk",
-        "request to https://registry.npmjs.org/-/npm/v1/security/advisories/bulk failed, reason: getaddrinfo ENOTFOUND",
+        "405 Method Not Allowed - POST https://registry.example/-/npm/v1/security/advisories/bulk",
+        "request to https://registry.example/-/npm/v1/security/advisories/bulk failed, reason: getaddrinfo ENOTFOUND",
     ],
 )
 def test_npm_s_registry_is_not_reached(message: str) -> None:

@@ -17,7 +17,7 @@ dev = [{ name = "pytest" }]
 [[package]]
 name = "server"
 version = "2"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.example/simple" }
 dependencies = [{ name = "loop" }]
 [package.optional-dependencies]
 fast = [{ name = "c-loop" }]
@@ -26,18 +26,18 @@ slow = [{ name = "pytest" }]
 [[package]]
 name = "loop"
 version = "3"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.example/simple" }
 dependencies = [{ name = "server" }]
 
 [[package]]
 name = "c-loop"
 version = "4"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.example/simple" }
 
 [[package]]
 name = "pytest"
 version = "5"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.example/simple" }
 """
 
 
