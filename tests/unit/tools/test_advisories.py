@@ -81,7 +81,7 @@ def test_who_was_not_asked_shows_nothing_of_what_is_ignored() -> None:
 @pytest.mark.parametrize(
     "last",
     [
-        "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='index.example', port=443): Max retries exceeded",
+        "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='i.example', port=443): Max retries exceeded",
         "requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='index.example', port=443): Read timed out.",
         "ERROR:pip_audit._cli:Could not connect to PyPI's vulnerability feed",
         "pip_audit._service.interface.ServiceError",
