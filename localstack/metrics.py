@@ -6,8 +6,8 @@ import json
 import logging
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
@@ -106,6 +106,7 @@ class MetricForwarder:
             for item in page["logGroups"]:
                 for line in self._new_lines(item["logGroupName"]):
                     self._waiting += metric_data(line)
+        self._waiting = merged(self._waiting)
         count = len(self._waiting)
         while self._waiting:  # what can't be put is left for the next time
             namespace, group = next(groupby(self._waiting[:_DATA_PER_CALL], key=itemgetter(0)))
@@ -133,7 +134,8 @@ def _datum(name: str, value: float, unit: str, at_s: float) -> dict[str, Any]:
         "MetricName": name,
         "Dimensions": [{"Name": "service", "Value": SERVICE_NAME}],
         "Timestamp": at_s,
-        "Value": float(value),
+        "Values": [float(value)],
+        "Counts": [1.0],
         "Unit": unit,
         "StorageResolution": 1,
     }
@@ -152,19 +154,39 @@ def metric_data(line: str) -> list[tuple[str, dict[str, Any]]]:
         return []  # some other line that has the word in it
 
 
+def merged(data: Iterable[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    """Return data that say the same, each value once a second with how often it came.
+
+    The emulator keeps every value for two weeks, and looks through all of them for its alarms.
+    """
+    counts: defaultdict[str, Counter[float]] = defaultdict(Counter)
+    for namespace, datum in data:
+        rest = {name: value for name, value in datum.items() if name not in ("Values", "Counts")}
+        key = json.dumps([namespace, rest | {"Timestamp": int(datum["Timestamp"])}])
+        for value, count in zip(datum["Values"], datum["Counts"], strict=True):
+            counts[key][value] += count
+    found = []
+    for key, values in counts.items():
+        namespace, rest = json.loads(key)
+        found.append((namespace, rest | {"Values": list(values), "Counts": list(values.values())}))
+    return found
+
+
 def _data(record: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     for directive in record["_aws"]["CloudWatchMetrics"]:
         for names in directive["Dimensions"]:
             dimensions = [{"Name": name, "Value": str(record[name])} for name in names]
             for metric in directive["Metrics"]:
-                values = record[metric["Name"]]
+                said = record[metric["Name"]]
+                values = [float(value) for value in (said if isinstance(said, list) else [said])]
                 yield (
                     directive["Namespace"],
                     {
                         "MetricName": metric["Name"],
                         "Dimensions": dimensions,
                         "Timestamp": record["_aws"]["Timestamp"] / 1000,
-                        "Values": [float(value) for value in (values if isinstance(values, list) else [values])],
+                        "Values": values,
+                        "Counts": [1.0] * len(values),
                         "Unit": metric.get("Unit", "None"),
                         "StorageResolution": metric.get("StorageResolution", 60),
                     },

@@ -112,6 +112,30 @@ tries, routed, at = outcome(full)
 assert routed == ["a queue"] and 200 < at <= 300, "until it is too old"
 """
 
+LOGS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import logs
+from ministack.services import cloudwatch_logs, lambda_svc
+
+sys.setswitchinterval(1e-6)
+names = ["busy", "calm"]
+
+def end(n):
+    name = names[n % 100 == 0]
+    lambda_svc._emit_lambda_logs({"config": {"FunctionName": name}}, str(n), f"line {n}", False, 1)
+
+with ThreadPoolExecutor(4) as pool:
+    ended = pool.map(end, range(5_000))
+    while pool._work_queue.qsize():
+        assert cloudwatch_logs._describe_log_groups({})[0] == 200
+    list(ended)
+busy, calm = (cloudwatch_logs._log_groups[f"/aws/lambda/{name}"]["streams"] for name in names)
+assert (len(busy), len(calm)) == (logs.STREAMS_MAX, 50)
+last = [event["message"] for stream in list(busy.values())[-20:] for event in stream["events"]]
+assert "line 4999" in last, last
+"""
+
 SIZES = """
 import json
 import sys
@@ -151,6 +175,10 @@ def test_a_zip_is_unpacked_once_and_each_worker_has_it(tmp_path: Path) -> None:
 
 def test_an_event_whose_function_fails_is_tried_again_as_lambda_does(tmp_path: Path) -> None:
     in_emulator(RULES, scratch=tmp_path)
+
+
+def test_logs_are_read_while_they_are_written_and_end_somewhere(tmp_path: Path) -> None:
+    in_emulator(LOGS, scratch=tmp_path)
 
 
 def test_an_item_has_the_size_that_the_ledger_counts(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localstack.metrics import ServedMetrics, metric_data
+from localstack.metrics import ServedMetrics, merged, metric_data
 
 RECORD: dict[str, Any] = {
     "_aws": {
@@ -104,6 +104,19 @@ def test_what_the_served_app_counts_is_summed_up_by_the_second_and_taken_once() 
     assert len(taken) < 50
     sums = {datum["MetricName"]: 0.0 for datum in taken}
     for datum in taken:
-        sums[datum["MetricName"]] += datum["Value"]
+        sums[datum["MetricName"]] += sum(datum["Values"])
     assert sums == {"Requests": 1000, "SqsRequests": 250, "Latency": 3}
     assert served.take() == []
+
+
+def test_what_was_measured_more_than_once_in_a_second_is_one_datum_with_counts() -> None:
+    later = {**RECORD, "_aws": {**RECORD["_aws"], "Timestamp": 1_800_000_001_000}}
+    again = {**RECORD, "LatencyMs": [4, 5]}
+    found = merged([*data(RECORD), *data(again), *data(later)])
+    latencies = [
+        (datum["Timestamp"], dict(zip(datum["Values"], datum["Counts"], strict=True)))
+        for _, datum in found
+        if datum["MetricName"] == "LatencyMs" and len(datum["Dimensions"]) == 1
+    ]
+    assert latencies == [(1_800_000_000, {3.5: 1, 4: 2, 5: 1}), (1_800_000_001, {3.5: 1, 4: 1})]
+    assert merged(found) == found

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -11,7 +12,9 @@ from typing import Any, Final
 import boto3
 
 _DEAD: Final = "DeadLetters"
-_TOLD: Final = ("Task timed out", "Worker process died", "Unhandled exception", "Traceback (most recent call last)")
+_ERROR: Final = re.compile(
+    r"\bERROR\b.*|Task timed out|Worker process died|Unhandled exception|Traceback \(most recent call last\)"
+)
 _KEPT: Final = 50
 
 
@@ -30,31 +33,14 @@ class Backstage:
         """End; return what there is that should not be."""
         logging.getLogger().removeHandler(self._edge)
         logging.getLogger("tidewire").removeHandler(self._edge)
-        return [*self._edge.lines, *self._logged(), *self._said(), *self._failed(), *self._dead()]
-
-    def _logged(self) -> list[str]:
-        """Lines of functions at level ERROR, each once with how often it came."""
-        client, lines = boto3.client("logs"), Counter[str]()
-        for page in client.get_paginator("describe_log_groups").paginate():
-            for group in page["logGroups"]:
-                pages = client.get_paginator("filter_log_events").paginate(
-                    logGroupName=group["logGroupName"],
-                    startTime=int(self._since_s * 1000),
-                    filterPattern='"ERROR"',
-                )
-                lines.update(
-                    f"{group['logGroupName']}: {told}"
-                    for events in pages
-                    for event in events["events"]
-                    if (told := error_of(event["message"]))
-                )
-        return [f"{count} x {line}" for line, count in lines.most_common(_KEPT)]
+        return [*self._edge.lines, *self._said(), *self._failed(), *self._dead()]
 
     def _said(self) -> list[str]:
+        """Return what the emulator's log, which has the functions' as well, tells of errors: each with how often."""
         with self._emulator_log.open("rb") as log:
             log.seek(self._read_bytes)
-            lines = Counter(word for line in log for word in _TOLD if word.encode() in line)
-        return [f"the emulator's log has {count} x {word}" for word, count in lines.items()]
+            lines = Counter(told for line in log if (told := error_of(line.decode(errors="replace"))))
+        return [f"{count} x {line}" for line, count in lines.most_common(_KEPT)]
 
     def _failed(self) -> list[str]:
         client = boto3.client("cloudwatch")
@@ -104,11 +90,12 @@ class _Errors(logging.Handler):
 
 
 def error_of(line: str) -> str | None:
-    """Return what a line of a function tells of an error; ``None`` if it tells of none."""
+    """Return what a line tells of an error, without its time; ``None`` if it tells of none."""
     try:
         told = json.loads(line)
     except ValueError:
-        return line.strip() if "ERROR" in line else None
+        error = _ERROR.search(line)
+        return error[0].strip() if error else None
     if not isinstance(told, dict) or told.get("level") != "ERROR":
         return None
     return f"{told.get('message')} {told.get('error', '')} {told.get('aws_code') or ''} {told.get('places', '')}"

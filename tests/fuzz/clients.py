@@ -184,7 +184,7 @@ class SocketClient(Client):
         self._refused = []
         if self._socket is None:  # it was closed meanwhile
             return
-        owed = expected(one.index, body, max_bytes=WEBSOCKET_FRAME_MAX_BYTES)
+        owed = expected(one.index, body, max_bytes=WEBSOCKET_FRAME_MAX_BYTES, gateway=True)
         self.answers.add(owed)
         self.ledger.frames += max(1, len(owed))
         with suppress(ConnectionClosed):  # the reader judges whether that was right
@@ -327,7 +327,7 @@ class SessionClient(HttpClient):
         self._posted += 1
         assert isinstance(one.body, str)
         body = self.put_in(one.body)
-        owed = expected(one.index, body, max_bytes=HTTP_FRAME_MAX_BYTES)
+        owed = expected(one.index, body, max_bytes=HTTP_FRAME_MAX_BYTES, gateway=False)
         self.ledger.frames += max(1, len(owed))
         path = self.put_in(one.path)
         answer = await self._http.post(path, headers=self.bearer("session_token"), content=body.encode())

@@ -1,10 +1,11 @@
-"""How much memory edge, emulator and functions have, over the time of a run."""
+"""How much memory edge, emulator and a function have, over the time of a run."""
 
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Final
 
 _EVERY_S: Final = 2.0
@@ -46,7 +47,9 @@ class MemoryWatch:
     """Looks every other second, in a thread of its own, from ``with`` to its end."""
 
     def __init__(self, pids: Callable[[], Mapping[str, Sequence[int]]]) -> None:
-        """Make one; ``pids`` tells which processes there are now, by the name that they are summed up under."""
+        """Make one; ``pids`` tells which processes there are now, by name. Of those with the same, the mean is taken:
+        functions come and go with their work.
+        """
         self.memory = Memory()
         self._pids = pids
         self._stop = threading.Event()
@@ -66,7 +69,7 @@ class MemoryWatch:
             sizes = resident_mb()
             self.memory.add(
                 time.monotonic() - begun_s,
-                {name: sum(sizes.get(pid, 0.0) for pid in pids) for name, pids in self._pids().items()},
+                {name: fmean(sizes.get(pid, 0.0) for pid in pids) for name, pids in self._pids().items() if pids},
             )
 
 

@@ -64,38 +64,49 @@ class Expected:
         type: The frame's; empty where it can't be read.
         id: What it bears; ``None`` where the frame's own can't be read.
         later: It may be pushed, and takes as long as a peer does.
+        by_gateway: API Gateway answers a ping that comes alone, and has no id to echo: docs/protocol.md 2.1.
     """
 
     index: int
     type: str
     id: int | str | None
     later: bool = False
+    by_gateway: bool = False
 
     def fits(self, frame: dict[str, Any]) -> bool:
         """Tell whether the frame may be that answer."""
-        if frame.get("type") == "pong":
-            # API Gateway answers a ping that comes alone, and has no id to echo: docs/protocol.md 2.1.
-            return self.type == "ping" and frame.get("id") in (None, self.id)
+        if self.by_gateway:
+            return frame == {"type": "pong"}
         answer = frame.get("id")
-        return type(answer) is type(self.id) and answer == self.id
+        same = type(answer) is type(self.id) and answer == self.id
+        return same and (frame.get("type") != "pong" or self.type == "ping")
+
+    def may_result(self, frame: dict[str, Any]) -> bool:
+        """Tell whether the frame's result is one of this type, or it has none."""
+        if frame["type"] == "pong" or "error" in frame:
+            return True
+        adapter = _RESULTS.get(self.type)
+        return adapter is not None and not _problem(adapter, frame.get("result"))
 
 
-def expected(index: int, text: str, *, max_bytes: int) -> list[Expected]:
-    """Return what a message is answered by."""
+def expected(index: int, text: str, *, max_bytes: int, gateway: bool) -> list[Expected]:
+    """Return what a message is answered by; ``gateway`` if API Gateway reads it before we do."""
+    if gateway and _is_ping(text):
+        return [Expected(index, "ping", None, by_gateway=True)]
     try:
         frames = parse(text, max_bytes=max_bytes)
     except TidewireError:
-        return [Expected(index, _route(text), None)]
+        return [Expected(index, "", None)]
     return [_answer(index, frame) for frame in frames if not _wants_none(frame)]
 
 
-def _route(text: str) -> str:
-    """Return the type as API Gateway reads it, whose JSON takes more, and is not held to our sizes."""
+def _is_ping(text: str) -> bool:
+    """Read as API Gateway does, whose JSON takes more, and is not held to our sizes."""
     try:
         frame = json.loads(text)
     except (ValueError, RecursionError):
-        return ""
-    return "ping" if isinstance(frame, dict) and frame.get("type") == "ping" else ""
+        return False
+    return isinstance(frame, dict) and frame.get("type") == "ping"
 
 
 def _answer(index: int, frame: Any) -> Expected:
@@ -161,7 +172,9 @@ class Answers:
         return frames
 
     def _reply(self, frame: dict[str, Any]) -> None:
-        one = next((one for one in self._owed if one.fits(frame)), None)
+        fitting = [one for one in self._owed if one.fits(frame)]
+        # Several may bear the same id, and each is answered when it is done.
+        one = next((one for one in fitting if one.may_result(frame)), next(iter(fitting), None))
         if one is None:
             self._ledger.find("a reply that nothing asked for", None, frame)
             return
@@ -185,13 +198,16 @@ class Answers:
 
 def check(ledger: Ledger, adapter: TypeAdapter[Any], value: Any, index: int | None) -> None:
     """Hold a value against its model: no field more or less."""
+    if problem := _problem(adapter, value):
+        ledger.find(problem[0], index, f"{problem[1]} {value}")
+
+
+def _problem(adapter: TypeAdapter[Any], value: Any) -> tuple[str, str] | None:
     try:
         model = adapter.validate_json(json.dumps(value))
     except ValidationError as error:
-        ledger.find("not as the protocol says", index, f"{error} {value}")
-        return
-    if not is_all_of(model, value):
-        ledger.find("a field that the protocol does not have", index, value)
+        return "not as the protocol says", str(error)
+    return None if is_all_of(model, value) else ("a field that the protocol does not have", "")
 
 
 def judge_error(ledger: Ledger, error: dict[str, Any], index: int | None) -> None:

@@ -10,7 +10,7 @@ from tests.fuzz.run import Outcome
 # What is let through by the limits proves something; the rest proves that there are limits.
 _RATE_LIMITED_MAX: Final = 0.2
 # Growth of the second half. Of a run that is too short for it, nothing is said.
-_GROWTH_MAX_MB: Final = {"edge": 10.0, "emulator": 40.0, "functions": 40.0}
+_GROWTH_MAX_MB: Final = {"edge": 10.0, "emulator": 40.0, "a function": 5.0}
 _LONG_S: Final = 300
 _LONG_FRAMES: Final = 100_000
 _SHOWN: Final = 30

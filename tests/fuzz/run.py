@@ -33,7 +33,7 @@ def fuzz(stack: LocalStack, seed: int, frames: int, *, only: int | None = None) 
 
     def pids() -> Mapping[str, Sequence[int]]:
         emulator, workers = stack.emulator.pid, stack.emulator.worker_pids()
-        return {"edge": [os.getpid()], "emulator": [] if emulator is None else [emulator], "functions": workers}
+        return {"edge": [os.getpid()], "emulator": [] if emulator is None else [emulator], "a function": workers}
 
     backstage, begun_s = Backstage(stack.emulator.log), time.monotonic()
     with MemoryWatch(pids) as watch, ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:

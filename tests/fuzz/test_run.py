@@ -5,6 +5,7 @@ import json
 import pytest
 
 from localstack.stack import LocalStack
+from tests.fuzz.backstage import error_of
 from tests.fuzz.cases import case
 from tests.fuzz.memory import Memory
 from tests.fuzz.oracle import Answers, Ledger, expected
@@ -33,7 +34,7 @@ def found(sent: str, *answers: object) -> list[str]:
     """Return what is found when a message is answered so, and then no more."""
     ledger = Ledger()
     connection = Answers(ledger)
-    connection.add(expected(3, sent, max_bytes=32_000))
+    connection.add(expected(3, sent, max_bytes=32_000, gateway=True))
     for answer in answers:
         connection.take(json.dumps(answer))
     connection.missing()
@@ -56,6 +57,33 @@ def test_each_request_gets_one_reply_as_the_protocol_says() -> None:
     internal = {"code": 2000, "name": "internal", "message": "internal", "retryable": True}
     assert found(sync, {"type": "reply", "id": 1, "error": internal}) == ["internal"]
     assert found(sync, {"message": "Internal server error", "connectionId": "c"}) == ["the integration failed"]
+
+
+def test_what_bears_the_same_id_or_none_is_told_apart() -> None:
+    command, delete = '{"type": "command", "id": 1}', '{"type": "sync", "id": 1, "positions": {}}'
+    synced = {"type": "reply", "id": 1, "result": {"behind": {}}}
+    assert found(f"[{command},{delete}]", synced, {"type": "reply", "id": 1, "result": {"data": 1}}) == []
+    bad = {"type": "reply", "id": None, "error": {"code": 1000, "name": "bad_frame", "message": "", "retryable": False}}
+    connection = Answers(ledger := Ledger())
+    for index, text in enumerate(['{"type": "ping", "id": 7}', "no JSON", '[{"type": "ping", "id": 8}]']):
+        connection.add(expected(index, text, max_bytes=32_000, gateway=True))
+    for answer in (bad, {"type": "pong"}, {"type": "pong", "id": 8}):
+        connection.take(json.dumps(answer))
+    assert (ledger.findings, connection.owed) == ([], [])
+    assert found('{"type": "ping", "id": 7}', {"type": "pong", "id": 7})[0] == "a reply that nothing asked for"
+    assert found('[{"type": "ping", "id": 7}]', {"type": "pong"})[0] == "a reply that nothing asked for"
+
+
+def test_errors_are_found_among_what_emulator_and_functions_say() -> None:
+    said = {
+        "2026-11-27 00:00:01 INFO [lambda] Lambda f output:": None,
+        '{"level":"INFO","message":"ERROR is what somebody wrote"}': None,
+        '{"level":"ERROR","message":"it failed","error":"KeyError"}': "it failed KeyError  ",
+        "2026-11-27 00:00:01 ERROR [ministack] no": "ERROR [ministack] no",
+        "Traceback (most recent call last):": "Traceback (most recent call last)",
+        "2026-11-27T00:00:02 f Task timed out after 3.00 seconds": "Task timed out",
+    }
+    assert {line: error_of(line) for line in said} == said
 
 
 def test_memory_that_still_grows_in_the_second_half_is_seen() -> None:
