@@ -16,20 +16,27 @@ unexport PYTHONDONTWRITEBYTECODE
 
 CODE := app.py bench clients/python/src functions infra localstack shared tools
 
-.PHONY: run test check check-types check-rest sbom bench torture fuzz deploy destroy format generate build clean
+.PHONY: run test test-stack test-process check check-types check-rest sbom bench torture fuzz deploy destroy format generate build clean
 .DEFAULT_GOAL := run
 
 run: $(READY) web/dist/demo/index.html
 	@PORT=$(PORT) exec $(BIN)/python -m localstack
 
-# Tests that only need this process run side by side; those on the deployed local stack share one, but for the one that
-# does its worst to it.
+# Tests on the deployed local stack share one, but for the run that does its worst to it, and wait half of their time.
+# In it, those that only need this process run side by side. What these have said comes when they are done.
 SHORT_RUN := tests/torture/test_run.py
-test: $(READY) build
-	$(BIN)/pytest -q -n 2 tests/unit tests/contract tests/infra tests/edge tests/perf tests/torture --ignore $(SHORT_RUN)
-	$(BIN)/pytest -q tests/integration tests/clients tests/e2e
+test: $(READY) $(STAMPS)/openapi build
+	@$(MAKE) --no-print-directory -j 2 test-stack test-process
+
+test-stack:
+	$(BIN)/pytest -q tests/integration tests/clients tests/e2e tests/fuzz tests/openapi
 	$(BIN)/pytest -q $(SHORT_RUN)
-	npm test --silent
+
+IN_PROCESS := tests/unit tests/contract tests/infra tests/edge tests/perf tests/torture --ignore $(SHORT_RUN)
+test-process:
+	@echo "nice pytest $(IN_PROCESS); npm test"
+	@{ nice $(BIN)/pytest -q -n 2 $(IN_PROCESS) && nice npm test --silent; } > .local/test-process.log 2>&1; \
+	  status=$$?; cat .local/test-process.log; exit $$status
 
 # mypy takes as long as all the others.
 check: $(READY)
@@ -69,7 +76,7 @@ torture: $(READY)
 # FUZZ="--frames 20000 --seed 7": tests/fuzz/README.md.
 fuzz: $(READY) $(STAMPS)/openapi
 	$(BIN)/python -m tests.fuzz $(FUZZ)
-	OPENAPI_EXAMPLES=100 $(BIN)/pytest -q tests/fuzz tests/openapi
+	OPENAPI_EXAMPLES=100 $(BIN)/pytest -q tests/openapi
 
 deploy: $(READY) web/dist/demo/index.html
 	node_modules/.bin/cdk deploy --all -c stage=$(STAGE) --require-approval never
