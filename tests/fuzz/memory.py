@@ -5,35 +5,45 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import Final
 
 _EVERY_S: Final = 2.0
+_LOOKS_MIN: Final = 10  # of less, a line says nothing
 
 
 @dataclass(slots=True)
 class Memory:
-    """Samples: seconds since the start, and resident megabytes by process."""
+    """Samples of each process: seconds since the start, and resident megabytes. Several may do the same work."""
 
-    samples: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    samples: dict[str, dict[int, list[tuple[float, float]]]] = field(default_factory=dict)
 
-    def add(self, at_s: float, sizes_mb: Mapping[str, float]) -> None:
-        """Note one look."""
-        for name, size_mb in sizes_mb.items():
-            self.samples.setdefault(name, []).append((at_s, size_mb))
+    def add(self, at_s: float, name: str, sizes_mb: Mapping[int, float]) -> None:
+        """Note one look at those who do the same work, by process."""
+        for pid, size_mb in sizes_mb.items():
+            self.samples.setdefault(name, {}).setdefault(pid, []).append((at_s, size_mb))
 
     def peak_mb(self, name: str) -> float:
-        """Return the most that there was."""
-        return max((size for _, size in self.samples.get(name, [])), default=0.0)
+        """Return the most that one of them had."""
+        return max((size for samples in self.samples.get(name, {}).values() for _, size in samples), default=0.0)
 
-    def growth_mb(self, name: str) -> float:
-        """Return how much was added in the second half, by a straight line through its samples.
+    def growth_mb(self, name: str) -> float | None:
+        """Return what was added in the second half, by a straight line through its samples, to that which grew most.
 
-        In the first half caches fill, functions start, and Python finds out how much it needs at a time.
+        In the first half caches fill, functions start, and Python finds out how much it needs at a time. ``None`` if
+        nothing lived through the second half.
         """
-        samples = self.samples.get(name, [])
-        late = [(at, size) for at, size in samples if at >= samples[-1][0] / 2] if samples else []
-        return slope(late) * (late[-1][0] - late[0][0]) if len(late) > 1 else 0.0
+        looks = sorted(
+            {at for processes in self.samples.values() for samples in processes.values() for at, _ in samples}
+        )
+        late = [at for at in looks if at >= looks[-1] / 2]
+        if len(late) < _LOOKS_MIN:
+            return None
+        through = [
+            [(at, size) for at, size in samples if at >= late[0]]
+            for samples in self.samples.get(name, {}).values()
+            if samples[0][0] <= late[0] and samples[-1][0] == late[-1]
+        ]
+        return max((slope(samples) * (late[-1] - late[0]) for samples in through), default=None)
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
@@ -47,9 +57,7 @@ class MemoryWatch:
     """Looks every other second, in a thread of its own, from ``with`` to its end."""
 
     def __init__(self, pids: Callable[[], Mapping[str, Sequence[int]]]) -> None:
-        """Make one; ``pids`` tells which processes there are now, by name. Of those with the same, the mean is taken:
-        functions come and go with their work.
-        """
+        """Make one; ``pids`` tells which processes there are now, by what they do."""
         self.memory = Memory()
         self._pids = pids
         self._stop = threading.Event()
@@ -66,11 +74,9 @@ class MemoryWatch:
     def _run(self) -> None:
         begun_s = time.monotonic()
         while not self._stop.wait(_EVERY_S):
-            sizes = resident_mb()
-            self.memory.add(
-                time.monotonic() - begun_s,
-                {name: fmean(sizes.get(pid, 0.0) for pid in pids) for name, pids in self._pids().items() if pids},
-            )
+            sizes, at_s = resident_mb(), time.monotonic() - begun_s
+            for name, pids in self._pids().items():
+                self.memory.add(at_s, name, {pid: sizes[pid] for pid in pids if sizes.get(pid)})
 
 
 def resident_mb() -> dict[int, float]:

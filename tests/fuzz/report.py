@@ -37,7 +37,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
             "p95_ms": round(cuts[94]),
         },
         "memory_mb": {
-            name: {"peak": round(memory.peak_mb(name)), "growth of the second half": round(memory.growth_mb(name), 1)}
+            name: {"peak": round(memory.peak_mb(name)), "growth of the second half": memory.growth_mb(name)}
             for name in _GROWTH_MAX_MB
         },
         "findings": result.found,
@@ -64,7 +64,10 @@ def _wrong(outcome: Outcome) -> Iterator[str]:
         yield f"{result.outcomes['rate_limited']} of {answered} were refused for their rate: slower"
     if outcome.seconds >= _LONG_S:
         for name, most_mb in _GROWTH_MAX_MB.items():
-            if (growth_mb := outcome.memory.growth_mb(name)) > most_mb:
+            growth_mb = outcome.memory.growth_mb(name)
+            if growth_mb is None:
+                yield f"{name}: nothing lived through the second half, so memory was not judged"
+            elif growth_mb > most_mb:
                 yield f"{name} grew by {growth_mb:.0f} MB in the second half"
     elif result.frames >= _LONG_FRAMES:
         yield f"memory was not judged: the run took less than {_LONG_S} s"

@@ -89,6 +89,10 @@ def test_errors_are_found_among_what_emulator_and_functions_say() -> None:
 def test_memory_that_still_grows_in_the_second_half_is_seen() -> None:
     memory = Memory()
     for second in range(100):
-        memory.add(second, {"warming": min(second, 50), "leaking": 50 + second})
+        memory.add(second, "warming", {1: min(second, 50)})
+        memory.add(second, "one of them leaks", {pid: 50 + (second if pid == 7 else 0) for pid in range(2, 12)})
+        memory.add(second, "come and go", {100 + second // 10: 50 + second})
     assert memory.growth_mb("warming") == pytest.approx(0, abs=1)
-    assert memory.growth_mb("leaking") == pytest.approx(49, abs=1)
+    assert memory.growth_mb("one of them leaks") == pytest.approx(49, abs=1)
+    assert memory.growth_mb("come and go") is None
+    assert memory.growth_mb("not there") is None
