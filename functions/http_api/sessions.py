@@ -116,7 +116,7 @@ async def poll(
     reader = services.mailbox_reader
     way: Way = "long_poll" if wait_s else "short_poll"
     try:
-        reading = await run_in_threadpool(reader.begin, session_id, user_id, cursor, way)
+        reading = await run_in_threadpool(reader.begin, session_id, user_id, cursor or None, way)
     except (SessionUnknownError, UnauthenticatedError):
         # Nobody waited when its user was thrown out. All that is left of the session is this.
         if not await run_in_threadpool(services.http_sessions.revoked, _token_of(authorization)):

@@ -103,7 +103,7 @@ async def session_stream(
     """Stream what comes for a session, from the cursor on, for some minutes; then the client comes back."""
     style = _negotiated(accept)
     # An EventSource that comes back by itself asks for the same address once more: the header is newer.
-    cursor = last_event_id or cursor
+    cursor = last_event_id or cursor or None
     if ticket is not None:
         services.limits.check_failures(address_of(request))
     user_id = await run_in_threadpool(_reader_of, services, session_id, authorization, ticket, cursor)

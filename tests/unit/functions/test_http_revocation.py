@@ -102,6 +102,7 @@ async def test_a_poll_that_comes_later_is_told_and_nothing_else_works(
         answer = await http.get(f"{path}/frames", params=params, headers=headers)
         assert answer.status_code == 200
         assert answer.json() == {"cursor": params.get("cursor", ""), "frames": [REVOKED]}
+        params["cursor"] = answer.json()["cursor"]  # as clients do, whatever it is
     assert stack.mailbox_store.mailboxes == {}
     problem_of(await http.post(f"{path}/frames", json={"type": "ping"}, headers=headers), 410, "session_unknown")
     problem_of(await http.delete(path, headers=headers), 410, "session_unknown")

@@ -417,6 +417,15 @@ async def test_a_wait_out_of_range_is_told(http: httpx.AsyncClient, stack: Memor
     assert problem_of(answer, 422, "invalid_field")["details"]["fields"][0]["field"] == "wait_s"
 
 
+async def test_an_empty_cursor_is_none(url: str, http: httpx.AsyncClient, stack: MemoryStack) -> None:
+    session = await opened(http, stack)
+    publish(stack, "one")
+    polled = await http.get(f"{session.path}/frames", params={"cursor": ""}, headers=session.headers)
+    assert names(polled.json()["frames"]) == ["one"]
+    async with streaming(f"{url}{session.stream}?cursor=", headers=session.headers | NDJSON) as stream:
+        assert names((await stream.ndjson())["frames"]) == ["one"]
+
+
 async def test_a_cursor_of_somebody_else_is_refused(http: httpx.AsyncClient, stack: MemoryStack) -> None:
     mine, second, eves = [await opened(http, stack, user) for user in ("ann", "ann", "eve")]
     cursors = ["forged", mine.answer["session_token"]]
