@@ -80,7 +80,7 @@ class HttpSessions:
         """As :meth:`connection`; a session that a WebSocket has moves to a mailbox.
 
         Raises:
-            SessionUnknownError: It has ended, or is another user's.
+            SessionUnknownError: It has ended, or is another user's; or its user was revoked while nothing had it.
             UnauthenticatedError: The token of whoever said hello last has expired.
             ContentionError: Others take it at the same time.
         """
@@ -102,7 +102,10 @@ class HttpSessions:
             if self.connections.move_session(session, after):
                 self.follow(before, session_id, user_id)  # what was subscribed to meanwhile
                 self.sessions.deadlines.send_superseded(before, delay_s=SUPERSEDED_AFTER_S)
-                self.sessions.admit(moved)  # by a token that has not been shown for long
+                try:
+                    self.sessions.admit(moved)  # by a token that has not been shown for long
+                except UnauthenticatedError as error:
+                    raise SessionUnknownError("the session has ended") from error
                 return moved
             # Somebody else was faster.
             self.mailboxes.close(moved.connection_id)

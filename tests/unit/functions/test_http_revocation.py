@@ -109,6 +109,32 @@ async def test_a_poll_that_comes_later_is_told_and_nothing_else_works(
     problem_of(await http.get(f"{path}/frames", headers=bearer), 401, "unauthenticated")
 
 
+@pytest.mark.parametrize("first", ["frames", "stream", "poll"])
+async def test_a_session_that_nothing_had_is_unknown_and_its_poll_is_told(
+    http: httpx.AsyncClient, stack: MemoryStack, admin: dict[str, str], first: str
+) -> None:
+    """Its WebSocket has gone a moment before."""
+    token = stack.token("ann")
+    stack.connect("c")
+    hello = stack.ask("c", {"type": "hello", "protocol": 1, "token": token})["result"]
+    body = {"protocol": 1, "session_id": hello["session_id"]}
+    session = (await http.post("/v1/sessions", json=body, headers={"Authorization": f"Bearer {token}"})).json()
+    stack.sessions.disconnect("c")
+    path, headers = (
+        f"/v1/sessions/{session['session_id']}/frames",
+        {"Authorization": f"Bearer {session['session_token']}"},
+    )
+    await http.delete("/v1/users/ann/connections", headers=admin)
+    if first == "frames":
+        problem_of(await http.post(path, json={"type": "ping"}, headers=headers), 410, "session_unknown")
+    elif first == "stream":
+        stream = f"/v1/stream/sessions/{session['session_id']}"
+        problem_of(await http.get(stream, headers=headers), 410, "session_unknown")
+    answer = await http.get(path, headers=headers)
+    assert (answer.status_code, answer.json()["frames"]) == (200, [REVOKED])
+    assert stack.mailbox_store.mailboxes == {}
+
+
 async def test_a_poll_of_a_session_that_just_ended_is_told_nothing(
     http: httpx.AsyncClient, stack: MemoryStack, admin: dict[str, str]
 ) -> None:
