@@ -377,6 +377,10 @@ class MailboxStore(Protocol):
         """Return the messages with greater numbers, in order, at most so many."""
         ...
 
+    def newest(self, mailbox_id: str, *, limit: int) -> Sequence[Message]:
+        """Return the messages with the greatest numbers, in order, at most so many."""
+        ...
+
     def claim(self, mailbox_id: str, reader: str, *, way: Way, confirmed: int | None, seen_at_s: int) -> Mailbox | None:
         """Have a new reader; with ``confirmed``, all up to that number is fetched and confirmed, and nothing behind it.
 

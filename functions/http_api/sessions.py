@@ -150,7 +150,7 @@ async def _awaited(reader: MailboxReader, watcher: Watcher, reading: Reading, an
 
 def last_words(reader: MailboxReader, reading: Reading) -> Sequence[Read]:
     """Return what a reader is told that may not go on: why its session is over, or that another reads now."""
-    return reader.read(reading) if reading.over else [Read(SUPERSEDED, reader.cursor(reading))]
+    return reader.last_words(reading) if reading.over else [Read(SUPERSEDED, reader.cursor(reading))]
 
 
 def end_session(services: ServicesDep, user_id: SessionUser, session_id: SessionId) -> None:

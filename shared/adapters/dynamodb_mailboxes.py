@@ -74,19 +74,10 @@ class DynamoDbMailboxStore:
             self._client.put_item(TableName=self._table, Item=item)
 
     def read(self, mailbox_id: str, after: int, *, limit: int) -> Sequence[Message]:
-        with translated():
-            items = self._client.query(
-                TableName=self._table,
-                KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
-                ExpressionAttributeValues={
-                    ":pk": {"S": _pk(mailbox_id)},
-                    ":first": {"S": _number(after + 1)},
-                    ":last": {"S": _LAST},
-                },
-                Limit=limit,
-                ConsistentRead=True,
-            )["Items"]
-        return [_to_message(item) for item in items]
+        return self._messages(mailbox_id, after, limit)
+
+    def newest(self, mailbox_id: str, *, limit: int) -> Sequence[Message]:
+        return self._messages(mailbox_id, 0, limit, forward=False)[::-1]
 
     def claim(self, mailbox_id: str, reader: str, *, way: Way, confirmed: int | None, seen_at_s: int) -> Mailbox | None:
         update, values = (
@@ -138,6 +129,22 @@ class DynamoDbMailboxStore:
                 "ExpressionAttributeValues": {":seen": {"N": str(seen_at_s)}},
             }
         return if_so(self._client.delete_item, TableName=self._table, Key=_key(mailbox_id, _META), **condition)
+
+    def _messages(self, mailbox_id: str, after: int, limit: int, *, forward: bool = True) -> Sequence[Message]:
+        with translated():
+            items = self._client.query(
+                TableName=self._table,
+                KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
+                ExpressionAttributeValues={
+                    ":pk": {"S": _pk(mailbox_id)},
+                    ":first": {"S": _number(after + 1)},
+                    ":last": {"S": _LAST},
+                },
+                ScanIndexForward=forward,
+                Limit=limit,
+                ConsistentRead=True,
+            )["Items"]
+        return [_to_message(item) for item in items]
 
     def _updated(self, mailbox_id: str, update: str, condition: str, values: Item) -> Mailbox | None:
         """Return the record as it is then, or ``None`` where the condition does not hold."""

@@ -396,6 +396,9 @@ class MemoryMailboxStore:
         messages = self.messages[mailbox_id]
         return [messages[number] for number in sorted(messages) if number > after][:limit]
 
+    def newest(self, mailbox_id: str, *, limit: int) -> Sequence[Message]:
+        return self.read(mailbox_id, 0, limit=len(self.messages[mailbox_id]))[-limit:]
+
     def claim(self, mailbox_id: str, reader: str, *, way: Way, confirmed: int | None, seen_at_s: int) -> Mailbox | None:
         if mailbox_id not in self.mailboxes or self.mailboxes[mailbox_id].gone(seen_at_s):
             return None

@@ -5,6 +5,7 @@ A writer first takes the next number and then puts its message there, so that no
 until it has, there is a hole, and readers do not go past it. A writer may fail between the two: then it will not come.
 """
 
+import json
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -32,6 +33,12 @@ def is_mailbox(connection_id: str) -> bool:
 def mailbox_id(random: str) -> str:
     """Return the id of the mailbox with this random part."""
     return _PREFIX + random
+
+
+def is_farewell(text: str) -> bool:
+    """Tell whether a push says that the connection ends, and why. It is sent by itself, never with others."""
+    frame = json.loads(text)
+    return isinstance(frame, dict) and (frame.get("type"), frame.get("event")) == ("system", "disconnect")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from shared.domain.channel import BROADCAST_CHANNEL, personal_channel
 from shared.domain.connection import Connection
-from shared.domain.mailbox import HOLE_MS, READ_MAX_MESSAGES, Message, Way
+from shared.domain.mailbox import HOLE_MS, READ_MAX_MESSAGES, Message, Way, is_farewell
 from shared.errors import ForbiddenError, SessionUnknownError, UnauthenticatedError
 from shared.ports import ConnectionStore, MailboxStore, Signer
 from shared.protocol.encode import encode_frames
@@ -24,7 +24,8 @@ class Reading:
     """One reader's way through a mailbox.
 
     Attributes:
-        after: Number of the last message that it was given.
+        after: Number of the last message that it was given, or that it lags behind.
+        given: Number of the last message that it was given.
         ended: Another reader has taken its place, or its mailbox is gone.
         over: ... and its session with it: nobody else reads. What it was told last may still be read.
         hole: What comes next is not there yet, but what comes after it is.
@@ -36,6 +37,7 @@ class Reading:
     user_id: str
     reader: str
     after: int
+    given: int
     ended: bool = False
     over: bool = False
     hole: bool = False
@@ -96,7 +98,7 @@ class MailboxReader:
         )
         if mailbox is None:
             raise SessionUnknownError("the session has ended")
-        return Reading(connection, session_id, user_id, reader, mailbox.confirmed)
+        return Reading(connection, session_id, user_id, reader, mailbox.confirmed, mailbox.confirmed)
 
     def read(self, reading: Reading) -> list[Read]:
         """Return what has come since, in order, at most 25 messages; each with the cursor behind it.
@@ -113,8 +115,20 @@ class MailboxReader:
                 break
             if not next_one or message.text is None:
                 return reads + self._lagged(reading, message)
-            reading.after = message.number
+            reading.after = reading.given = message.number
             reads.append(Read(message.text, self.cursor(reading)))
+        return reads
+
+    def last_words(self, reading: Reading) -> list[Read]:
+        """Return what is left of a session that is over, as much as one read gives; at the end, why it is over.
+
+        Whatever else there is: holes that nobody will fill, or more than the mailbox has room for.
+        """
+        reads = self.read(reading)
+        for message in self.store.newest(reading.mailbox_id, limit=READ_MAX_MESSAGES):
+            if message.number > reading.given and message.text is not None and is_farewell(message.text):
+                reading.after = reading.given = message.number
+                reads.append(Read(message.text, self.cursor(reading)))
         return reads
 
     def cursor(self, reading: Reading) -> str:

@@ -5,7 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from shared.domain.gate import Gate
-from shared.domain.mailbox import Mailbox, Message, is_mailbox
+from shared.domain.mailbox import Mailbox, Message, is_farewell, is_mailbox
 from shared.errors import ConnectionGoneError
 from shared.ports import ConnectionTransport, MailboxStore, Metrics
 
@@ -22,7 +22,7 @@ class Mailboxes:
         """Put a message behind the others.
 
         Where nobody has fetched anything for too long, an empty one is put in its place: the reader will tell its
-        client that it lags.
+        client that it lags. Why the session is over finds room always.
 
         Raises:
             ConnectionGoneError: The client has not been heard of for too long, or has ended its session.
@@ -32,11 +32,12 @@ class Mailboxes:
             # Gone for good: a client that came back now would not know what it had missed.
             if found is None or (found.gone(self._now_s()) and self._remove(mailbox_id, found)):
                 raise ConnectionGoneError
-        text: str | None = message.decode()
-        if mailbox.full:
+        text = message.decode()
+        dropped = mailbox.full and not is_farewell(text)
+        if dropped:
             self.metrics.count("MailboxesFull")
-            text = None
-        self.store.put(mailbox_id, Message(mailbox.last, text, self.now_ms()), expires_at_s=mailbox.expires_at_s)
+        put = Message(mailbox.last, None if dropped else text, self.now_ms())
+        self.store.put(mailbox_id, put, expires_at_s=mailbox.expires_at_s)
 
     def last_active_ms(self, mailbox_id: str) -> int | None:
         """Return when its client was last heard of, Unix milliseconds; ``None`` if it has gone."""

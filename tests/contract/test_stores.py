@@ -254,6 +254,8 @@ class TestMailboxStore:
         assert [m.number for m in stores.mailboxes.read("m", 0, limit=5)] == [1, 2, 3, 4, 5]
         assert stores.mailboxes.read("m", 29, limit=5) == [Message(30, "30", 12345), Message(31, None, 12345)]
         assert stores.mailboxes.read("m", 31, limit=5) == []
+        assert stores.mailboxes.newest("m", limit=2) == [Message(30, "30", 12345), Message(31, None, 12345)]
+        assert stores.mailboxes.newest("nobody's", limit=2) == []
 
     def test_a_mailbox_that_is_there_is_renewed(self, stores: Stores) -> None:
         assert not stores.mailboxes.renew("m", expires_at_s=NOW_S + 9000, now_s=NOW_S)

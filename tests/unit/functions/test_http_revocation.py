@@ -1,6 +1,7 @@
 """Throwing out over HTTP: by admins alone, whatever connections and users are called."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -10,7 +11,7 @@ from shared.bootstrap import Services
 from tests.unit.functions.conftest import add_key, services_of
 from tests.unit.functions.test_http_app import client_of, problem_of
 from tests.unit.functions.test_http_purge import USERS
-from tests.unit.services.test_revocation import REVOKED
+from tests.unit.services.test_revocation import ADMIN, REVOKED
 from tests.unit.stack import MemoryStack
 
 
@@ -107,6 +108,28 @@ async def test_a_poll_that_comes_later_is_told_and_nothing_else_works(
     problem_of(await http.post(f"{path}/frames", json={"type": "ping"}, headers=headers), 410, "session_unknown")
     problem_of(await http.delete(path, headers=headers), 410, "session_unknown")
     problem_of(await http.get(f"{path}/frames", headers=bearer), 401, "unauthenticated")
+
+
+async def test_a_poll_that_waits_is_told_last_whatever_else_has_come(
+    http: httpx.AsyncClient, stack: MemoryStack
+) -> None:
+    bearer = {"Authorization": f"Bearer {stack.token('ann')}"}
+    session = (await http.post("/v1/sessions", json={"protocol": 1}, headers=bearer)).json()
+    path, headers = f"/v1/sessions/{session['session_id']}", {"Authorization": f"Bearer {session['session_token']}"}
+    look, looks = stack.mailbox_store.look, list[int]()
+
+    def looking(awaited: Any) -> Any:
+        if not looks:
+            for _ in range(30):
+                stack.mailboxes.push(session["connection_id"], b'{"type":"event"}')
+            stack.revocation.revoke_user(ADMIN, "ann")
+        looks.append(1)
+        return look(awaited)
+
+    stack.mailbox_store.look = looking  # type: ignore[method-assign]
+    answer = await http.get(f"{path}/frames", params={"wait_s": 25}, headers=headers)
+    *_, last = answer.json()["frames"]
+    assert last == REVOKED
 
 
 @pytest.mark.parametrize("first", ["frames", "stream", "poll"])

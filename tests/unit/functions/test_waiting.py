@@ -16,7 +16,7 @@ def nothing(_awaited: Sequence[Awaited]) -> Mapping[Awaited, tuple[str | None, b
 
 
 def reading() -> Reading:
-    return Reading(Connection("m-1", 0, 0, None, None), "session", "ann", "reader", 0)
+    return Reading(Connection("m-1", 0, 0, None, None), "session", "ann", "reader", 0, 0)
 
 
 async def looks(count: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain.mailbox import MAILBOX_MAX_MESSAGES, READ_MAX_MESSAGES
 from shared.domain.principal import LEEWAY_S, Principal
 from shared.errors import (
     ForbiddenError,
@@ -124,6 +125,40 @@ def test_a_session_by_http_is_told_and_its_token_is_good_for_nothing(stack: Memo
     assert nothing_is_left(stack)
 
 
+@pytest.mark.parametrize("waiting", [30, MAILBOX_MAX_MESSAGES, MAILBOX_MAX_MESSAGES + 50])
+def test_a_reader_is_told_last_however_far_behind_it_is(stack: MemoryStack, tokens: KnownTokens, waiting: int) -> None:
+    session = stack.http_sessions.open(tokens.verify(tokens.make()), HelloRequest())
+    reading = begin(stack, session)
+    for _ in range(waiting):
+        stack.mailboxes.push(reading.mailbox_id, b'{"type":"event"}')
+    revoke(stack)
+    assert not stack.mailbox_reader.stay(reading)
+    *others, last = map(json.loads, (one.text for one in stack.mailbox_reader.last_words(reading)))
+    assert others == [{"type": "event"}] * READ_MAX_MESSAGES
+    assert last == REVOKED
+    assert stack.mailbox_reader.last_words(reading) == [], "once"
+
+
+def test_a_reader_is_told_that_skips_a_full_mailbox_in_that_moment(stack: MemoryStack, tokens: KnownTokens) -> None:
+    session = stack.http_sessions.open(tokens.verify(tokens.make()), HelloRequest())
+    reading = begin(stack, session)
+    for _ in range(MAILBOX_MAX_MESSAGES + 1):
+        stack.mailboxes.push(reading.mailbox_id, b'{"type":"event"}')
+    first(stack.mailboxes.store, "remove", lambda: read(stack, reading))
+    revoke(stack)
+    assert not stack.mailbox_reader.stay(reading)
+    assert [json.loads(one.text) for one in stack.mailbox_reader.last_words(reading)] == [REVOKED]
+
+
+def test_a_reader_is_told_behind_what_was_never_put(stack: MemoryStack, tokens: KnownTokens) -> None:
+    session = stack.http_sessions.open(tokens.verify(tokens.make()), HelloRequest())
+    reading = begin(stack, session)
+    stack.mailbox_store.number(reading.mailbox_id, now_s=NOW_S)
+    revoke(stack)
+    assert not stack.mailbox_reader.stay(reading)
+    assert [json.loads(one.text) for one in stack.mailbox_reader.last_words(reading)] == [REVOKED]
+
+
 def test_a_session_without_a_connection_is_not_taken_up_by_its_session_token(
     stack: MemoryStack, tokens: KnownTokens
 ) -> None:
@@ -159,7 +194,7 @@ def test_a_session_without_a_connection_is_not_taken_up_with_a_new_token(
         assert "result" in stack.ask("again", hello), "it begins a new one"
 
 
-def first(store: Any, name: str, does: Callable[[], None], *, after: bool = False) -> None:
+def first(store: Any, name: str, does: Callable[[], object], *, after: bool = False) -> None:
     """Have something happen once, right before a store's method works, or right after."""
     works = getattr(store, name)
 
