@@ -72,6 +72,7 @@ class HttpSessions:
 
         Raises:
             SessionUnknownError: It has ended, or is another user's.
+            LimitReachedError: Nothing has it any more, and the user has as many connections as it may.
         """
         connection = self.connections.get(self._session(session_id, user_id).connection_id)
         return connection or self.with_mailbox(session_id, user_id)
@@ -82,6 +83,7 @@ class HttpSessions:
         Raises:
             SessionUnknownError: It has ended, or is another user's; or its user was revoked while nothing had it.
             UnauthenticatedError: The token of whoever said hello last has expired.
+            LimitReachedError: Nothing has it any more, and the user has as many connections as it may.
             ContentionError: Others take it at the same time.
         """
         for _ in range(SESSION_TRIES):
@@ -95,7 +97,7 @@ class HttpSessions:
                     raise SessionUnknownError("the session has ended")
                 return connection
             # Until now pushes went elsewhere: whether they came, nobody knows.
-            moved = self._mailbox(principal, session_id=session_id, lagging=True)
+            moved = self._mailbox(principal, session_id=session_id, lagging=True, leaving=before)
             self.sessions.join(moved, principal, self.connections.subscriptions(before))
             until_s = moved.expires_at_s + SESSION_GRACE_S
             after = Session(session_id, principal, moved.connection_id, until_s, version_of_session())
@@ -121,7 +123,6 @@ class HttpSessions:
     def _connection(self, principal: Principal, session_id: str | None) -> Connection:
         """Return the connection that has the session, with this token; where none has, a new mailbox."""
         if session_id is None:
-            self.sessions.subscriptions.check_connections(principal.user_id)
             return self._mailbox(principal)
         session = self.sessions.session_to_take(session_id, principal)
         connection = self.connections.get(session.connection_id)
@@ -132,7 +133,7 @@ class HttpSessions:
         # It has all its time again.
         connection = replace(connection, principal=principal, expires_at_s=self._expires_at_s())
         if not self.mailboxes.renew(connection.connection_id, expires_at_s=connection.expires_at_s):
-            return self._mailbox(principal, lagging=True)
+            return self._mailbox(principal, lagging=True, leaving=connection.connection_id)
         return connection
 
     def _session(self, session_id: str, user_id: str) -> Session:
@@ -141,7 +142,15 @@ class HttpSessions:
             raise SessionUnknownError("the session has ended, or is another user's")
         return session
 
-    def _mailbox(self, principal: Principal, *, session_id: str | None = None, lagging: bool = False) -> Connection:
+    def _mailbox(
+        self, principal: Principal, *, session_id: str | None = None, lagging: bool = False, leaving: str | None = None
+    ) -> Connection:
+        """Make one, in place of a connection that is to go.
+
+        Raises:
+            LimitReachedError: The user has as many connections as it may.
+        """
+        self.sessions.subscriptions.check_connections(principal.user_id, leaving=leaving)
         identifier = mailbox_id(secrets.token_urlsafe(16))
         connection = Connection(identifier, self.now_ms(), self._expires_at_s(), principal, session_id)
         self.mailboxes.open(identifier, expires_at_s=connection.expires_at_s, lagging=lagging)

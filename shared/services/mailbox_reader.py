@@ -83,6 +83,7 @@ class MailboxReader:
             SessionUnknownError: It has ended, or is another user's.
             UnauthenticatedError: Its token has expired.
             ForbiddenError: The cursor is not this session's.
+            LimitReachedError: Nothing has it any more, and its user has as many connections as it may.
             RateLimitedError: It reads too often.
         """
         number = None if cursor is None else self._number(cursor, session_id, user_id)

@@ -167,7 +167,7 @@ class Sessions:
         principal = self._principal(connection, request.token)
         if connection.session_id is None and not is_mailbox(connection.connection_id):
             # A session that comes back is, for a moment, on two: the one that it leaves is there until it closes.
-            leaving = 0 if request.session_id is None else 1
+            leaving = self._holder(request.session_id)
             self.subscriptions.check_connections(principal.user_id, but=connection.connection_id, leaving=leaving)
         unknown = connection.principal is None  # so far, and whoever is has subscribed to nothing
         try:
@@ -377,6 +377,13 @@ class Sessions:
         if issued_at_s < principal.issued_at_s and self.authentication.revoked(session.user_id, issued_at_s):
             raise SessionUnknownError("the session has ended")
         return session
+
+    def _holder(self, session_id: str | None) -> str | None:
+        """Return which connection has a session, or had it last, where connections are counted."""
+        if session_id is None or not self.subscriptions.limits.user_connections:
+            return None
+        session = self.connections.session(session_id)
+        return None if session is None else session.connection_id
 
     def _session(self, connection: Connection, principal: Principal, session_id: str | None) -> Session | None:
         """Return the session that the connection has or wants, or ``None`` if it is to have a new one."""

@@ -114,13 +114,13 @@ class Subscriptions:
         if limit and len(self.connections.subscribers(channel, at_most=limit).connection_ids) >= limit:
             raise LimitReachedError(f"this channel has at most {limit} subscribers", details={"limit": limit})
 
-    def check_connections(self, user_id: str, *, but: str | None = None, leaving: int = 0) -> None:
+    def check_connections(self, user_id: str, *, but: str | None = None, leaving: str | None = None) -> None:
         """See whether a user may have one connection more, where the stage limits them.
 
         Args:
             user_id: Whose.
             but: Is not counted: it may be among them already.
-            leaving: How many of them are about to be closed.
+            leaving: Is not counted either: if it is there still, it is about to be closed.
 
         Raises:
             LimitReachedError: There are as many as there may be.
@@ -129,9 +129,8 @@ class Subscriptions:
         if not limit:
             return
         # Every connection of a user is subscribed to this channel until it has gone: no count has to be kept.
-        most = limit + leaving
-        found = self.connections.subscribers(personal_channel(user_id), at_most=most + 1).connection_ids
-        if len(set(found) - {but}) >= most:
+        found = self.connections.subscribers(personal_channel(user_id), at_most=limit + 2).connection_ids
+        if len(set(found) - {but, leaving}) >= limit:
             raise LimitReachedError(f"a user has at most {limit} connections", details={"limit": limit})
 
     def connect(self, connection: Connection, channels: Mapping[str, Interests], *, kept: bool = True) -> None:

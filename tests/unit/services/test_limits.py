@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.adapters.memory import MemoryConnectionStore
+from shared.domain.mailbox import GONE_AFTER_S
 from shared.domain.principal import Principal
 from shared.domain.rate import Rate
 from shared.domain.stage_limits import DEFAULT_LIMITS
@@ -358,6 +359,52 @@ class TestConnectionsOfAUser:
         assert len(stack.connections.connections) == connections, "nothing is left of it"
         assert self.hello(stack, "1", "ann")["error"]["name"] == "limit_reached"
         stack.http_sessions.open(ann, HelloRequest(session_id=session))
+
+    def live(self, stack: MemoryStack) -> int:
+        return len(stack.connections.subscribers("user:ann").connection_ids)
+
+    def left(self, stack: MemoryStack) -> list[str]:
+        """Return two sessions that nothing has any more."""
+        sessions = []
+        for connection_id in ("a", "b"):
+            sessions.append(self.hello(stack, connection_id, "ann")["result"]["session_id"])
+            stack.sessions.disconnect(connection_id)
+        return sessions
+
+    @pytest.mark.parametrize("way", ["open", "read", "websocket"])
+    def test_one_that_comes_back_takes_a_place_when_what_it_had_has_gone(self, stack: MemoryStack, way: str) -> None:
+        sessions, ann = self.left(stack), stack.tokens.verify(stack.token("ann"))
+        assert "result" in self.hello(stack, "1", "ann")
+
+        def back(number: int) -> None:
+            if way == "open":
+                stack.http_sessions.open(ann, HelloRequest(session_id=sessions[number]))
+            elif way == "read":
+                stack.mailbox_reader.begin(sessions[number], "ann", None, "sse")
+            else:
+                stack.connect(f"back {number}")
+                hello = HelloRequest(token=stack.token("ann"), session_id=sessions[number])
+                stack.sessions.hello(stack.connections.connections[f"back {number}"], hello)
+
+        back(0)
+        mailboxes = len(stack.mailbox_store.mailboxes)
+        with pytest.raises(LimitReachedError):
+            back(1)
+        assert (self.live(stack), len(stack.mailbox_store.mailboxes)) == (2, mailboxes)
+        stack.sessions.disconnect("1")
+        back(1)
+
+    @pytest.mark.parametrize("before", ["websocket", "mailbox"])
+    def test_one_that_leaves_its_connection_has_a_place_by_http(self, stack: MemoryStack, before: str) -> None:
+        ann = stack.tokens.verify(stack.token("ann"))
+        assert "result" in self.hello(stack, "1", "ann")
+        if before == "websocket":
+            session = self.hello(stack, "2", "ann")["result"]["session_id"]
+        else:
+            session = stack.http_sessions.open(ann, HelloRequest())["session_id"]
+            stack.clock.pass_s(GONE_AFTER_S)  # it is there, but no more to be renewed: another one takes its place
+        stack.http_sessions.open(ann, HelloRequest(session_id=session))
+        stack.mailbox_reader.begin(session, "ann", None, "sse")
 
     def test_with_no_limit_nobody_is_counted(self) -> None:
         class Uncountable(MemoryConnectionStore):
