@@ -259,6 +259,7 @@ class Services:
             connections=self.connections,
             mailboxes=self.mailboxes,
             signer=self.signer,
+            limits=self.limits,
             metrics=self.metrics,
             now_ms=self.now_ms,
         )

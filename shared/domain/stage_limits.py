@@ -20,7 +20,8 @@ class StageLimits:
     Attributes:
         request_rate_per_s: Frames of one connection, in batches or not, good or not.
         bytes_rate_per_s: Of frames of one connection. The burst holds the largest that HTTP takes.
-        hello_rate_per_s: ``hello`` and ``refresh`` of one connection. Each may write two items a subscription.
+        hello_rate_per_s: ``hello`` and ``refresh`` of one connection; how often one session is taken up by HTTP. Each
+            may write two items a subscription.
         user_http_rate_per_s: HTTP requests of one user, to begin or read a session too.
         server_http_rate_per_s: The same of an API key's or an IAM role's name.
         ticket_rate_per_s: Tickets that one user is given.

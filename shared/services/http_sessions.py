@@ -10,6 +10,7 @@ from shared.domain.mailbox import is_mailbox, mailbox_id
 from shared.domain.principal import Principal
 from shared.errors import ContentionError, SessionUnknownError, UnauthenticatedError
 from shared.ports import ConnectionStore, Metrics, Signer
+from shared.services.limits import RateLimits
 from shared.services.mailboxes import Mailboxes
 from shared.services.sessions import (
     EXPIRY_MARGIN_S,
@@ -31,6 +32,7 @@ class HttpSessions:
     connections: ConnectionStore
     mailboxes: Mailboxes
     signer: Signer
+    limits: RateLimits
     metrics: Metrics
     now_ms: Callable[[], int]
 
@@ -43,6 +45,7 @@ class HttpSessions:
         Raises:
             LimitReachedError: The user has as many connections as it may.
             SessionUnknownError: The session has ended, or is another user's.
+            RateLimitedError: It is taken up too often.
         """
         connection = self._connection(principal, request.session_id)
         _, result = self.sessions.hello(connection, request)
@@ -125,6 +128,8 @@ class HttpSessions:
         if session_id is None:
             return self._mailbox(principal)
         session = self.sessions.session_to_take(session_id, principal)
+        # Now that it is known to be its user's: nobody else is to use up its rate. Connections may be new each time.
+        self.limits.hello(session_id)
         connection = self.connections.get(session.connection_id)
         if connection is None:
             return self._mailbox(principal, lagging=True)

@@ -69,13 +69,13 @@ class RateLimits:
         # What is larger than a frame may be is refused whole, so it need not fit the bucket.
         self._take(f"bytes:{connection_id}", self.stage.rate("bytes"), min(size_bytes, self.stage.bytes_burst))
 
-    def hello(self, connection_id: str) -> None:
-        """Count a ``hello`` or ``refresh`` of a connection.
+    def hello(self, identifier: str) -> None:
+        """Count a ``hello`` or ``refresh`` of a connection, or that a session is taken up by HTTP.
 
         Raises:
             RateLimitedError: There were too many.
         """
-        self._take(f"hello:{connection_id}", self.stage.rate("hello"))
+        self._take(f"hello:{identifier}", self.stage.rate("hello"))
 
     def http_request(self, user_id: str, *, server: bool = False) -> None:
         """Count an HTTP request of a user, or of a server.

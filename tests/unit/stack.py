@@ -217,7 +217,7 @@ class MemoryStack:
         )
         self.signer = HmacSigner(fixed_secret(SECRET))
         self.http_sessions = HttpSessions(
-            self.sessions, self.connections, self.mailboxes, self.signer, self.metrics, self.clock
+            self.sessions, self.connections, self.mailboxes, self.signer, self.limits, self.metrics, self.clock
         )
         self.channel_tail = ChannelTail(self.history, self.signer, self.authentication, self.clock)
         self.session_end = SessionEnd(self.connections, self.sinks, self.clock, self.attendance)

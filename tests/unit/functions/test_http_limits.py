@@ -73,6 +73,16 @@ async def test_calls_of_sessions_are_their_users(client: From, stack: MemoryStac
     assert await refused(lambda: http.get("/v1/commands", headers=bearer), 1) == 1
 
 
+async def test_a_session_is_taken_up_so_often(client: From, stack: MemoryStack) -> None:
+    http, bearer = client(), {"Authorization": f"Bearer {stack.token('ann')}"}
+    opened = (await http.post("/v1/sessions", json={"protocol": 1}, headers=bearer)).json()
+    again = {"protocol": 1, "session_id": opened["session_id"]}
+    assert await refused(lambda: http.post("/v1/sessions", json=again, headers=bearer), 20) == 9
+    answer = await http.post("/v1/sessions", json=again, headers=bearer)
+    assert 0 < answer.json()["retry_after_ms"] <= 5_000
+    assert await refused(lambda: http.post("/v1/sessions", json={"protocol": 1}, headers=bearer), 1) == 0
+
+
 async def test_a_server_has_more(client: From) -> None:
     http = client(user_http_rate_per_s=1, user_http_burst=1, server_http_rate_per_s=1, server_http_burst=10)
     assert await refused(lambda: http.get("/v1/commands", headers={"X-API-Key": KEY}), 20) == 9

@@ -16,7 +16,7 @@ from shared.domain.mailbox import GONE_AFTER_S
 from shared.domain.principal import Principal
 from shared.domain.rate import Rate
 from shared.domain.stage_limits import DEFAULT_LIMITS
-from shared.errors import LimitReachedError, RateLimitedError, UnavailableError
+from shared.errors import LimitReachedError, RateLimitedError, SessionUnknownError, UnavailableError
 from shared.services.limits import RateLimits
 from shared.services.sessions import HelloRequest
 from tests.unit.stack import ALL, MemoryStack
@@ -311,6 +311,53 @@ def test_small_frames_are_counted_by_their_number_alone() -> None:
         stack.ask("c", {"type": "ping", "x": "x" * 1_000})
         stack.clock.pass_s(0.1)
     assert stack.buckets.asked == asked
+
+
+class TestSessionsTakenUpByHttp:
+    @pytest.fixture
+    def stack(self) -> MemoryStack:
+        return MemoryStack()
+
+    def open(self, stack: MemoryStack, session_id: str | None = None, user_id: str = "ann") -> str:
+        session = stack.http_sessions.open(Principal(user_id, ALL), HelloRequest(session_id=session_id))
+        return str(session["session_id"])
+
+    def times(self, stack: MemoryStack, session_id: str) -> int:
+        """Return how many times it can be taken up at once."""
+        for done in range(50):
+            try:
+                self.open(stack, session_id)
+            except RateLimitedError as error:
+                assert error.retry_after_ms
+                return done
+        return 50
+
+    def test_each_has_a_rate(self, stack: MemoryStack) -> None:
+        """Each time all that it is subscribed to is written again."""
+        session, other = self.open(stack), self.open(stack)
+        assert 10 <= self.times(stack, session) <= 11
+        assert 10 <= self.times(stack, other) <= 11
+        stack.clock.pass_s(5)
+        assert self.times(stack, session) == 1
+
+    def test_the_rate_is_the_sessions_whatever_has_it(self, stack: MemoryStack) -> None:
+        session, done = self.open(stack), 0
+        for _ in range(5):
+            stack.mailbox_store.mailboxes.clear()  # each time a new one
+            done += self.times(stack, session)
+        assert 10 <= done <= 12
+
+    def test_nobody_uses_up_anothers(self, stack: MemoryStack) -> None:
+        session = self.open(stack)
+        for _ in range(50):
+            with pytest.raises(SessionUnknownError):
+                self.open(stack, session, "bob")
+        assert 10 <= self.times(stack, session) <= 11
+
+    def test_beginning_one_is_not_counted(self, stack: MemoryStack) -> None:
+        for _ in range(50):
+            self.open(stack)
+        assert stack.buckets.asked == 0
 
 
 class TestConnectionsOfAUser:
