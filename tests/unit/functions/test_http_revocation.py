@@ -45,9 +45,11 @@ async def test_a_user_is_thrown_out(
 
 @pytest.mark.parametrize("user_id", ["key:root", "iam:deploy"])
 async def test_who_comes_without_a_token_is_revoked_elsewhere(
-    http: httpx.AsyncClient, admin: dict[str, str], user_id: str
+    http: httpx.AsyncClient, stack: MemoryStack, admin: dict[str, str], user_id: str
 ) -> None:
-    problem_of(await http.delete(f"/v1/users/{user_id}/connections", headers=admin), 422, "invalid_field")
+    bearer = {"Authorization": f"Bearer {stack.token('ann')}"}
+    for headers in (admin, bearer):
+        problem_of(await http.delete(f"/v1/users/{user_id}/connections", headers=headers), 422, "invalid_field")
 
 
 async def test_no_connection_has_so_long_an_id(http: httpx.AsyncClient, admin: dict[str, str]) -> None:
