@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -64,35 +64,26 @@ class Expected:
         type: The frame's; empty where it can't be read.
         id: What it bears; ``None`` where the frame's own can't be read.
         later: It may be pushed, and takes as long as a peer does.
-        by_gateway: API Gateway answers a ping that comes alone, and has no id to echo: docs/protocol.md 2.1.
+        by: What the answer may be.
     """
 
     index: int
     type: str
     id: int | str | None
     later: bool = False
-    by_gateway: bool = False
+    by: tuple[Literal["reply", "pong"], ...] = ("reply",)
 
     def fits(self, frame: dict[str, Any]) -> bool:
         """Tell whether the frame may be that answer."""
-        if self.by_gateway:
-            return frame == {"type": "pong"}
         answer = frame.get("id")
-        same = type(answer) is type(self.id) and answer == self.id
-        return same and (frame.get("type") != "pong" or self.type == "ping")
-
-    def may_result(self, frame: dict[str, Any]) -> bool:
-        """Tell whether the frame's result is one of this type, or it has none."""
-        if frame["type"] == "pong" or "error" in frame:
-            return True
-        adapter = _RESULTS.get(self.type)
-        return adapter is not None and not _problem(adapter, frame.get("result"))
+        return frame["type"] in self.by and type(answer) is type(self.id) and answer == self.id
 
 
 def expected(index: int, text: str, *, max_bytes: int, gateway: bool) -> list[Expected]:
     """Return what a message is answered by; ``gateway`` if API Gateway reads it before we do."""
     if gateway and _is_ping(text):
-        return [Expected(index, "ping", None, by_gateway=True)]
+        # It has no id to echo: docs/protocol.md 2.1.
+        return [Expected(index, "ping", None, by=("pong",))]
     try:
         frames = parse(text, max_bytes=max_bytes)
     except TidewireError:
@@ -112,13 +103,17 @@ def _is_ping(text: str) -> bool:
 def _answer(index: int, frame: Any) -> Expected:
     if not isinstance(frame, dict):
         return Expected(index, "", None)
-    id_ = frame.get("id")
-    if isinstance(id_, str):
-        id_ = id_ if len(id_) <= _ID_MAX_LENGTH else None
-    elif isinstance(id_, bool) or not isinstance(id_, int) or abs(id_) > _MAX_SAFE_INTEGER:
-        id_ = None
-    type_ = frame.get("type")
+    said, type_ = frame.get("id"), frame.get("type")
+    id_ = said if _is_id(said) else None
+    if type_ == "ping" and said == id_:
+        return Expected(index, "ping", id_, by=("reply", "pong"))  # it may be refused with all of its list
     return Expected(index, type_ if isinstance(type_, str) else "", id_, type_ == "command" and "to" in frame)
+
+
+def _is_id(said: Any) -> bool:
+    if isinstance(said, str):
+        return len(said) <= _ID_MAX_LENGTH
+    return isinstance(said, int) and not isinstance(said, bool) and abs(said) <= _MAX_SAFE_INTEGER
 
 
 def _wants_none(frame: Any) -> bool:
@@ -172,9 +167,8 @@ class Answers:
         return frames
 
     def _reply(self, frame: dict[str, Any]) -> None:
-        fitting = [one for one in self._owed if one.fits(frame)]
-        # Several may bear the same id, and each is answered when it is done.
-        one = next((one for one in fitting if one.may_result(frame)), next(iter(fitting), None))
+        # Several may have no id: what can be answered in this one way is taken before what can be in two.
+        one = min((one for one in self._owed if one.fits(frame)), key=lambda one: len(one.by), default=None)
         if one is None:
             self._ledger.find("a reply that nothing asked for", None, frame)
             return

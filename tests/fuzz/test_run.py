@@ -59,15 +59,13 @@ def test_each_request_gets_one_reply_as_the_protocol_says() -> None:
     assert found(sync, {"message": "Internal server error", "connectionId": "c"}) == ["the integration failed"]
 
 
-def test_what_bears_the_same_id_or_none_is_told_apart() -> None:
-    command, delete = '{"type": "command", "id": 1}', '{"type": "sync", "id": 1, "positions": {}}'
-    synced = {"type": "reply", "id": 1, "result": {"behind": {}}}
-    assert found(f"[{command},{delete}]", synced, {"type": "reply", "id": 1, "result": {"data": 1}}) == []
+def test_what_bears_no_id_is_told_apart() -> None:
     bad = {"type": "reply", "id": None, "error": {"code": 1000, "name": "bad_frame", "message": "", "retryable": False}}
     connection = Answers(ledger := Ledger())
-    for index, text in enumerate(['{"type": "ping", "id": 7}', "no JSON", '[{"type": "ping", "id": 8}]']):
+    lists = '[{"type": "ping"}]', '[{"type": "ping", "id": []}]', '[{"type": "ping", "id": 8}]'
+    for index, text in enumerate((*lists, '{"type": "ping", "id": 7}', "no JSON")):
         connection.add(expected(index, text, max_bytes=32_000, gateway=True))
-    for answer in (bad, {"type": "pong"}, {"type": "pong", "id": 8}):
+    for answer in (bad, {"type": "pong"}, bad, {"type": "pong", "id": 8}, {"type": "pong"}):
         connection.take(json.dumps(answer))
     assert (ledger.findings, connection.owed) == ([], [])
     assert found('{"type": "ping", "id": 7}', {"type": "pong", "id": 7})[0] == "a reply that nothing asked for"
