@@ -5,6 +5,7 @@ Values that only the run knows stand in them as ``${name}``, and are put in when
 
 import json
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +101,8 @@ def case(seed: int, index: int, kind: Kind) -> Case:
 def _message(dice: Dice, channel: str) -> str:
     if dice.random() < 0.15:
         # With an id of its own, or nobody could tell whose answer it is.
-        return dice.choice(_BAD_TEXTS).replace("room:a", channel).replace('"id": 1,', f'"id": {dice.randrange(10**6)},')
+        text = dice.choice(_BAD_TEXTS).replace("room:a", channel)
+        return re.sub(r'"id": 1(?=[,}])', lambda _: f'"id": {dice.randrange(10**6)}', text)
     if dice.random() < 0.2:
         count = dice.choice((1, 2, 2, 3, 5, 5, 10, 20, 100, 101))
         text = f"[{','.join(_frame(dice, channel) for _ in range(count))}]"
