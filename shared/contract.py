@@ -86,6 +86,7 @@ OUTPUT_TABLE_NAMES: Final = {
 # Tables: every one has the string keys PK and SK but streams, whose sort key is a number (first offset).
 PK: Final = "pk"
 SK: Final = "sk"
+BUCKET_PREFIX: Final = "BUCKET#"  # in `limits`: all that most functions may write there
 TTL_ATTRIBUTE: Final = "expires_at_s"
 
 # Where the user's own code is: modules in functions/, which nothing in shared/ may import. shared/bootstrap.py loads
