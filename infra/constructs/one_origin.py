@@ -71,6 +71,7 @@ class OneOrigin(Construct):
             generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
             removal_policy=RemovalPolicy.DESTROY,
         )
+        self.secret_arn = self._secret.secret_arn
         for function in (websocket.connect, http.function, stream.function):
             self._secret.grant_read(function)
             function.add_environment(contract.ENV_FRONT_SECRET_ARN, self._secret.secret_arn)

@@ -197,6 +197,9 @@ class TestTold:
             assert outputs[contract.OUTPUT_WEBSOCKET_URL] == f"wss://{name}/v1/ws"
             assert outputs[contract.OUTPUT_BARE_HTTP_URL] == "${HttpApi4E1D4184.ApiEndpoint}"
 
+    def test_who_changes_the_secret_is_told_its_name(self, one: OneOrigin) -> None:
+        assert text(one.main.document["Outputs"][contract.OUTPUT_FRONT_SECRET_ARN]["Value"]) == _SECRET
+
     def test_pushes_go_to_the_bare_url(self, one: OneOrigin) -> None:
         endpoint = one.main.environment("fan_out")[contract.ENV_CONNECTIONS_ENDPOINT]
         assert endpoint == "https://${WebsocketApiD2C932E4}.execute-api.eu-central-1.${AWS::URLSuffix}/v1"
