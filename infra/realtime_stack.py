@@ -77,6 +77,7 @@ class RealtimeStack(Stack):
             self.front = OneOrigin(
                 self, "Front", stage=stage, config=front, websocket=websocket, http=http, stream=stream
             )
+            CfnOutput(self, contract.OUTPUT_FRONT_SECRET_ARN, value=self.front.secret_arn)
         self._outputs(store, functions, pipeline, websocket, http, stream)
         CfnOutput(self, contract.OUTPUT_EVENT_DEAD_LETTERS_URL, value=sources.dead_letters_url)
         if pool is not None:

@@ -67,6 +67,7 @@ OUTPUT_ARCHIVE_QUEUE_URL: Final = "ArchiveQueueUrl"  # only of stages with an ar
 OUTPUT_HTTP_FUNCTION: Final = "HttpFunctionName"
 OUTPUT_STREAM_FUNCTION: Final = "StreamFunctionName"
 OUTPUT_TOKEN_SECRET_ARN: Final = "TokenSecretArn"
+OUTPUT_FRONT_SECRET_ARN: Final = "FrontSecretArn"  # only of stages with CloudFront
 OUTPUT_USER_POOL_ID: Final = "UserPoolId"  # only of stages with a user pool
 OUTPUT_USER_POOL_CLIENT_ID: Final = "UserPoolClientId"
 OUTPUT_LANE_URLS: Final = {"high": "LaneHighUrl", "normal": "LaneNormalUrl", "low": "LaneLowUrl"}
@@ -86,6 +87,7 @@ OUTPUT_TABLE_NAMES: Final = {
 # Tables: every one has the string keys PK and SK but streams, whose sort key is a number (first offset).
 PK: Final = "pk"
 SK: Final = "sk"
+BUCKET_PREFIX: Final = "BUCKET#"  # in `limits`: all that most functions may write there
 TTL_ATTRIBUTE: Final = "expires_at_s"
 
 # Where the user's own code is: modules in functions/, which nothing in shared/ may import. shared/bootstrap.py loads

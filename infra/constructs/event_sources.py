@@ -14,7 +14,7 @@ from constructs import Construct
 
 from infra.constructs.fan_out_bus import FanOutBus
 from infra.constructs.functions import Functions, table_environment
-from infra.constructs.message_store import MessageStore, grant_append, grant_read_write
+from infra.constructs.message_store import MessageStore, grant_append, grant_count, grant_read_write
 from infra.constructs.publish_pipeline import PublishPipeline
 from infra.constructs.queues import REDRIVE, standard_queue
 from shared import contract
@@ -53,7 +53,7 @@ class EventSources(Construct):
         self.function.add_event_source(SqsEventSource(self.queue, batch_size=10, report_batch_item_failures=True))
         grant_read_write(store.connections, self.function)
         grant_append(store.streams, self.function)
-        grant_read_write(store.limits, self.function)
+        grant_count(store.limits, self.function)
         pipeline.grant_publish(self.function)
         fan_out.grant_deliver_later(self.function)
         self._let_bury()

@@ -5,7 +5,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.constructs.functions import Functions, table_environment
-from infra.constructs.message_store import MessageStore, grant_append, grant_read_write
+from infra.constructs.message_store import MessageStore, grant_append, grant_count, grant_read_write
 from infra.stage import StageConfig
 from shared import contract
 
@@ -55,7 +55,7 @@ class HttpStream(Construct):
         )
         grant_read_write(store.connections, self.function)
         grant_append(store.streams, self.function)
-        grant_read_write(store.limits, self.function)
+        grant_count(store.limits, self.function)
         url = self.function.add_function_url(
             # The app asks for tokens itself. CDK adds the two permissions that a public URL needs:
             # docs.aws.amazon.com/lambda/latest/dg/urls-auth.html

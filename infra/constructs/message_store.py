@@ -2,11 +2,12 @@
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.stage import StageConfig
-from shared.contract import PK, SK, TTL_ATTRIBUTE
+from shared.contract import BUCKET_PREFIX, PK, SK, TTL_ATTRIBUTE
 
 # What the adapters call. CDK's own grants have more: to scan a table, to follow its stream.
 _READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
@@ -26,6 +27,23 @@ def grant_append(table: dynamodb.TableV2, function: lambda_.Function) -> None:
 def grant_read_write(table: dynamodb.TableV2, function: lambda_.Function) -> None:
     """Let a function read and write a table by its keys."""
     table.grant(function, *_READ, *_WRITE)
+
+
+def grant_count(limits: dynamodb.TableV2, function: lambda_.Function) -> None:
+    """Let a function put buckets into the limits table, and read none: API keys lie there too.
+
+    Sources: docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html; that a request without
+    keys would satisfy the first condition alone, and not the second:
+    docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
+    """
+    key = "dynamodb:LeadingKeys"
+    function.add_to_role_policy(
+        iam.PolicyStatement(
+            actions=["dynamodb:PutItem"],
+            resources=[limits.table_arn],
+            conditions={"ForAllValues:StringLike": {key: f"{BUCKET_PREFIX}*"}, "Null": {key: "false"}},
+        )
+    )
 
 
 class MessageStore(Construct):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from aws_cdk import Annotations, Duration, Fn, RemovalPolicy, SecretValue
+from aws_cdk import Annotations, CfnResource, Duration, Fn, RemovalPolicy, SecretValue
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
@@ -71,6 +71,7 @@ class OneOrigin(Construct):
             generate_secret_string=secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
             removal_policy=RemovalPolicy.DESTROY,
         )
+        self.secret_arn = self._secret.secret_arn
         for function in (websocket.connect, http.function, stream.function):
             self._secret.grant_read(function)
             function.add_environment(contract.ENV_FRONT_SECRET_ARN, self._secret.secret_arn)
@@ -96,12 +97,25 @@ class OneOrigin(Construct):
         Annotations.of(self.distribution).acknowledge_warning(
             "@aws-cdk/aws-cloudfront-origins:listBucketSecurityRisk", "infra/cloudfront/pages.js asks for files alone"
         )
+        self._let_bare_urls_serve_until_then(websocket, http)
         domain = self._config.domain or self.distribution.distribution_domain_name
         self.url, self.websocket_url = f"https://{domain}", f"wss://{domain}/v1/ws"
         http.function.add_environment(contract.ENV_HTTP_URL, self.url)
         http.function.add_environment(contract.ENV_STREAM_URL, self.url)
         http.function.add_environment(contract.ENV_WEBSOCKET_URL, self.websocket_url)
         self._lead_here()
+
+    def _let_bare_urls_serve_until_then(self, websocket: WebsocketGateway, http: HttpApi) -> None:
+        """Have functions ask for the secret when there is somebody who shows it: a distribution takes minutes.
+
+        Streams' function is made before, as its URL is an origin.
+        """
+        distribution = self.distribution.node.default_child
+        assert isinstance(distribution, CfnResource)
+        for function in (websocket.connect, http.function):
+            resource = function.node.default_child
+            assert isinstance(resource, CfnResource)
+            resource.add_dependency(distribution)
 
     def _origin(self, url: str, name: str) -> cloudfront.IOrigin:
         """Return an API as an origin that is shown the secret.

@@ -8,7 +8,7 @@ from constructs import Construct
 
 from infra.constructs.fan_out_bus import FanOutBus
 from infra.constructs.functions import Functions, table_environment
-from infra.constructs.message_store import MessageStore, grant_append, grant_read_write
+from infra.constructs.message_store import MessageStore, grant_append, grant_count, grant_read_write
 from infra.constructs.publish_pipeline import PublishPipeline
 from infra.stage import StageConfig
 from shared import contract
@@ -72,9 +72,8 @@ class WebsocketGateway(Construct):
             grant_read_write(store.connections, function)
         grant_append(store.streams, self.message)
         grant_read_write(store.state, self.message)
-        grant_read_write(store.limits, self.message)
-        store.limits.grant(self.connect, "dynamodb:PutItem")  # it counts, and no more: API keys lie there too
         for function in (self.connect, self.message):
+            grant_count(store.limits, function)
             fan_out.grant_set_deadlines(function)
         fan_out.grant_deliver_later(self.message)
         pipeline.grant_publish(self.message)

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from shared.adapters.aws import translated
 from shared.adapters.dynamodb import refused
-from shared.contract import PK, SK, TTL_ATTRIBUTE
+from shared.contract import BUCKET_PREFIX, PK, SK, TTL_ATTRIBUTE
 from shared.domain.rate import Rate
 from shared.errors import UnavailableError
 
@@ -52,7 +52,7 @@ class DynamoDbBucketStore:
     def _put(self, key: str, before_ms: float, after_ms: float, now_ms: int) -> float | None:
         """Write if the bucket is as thought; else return how it is."""
         item: dict[str, Any] = {
-            PK: {"S": f"BUCKET#{hashlib.sha256(key.encode()).hexdigest()}"},
+            PK: {"S": f"{BUCKET_PREFIX}{hashlib.sha256(key.encode()).hexdigest()}"},
             SK: {"S": "META"},
             "full_at_ms": {"N": repr(round(after_ms, 3))},
             TTL_ATTRIBUTE: {"N": str(int(after_ms // 1000) + 60)},

@@ -26,5 +26,5 @@ class FrontDoor:
             UnavailableError: The secret can't be read.
         """
         if not self.secret.is_known(headers.get(HEADER_FRONT_SECRET, "")):
-            raise ForbiddenError("clients are served at the address that GET /v1/config tells, not at this one")
+            raise ForbiddenError("clients are served at the HttpUrl of the deployment, not at this address")
         return headers.get(HEADER_VIEWER_ADDRESS, peer)

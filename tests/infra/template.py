@@ -1,5 +1,6 @@
 """A synthesised stage, as its tests ask about it. Wraps CDK's ``Template``; asserts nothing."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,8 @@ STREAM: Final = "http_stream"
 FUNCTIONS: Final = sorted([*HANDLERS, STREAM])
 
 Properties = Mapping[str, Any]
+# Action, resource, and the condition as JSON, or nothing.
+Right = tuple[str, str, str]
 
 # Logical ids of all that holds data, or that somebody outside holds on to. A new id means a new, empty resource on the
 # next deploy, and the old one gone: never change one here without a migration.
@@ -109,6 +112,18 @@ class Synthesised:
     def environment(self, name: str) -> dict[str, str]:
         """Return a function's environment, its references written out."""
         return {key: text(value) for key, value in self.function(name)["Environment"]["Variables"].items()}
+
+    def granted(self, name: str) -> set[Right]:
+        """Return what a function's role allows."""
+        role = ref(self.function(name)["Role"]["Fn::GetAtt"][0])
+        return {
+            (action, text(resource), json.dumps(statement["Condition"]) if "Condition" in statement else "")
+            for policy in self.of_type("AWS::IAM::Policy").values()
+            if role in policy["Roles"]
+            for statement in policy["PolicyDocument"]["Statement"]
+            for action in listed(statement["Action"])
+            for resource in listed(statement["Resource"])
+        }
 
     def asset(self, name: str) -> Path:
         """Return the folder that becomes a function's zip."""

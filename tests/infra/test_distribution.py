@@ -166,24 +166,21 @@ class TestSecret:
         }
         assert asking == {"http_api", "http_stream", "ws_connect"}
         for name in asking:
-            statements = [
-                statement
-                for policy in one.main.of_type("AWS::IAM::Policy").values()
-                if policy["Roles"] == [{"Ref": _role(one.main.function(name))}]
-                for statement in policy["PolicyDocument"]["Statement"]
-            ]
-            assert any(
-                "secretsmanager:GetSecretValue" in statement["Action"] and "FrontSecret0B7D8D25" in str(statement)
-                for statement in statements
-            )
+            assert ("secretsmanager:GetSecretValue", _SECRET, "") in one.main.granted(name)
+
+    def test_nothing_else_is_granted_for_it(self, one: OneOrigin, nameless: OneOrigin, dev: Synthesised) -> None:
+        read = {(f"secretsmanager:{action}", _SECRET, "") for action in ("DescribeSecret", "GetSecretValue")}
+        for stage, region in ((one, "eu-central-1"), (nameless, "us-east-1")):
+            for name in FUNCTIONS:
+                plain = {
+                    (action, what.replace("${AWS::Region}", region), how) for action, what, how in dev.granted(name)
+                }
+                more = read if name in ("http_api", "http_stream", "ws_connect") else set()
+                assert stage.main.granted(name) == plain | more
 
     def test_it_is_long_and_of_nobodys_choice(self, one: OneOrigin) -> None:
         secret = one.main.of_type("AWS::SecretsManager::Secret")["FrontSecret0B7D8D25"]
         assert secret["GenerateSecretString"] == {"ExcludePunctuation": True, "PasswordLength": 64}
-
-
-def _role(function: Properties) -> str:
-    return str(function["Role"]["Fn::GetAtt"][0])
 
 
 class TestTold:
@@ -196,6 +193,9 @@ class TestTold:
             assert outputs[contract.OUTPUT_HTTP_URL] == f"https://{name}"
             assert outputs[contract.OUTPUT_WEBSOCKET_URL] == f"wss://{name}/v1/ws"
             assert outputs[contract.OUTPUT_BARE_HTTP_URL] == "${HttpApi4E1D4184.ApiEndpoint}"
+
+    def test_who_changes_the_secret_is_told_its_name(self, one: OneOrigin) -> None:
+        assert text(one.main.document["Outputs"][contract.OUTPUT_FRONT_SECRET_ARN]["Value"]) == _SECRET
 
     def test_pushes_go_to_the_bare_url(self, one: OneOrigin) -> None:
         endpoint = one.main.environment("fan_out")[contract.ENV_CONNECTIONS_ENDPOINT]
@@ -214,6 +214,14 @@ class TestTold:
                 "TidewireDev",
                 "TidewireDevAccessLog",
             ]
+
+    def test_bare_urls_serve_until_there_is_the_other(self, one: OneOrigin, nameless: OneOrigin) -> None:
+        """But for streams, by which the distribution is made."""
+        for stage in (one, nameless):
+            needs = _needs(stage.main.document)
+            after = {name for name in FUNCTIONS if "FrontDistribution428BE642" in needs[stage.main.function_ids[name]]}
+            assert after == {"http_api", "ws_connect"}
+            assert stage.main.function_ids["http_stream"] in _all_needs(needs, "FrontDistribution428BE642")
 
     def test_the_name_of_the_distribution_is_told_where_it_does_not_come_from(self, nameless: OneOrigin) -> None:
         needs = _needs(nameless.main.document)

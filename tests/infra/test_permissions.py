@@ -1,12 +1,13 @@
 """What functions may do: what docs/architecture.md says, nothing else; and every wildcard has been looked at."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
 
-from tests.infra.template import FUNCTIONS, LANES, ROOT, STATEFUL, Synthesised, arn, listed, ref, text, values_of
+from tests.infra.template import FUNCTIONS, LANES, ROOT, STATEFUL, Right, Synthesised, arn, listed, ref, text, values_of
 
 _READ: Final = {f"dynamodb:{action}" for action in ("BatchGetItem", "GetItem", "Query")}
 _WRITE: Final = {f"dynamodb:{action}" for action in ("BatchWriteItem", "DeleteItem", "PutItem", "UpdateItem")}
@@ -17,6 +18,13 @@ _CONSUME: Final = {
 }
 _LOG: Final = {"logs:CreateLogStream", "logs:PutLogEvents"}
 _TRACE: Final = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+# A request that names no key would satisfy the first alone.
+_BUCKETS: Final = json.dumps(
+    {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": "BUCKET#*"},
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
+)
 _READ_SECRET: Final = {"secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"}
 
 _CONNECTIONS: Final = (
@@ -94,8 +102,8 @@ def test_only_lambda_may_take_a_functions_role(stage: Synthesised) -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_may_do_what_the_architecture_lists_and_no_more(stage: Synthesised, name: str) -> None:
-    documented = _documented(name) | {(action, "*") for action in _TRACE} | _consumed(stage, name)
-    assert _granted(stage, name) == documented | _logs(stage, name)
+    documented = _documented(name) | {(action, "*", "") for action in _TRACE} | _consumed(stage, name)
+    assert stage.granted(name) == documented | _logs(stage, name)
 
 
 def test_every_policy_belongs_to_one_function(stage: Synthesised) -> None:
@@ -105,39 +113,26 @@ def test_every_policy_belongs_to_one_function(stage: Synthesised) -> None:
     assert set(roles) == set(stage.of_type("AWS::IAM::Role"))
 
 
-def _granted(stage: Synthesised, name: str) -> set[tuple[str, str]]:
-    """Return what a function's role allows, as (action, resource)."""
-    role = ref(stage.function(name)["Role"]["Fn::GetAtt"][0])
-    return {
-        (action, resource)
-        for policy in stage.of_type("AWS::IAM::Policy").values()
-        if role in policy["Roles"]
-        for statement in policy["PolicyDocument"]["Statement"]
-        for action in listed(statement["Action"])
-        for resource in _resources(statement)
-    }
-
-
-def _logs(stage: Synthesised, name: str) -> set[tuple[str, str]]:
+def _logs(stage: Synthesised, name: str) -> set[Right]:
     """Return that a function may write into its own log group; CloudFormation has made that."""
     group = stage.function(name)["LoggingConfig"]["LogGroup"]["Ref"]
-    return {(action, text(arn(group))) for action in _LOG}
+    return {(action, text(arn(group)), "") for action in _LOG}
 
 
-def _consumed(stage: Synthesised, name: str) -> set[tuple[str, str]]:
+def _consumed(stage: Synthesised, name: str) -> set[Right]:
     """Return what Lambda needs of the function's role to wake it from its queues."""
     mappings = stage.of_type("AWS::Lambda::EventSourceMapping").values()
     queues = [
         mapping["EventSourceArn"] for mapping in mappings if mapping["FunctionName"] == ref(stage.function_ids[name])
     ]
-    return {(action, text(queue)) for queue in queues for action in _CONSUME}
+    return {(action, text(queue), "") for queue in queues for action in _CONSUME}
 
 
-def _documented(name: str) -> set[tuple[str, str]]:
-    """Return what the table of docs/architecture.md says that a function may do, as (action, resource)."""
+def _documented(name: str) -> set[Right]:
+    """Return what the table of docs/architecture.md says that a function may do."""
     row = re.search(rf"^\| `{name}` \|.*\| (.+) \|$", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
     assert row
-    rights = set()
+    rights = set[Right]()
     for clause in row.group(1).split("; "):
         verb, _, objects = clause.partition(" ")
         for what in objects.split(", "):
@@ -145,18 +140,19 @@ def _documented(name: str) -> set[tuple[str, str]]:
     return rights
 
 
-def _rights(verb: str, what: str) -> set[tuple[str, str]]:
+def _rights(verb: str, what: str) -> set[Right]:
     actions: set[str]
+    condition = ""
     resources: list[Any]
     match verb, what:
         case "manage", "connections":
-            return {("execute-api:ManageConnections", _CONNECTIONS)}
+            return {("execute-api:ManageConnections", _CONNECTIONS, "")}
         case "read", "metrics":
-            return {("cloudwatch:GetMetricData", "*")}
+            return {("cloudwatch:GetMetricData", "*", "")}
         case "put", "events":
             actions, resources = {"events:PutEvents"}, [arn(STATEFUL["bus"])]
-        case "put", table:
-            actions, resources = {"dynamodb:PutItem"}, [arn(STATEFUL[table])]
+        case "put", "buckets":
+            actions, resources, condition = {"dynamodb:PutItem"}, [arn(STATEFUL["limits"])], _BUCKETS
         case "read", "token secret":
             actions, resources = _READ_SECRET, [ref(STATEFUL["token secret"])]  # a secret's Ref is its ARN
         case "send", "lanes":
@@ -179,4 +175,4 @@ def _rights(verb: str, what: str) -> set[tuple[str, str]]:
             actions, resources = _READ | _WRITE, [arn(STATEFUL[table])]
         case _:
             raise AssertionError(f"{verb} {what}: not known here")
-    return {(action, text(resource)) for action in actions for resource in resources}
+    return {(action, text(resource), condition) for action in actions for resource in resources}

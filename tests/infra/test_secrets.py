@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.infra.one_origin import OneOrigin
 from tests.infra.template import Synthesised
 
 _RESOLVED = "resolve:secretsmanager"
@@ -25,6 +26,11 @@ def _told(document: Any) -> list[str]:
 
 def test_no_secret_is_in_a_template(stage: Synthesised) -> None:
     assert _told(stage.document) == []
+
+
+def test_nor_in_those_of_a_stage_with_cloudfront(one: OneOrigin, nameless: OneOrigin) -> None:
+    for front in (one, nameless):
+        assert [_told(stack.document) for stack in (front.main, front.firewall, front.access_log)] == [[], [], []]
 
 
 _REFERENCE = "{{resolve:secretsmanager:arn:aws:secretsmanager:us-east-1:1:secret:a:SecretString:::}}"

@@ -38,8 +38,9 @@ MAY: Final[dict[tuple[str, str], set[str]]] = {
     **{("state", action): _CLIENTS_SIDE for action in ("get", "query", "put", "update", "delete")},
     **{("presence", action): _ATTENDING for action in ("get", "query", "put", "delete")},
     ("presence", "update"): {*_ATTENDING, *_ENDING},
-    **{("limits", action): _LIMITED for action in ("get", "query", "update", "delete")},
-    ("limits", "put"): {*_LIMITED, "ws_connect"},
+    # API keys lie there too.
+    **{("limits", action): {"http_api"} for action in ("get", "query", "put", "put an API key", "update", "delete")},
+    ("limits", "put a bucket"): {*_LIMITED, "ws_connect"},
     **{
         (table, action): _NOBODY
         for table in ("connections", "streams", "state", "presence", "limits")
@@ -150,6 +151,8 @@ class Calls:
                 TableName=table, KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": key["pk"]}
             ),
             "put": lambda: client.put_item(TableName=table, Item=key, **_NEVER),
+            "put a bucket": lambda: client.put_item(TableName=table, Item=key | {"pk": {"S": "BUCKET#x"}}, **_NEVER),
+            "put an API key": lambda: client.put_item(TableName=table, Item=key | {"pk": {"S": "APIKEY#x"}}, **_NEVER),
             "update": lambda: client.update_item(TableName=table, Key=key, UpdateExpression="REMOVE never", **_NEVER),
             "delete": lambda: client.delete_item(TableName=table, Key=key, **_NEVER),
             "scan": lambda: client.scan(TableName=table, Limit=1),

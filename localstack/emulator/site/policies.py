@@ -9,8 +9,12 @@ docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permi
 
 A secret's Ref is its ARN, which grants name, and here was its name:
 docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-secretsmanager-secret.html
+
+Policies may ask which partition key a request for one item names, which was not told here:
+docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html (dynamodb:LeadingKeys)
 """
 
+import json
 from typing import Any, Final
 
 from ministack.core import iam_actions, iam_evaluator  # type: ignore[import-not-found]  # the environment beside it
@@ -20,6 +24,7 @@ _SECRET: Final = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
 
 _pin_request_origin = iam_evaluator.pin_request_origin
 _extract_iam_action = iam_actions.extract_iam_action
+_dynamodb_service_context = iam_actions.dynamodb_service_context
 _create_secret = _SECRET["create"]
 
 
@@ -32,6 +37,15 @@ def _action_of_one(*arguments: Any) -> str | None:
     return action.removesuffix("Batch") if action and action.startswith("sqs:") else action
 
 
+def _context_with_leading_keys(body: bytes) -> dict[str, Any]:
+    context: dict[str, Any] = _dynamodb_service_context(body)
+    if context:  # else it is no request
+        match json.loads(body or b"{}"):
+            case {"Item": {"pk": {"S": key}}} | {"Key": {"pk": {"S": key}}}:
+                context["dynamodb:LeadingKeys"] = [key]
+    return context
+
+
 def _create_secret_by_arn(*arguments: Any) -> tuple[str, dict[str, str]]:
     # A stack is never changed or deleted here: the whole emulator goes.
     _, attributes = _create_secret(*arguments)
@@ -40,4 +54,5 @@ def _create_secret_by_arn(*arguments: Any) -> tuple[str, dict[str, str]]:
 
 iam_evaluator.pin_request_origin = _pin_by_tls
 iam_actions.extract_iam_action = _action_of_one
+iam_actions.dynamodb_service_context = _context_with_leading_keys
 _SECRET["create"] = _create_secret_by_arn

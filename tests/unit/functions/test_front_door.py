@@ -59,6 +59,7 @@ class TestHttp:
         headers = {HEADER_VIEWER_ADDRESS: "198.51.100.7"} | ({} if secret is None else {HEADER_FRONT_SECRET: secret})
         answer = await http.get(path, headers=headers)
         assert (answer.status_code, answer.json()["name"]) == (403, "forbidden")
+        assert "HttpUrl" in answer.json()["detail"]  # /v1/config is refused here as well
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["cache-control"] == "no-store"
 
