@@ -237,7 +237,8 @@ class ConnectionStore(Protocol):
     def refresh_session(self, session_id: str, principal: Principal, *, connection_id: str, version: str) -> bool:
         """Write the principal of a newer token, and another version; return whether it was written.
 
-        It is not if the session has ended, or another connection has it by now.
+        It is not if the session has ended, or another connection has it by now, or it has a token that was issued
+        later.
         """
         ...
 

@@ -204,7 +204,7 @@ class MemoryConnectionStore:
 
     def refresh_session(self, session_id: str, principal: Principal, *, connection_id: str, version: str) -> bool:
         session = self.session(session_id)
-        if session is None or session.connection_id != connection_id:
+        if session is None or session.connection_id != connection_id or not _may_follow(principal, session.principal):
             return False
         self.sessions[session_id] = replace(session, principal=principal, version=version)
         return True
@@ -220,7 +220,7 @@ class MemoryConnectionStore:
 
 
 def _may_follow(principal: Principal | None, known: Principal | None) -> bool:
-    """Tell whether a connection that has the one may be written with the other: its user's, and no older."""
+    """Tell whether what has the one may be written with the other: its user's, and no older."""
     if known is None:
         return True
     return principal is not None and (principal.user_id == known.user_id and principal.issued_at_s >= known.issued_at_s)

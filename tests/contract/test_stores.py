@@ -384,10 +384,11 @@ class TestConnectionStore:
         assert stores.connections.refresh_session("s", newer, connection_id="c", version="v2")
         after = replace(session, principal=newer, version="v2")
         assert stores.connections.session("s") == after
-        assert not stores.connections.refresh_session("s", ANN, connection_id="c1", version="v3"), "another has it"
-        assert not stores.connections.refresh_session("nobody", ANN, connection_id="c", version="v3")
+        assert not stores.connections.refresh_session("s", ANN, connection_id="c", version="v3"), "it is older"
+        assert not stores.connections.refresh_session("s", newer, connection_id="c1", version="v3"), "another has it"
+        assert not stores.connections.refresh_session("nobody", newer, connection_id="c", version="v3")
         stores.connections.end_session("s", connection_id="c", expires_at_s=NOW_S)
-        assert not stores.connections.refresh_session("s", ANN, connection_id="c", version="v3"), "it has ended"
+        assert not stores.connections.refresh_session("s", newer, connection_id="c", version="v3"), "it has ended"
         assert stores.connections.session("s") is None
 
     def test_what_expired_is_not_there(self, stores: Stores) -> None:

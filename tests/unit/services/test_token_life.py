@@ -185,6 +185,29 @@ def test_of_two_at_the_same_time_the_newer_token_stays(stack: MemoryStack, token
     assert connection.principal == tokens.principals[newer]
 
 
+def test_nor_does_the_session_take_the_older_one(stack: MemoryStack, tokens: KnownTokens) -> None:
+    """The older one has written the connection's record; before it writes the session's, the newer one does all."""
+    come(stack, tokens.make(), ROOM)
+    older, newer = tokens.make(issued_at_s=NOW_S + 1), tokens.make(issued_at_s=NOW_S + 2)
+    before = stack.connections.get("c")
+    assert before is not None
+    assert before.session_id is not None
+    refreshing = stack.connections.refresh_session
+
+    def overtaken(*args: Any, **fields: Any) -> bool:
+        stack.connections.refresh_session = refreshing  # type: ignore[method-assign]
+        refresh(stack, newer)
+        return refreshing(*args, **fields)
+
+    stack.connections.refresh_session = overtaken  # type: ignore[method-assign]
+    stack.sessions.refresh(before, older)
+    connection, session = stack.connections.get("c"), stack.connections.session(before.session_id)
+    assert connection is not None
+    assert session is not None
+    assert connection.principal == session.principal == tokens.principals[newer]
+    assert stack.http_sessions.with_mailbox(before.session_id, "ann").principal == tokens.principals[newer]
+
+
 def test_what_the_new_token_does_not_allow_is_left_and_told(stack: MemoryStack, tokens: KnownTokens) -> None:
     come(stack, tokens.make(), ROOM, "room:b", state=True, presence=True)
     less = tokens.make(caps={ROOM: ["subscribe", "state.read"]}, issued_at_s=NOW_S + 1)
