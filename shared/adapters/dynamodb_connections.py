@@ -23,7 +23,8 @@ _META: Final = "META"
 _SUBSCRIPTION: Final = "SUBSCRIPTION#"
 _JANITOR: Final = "JANITOR"
 _PART: Final = "PART"
-# What a connection's or session's principal may be written over: its user's, by a token that was issued before, or in that second.
+# What a connection's or session's principal may be written over: its user's, by a token that was issued before, or in
+# that second.
 _NO_OLDER: Final = "user_id = :user_id AND token_issued_at_s <= :token_issued_at_s"
 _DUE_KEPT_MINUTES: Final = 180  # longer than the janitor looks back
 # Sorts before every connection's id, so that the first page of shard 0 tells it.
