@@ -140,6 +140,10 @@ class ConnectionStore(Protocol):
         """
         ...
 
+    def announce(self, connection_id: str) -> bool:
+        """Write that it is announced; return whether this call has: not if it was so before, or has gone."""
+        ...
+
     def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         """Take the connection out of every channel; the list of its subscriptions stays for its session to read.
 

@@ -123,6 +123,13 @@ class MemoryConnectionStore:
         self.connections[connection_id] = replace(known, principal=principal)
         return self.connections[connection_id]
 
+    def announce(self, connection_id: str) -> bool:
+        known = self.connections.get(connection_id)
+        if known is None or known.announced:
+            return False
+        self.connections[connection_id] = replace(known, announced=True)
+        return True
+
     def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         del found_in  # every channel is looked at
         for subscribers in self.channels.values():

@@ -142,7 +142,8 @@ class Deadlines:
     def arrived(self, connection_id: str) -> None:
         """Have one that came by a ticket, and has said nothing, be found all the same; close it if it may not be there.
 
-        Whoever revokes its user finds it from now on, and it ends with its token.
+        Whoever revokes its user finds it from now on, and it ends with its token. So does one that has asked something
+        meanwhile: who announced it may have failed on the way.
         """
         connection = self.connections.get(connection_id)
         if connection is None:

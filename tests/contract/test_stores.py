@@ -377,6 +377,17 @@ class TestConnectionStore:
         assert stores.connections.refresh("gone", newer) is None
         assert stores.connections.get("gone") is None
 
+    def test_a_connection_is_announced_once(self, stores: Stores) -> None:
+        before = Principal("ann", {}, issued_at_s=5)
+        stores.connections.open(replace(connection("c"), principal=before))
+        assert stores.connections.announce("c")
+        after = replace(connection("c"), principal=before, announced=True)
+        assert stores.connections.get("c") == after
+        assert not stores.connections.announce("c")
+        assert stores.connections.refresh("c", before) == after
+        assert not stores.connections.announce("gone")
+        assert stores.connections.get("gone") is None
+
     def test_a_session_has_the_newer_token_too_while_it_is_that_connections(self, stores: Stores) -> None:
         session = Session("s", ANN, "c", NOW_S + 600, "v")
         stores.connections.put_session(session)
