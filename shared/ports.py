@@ -674,6 +674,10 @@ class DeadlineQueue(Protocol):
         """Return when it is durable."""
         ...
 
+    def send_token_end(self, connection_id: str, *, token_expires_at_s: int, delay_s: int) -> None:
+        """As :meth:`send`, for a connection whose token, the one that ends then, is about to or has ended."""
+        ...
+
     def send_arrived(self, connection_id: str, *, delay_s: int) -> None:
         """As :meth:`send`, for a connection that came by a ticket and may say nothing."""
         ...

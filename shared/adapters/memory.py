@@ -601,12 +601,16 @@ class MemoryDeadlineQueue:
     """Reminders as lists, of connections and of commands."""
 
     sent: list[tuple[str, int]] = field(default_factory=list)
+    token_ends: list[tuple[str, int, int]] = field(default_factory=list)
     arrived: list[tuple[str, int]] = field(default_factory=list)
     superseded: list[tuple[str, int]] = field(default_factory=list)
     commands: list[tuple[str, int]] = field(default_factory=list)
 
     def send(self, connection_id: str, *, delay_s: int) -> None:
         self.sent.append((connection_id, delay_s))
+
+    def send_token_end(self, connection_id: str, *, token_expires_at_s: int, delay_s: int) -> None:
+        self.token_ends.append((connection_id, token_expires_at_s, delay_s))
 
     def send_arrived(self, connection_id: str, *, delay_s: int) -> None:
         self.arrived.append((connection_id, delay_s))

@@ -1,6 +1,5 @@
 """Connections from the first byte to the last: connect, say who one is, come back, leave."""
 
-import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -307,10 +306,13 @@ class Sessions:
             raise UnauthenticatedError("the token was revoked")
 
     def _watch(self, connection_id: str, principal: Principal) -> None:
-        left_s = (principal.expires_at_s or math.inf) - self._now_s()
+        ends_s = principal.expires_at_s
+        if ends_s is None:
+            return
+        left_s = ends_s - self._now_s()
         delay_s = left_s - min(TOKEN_WARNING_S, left_s // 2)
         if delay_s <= DEADLINE_MAX_DELAY_S:  # else the janitor comes by before
-            self.deadlines.send(connection_id, delay_s=max(0, int(delay_s)))
+            self.deadlines.send_token_end(connection_id, token_expires_at_s=ends_s, delay_s=max(0, delay_s))
 
     def _turn_out(self, connection: Connection, principal: Principal) -> None:
         connection_id = connection.connection_id
