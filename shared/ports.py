@@ -140,6 +140,10 @@ class ConnectionStore(Protocol):
         """
         ...
 
+    def announce(self, connection_id: str) -> bool:
+        """Write that it is announced; return whether this call has: not if it was so before, or has gone."""
+        ...
+
     def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         """Take the connection out of every channel; the list of its subscriptions stays for its session to read.
 
@@ -237,7 +241,8 @@ class ConnectionStore(Protocol):
     def refresh_session(self, session_id: str, principal: Principal, *, connection_id: str, version: str) -> bool:
         """Write the principal of a newer token, and another version; return whether it was written.
 
-        It is not if the session has ended, or another connection has it by now.
+        It is not if the session has ended, or another connection has it by now, or it has a token that was issued
+        later.
         """
         ...
 
@@ -671,6 +676,10 @@ class DeadlineQueue(Protocol):
 
     def send(self, connection_id: str, *, delay_s: int) -> None:
         """Return when it is durable."""
+        ...
+
+    def send_token_end(self, connection_id: str, *, token_expires_at_s: int, delay_s: int) -> None:
+        """As :meth:`send`, for a connection whose token, the one that ends then, is about to or has ended."""
         ...
 
     def send_arrived(self, connection_id: str, *, delay_s: int) -> None:

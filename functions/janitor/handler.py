@@ -29,7 +29,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None
     return {"batchItemFailures": failed}
 
 
-def _check(due: dict[str, str]) -> None:
+def _check(due: dict[str, Any]) -> None:
     if "command_id" in due:
         bootstrap.services().peer_answers.expire(due["command_id"])
     elif "arrived_connection_id" in due:
@@ -37,4 +37,4 @@ def _check(due: dict[str, str]) -> None:
     elif "superseded_connection_id" in due:
         bootstrap.services().deadlines.superseded(due["superseded_connection_id"])
     else:
-        bootstrap.services().deadlines.check(due["connection_id"])
+        bootstrap.services().deadlines.check(due["connection_id"], due.get("token_expires_at_s"))

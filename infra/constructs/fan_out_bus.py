@@ -18,6 +18,7 @@ from shared import contract
 
 _FAN_OUT_TIMEOUT_S = 60
 _JANITOR_TIMEOUT_S = 60
+_JANITOR_CONCURRENCY = 20  # however many connections end at the same second, requests find functions
 # Older than this, an event reaches its subscribers sooner by their own recovery.
 _EVENT_MAX_AGE = Duration.minutes(5)
 
@@ -65,7 +66,14 @@ class FanOutBus(Construct):
                 max_concurrency=stage.push_concurrency,
             )
         )
-        self.janitor.add_event_source(SqsEventSource(self.deadlines, batch_size=10, report_batch_item_failures=True))
+        self.janitor.add_event_source(
+            SqsEventSource(
+                self.deadlines,
+                batch_size=10,
+                report_batch_item_failures=True,
+                max_concurrency=_JANITOR_CONCURRENCY,
+            )
+        )
         # A sweep that comes late finds more to do: none is worth trying again.
         events.Rule(
             self,

@@ -8,9 +8,10 @@ import io
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 _CHUNK_BYTES: Final = 16_384
@@ -21,19 +22,20 @@ class FetchError(Exception):
     """There was no good answer within the bounds."""
 
 
-def fetch(url: str, *, until_s: float, max_bytes: int) -> bytes:
+def fetch(url: str, *, until_s: float, max_bytes: int, look_up: Callable[..., Any] = socket.getaddrinfo) -> bytes:
     """Return the body of a 200.
 
     Args:
         url: https, or http.
         until_s: When it must be there, by ``time.monotonic``.
         max_bytes: Of the body.
+        look_up: Finds the addresses of a host.
 
     Raises:
         FetchError: It is not there by then, is larger, or is another answer: a redirect, too.
     """
     try:
-        received = _exchange(url, until_s, max_bytes + _HEAD_MAX_BYTES)
+        received = _exchange(url, until_s, max_bytes + _HEAD_MAX_BYTES, look_up)
         response = http.client.HTTPResponse(_Received(received))  # type: ignore[arg-type]  # of a socket it takes no more
         response.begin()
         body = response.read(max_bytes + 1)
@@ -47,7 +49,7 @@ def fetch(url: str, *, until_s: float, max_bytes: int) -> bytes:
     return body
 
 
-def _exchange(url: str, until_s: float, max_bytes: int) -> bytes:
+def _exchange(url: str, until_s: float, max_bytes: int, look_up: Callable[..., Any]) -> bytes:
     parts = urlsplit(url)
     host, secure = parts.hostname or "", parts.scheme == "https"
     target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
@@ -56,7 +58,7 @@ def _exchange(url: str, until_s: float, max_bytes: int) -> bytes:
         "Accept: application/json\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n"
     )
     received = bytearray()
-    with _connect(host, parts.port or (443 if secure else 80), until_s) as plain:
+    with _connect(host, parts.port or (443 if secure else 80), until_s, look_up) as plain:
         sock = plain
         if secure:
             sock = _tls().wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
@@ -75,9 +77,11 @@ def _exchange(url: str, until_s: float, max_bytes: int) -> bytes:
     raise FetchError(f"more than {max_bytes} bytes")
 
 
-def _connect(host: str, port: int, until_s: float) -> socket.socket:
-    # A look-up takes no timeout, so a thread of its own waits for it.
-    looked_up = _resolver().submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+def _connect(host: str, port: int, until_s: float, look_up: Callable[..., Any]) -> socket.socket:
+    # A look-up takes no timeout, so a thread waits for it; each has one of its own, since it may hang.
+    resolver = ThreadPoolExecutor(1, thread_name_prefix="resolver")
+    looked_up = resolver.submit(look_up, host, port, type=socket.SOCK_STREAM)
+    resolver.shutdown(wait=False)
     last: OSError = OSError("no address")
     for family, kind, protocol, _, address in looked_up.result(timeout=_left(until_s)):
         sock = socket.socket(family, kind, protocol)
@@ -97,11 +101,6 @@ def _left(until_s: float) -> float:
     if left_s <= 0:
         raise TimeoutError
     return left_s
-
-
-@cache
-def _resolver() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix="resolver")
 
 
 @cache

@@ -23,7 +23,8 @@ _META: Final = "META"
 _SUBSCRIPTION: Final = "SUBSCRIPTION#"
 _JANITOR: Final = "JANITOR"
 _PART: Final = "PART"
-# What a connection's principal may be written over: its user's, by a token that was issued before, or in that second.
+# What a connection's or session's principal may be written over: its user's, by a token that was issued before, or in
+# that second.
 _NO_OLDER: Final = "user_id = :user_id AND token_issued_at_s <= :token_issued_at_s"
 _DUE_KEPT_MINUTES: Final = 180  # longer than the janitor looks back
 # Sorts before every connection's id, so that the first page of shard 0 tells it.
@@ -38,7 +39,8 @@ class DynamoDbConnectionStore:
 
     Items::
 
-        pk CONNECTION#<id>        sk META                    connected_at_ms N, session_id S, principal, expires_at_s N
+        pk CONNECTION#<id>        sk META                    connected_at_ms N, session_id S, announced BOOL, principal,
+                                                             expires_at_s N
         pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  shard N, wants S, user_id S, expires_at_s N
         pk CHANNEL#<channel>#<shard>  sk <connection id>     wants S, expires_at_s N
         pk CHANNEL#<channel>#0    sk !SHARDS                 shards N: how many there are, if more than one
@@ -88,6 +90,16 @@ class DynamoDbConnectionStore:
             **_update_of(principal),
         )
         return _to_connection(connection_id, answer["Attributes"]) if written else None
+
+    def announce(self, connection_id: str) -> bool:
+        return if_so(
+            self._client.update_item,
+            TableName=self._table,
+            Key=_key(f"CONNECTION#{connection_id}", _META),
+            UpdateExpression="SET announced = :announced",
+            ConditionExpression="attribute_exists(pk) AND attribute_not_exists(announced)",
+            ExpressionAttributeValues={":announced": {"BOOL": True}},
+        )
 
     def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         # The list of its subscriptions stays behind for its session, until it expires.
@@ -240,7 +252,7 @@ class DynamoDbConnectionStore:
             self._client.update_item,
             TableName=self._table,
             Key=_key(f"SESSION#{session_id}", _META),
-            ConditionExpression=f"connection_id = :connection AND {TTL_ATTRIBUTE} > :now",
+            ConditionExpression=f"connection_id = :connection AND {TTL_ATTRIBUTE} > :now AND {_NO_OLDER}",
             **update,
         )
 
@@ -403,6 +415,8 @@ def _connection_item(connection: Connection) -> Item:
     }
     if connection.session_id is not None:
         item["session_id"] = {"S": connection.session_id}
+    if connection.announced:
+        item["announced"] = {"BOOL": True}
     if connection.principal is not None:
         item |= principal_attributes(connection.principal)
     return item
@@ -415,6 +429,7 @@ def _to_connection(connection_id: str, item: Item) -> Connection:
         expires_at_s=int(item[TTL_ATTRIBUTE]["N"]),
         principal=to_principal(item) if "user_id" in item else None,
         session_id=item["session_id"]["S"] if "session_id" in item else None,
+        announced="announced" in item,
     )
 
 

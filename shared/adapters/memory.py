@@ -123,6 +123,13 @@ class MemoryConnectionStore:
         self.connections[connection_id] = replace(known, principal=principal)
         return self.connections[connection_id]
 
+    def announce(self, connection_id: str) -> bool:
+        known = self.connections.get(connection_id)
+        if known is None or known.announced:
+            return False
+        self.connections[connection_id] = replace(known, announced=True)
+        return True
+
     def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         del found_in  # every channel is looked at
         for subscribers in self.channels.values():
@@ -204,7 +211,7 @@ class MemoryConnectionStore:
 
     def refresh_session(self, session_id: str, principal: Principal, *, connection_id: str, version: str) -> bool:
         session = self.session(session_id)
-        if session is None or session.connection_id != connection_id:
+        if session is None or session.connection_id != connection_id or not _may_follow(principal, session.principal):
             return False
         self.sessions[session_id] = replace(session, principal=principal, version=version)
         return True
@@ -220,7 +227,7 @@ class MemoryConnectionStore:
 
 
 def _may_follow(principal: Principal | None, known: Principal | None) -> bool:
-    """Tell whether a connection that has the one may be written with the other: its user's, and no older."""
+    """Tell whether what has the one may be written with the other: its user's, and no older."""
     if known is None:
         return True
     return principal is not None and (principal.user_id == known.user_id and principal.issued_at_s >= known.issued_at_s)
@@ -597,12 +604,16 @@ class MemoryDeadlineQueue:
     """Reminders as lists, of connections and of commands."""
 
     sent: list[tuple[str, int]] = field(default_factory=list)
+    token_ends: list[tuple[str, int, int]] = field(default_factory=list)
     arrived: list[tuple[str, int]] = field(default_factory=list)
     superseded: list[tuple[str, int]] = field(default_factory=list)
     commands: list[tuple[str, int]] = field(default_factory=list)
 
     def send(self, connection_id: str, *, delay_s: int) -> None:
         self.sent.append((connection_id, delay_s))
+
+    def send_token_end(self, connection_id: str, *, token_expires_at_s: int, delay_s: int) -> None:
+        self.token_ends.append((connection_id, token_expires_at_s, delay_s))
 
     def send_arrived(self, connection_id: str, *, delay_s: int) -> None:
         self.arrived.append((connection_id, delay_s))

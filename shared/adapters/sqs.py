@@ -165,7 +165,9 @@ def look(record: Mapping[str, Any]) -> Look:
 
 
 class SqsDeadlineQueue:
-    """A standard queue: ``{"connection_id"}``, with ``arrived_`` or ``superseded_`` before; or ``{"command_id"}``."""
+    """A standard queue: ``{"connection_id"}``, with ``arrived_`` or ``superseded_`` before, or with
+    ``"token_expires_at_s"`` beside it; or ``{"command_id"}``.
+    """
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
@@ -173,6 +175,9 @@ class SqsDeadlineQueue:
 
     def send(self, connection_id: str, *, delay_s: int) -> None:
         self._send({"connection_id": connection_id}, delay_s)
+
+    def send_token_end(self, connection_id: str, *, token_expires_at_s: int, delay_s: int) -> None:
+        self._send({"connection_id": connection_id, "token_expires_at_s": token_expires_at_s}, delay_s)
 
     def send_arrived(self, connection_id: str, *, delay_s: int) -> None:
         self._send({"arrived_connection_id": connection_id}, delay_s)
@@ -183,7 +188,7 @@ class SqsDeadlineQueue:
     def send_command(self, command_id: str, *, delay_s: int) -> None:
         self._send({"command_id": command_id}, delay_s)
 
-    def _send(self, body: Mapping[str, str], delay_s: int) -> None:
+    def _send(self, body: Mapping[str, Any], delay_s: int) -> None:
         with translated():
             self._client.send_message(QueueUrl=self._url, MessageBody=sqs_text(body), DelaySeconds=delay_s)
 

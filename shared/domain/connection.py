@@ -33,6 +33,7 @@ class Connection:
         principal: ``None`` while it is pending, before a ticket or a ``hello`` with a token.
         session_id: ``None`` before ``hello``.
         expires_at_s: When it can't be there any more, whatever was heard of it.
+        announced: It does without ``hello``, by its ticket, and stands where all of its user's connections are.
     """
 
     connection_id: str
@@ -40,6 +41,7 @@ class Connection:
     expires_at_s: int
     principal: Principal | None = None
     session_id: str | None = None
+    announced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,6 @@ class Caller:
         refused: Why the rest of the batch is, if the connection sends too much.
         gone: The connection was not there when it was read again.
         told: What else it is to be told, behind the replies.
-        announced: It does without ``hello``, and its user's other connections stand beside it.
     """
 
     connection: Connection
@@ -50,7 +49,6 @@ class Caller:
     refused: RateLimitedError | None = None
     gone: bool = False
     told: list[dict[str, Any]] = field(default_factory=list)
-    announced: bool = False
 
     @property
     def principal(self) -> Principal:

@@ -1,7 +1,7 @@
 """Frames in, replies out: the one way in which every transport's requests are handled."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -253,9 +253,9 @@ class Dispatcher:
         """
         if caller.principal.expired(self.now_ms() / 1000):
             raise UnauthenticatedError("the token has expired")
-        if caller.connection.session_id is None and not caller.announced:
+        if caller.connection.session_id is None and not caller.connection.announced:
             self.sessions.announce(caller.connection)
-            caller.announced = True
+            caller.connection = replace(caller.connection, announced=True)
         return caller.principal
 
     def _publish(self, caller: Caller, place: int, request: requests.Publish) -> None:

@@ -89,10 +89,11 @@ class Janitor:
         if connection.principal is None or connection.principal.expires_at_s is None:
             return
         # A little after whoever was told of the token has had somebody look: it may have been refreshed by then.
-        at_s = connection.principal.expires_at_s - TOKEN_WARNING_S + _AFTER_OTHERS_S
+        ends_s = connection.principal.expires_at_s
+        at_s = ends_s - TOKEN_WARNING_S + _AFTER_OTHERS_S
         if at_s <= next_look_s:
             delay_s = min(max(0, at_s - self.now_ms() // 1000), DEADLINE_MAX_DELAY_S)
-            self.deadlines.send(connection.connection_id, delay_s=delay_s)
+            self.deadlines.send_token_end(connection.connection_id, token_expires_at_s=ends_s, delay_s=delay_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +111,13 @@ class Deadlines:
     queue: DeadlineQueue
     now_ms: Callable[[], int]
 
-    def check(self, connection_id: str) -> None:
-        """Close the connection if it is still pending, or its token has ended; tell it if that is about to."""
+    def check(self, connection_id: str, token_expires_at_s: int | None = None) -> None:
+        """Close the connection if it is still pending, or its token has ended; tell it if that is about to.
+
+        Args:
+            connection_id: Which.
+            token_expires_at_s: The token's that it is to be told of; where it has another by now, nothing is to do.
+        """
         connection = self.connections.get(connection_id)
         if connection is None:
             return
@@ -119,30 +125,41 @@ class Deadlines:
             self._close(connection_id, _NOT_AUTHENTICATED_IN_TIME)
             self.metrics.count("NotAuthenticatedInTime")
         elif connection.principal.expires_at_s is not None:
-            self._check_token(connection_id, connection.principal, connection.principal.expires_at_s)
+            self._check_token(connection_id, connection.principal, token_expires_at_s)
 
-    def _check_token(self, connection_id: str, principal: Principal, expires_at_s: int) -> None:
+    def _check_token(self, connection_id: str, principal: Principal, told_of_s: int | None) -> None:
+        expires_at_s = principal.expires_at_s
+        assert expires_at_s is not None
         left_s = expires_at_s - self.now_ms() // 1000
-        half_s = (expires_at_s - principal.issued_at_s) // 2 + 1
         if left_s <= 0 and self.sessions.authentication.revoked(principal.user_id, principal.issued_at_s):
             self._close(connection_id, REVOKED)  # it came in meanwhile
             self.metrics.count("ConnectionsRevoked")
         elif left_s <= 0:
             self._close(connection_id, _TOKEN_EXPIRED)
             self.metrics.count("TokensExpired")
-        elif left_s <= min(TOKEN_WARNING_S, half_s):  # else it has been refreshed
-            self.queue.send(connection_id, delay_s=left_s)  # first: it ends also where it can't be told of that
-            warning = {"type": "system", "event": "token_expiring", "expires_at_ms": expires_at_s * 1000}
-            (error,) = self.transport.push_all([connection_id], [to_json(warning)])
-            if isinstance(error, ConnectionGoneError):
-                self._gone(connection_id)
-            elif error:
-                raise error
+        elif told_of_s != expires_at_s:
+            return  # it has been refreshed
+        elif left_s > TOKEN_WARNING_S:  # by this clock it is early
+            delay_s = min(left_s - TOKEN_WARNING_S, DEADLINE_MAX_DELAY_S)
+            self.queue.send_token_end(connection_id, token_expires_at_s=expires_at_s, delay_s=delay_s)
+        else:
+            self._warn(connection_id, expires_at_s, left_s)
+
+    def _warn(self, connection_id: str, expires_at_s: int, left_s: int) -> None:
+        # First: it ends also where it can't be told of that.
+        self.queue.send_token_end(connection_id, token_expires_at_s=expires_at_s, delay_s=left_s)
+        warning = {"type": "system", "event": "token_expiring", "expires_at_ms": expires_at_s * 1000}
+        (error,) = self.transport.push_all([connection_id], [to_json(warning)])
+        if isinstance(error, ConnectionGoneError):
+            self._gone(connection_id)
+        elif error:
+            raise error
 
     def arrived(self, connection_id: str) -> None:
         """Have one that came by a ticket, and has said nothing, be found all the same; close it if it may not be there.
 
-        Whoever revokes its user finds it from now on, and it ends with its token.
+        Whoever revokes its user finds it from now on, and it ends with its token. So does one that has asked something
+        meanwhile: who announced it may have failed on the way.
         """
         connection = self.connections.get(connection_id)
         if connection is None:

@@ -1,6 +1,5 @@
 """Connections from the first byte to the last: connect, say who one is, come back, leave."""
 
-import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -271,16 +270,24 @@ class Sessions:
     def announce(self, connection: Connection) -> None:
         """Have one that does without ``hello``, by its ticket, be found where all of its user's connections are.
 
+        One that is there already, as its record says, is looked at again, and the end of its token seen to.
+
         Raises:
             LimitReachedError: There are as many as its user may have.
             UnauthenticatedError: Its token was revoked. It has been ended.
         """
-        if connection.principal is not None and connection.session_id is None:
+        principal = connection.principal
+        if principal is None or connection.session_id is not None:
+            return
+        if not connection.announced:
             # Again: others may have come in at the same time, and are not counted before they are announced.
-            self.subscriptions.check_connections(connection.principal.user_id, but=connection.connection_id)
-            channel = personal_channel(connection.principal.user_id)
+            self.subscriptions.check_connections(principal.user_id, but=connection.connection_id)
+            channel = personal_channel(principal.user_id)
             self.subscriptions.connect(connection, {channel: _EVENTS_ALONE}, kept=False)
-            self.admit(connection)
+        self._check_revoked(connection, principal)
+        # Last, so that whoever fails before is announced by the next request; of many at the same time one sees to it.
+        if connection.announced or self.connections.announce(connection.connection_id):
+            self._watch(connection.connection_id, principal)
 
     def admit(self, connection: Connection) -> None:
         """Look once more whether it may be there, now that everybody finds it; and see to the end of its token.
@@ -290,13 +297,22 @@ class Sessions:
         """
         principal = connection.principal
         assert principal is not None
+        self._check_revoked(connection, principal)
+        self._watch(connection.connection_id, principal)
+
+    def _check_revoked(self, connection: Connection, principal: Principal) -> None:
         if self.authentication.revoked(principal.user_id, principal.issued_at_s):
             self._turn_out(connection, principal)
             raise UnauthenticatedError("the token was revoked")
-        left_s = (principal.expires_at_s or math.inf) - self._now_s()
+
+    def _watch(self, connection_id: str, principal: Principal) -> None:
+        ends_s = principal.expires_at_s
+        if ends_s is None:
+            return
+        left_s = ends_s - self._now_s()
         delay_s = left_s - min(TOKEN_WARNING_S, left_s // 2)
         if delay_s <= DEADLINE_MAX_DELAY_S:  # else the janitor comes by before
-            self.deadlines.send(connection.connection_id, delay_s=max(0, int(delay_s)))
+            self.deadlines.send_token_end(connection_id, token_expires_at_s=ends_s, delay_s=max(0, delay_s))
 
     def _turn_out(self, connection: Connection, principal: Principal) -> None:
         connection_id = connection.connection_id

@@ -379,6 +379,17 @@ class TestConnectionStore:
         assert stores.connections.refresh("gone", newer) is None
         assert stores.connections.get("gone") is None
 
+    def test_a_connection_is_announced_once(self, stores: Stores) -> None:
+        before = Principal("ann", {}, issued_at_s=5)
+        stores.connections.open(replace(connection("c"), principal=before))
+        assert stores.connections.announce("c")
+        after = replace(connection("c"), principal=before, announced=True)
+        assert stores.connections.get("c") == after
+        assert not stores.connections.announce("c")
+        assert stores.connections.refresh("c", before) == after
+        assert not stores.connections.announce("gone")
+        assert stores.connections.get("gone") is None
+
     def test_a_session_has_the_newer_token_too_while_it_is_that_connections(self, stores: Stores) -> None:
         session = Session("s", ANN, "c", NOW_S + 600, "v")
         stores.connections.put_session(session)
@@ -386,10 +397,11 @@ class TestConnectionStore:
         assert stores.connections.refresh_session("s", newer, connection_id="c", version="v2")
         after = replace(session, principal=newer, version="v2")
         assert stores.connections.session("s") == after
-        assert not stores.connections.refresh_session("s", ANN, connection_id="c1", version="v3"), "another has it"
-        assert not stores.connections.refresh_session("nobody", ANN, connection_id="c", version="v3")
+        assert not stores.connections.refresh_session("s", ANN, connection_id="c", version="v3"), "it is older"
+        assert not stores.connections.refresh_session("s", newer, connection_id="c1", version="v3"), "another has it"
+        assert not stores.connections.refresh_session("nobody", newer, connection_id="c", version="v3")
         stores.connections.end_session("s", connection_id="c", expires_at_s=NOW_S)
-        assert not stores.connections.refresh_session("s", ANN, connection_id="c", version="v3"), "it has ended"
+        assert not stores.connections.refresh_session("s", newer, connection_id="c", version="v3"), "it has ended"
         assert stores.connections.session("s") is None
 
     def test_what_expired_is_not_there(self, stores: Stores) -> None:

@@ -60,7 +60,7 @@ def test_a_lane_wakes_the_worker_with_ten_at_most_and_takes_back_single_failures
     ("queue", "function", "batch_size", "scaling"),
     [
         ("delivery queue", "fan_out", 1, {"ScalingConfig": {"MaximumConcurrency": 6}}),
-        ("deadline queue", "janitor", 10, {}),
+        ("deadline queue", "janitor", 10, {"ScalingConfig": {"MaximumConcurrency": 20}}),
         ("event queue", "event_publish", 10, {}),
     ],
 )

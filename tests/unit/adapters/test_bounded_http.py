@@ -1,9 +1,12 @@
 """Fetching from servers that are slow, huge, broken or send one elsewhere: the bounds hold for all of it."""
 
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,6 +113,27 @@ def test_nobody_there_is_told_at_once() -> None:
 def test_a_name_that_does_not_exist_is_told() -> None:
     with pytest.raises(FetchError, match=r"gaierror|TimeoutError"):
         fetch("https://tidewire.invalid/", until_s=time.monotonic() + 5, max_bytes=MAX_BYTES)
+
+
+def test_a_name_that_is_looked_up_for_ever_keeps_nobody_else() -> None:
+    looking, ended = threading.Event(), threading.Event()
+
+    def look_up(host: str, *args: Any, **fields: Any) -> Any:
+        if host == "hangs.test":
+            looking.set()
+            ended.wait()
+        return socket.getaddrinfo(host, *args, **fields)
+
+    try:
+        with HttpServer(once(answer(200, b"{}"))) as server:
+            for _ in range(2):  # as often as it is asked
+                with pytest.raises(FetchError, match="TimeoutError"):
+                    fetch("http://hangs.test/", until_s=time.monotonic() + 0.1, max_bytes=MAX_BYTES, look_up=look_up)
+            assert looking.is_set()
+            until_s = time.monotonic() + 5
+            assert fetch(f"{server.url}/", until_s=until_s, max_bytes=MAX_BYTES, look_up=look_up) == b"{}"
+    finally:
+        ended.set()
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:

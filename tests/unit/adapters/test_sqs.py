@@ -205,13 +205,18 @@ def test_a_deadline_names_its_connection() -> None:
     assert client.sent == [expected]
 
 
-def test_or_the_one_that_has_arrived_or_has_lost_its_session() -> None:
+def test_or_the_one_that_has_arrived_or_has_lost_its_session_or_whose_token_ends() -> None:
     client: Any = RecordingSqs()
     queue = SqsDeadlineQueue(client, "http://sqs/deadlines")
     queue.send_arrived("c1", delay_s=10)
     queue.send_superseded("c1", delay_s=11)
+    queue.send_token_end("c1", token_expires_at_s=1_800_000_000, delay_s=12)
     sent = [(one["MessageBody"], one["DelaySeconds"]) for one in client.sent]
-    assert sent == [('{"arrived_connection_id":"c1"}', 10), ('{"superseded_connection_id":"c1"}', 11)]
+    assert sent == [
+        ('{"arrived_connection_id":"c1"}', 10),
+        ('{"superseded_connection_id":"c1"}', 11),
+        ('{"connection_id":"c1","token_expires_at_s":1800000000}', 12),
+    ]
 
 
 def test_or_its_command() -> None:

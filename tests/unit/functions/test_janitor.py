@@ -1,6 +1,8 @@
 """The deadline queue's consumer: who has not said who they are is closed, and who asked in vain is told."""
 
 import json
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,3 +74,16 @@ def test_who_came_by_a_ticket_and_says_nothing_can_be_found(stack: MemoryStack) 
     body = json.dumps({"arrived_connection_id": connection_id})
     assert remind(body, body, '{"arrived_connection_id":"gone"}') == {"batchItemFailures": []}
     assert stack.connections.subscribers("user:ann").connection_ids == ["t"]
+
+
+def test_whose_token_ends_is_told_of_the_one_that_it_has(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    connection = stack.connections.get("c")
+    assert connection is not None
+    assert connection.principal is not None
+    ends_s = int(time.time()) + 30
+    stack.connections.open(replace(connection, principal=replace(connection.principal, expires_at_s=ends_s)))
+    body = json.dumps({"connection_id": "c", "token_expires_at_s": ends_s})
+    assert remind('{"connection_id":"c"}', body, body.replace(str(ends_s), "1")) == {"batchItemFailures": []}
+    assert [frame["event"] for frame in stack.events("c")] == ["token_expiring"]
+    assert [token_end[:2] for token_end in stack.deadlines_queue.token_ends] == [("c", ends_s)]

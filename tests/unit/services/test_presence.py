@@ -369,8 +369,8 @@ def test_nobody_is_seen_longer_than_its_token_lasts(stack: MemoryStack) -> None:
         for connection_id in ("a", "b"):
             stack.transport.active_ms[connection_id] = stack.clock() - 1
         stack.janitor.sweep(lambda: True)
-    for connection_id, _ in stack.deadlines_queue.sent:
-        stack.deadlines.check(connection_id)
+    for connection_id, ends_s, _ in stack.deadlines_queue.token_ends:
+        stack.deadlines.check(connection_id, ends_s)
     later(stack)
     assert told(stack, "a") == [("leave", "bob", 1)]
 

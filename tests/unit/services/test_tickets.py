@@ -80,6 +80,38 @@ def test_nothing_is_pushed_to_it_before_it_can_take_that(stack: MemoryStack, tok
     assert [frame["name"] for frame in stack.events("t")] == ["hi"]
 
 
+def test_with_its_first_request_it_is_announced_and_with_no_other(stack: MemoryStack, tokens: KnownTokens) -> None:
+    """Each time is a write, reads, and a message: all of these are due at the same second."""
+    arrive(stack, tokens, expires_at_s=NOW_S + 600)
+    for _ in range(20):
+        assert "result" in stack.ask("t", {"type": "sync", "positions": {}})
+    assert len(stack.deadlines_queue.token_ends) == 1
+    assert stack.connections.subscribers("user:ann").connection_ids == ["t"]
+    stack.connections.unsubscribe("t", ["user:ann"])
+    stack.ask("t", {"type": "sync", "positions": {}})
+    assert stack.connections.subscribers("user:ann").connection_ids == [], "it is not written again"
+    run_deadlines(stack, 600)
+    assert codes(stack) == [None, 3500]
+
+
+def test_of_requests_at_the_same_time_one_sees_to_its_end(stack: MemoryStack, tokens: KnownTokens) -> None:
+    arrive(stack, tokens)
+    before = stack.connections.get("t")
+    assert before is not None
+    for _ in range(3):
+        stack.sessions.announce(before)
+    assert len(stack.deadlines_queue.token_ends) == 1
+
+
+def test_ten_seconds_later_its_end_is_seen_to_also_if_that_failed(stack: MemoryStack, tokens: KnownTokens) -> None:
+    arrive(stack, tokens, expires_at_s=NOW_S + 600)
+    stack.ask("t", {"type": "sync", "positions": {}})
+    stack.deadlines_queue.token_ends.clear()  # its function died before that
+    ten_seconds_later(stack)
+    run_deadlines(stack, 590)
+    assert stack.transport.closed == ["t"]
+
+
 @pytest.mark.parametrize("life_s", [4, 12, 100, 600])
 def test_it_ends_with_its_token(stack: MemoryStack, tokens: KnownTokens, life_s: int) -> None:
     arrive(stack, tokens, expires_at_s=NOW_S + life_s)
@@ -94,7 +126,7 @@ def test_who_has_said_hello_is_left_alone(stack: MemoryStack, tokens: KnownToken
     arrive(stack, tokens, expires_at_s=NOW_S + 600)
     assert "result" in stack.ask("t", {"type": "hello", "protocol": 1})
     ten_seconds_later(stack)
-    assert stack.deadlines_queue.sent == [("t", 530)]
+    assert stack.deadlines_queue.token_ends == [("t", NOW_S + 600, 530)]
     run_deadlines(stack, 530)
     assert system(stack, "t") == [warning(NOW_S + 600)]
 

@@ -51,17 +51,28 @@ def system(stack: MemoryStack, connection_id: str = "c") -> list[dict[str, Any]]
 
 def run_deadlines(stack: MemoryStack, seconds: int) -> None:
     """Let time pass, and each message come when it is due; those that they cause too."""
-    until_ms = stack.clock.now_ms + seconds * 1000
-    due = [(stack.clock.now_ms + delay_s * 1000, one) for one, delay_s in stack.deadlines_queue.sent]
-    stack.deadlines_queue.sent.clear()
-    while due and min(due)[0] <= until_ms:
+    queue, until_ms = stack.deadlines_queue, stack.clock.now_ms + seconds * 1000
+    due: list[tuple[int, str, int]] = []
+
+    def take() -> None:
+        due.extend((stack.clock.now_ms + delay_s * 1000, one, 0) for one, delay_s in queue.sent)
+        due.extend((stack.clock.now_ms + delay_s * 1000, one, ends_s) for one, ends_s, delay_s in queue.token_ends)
+        queue.sent.clear()
+        queue.token_ends.clear()
         due.sort()
-        stack.clock.now_ms, connection_id = due.pop(0)
-        stack.deadlines.check(connection_id)
-        due += [(stack.clock.now_ms + delay_s * 1000, one) for one, delay_s in stack.deadlines_queue.sent]
-        stack.deadlines_queue.sent.clear()
-    stack.deadlines_queue.sent += [(one, (at_ms - until_ms) // 1000) for at_ms, one in due]
+
+    take()
+    while due and due[0][0] <= until_ms:
+        stack.clock.now_ms, connection_id, ends_s = due.pop(0)
+        stack.deadlines.check(connection_id, ends_s or None)
+        take()
     stack.clock.now_ms = until_ms
+    for at_ms, connection_id, ends_s in due:
+        left_s = (at_ms - until_ms) // 1000
+        if ends_s:
+            queue.token_ends.append((connection_id, ends_s, left_s))
+        else:
+            queue.sent.append((connection_id, left_s))
 
 
 def receives(stack: MemoryStack, name: str, connection_id: str = "c", channel: str = ROOM) -> bool:
@@ -97,11 +108,11 @@ def test_the_same_token_again_writes_nothing(stack: MemoryStack, tokens: KnownTo
     assert connection is not None
     assert connection.session_id is not None
     before = stack.connections.session(connection.session_id)
-    stack.deadlines_queue.sent.clear()
+    stack.deadlines_queue.token_ends.clear()
     stack.looks.sent.clear()
     assert refresh(stack, newer) == answer
     assert stack.connections.session(connection.session_id) == before, "not even another version"
-    assert (stack.deadlines_queue.sent, stack.looks.sent) == ([], [])
+    assert (stack.deadlines_queue.token_ends, stack.looks.sent) == ([], [])
 
 
 def test_a_refresh_that_failed_half_way_is_done_by_the_next(stack: MemoryStack, tokens: KnownTokens) -> None:
@@ -185,6 +196,29 @@ def test_of_two_at_the_same_time_the_newer_token_stays(stack: MemoryStack, token
     assert connection.principal == tokens.principals[newer]
 
 
+def test_nor_does_the_session_take_the_older_one(stack: MemoryStack, tokens: KnownTokens) -> None:
+    """The older one has written the connection's record; before it writes the session's, the newer one does all."""
+    come(stack, tokens.make(), ROOM)
+    older, newer = tokens.make(issued_at_s=NOW_S + 1), tokens.make(issued_at_s=NOW_S + 2)
+    before = stack.connections.get("c")
+    assert before is not None
+    assert before.session_id is not None
+    refreshing = stack.connections.refresh_session
+
+    def overtaken(*args: Any, **fields: Any) -> bool:
+        stack.connections.refresh_session = refreshing  # type: ignore[method-assign]
+        refresh(stack, newer)
+        return refreshing(*args, **fields)
+
+    stack.connections.refresh_session = overtaken  # type: ignore[method-assign]
+    stack.sessions.refresh(before, older)
+    connection, session = stack.connections.get("c"), stack.connections.session(before.session_id)
+    assert connection is not None
+    assert session is not None
+    assert connection.principal == session.principal == tokens.principals[newer]
+    assert stack.http_sessions.with_mailbox(before.session_id, "ann").principal == tokens.principals[newer]
+
+
 def test_what_the_new_token_does_not_allow_is_left_and_told(stack: MemoryStack, tokens: KnownTokens) -> None:
     come(stack, tokens.make(), ROOM, "room:b", state=True, presence=True)
     less = tokens.make(caps={ROOM: ["subscribe", "state.read"]}, issued_at_s=NOW_S + 1)
@@ -252,6 +286,41 @@ def test_one_with_a_short_token_at_half_of_it(stack: MemoryStack, tokens: KnownT
     assert stack.transport.closed == ["c"]
 
 
+@pytest.mark.parametrize("ahead_s", [0, 3, 4, 5])
+@pytest.mark.parametrize("life_s", [4, 20, 100, 119, 120, 121])
+def test_also_where_its_issuers_clock_is_ahead(
+    stack: MemoryStack, tokens: KnownTokens, ahead_s: int, life_s: int
+) -> None:
+    ends_s = NOW_S + ahead_s + life_s
+    come(stack, tokens.make(issued_at_s=NOW_S + ahead_s, expires_at_s=ends_s))
+    while stack.connections.get("c"):
+        assert len(stack.deadlines_queue.token_ends) == 1, "there is one message at a time"
+        run_deadlines(stack, 1)
+        assert (stack.clock() // 1000 < ends_s) == bool(stack.connections.get("c"))
+    assert system(stack) == [warning(ends_s), EXPIRED]
+
+
+def test_a_message_that_comes_early_comes_again_at_the_right_time(stack: MemoryStack, tokens: KnownTokens) -> None:
+    """A function's clock may be behind that of the one that has sent it."""
+    come(stack, tokens.make(expires_at_s=NOW_S + 600))
+    stack.clock.pass_s(-1)
+    run_deadlines(stack, 540)
+    assert system(stack) == []
+    assert stack.deadlines_queue.token_ends == [("c", NOW_S + 600, 1)]
+    run_deadlines(stack, 1)
+    assert system(stack) == [warning(NOW_S + 600)]
+
+
+def test_messages_of_tokens_that_were_replaced_cause_no_others(stack: MemoryStack, tokens: KnownTokens) -> None:
+    come(stack, tokens.make(expires_at_s=NOW_S + 600))
+    for passed_s in range(100, 1000, 100):
+        run_deadlines(stack, 100)
+        refresh(stack, tokens.make(issued_at_s=NOW_S + passed_s, expires_at_s=NOW_S + passed_s + 600))
+    run_deadlines(stack, 539)
+    assert system(stack) == []
+    assert stack.deadlines_queue.token_ends == [("c", NOW_S + 1500, 1)]
+
+
 def test_whoever_refreshes_when_warned_is_warned_of_the_next_end_alone(stack: MemoryStack, tokens: KnownTokens) -> None:
     come(stack, tokens.make(expires_at_s=NOW_S + 600))
     run_deadlines(stack, 541)
@@ -263,33 +332,36 @@ def test_whoever_refreshes_when_warned_is_warned_of_the_next_end_alone(stack: Me
 
 
 def test_messages_may_come_twice_early_or_late(stack: MemoryStack, tokens: KnownTokens) -> None:
-    come(stack, tokens.make(expires_at_s=NOW_S + 600))
-    stack.deadlines_queue.sent.clear()
-    stack.deadlines.check("c")
+    ends_s = NOW_S + 600
+    come(stack, tokens.make(expires_at_s=ends_s))
+    stack.deadlines_queue.token_ends.clear()
+    stack.deadlines.check("c", ends_s)
     assert system(stack) == []
+    assert stack.deadlines_queue.token_ends == [("c", ends_s, 540)], "it was early, and comes again"
+    stack.deadlines_queue.token_ends.clear()
     stack.clock.pass_s(570)
     for _ in range(2):
-        stack.deadlines.check("c")
-    assert system(stack) == [warning(NOW_S + 600)] * 2
-    assert stack.deadlines_queue.sent == [("c", 30)] * 2
+        stack.deadlines.check("c", ends_s)
+    assert system(stack) == [warning(ends_s)] * 2
+    assert stack.deadlines_queue.token_ends == [("c", ends_s, 30)] * 2
     stack.clock.pass_s(45)
     for _ in range(2):
-        stack.deadlines.check("c")
+        stack.deadlines.check("c", ends_s)
     assert system(stack)[2:] == [EXPIRED]
     assert stack.metrics.values["Disconnects"] == [1]
 
 
 def test_the_end_comes_also_where_the_warning_can_not_be_pushed(stack: MemoryStack, tokens: KnownTokens) -> None:
     come(stack, tokens.make(expires_at_s=NOW_S + 600))
-    stack.deadlines_queue.sent.clear()
+    stack.deadlines_queue.token_ends.clear()
     stack.clock.pass_s(550)
     stack.transport.failures = {"c": UnavailableError("busy")}
     with pytest.raises(UnavailableError):
-        stack.deadlines.check("c")
-    assert stack.deadlines_queue.sent == [("c", 50)]
+        stack.deadlines.check("c", NOW_S + 600)
+    assert stack.deadlines_queue.token_ends == [("c", NOW_S + 600, 50)]
     stack.transport.failures = {}
     del stack.transport.inboxes["c"]
-    stack.deadlines.check("c")
+    stack.deadlines.check("c", NOW_S + 600)
     assert stack.connections.get("c") is None, "it went without a word"
 
 
@@ -301,7 +373,7 @@ def test_whenever_it_ends_somebody_looks_in_time(stack: MemoryStack, tokens: Kno
     come(stack, tokens.make(expires_at_s=ends_s))
     warned_s = None
     while stack.connections.get("c"):
-        assert all(0 <= delay_s <= DEADLINE_MAX_DELAY_S for _, delay_s in stack.deadlines_queue.sent)
+        assert all(0 <= delay_s <= DEADLINE_MAX_DELAY_S for *_, delay_s in stack.deadlines_queue.token_ends)
         run_deadlines(stack, 1)
         now_s = stack.clock() // 1000
         stack.transport.active_ms["c"] = stack.clock()
@@ -321,7 +393,7 @@ def test_a_token_that_lives_long_costs_nothing(stack: MemoryStack, tokens: Known
     stack.clock.pass_s(CHECK_AFTER_S + 120)
     stack.transport.active_ms["c"] = stack.clock()
     stack.janitor.sweep(lambda: True)
-    assert stack.deadlines_queue.sent == []
+    assert stack.deadlines_queue.token_ends == []
 
 
 def test_the_session_is_taken_up_again_with_a_new_token(stack: MemoryStack, tokens: KnownTokens) -> None:
