@@ -88,6 +88,16 @@ def measured(
     return [point[statistic] for point in answer["Datapoints"]]
 
 
+async def next_second() -> datetime.datetime:
+    """Return when the second that has just begun began: what is measured from now on bears no earlier time.
+
+    Measured values have whole seconds: of a time within a second, the values of its rest lie before it.
+    """
+    begins = datetime.datetime.now(datetime.UTC).replace(microsecond=0) + datetime.timedelta(seconds=1)
+    await eventually(lambda: datetime.datetime.now(datetime.UTC) >= begins)
+    return begins
+
+
 def total(name: str) -> float:
     """Return the sum of a metric since ever."""
     return sum(measured(name, "Sum"))

@@ -14,7 +14,7 @@ from shared.bootstrap import now_ms
 from shared.contract import OUTPUT_LANE_URLS
 from shared.domain.publication import Publication
 from shared.ports import Lane
-from tests.integration.checks import assert_gapless, eventually, measured, whole_history
+from tests.integration.checks import assert_gapless, eventually, measured, next_second, whole_history
 from tests.integration.conftest import Connect
 from tests.integration.test_throttling import detour
 from tests.torture.proxy import ProxyProcess
@@ -54,7 +54,7 @@ async def breaker_was(level: int, *, since: datetime.datetime) -> None:
 async def test_who_asks_is_told_to_come_back_without_the_store_being_asked(
     stack: LocalStack, connect: Connect, channel: str
 ) -> None:
-    begun = datetime.datetime.now(datetime.UTC)
+    begun = await next_second()
     publish: dict[str, Any] = {"type": "publish", "channel": channel, "name": "said"}
     ways: list[dict[str, Any]] = [{}, {"priority": "express"}, {"priority": "low"}, {"ephemeral": True}]
     with failing_store(stack, "ws_message") as proxy:
@@ -81,7 +81,7 @@ async def test_who_asks_is_told_to_come_back_without_the_store_being_asked(
 async def test_what_was_acknowledged_waits_until_the_store_is_asked_again(
     stack: LocalStack, connect: Connect, channel: str
 ) -> None:
-    begun = datetime.datetime.now(datetime.UTC)
+    begun = await next_second()
     ann = await connect("ann", subscribe=[{"channel": channel}])
     with failing_store(stack, "publish_worker") as proxy:
         await ann.publish(channel, 0)

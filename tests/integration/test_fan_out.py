@@ -1,7 +1,6 @@
 """Fan-out when the gateway does not take what is pushed: on the deployed stack, with faults in the edge."""
 
 import asyncio
-import datetime
 import json
 import secrets
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from shared.bootstrap import now_ms
 from shared.contract import ENV_CONNECTIONS_TABLE, OUTPUT_TABLE_NAMES
 from shared.services.fan_out import SHARD_MAX_SUBSCRIBERS
 from shared.services.publish import EXPRESS_MAX_SUBSCRIBERS
-from tests.integration.checks import eventually, measured
+from tests.integration.checks import eventually, measured, next_second
 from tests.integration.client import RequestError
 from tests.integration.conftest import Connect
 
@@ -94,7 +93,7 @@ async def test_what_is_left_of_a_delivery_reaches_who_remained_and_nobody_twice(
 async def test_a_gateway_that_fails_is_left_alone_until_it_works_again(
     stack: LocalStack, connect: Connect, channel: str
 ) -> None:
-    begun = datetime.datetime.now(datetime.UTC)
+    begun = await next_second()
     ann = await connect("ann", subscribe=[{"channel": channel}])
 
     def breaker(level: float) -> bool:
