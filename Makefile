@@ -5,6 +5,7 @@ PYTHON ?= python3
 STAGE ?= dev
 UV_VERSION := 0.13.9
 PORT ?= 8080
+BACKEND ?= emulator
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,7 +21,7 @@ CODE := app.py bench clients/python/src functions infra localstack shared tools
 .DEFAULT_GOAL := run
 
 run: $(READY) web/dist/demo/index.html
-	@PORT=$(PORT) exec $(BIN)/python -m localstack
+	@PORT=$(PORT) BACKEND=$(BACKEND) exec $(BIN)/python -m localstack
 
 # Tests on the deployed local stack share one, but for the run that does its worst to it, and wait half of their time.
 # In it, those that only need this process run side by side. What these have said comes when they are done.
