@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from bench.ledger.document import PATH
 from shared.domain.connection import CONNECTION_MAX_AGE_S, HEARTBEAT_S
@@ -34,8 +34,8 @@ RETURN_S: Final = 600  # after an outage, or a deployment that closes all, clien
 
 
 @cache
-def _steps() -> dict[str, Any]:
-    steps: dict[str, Any] = json.loads(PATH.read_text())["steps"]
+def _steps() -> dict[str, dict[str, dict[str, float]]]:
+    steps: dict[str, dict[str, dict[str, float]]] = json.loads(PATH.read_text())["steps"]
     return steps
 
 

@@ -16,10 +16,11 @@ from infra.stage import StageConfig
 from shared.adapters.memory import MemoryConnectionStore, MemoryLookQueue, MemoryMetrics, MemoryPresenceStore
 from shared.adapters.pusher import IN_FLIGHT_MAX
 from shared.domain.breaker import CircuitBreaker
+from shared.domain.connection import Interest
 from shared.domain.gate import Gate
 from shared.domain.rate import Pacer
 from shared.errors import ConnectionGoneError, ThrottledError
-from shared.ports import Broadcast, Delivery, Interest, Shard
+from shared.ports import Broadcast, Delivery, Shard
 from shared.services.attendance import Attendance
 from shared.services.fan_out import SHARD_MAX_SUBSCRIBERS, SHARDS_MAX, FanOut
 
@@ -176,7 +177,8 @@ class Schedule:
 
     def __init__(self, stage: StageConfig, scenario: Scenario, *, seed: int = 1) -> None:
         self.seen = Seen()
-        self._time, self._scenario, self._random = VirtualTime(), scenario, Random(seed)
+        self._time, self._scenario = VirtualTime(), scenario
+        self._random = Random(seed)  # nosec B311 # jitter, the same in each run
         self._gateway = _Gateway(self._time, self.seen, scenario.inbound_per_s)
         self._subscribers = _Subscribers(self._time.now_ms, scenario.subscribers)
         self._metrics = MemoryMetrics()

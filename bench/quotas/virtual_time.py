@@ -27,7 +27,11 @@ class VirtualTime:
 
     def at(self, time_s: float, task: Callable[[], None]) -> None:
         """Start a task at a time, or now if that has passed."""
-        self._call(time_s, lambda: self._threads.submit(self._run, task) and None)
+
+        def start() -> None:
+            self._threads.submit(self._run, task)
+
+        self._call(time_s, start)
 
     def sleep_until(self, time_s: float) -> None:
         """Let the others go on until then; only tasks may call this."""

@@ -29,8 +29,9 @@ def raised(stack: LocalStack) -> Iterator[None]:
 
     def deploy(generation: str) -> None:
         for name, variables in before.items():
-            environment = {"Variables": {**variables, ENV_GENERATION: generation}}
-            client.update_function_configuration(FunctionName=name, Environment=environment)
+            client.update_function_configuration(
+                FunctionName=name, Environment={"Variables": {**variables, ENV_GENERATION: generation}}
+            )
 
     deploy("2")
     yield
