@@ -10,7 +10,7 @@ from localstack.errors import StartError
 
 # Its one port: docs.localstack.cloud/aws/configuration/networking/internal-endpoints
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4566"
-TOKEN: Final = "LOCALSTACK_AUTH_TOKEN"  # nosec B105 # the name of a variable
+TOKEN: Final = "LOCALSTACK_AUTH_TOKEN"
 ENDPOINT: Final = "LOCALSTACK_ENDPOINT"
 _HEALTH_TIMEOUT_S: Final = 5
 
