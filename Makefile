@@ -5,6 +5,7 @@ PYTHON ?= python3
 STAGE ?= dev
 UV_VERSION := 0.13.9
 PORT ?= 8080
+BACKEND ?= emulator
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,7 +21,7 @@ CODE := app.py bench clients/python/src functions infra localstack shared tools
 .DEFAULT_GOAL := run
 
 run: $(READY) web/dist/demo/index.html
-	@PORT=$(PORT) exec $(BIN)/python -m localstack
+	@PORT=$(PORT) BACKEND=$(BACKEND) exec $(BIN)/python -m localstack
 
 # Tests on the deployed local stack share one, and wait half of their time. The fuzzer has one that nobody has sent
 # anything unreadable to (it comes again for half an hour), and the run that does its worst to it one of its own.

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from localstack.backend import REGION
 from localstack.errors import StartError
 from localstack.process_group import ProcessGroup
 from localstack.scratch import Scratch
 
 ENVIRONMENT: Final = Path(__file__).resolve().parent / "emulator" / ".venv"
-REGION: Final = "us-east-1"
-_ANY_KEY: Final = "test"  # the emulator asks for none
 _START_TIMEOUT_S: Final = 30
 _STOP_TIMEOUT_S: Final = 5
 
@@ -32,24 +31,14 @@ class MiniStack:
     stand between.
     """
 
+    name = "started the AWS emulator"
+
     def __init__(self, folder: Path, *, functions_endpoint: str | None = None) -> None:
         self._functions_endpoint = functions_endpoint
         self.log = folder / "emulator.log"
         self._scratch = Scratch(folder)
         self._running = ProcessGroup()
         self.endpoint = ""
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Variables with which AWS's SDKs and the CDK CLI find it."""
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": _ANY_KEY,
-            "AWS_SECRET_ACCESS_KEY": _ANY_KEY,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
 
     def start(self) -> None:
         """Return when it answers.

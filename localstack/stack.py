@@ -16,6 +16,7 @@ from typing import Any, Self
 import boto3
 from starlette.middleware.cors import CORSMiddleware
 
+from localstack.backend import Backend, aws_environment
 from localstack.deploy import ROOT, Deployment
 from localstack.edge.api import read_api
 from localstack.edge.faults import Faults
@@ -43,6 +44,7 @@ class LocalStack:
     """Start it with ``with``. One per process: it sets this process's AWS variables.
 
     Attributes:
+        emulator: Unless another backend was given; that one is used then, and this never starts.
         url: The edge's origin.
     """
 
@@ -56,10 +58,12 @@ class LocalStack:
         functions_endpoint: str | None = None,
         stream_max_age_s: int | None = None,
         issuers: Sequence[Issuer] = (),
+        backend: Backend | None = None,
         tell: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.folder = folder
         self.emulator = MiniStack(folder, functions_endpoint=functions_endpoint)
+        self._backend: Backend = self.emulator if backend is None else backend
         self.outputs: dict[str, str] = {}
         self._port, self._limits, self._faults, self._tell = port, limits or Limits(), faults, tell
         self._stream_max_age_s, self._issuers = stream_max_age_s, issuers_to_json(issuers)
@@ -97,11 +101,11 @@ class LocalStack:
         assembly = Deployment(self.folder, {})
         self._exit.callback(assembly.stop)
         synthesis = self._begin("synthesised the CDK app", assembly.synthesise, self.url, self._issuers)
-        self._exit.callback(self.emulator.stop)
-        self._begin("started the AWS emulator", self.emulator.start).result()
+        self._exit.callback(self._backend.stop)
+        self._begin(self._backend.name, self._backend.start).result()
         synthesis.result()
         self._use_environment()
-        deployment = Deployment(self.folder, self.emulator.environment)
+        deployment = Deployment(self.folder, aws_environment(self._backend.endpoint))
         self._exit.callback(deployment.stop)
         self.outputs = self._begin("deployed the stack", deployment.deploy).result()
         self._step("opened the edge", self._open_edge, sock, deployment.cross_origin_rules())
@@ -134,7 +138,7 @@ class LocalStack:
             os.environ.update(before)
 
         self._exit.callback(restore)
-        os.environ.update(self.emulator.environment)
+        os.environ.update(aws_environment(self._backend.endpoint))
 
     def _open_edge(self, sock: socket.socket, cross_origin_rules: Mapping[str, Any]) -> None:
         api = read_api(boto3.client("apigatewayv2"), self.outputs["WebSocketApiId"])
