@@ -65,6 +65,7 @@ class StageConfig:
     """One stage.
 
     Attributes:
+        name: What ``-c stage=`` takes.
         edge_url: Origin of the local edge, which stands where API Gateway stands; ``None`` on AWS.
         generation: Raise it after a restore: it is part of every epoch on the wire.
         lane_concurrency: How many workers may work on a lane at a time (SQS event sources allow 2 to 1,000).
@@ -77,6 +78,10 @@ class StageConfig:
             (docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
         stream_max_age_s: How long a stream is held; its client comes back by itself.
         stream_memory_mb: Of the function that holds streams and polls: it waits, and is paid for by its memory.
+        log_retention: Of functions' logs and access logs.
+        removal_policy: What becomes of data when its resource leaves the stack; ``RETAIN`` also protects tables and
+            users from deletion.
+        log_level: Of functions.
         aws_events: Whether the status of every Step Functions execution of the account is published in
             ``executions:<name>``: an example of AWS events to channels.
         demo: Whether anybody who comes by finds the demo, and may talk in its rooms (``room:*``).
