@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, Literal
 
 from aws_cdk import RemovalPolicy
@@ -65,6 +66,7 @@ class StageConfig:
     """One stage.
 
     Attributes:
+        name: What ``-c stage=`` takes.
         edge_url: Origin of the local edge, which stands where API Gateway stands; ``None`` on AWS.
         generation: Raise it after a restore: it is part of every epoch on the wire.
         lane_concurrency: How many workers may work on a lane at a time (SQS event sources allow 2 to 1,000).
@@ -75,8 +77,15 @@ class StageConfig:
         push_concurrency: How many fan-out functions work for that queue at a time; each has its part of that rate.
         memory_mb: Of functions that somebody waits for: CPU comes with memory, 1 vCPU at 1,769 MB
             (docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
+        reserved_concurrency: Of functions by name (``ws_message``): kept for each of them, and the most that it gets.
+            Only where asked: 100 of the account's have to stay unreserved, and a new account may have no more
+            (docs.aws.amazon.com/lambda/latest/api/API_PutFunctionConcurrency.html).
         stream_max_age_s: How long a stream is held; its client comes back by itself.
         stream_memory_mb: Of the function that holds streams and polls: it waits, and is paid for by its memory.
+        log_retention: Of functions' logs and access logs.
+        removal_policy: What becomes of data when its resource leaves the stack; ``RETAIN`` also protects tables and
+            users from deletion.
+        log_level: Of functions.
         aws_events: Whether the status of every Step Functions execution of the account is published in
             ``executions:<name>``: an example of AWS events to channels.
         demo: Whether anybody who comes by finds the demo, and may talk in its rooms (``room:*``).
@@ -97,6 +106,7 @@ class StageConfig:
     push_rate_per_s: int = 6_000
     push_concurrency: int = 6
     memory_mb: int = 1024
+    reserved_concurrency: tuple[tuple[str, int], ...] = ()
     stream_max_age_s: int = 120
     stream_memory_mb: int = 256
     allowed_origins: tuple[str, ...] = ("*",)
@@ -200,6 +210,11 @@ def check(stage: StageConfig) -> None:
             if not is_origin(origin):
                 raise ConfigError(f"allowed_origins: {origin!r}: write scheme://host[:port], as browsers do")
         stage.limits.check()
+        for name, count in stage.reserved_concurrency:
+            if name not in _functions():
+                raise ConfigError(f"reserved_concurrency: there is no function {name!r}")
+            if count < 1:
+                raise ConfigError(f"reserved_concurrency: {name}: with {count} it would never run")
         if stage.cloudfront is not None:
             mistake = "the emulator has none" if stage.emulated else stage.cloudfront.mistake()
             if mistake is not None:
@@ -207,6 +222,12 @@ def check(stage: StageConfig) -> None:
         _check_who_may_come(stage)
     except ConfigError as error:
         raise SystemExit(f"infra/stage.py: stage {stage.name}: {error}") from error
+
+
+def _functions() -> set[str]:
+    """Return what ``reserved_concurrency`` may name: handlers' folders, and the app of one of them once more."""
+    handlers = (Path(__file__).resolve().parent.parent / "functions").glob("*/handler.py")
+    return {"http_stream", *(handler.parent.name for handler in handlers)}
 
 
 def _check_who_may_come(stage: StageConfig) -> None:

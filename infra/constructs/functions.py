@@ -75,6 +75,7 @@ class Functions(Construct):
             code=function_code(folder, python=self._python),
             layers=[self._layer(layer), *more_layers],
             memory_size=memory_mb or self._stage.memory_mb,
+            reserved_concurrent_executions=dict(self._stage.reserved_concurrency).get(name),
             timeout=Duration.seconds(timeout_s),
             tracing=lambda_.Tracing.ACTIVE,
             log_group=log_group,
