@@ -78,11 +78,12 @@ fuzz: $(READY) $(STAMPS)/openapi
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 	OPENAPI_EXAMPLES=100 $(BIN)/pytest -q tests/openapi
 
+# What is missing is told before anything is deployed: docs/deploying.md.
 deploy: $(READY) web/dist/demo/index.html
-	node_modules/.bin/cdk deploy --all -c stage=$(STAGE) --require-approval never
+	@SMALL_QUOTA=$(SMALL_QUOTA) $(BIN)/python -m tools.deploy $(STAGE)
 
 destroy: $(READY)
-	node_modules/.bin/cdk destroy --all -c stage=$(STAGE)
+	@$(BIN)/python -m tools.deploy --destroy $(STAGE)
 
 build: $(STAMPS)/node
 	npm run --silent build
