@@ -54,7 +54,7 @@ class Presence(Construct):
         grant_read(store.streams, self.function)
         pipeline.bus.grant_put_events_to(self.function)
         self._grant_look(self.function)
-        self.function.add_event_source(
+        functions.entry(self.function).add_event_source(
             SqsEventSource(
                 self.looks,
                 batch_size=_BATCH_SIZE,

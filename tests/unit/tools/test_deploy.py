@@ -23,6 +23,7 @@ DEV: Final = stage_config("dev", edge_url=None)
 LOCAL: Final = stage_config("local", edge_url="http://localhost:8080")
 
 Answer = Callable[[Stubber], None]
+Said = Mapping[str, "Answer | Failing"]
 
 
 def answers(method: str, result: Mapping[str, Any], asked: Mapping[str, Any] | None = None) -> Answer:
@@ -33,13 +34,14 @@ def refuses(method: str, code: str) -> Answer:
     return lambda stub: stub.add_client_error(method, code)
 
 
-def raises(error: Exception) -> Answer:
-    """Has the client fail before it has sent anything."""
+class Failing:
+    """A client that fails before it has sent anything."""
 
-    def fail(**_: object) -> None:
-        raise error
+    def __init__(self, error: Exception) -> None:
+        self._error = error
 
-    return lambda stub: stub.client.meta.events.register("before-parameter-build", fail)
+    def __getattr__(self, _method: str) -> Any:
+        raise self._error
 
 
 KNOWN: Final = answers("get_caller_identity", {"Account": "123456789012"})
@@ -50,7 +52,7 @@ def may_run(count: int) -> Answer:
     return answers("get_account_settings", {"AccountLimit": {"ConcurrentExecutions": count}})
 
 
-GOOD: Final[Mapping[str, Answer]] = {"sts": KNOWN, "ssm": BOOTSTRAPPED, "lambda": may_run(1000)}
+GOOD: Final[Said] = {"sts": KNOWN, "ssm": BOOTSTRAPPED, "lambda": may_run(1000)}
 
 
 @pytest.fixture
@@ -58,14 +60,17 @@ def look() -> Iterator[Callable[..., Found]]:
     """Examines with clients that answer as they are told, and no other call."""
     with ExitStack() as opened:
 
-        def client(said: Mapping[str, Answer], service: str, region: str) -> Any:
+        def client(said: Said, service: str, region: str) -> Any:
+            answer = said[service]
+            if isinstance(answer, Failing):
+                return answer
             made = boto3.client(service, region_name=region, aws_access_key_id="a", aws_secret_access_key="b")  # type: ignore[call-overload]
             stub = opened.enter_context(Stubber(made))
-            said[service](stub)
+            answer(stub)
             return made
 
         def look_(
-            stage: StageConfig = DEV, *, region: str | None = REGION, small: bool = False, **said: Answer
+            stage: StageConfig = DEV, *, region: str | None = REGION, small: bool = False, **said: Answer | Failing
         ) -> Found:
             every = {**GOOD, **{name.rstrip("_"): one for name, one in said.items()}}
             environment = {"AWS_ENDPOINT_URL": "http://localhost:4566"} if stage.emulated else {}
@@ -87,11 +92,11 @@ def test_nothing_is_missing(look: Callable[..., Found]) -> None:
 @pytest.mark.parametrize(
     ("said", "what", "cure"),
     [
-        ({"sts": raises(NoCredentialsError())}, "no AWS credentials", "aws configure"),
+        ({"sts": Failing(NoCredentialsError())}, "no AWS credentials", "aws configure"),
         ({"sts": refuses("get_caller_identity", "ExpiredToken")}, "have expired", "aws sso login"),
-        ({"sts": raises(UnauthorizedSSOTokenError())}, "sign-in has expired", "aws sso login"),
+        ({"sts": Failing(UnauthorizedSSOTokenError())}, "sign-in has expired", "aws sso login"),
         ({"sts": refuses("get_caller_identity", "InvalidClientTokenId")}, "does not take", "AWS_ACCESS_KEY_ID"),
-        ({"sts": raises(EndpointConnectionError(endpoint_url="https://sts"))}, "can't be asked", "AWS_REGION"),
+        ({"sts": Failing(EndpointConnectionError(endpoint_url="https://sts"))}, "can't be asked", "AWS_REGION"),
         ({"ssm": refuses("get_parameter", "ParameterNotFound")}, "not bootstrapped in eu-central-1", "cdk bootstrap"),
         (
             {"ssm": answers("get_parameter", {"Parameter": {"Value": "5"}}, _NAME)},
@@ -103,7 +108,7 @@ def test_nothing_is_missing(look: Callable[..., Found]) -> None:
     ],
 )
 def test_what_is_missing_is_told_in_one_line_with_its_cure(
-    look: Callable[..., Found], said: Mapping[str, Answer], what: str, cure: str
+    look: Callable[..., Found], said: Said, what: str, cure: str
 ) -> None:
     [line] = look(**said).missing
     assert what in line
@@ -112,12 +117,12 @@ def test_what_is_missing_is_told_in_one_line_with_its_cure(
 
 
 def test_without_a_region_nobody_is_asked(look: Callable[..., Found]) -> None:
-    [line] = look(region=None, sts=raises(AssertionError("asked"))).missing
+    [line] = look(region=None, sts=Failing(AssertionError("asked"))).missing
     assert "AWS_REGION" in line
 
 
 def test_a_small_quota_can_be_lived_with(look: Callable[..., Found]) -> None:
-    assert look(small=True, lambda_=raises(AssertionError("asked"))) == Found(())
+    assert look(small=True, lambda_=Failing(AssertionError("asked"))) == Found(())
 
 
 def test_what_may_not_be_looked_at_is_told_and_stops_nothing(look: Callable[..., Found]) -> None:
