@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 CODE := app.py bench clients/python/src functions infra localstack shared tools
 
-.PHONY: run test test-stack test-process check check-types check-rest sbom bench torture fuzz deploy destroy format generate build clean
+.PHONY: run test test-stack test-process check check-types check-rest sbom bench torture fuzz deploy-set-up deploy destroy format generate build clean
 .DEFAULT_GOAL := run
 
 run: $(READY) web/dist/demo/index.html
@@ -78,8 +78,11 @@ fuzz: $(READY) $(STAMPS)/openapi
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 	OPENAPI_EXAMPLES=100 $(BIN)/pytest -q tests/openapi
 
+# What needs no credentials.
+deploy-set-up: $(READY) web/dist/demo/index.html
+
 # What is missing is told before anything is deployed: docs/deploying.md.
-deploy: $(READY) web/dist/demo/index.html
+deploy: deploy-set-up
 	@SMALL_QUOTA=$(SMALL_QUOTA) $(BIN)/python -m tools.deploy $(STAGE)
 
 destroy: $(READY)

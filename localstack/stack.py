@@ -56,6 +56,7 @@ class LocalStack:
         functions_endpoint: str | None = None,
         stream_max_age_s: int | None = None,
         issuers: Sequence[Issuer] = (),
+        deployment: Callable[[Path, Mapping[str, str]], Deployment] = Deployment,
         tell: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.folder = folder
@@ -63,6 +64,7 @@ class LocalStack:
         self.outputs: dict[str, str] = {}
         self._port, self._limits, self._faults, self._tell = port, limits or Limits(), faults, tell
         self._stream_max_age_s, self._issuers = stream_max_age_s, issuers_to_json(issuers)
+        self._deployment = deployment
         self._exit = ExitStack()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="start")
         self.url = ""
@@ -101,7 +103,7 @@ class LocalStack:
         self._begin("started the AWS emulator", self.emulator.start).result()
         synthesis.result()
         self._use_environment()
-        deployment = Deployment(self.folder, self.emulator.environment)
+        deployment = self._deployment(self.folder, self.emulator.environment)
         self._exit.callback(deployment.stop)
         self.outputs = self._begin("deployed the stack", deployment.deploy).result()
         self._step("opened the edge", self._open_edge, sock, deployment.cross_origin_rules())
