@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 CODE := app.py bench clients/python/src functions infra localstack shared tools
 
-.PHONY: run test test-stack test-process check check-types check-rest sbom bench torture fuzz deploy destroy format generate build clean
+.PHONY: run test test-stack test-process check check-types check-rest sbom bench torture fuzz deploy-set-up deploy destroy format generate build clean
 .DEFAULT_GOAL := run
 
 run: $(READY) web/dist/demo/index.html
@@ -81,11 +81,15 @@ fuzz: $(READY) $(STAMPS)/openapi
 	$(BIN)/python -m tests.fuzz $(FUZZ)
 	OPENAPI_EXAMPLES=100 $(BIN)/pytest -q tests/openapi
 
-deploy: $(READY) web/dist/demo/index.html
-	node_modules/.bin/cdk deploy --all -c stage=$(STAGE) --require-approval never
+# What needs no credentials.
+deploy-set-up: $(READY) web/dist/demo/index.html
+
+# What is missing is told before anything is deployed: docs/deploying.md.
+deploy: deploy-set-up
+	@SMALL_QUOTA=$(SMALL_QUOTA) $(BIN)/python -m tools.deploy $(STAGE)
 
 destroy: $(READY)
-	node_modules/.bin/cdk destroy --all -c stage=$(STAGE)
+	@$(BIN)/python -m tools.deploy --destroy $(STAGE)
 
 build: $(STAMPS)/node
 	npm run --silent build

@@ -160,6 +160,12 @@ ACCEPTED: Final = (
         "Users/Pool/Resource",
         "Users choose a second factor; where everybody has to have one, set it in infra/constructs/user_pool.py",
     ),
+    Accepted(
+        "IAM4",
+        "TrafficShift/Role/Resource",
+        "AWS's own for CodeDeploy with Lambda, which CDK gives to it: it moves aliases and asks for alarms",
+        findings=("Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSCodeDeployRoleForLambdaLimited",),
+    ),
     *_WITH_CLOUDFRONT,
 )
 

@@ -14,6 +14,7 @@ from infra.constructs.message_store import MessageStore
 from infra.constructs.one_origin import FrontConfig, OneOrigin
 from infra.constructs.presence import Presence
 from infra.constructs.publish_pipeline import PublishPipeline
+from infra.constructs.traffic_shift import TrafficShift
 from infra.constructs.user_pool import UserPool
 from infra.constructs.websocket_gateway import WebsocketGateway
 from infra.stage import StageConfig
@@ -88,6 +89,8 @@ class RealtimeStack(Stack):
         if stage.archive is not None:
             archive = Archive(self, "Archive", bus=pipeline.bus, namespace=stage.archive)
             CfnOutput(self, contract.OUTPUT_ARCHIVE_QUEUE_URL, value=archive.queue.queue_url)
+        if stage.traffic_shift is not None:
+            TrafficShift(self, "TrafficShift", steps=stage.traffic_shift, aliases=functions.aliases)
 
     def _publish_executions(self, sources: EventSources) -> None:
         """Publish AWS's own events: docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html."""

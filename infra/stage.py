@@ -18,6 +18,17 @@ from shared.errors import ConfigError
 Lane = Literal["high", "normal", "low"]
 
 StageName = Literal["local", "dev", "prod"]
+# Those that CodeDeploy has: docs.aws.amazon.com/codedeploy/latest/userguide/deployment-configurations.html
+TrafficSteps = Literal[
+    "CodeDeployDefault.LambdaCanary10Percent5Minutes",
+    "CodeDeployDefault.LambdaCanary10Percent10Minutes",
+    "CodeDeployDefault.LambdaCanary10Percent15Minutes",
+    "CodeDeployDefault.LambdaCanary10Percent30Minutes",
+    "CodeDeployDefault.LambdaLinear10PercentEvery1Minute",
+    "CodeDeployDefault.LambdaLinear10PercentEvery2Minutes",
+    "CodeDeployDefault.LambdaLinear10PercentEvery3Minutes",
+    "CodeDeployDefault.LambdaLinear10PercentEvery10Minutes",
+]
 Capabilities = Mapping[str, Sequence[str]]
 
 USER_POOL_PREFIX: Final = "cognito:"  # stands before the ids of the pool's users
@@ -97,6 +108,7 @@ class StageConfig:
         issuers: OIDC issuers whose tokens are taken beside the stage's own (docs/tokens.md).
         user_pool: Makes a Cognito user pool whose users come in too: what they may unless their token says.
         anonymous: Whoever asks is given a token for an anonymous user: what these may.
+        traffic_shift: In which steps a new version gets what comes, taken back on an alarm (docs/deploying.md).
     """
 
     name: StageName
@@ -121,6 +133,7 @@ class StageConfig:
     issuers: tuple[Issuer, ...] = ()
     user_pool: Capabilities | None = None
     anonymous: Capabilities | None = None
+    traffic_shift: TrafficSteps | None = None
 
     @property
     def emulated(self) -> bool:
@@ -215,6 +228,8 @@ def check(stage: StageConfig) -> None:
                 raise ConfigError(f"reserved_concurrency: there is no function {name!r}")
             if count < 1:
                 raise ConfigError(f"reserved_concurrency: {name}: with {count} it would never run")
+        if stage.traffic_shift is not None and stage.emulated:
+            raise ConfigError("traffic_shift: the emulator has no CodeDeploy")
         if stage.cloudfront is not None:
             mistake = "the emulator has none" if stage.emulated else stage.cloudfront.mistake()
             if mistake is not None:

@@ -60,12 +60,28 @@ class Deployment:
         Raises:
             DeployError: The emulator says no.
         """
-        app = ["--app", str(self._assembly)]
-        self._cdk("bootstrap", *app, _TOOLKIT_ENVIRONMENT)
-        self._cdk("deploy", *app, "--require-approval", "never", "--outputs-file", str(self._outputs_file), STACK)
+        self.bootstrap()
+        self._cdk(
+            "deploy",
+            "--app",
+            str(self._assembly),
+            "--require-approval",
+            "never",
+            "--outputs-file",
+            str(self._outputs_file),
+            STACK,
+        )
         outputs: dict[str, str] = json.loads(self._outputs_file.read_text())[STACK]
-        self._put_back(outputs)
+        self.put_back(outputs)
         return outputs
+
+    def bootstrap(self) -> None:
+        """Make what the CDK CLI needs in an account.
+
+        Raises:
+            DeployError: The emulator says no.
+        """
+        self._cdk("bootstrap", "--app", str(self._assembly), _TOOLKIT_ENVIRONMENT)
 
     def cross_origin_rules(self) -> dict[str, Any]:
         """Return the HTTP API's, as Starlette names them: the emulator does not tell what it was given."""
@@ -98,7 +114,8 @@ class Deployment:
         template: dict[str, Any] = json.loads((self._assembly / f"{STACK}.template.json").read_text())
         return template
 
-    def _put_back(self, outputs: Mapping[str, str]) -> None:
+    def put_back(self, outputs: Mapping[str, str]) -> None:
+        """Make what the template does not have for the emulator's sake."""
         api_id = outputs["WebSocketApiId"]
         client = boto3.client("apigatewayv2")
         physical = {

@@ -59,6 +59,7 @@ class LocalStack:
         stream_max_age_s: int | None = None,
         issuers: Sequence[Issuer] = (),
         backend: Backend | None = None,
+        deployment: Callable[[Path, Mapping[str, str]], Deployment] = Deployment,
         tell: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self.folder = folder
@@ -67,6 +68,7 @@ class LocalStack:
         self.outputs: dict[str, str] = {}
         self._port, self._limits, self._faults, self._tell = port, limits or Limits(), faults, tell
         self._stream_max_age_s, self._issuers = stream_max_age_s, issuers_to_json(issuers)
+        self._deployment = deployment
         self._exit = ExitStack()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="start")
         self.url = ""
@@ -105,7 +107,7 @@ class LocalStack:
         self._begin(self._backend.name, self._backend.start).result()
         synthesis.result()
         self._use_environment()
-        deployment = Deployment(self.folder, aws_environment(self._backend.endpoint))
+        deployment = self._deployment(self.folder, aws_environment(self._backend.endpoint))
         self._exit.callback(deployment.stop)
         self.outputs = self._begin("deployed the stack", deployment.deploy).result()
         self._step("opened the edge", self._open_edge, sock, deployment.cross_origin_rules())

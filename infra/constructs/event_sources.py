@@ -50,7 +50,9 @@ class EventSources(Construct):
                 store, contract.ENV_CONNECTIONS_TABLE, contract.ENV_STREAMS_TABLE, contract.ENV_LIMITS_TABLE
             ),
         )
-        self.function.add_event_source(SqsEventSource(self.queue, batch_size=10, report_batch_item_failures=True))
+        functions.entry(self.function).add_event_source(
+            SqsEventSource(self.queue, batch_size=10, report_batch_item_failures=True)
+        )
         grant_read_write(store.connections, self.function)
         grant_append(store.streams, self.function)
         grant_count(store.limits, self.function)

@@ -57,8 +57,9 @@ class FanOutBus(Construct):
         bus.grant_put_events_to(self.janitor)
         self.grant_set_deadlines(self.janitor)
         self.grant_deliver_later(self.fan_out)
-        self._listen(bus)
-        self.fan_out.add_event_source(
+        fan_out, janitor = functions.entry(self.fan_out), functions.entry(self.janitor)
+        self._listen(bus, fan_out)
+        fan_out.add_event_source(
             SqsEventSource(
                 self.deliveries,
                 batch_size=1,
@@ -66,7 +67,7 @@ class FanOutBus(Construct):
                 max_concurrency=stage.push_concurrency,
             )
         )
-        self.janitor.add_event_source(
+        janitor.add_event_source(
             SqsEventSource(
                 self.deadlines,
                 batch_size=10,
@@ -79,7 +80,7 @@ class FanOutBus(Construct):
             self,
             "EveryMinute",
             schedule=events.Schedule.rate(Duration.minutes(1)),
-            targets=[targets.LambdaFunction(self.janitor, retry_attempts=0)],
+            targets=[targets.LambdaFunction(janitor, retry_attempts=0)],
         )
         # A delivery that is left goes back to the function's own queue, a few times by our own count. Lambda would stop
         # such a loop after about 16 turns: docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
@@ -97,7 +98,7 @@ class FanOutBus(Construct):
         self.deadlines.grant_send_messages(function)
         function.add_environment(contract.ENV_DEADLINE_QUEUE_URL, self.deadlines.queue_url)
 
-    def _listen(self, bus: events.EventBus) -> None:
+    def _listen(self, bus: events.EventBus, fan_out: lambda_.IFunction) -> None:
         dead_letters = dead_letter_queue(self, "EventDeadLetters", mend=NOTHING_LOST)
         events.Rule(
             self,
@@ -110,7 +111,7 @@ class FanOutBus(Construct):
             ),
             targets=[
                 targets.LambdaFunction(
-                    self.fan_out,
+                    fan_out,
                     dead_letter_queue=dead_letters,
                     max_event_age=_EVENT_MAX_AGE,
                     retry_attempts=10,
@@ -119,6 +120,6 @@ class FanOutBus(Construct):
         )
         # The rule's part ends when Lambda has taken the event; from there on its failures are Lambda's:
         # docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
-        self.fan_out.configure_async_invoke(
+        fan_out.configure_async_invoke(
             on_failure=SqsDestination(dead_letters), max_event_age=_EVENT_MAX_AGE, retry_attempts=2
         )

@@ -16,6 +16,8 @@ from infra.stage import StageConfig
 from shared import contract
 from shared.domain.issuer import Issuer, issuers_to_json
 
+_ALIAS = "live"
+
 
 class Functions(Construct):
     """Makes functions: their layers, log groups, common settings. One role each, with what is granted and no more."""
@@ -29,6 +31,7 @@ class Functions(Construct):
         # The emulator compiles what it runs once, not at each start.
         self._python = None if stage.emulated else runtime_python()
         self._layers: dict[LayerName, lambda_.LayerVersion] = {}
+        self.aliases: dict[str, lambda_.Alias] = {}
         self.token_secret = secretsmanager.Secret(
             self,
             "TokenSecret",
@@ -95,6 +98,15 @@ class Functions(Construct):
         if verifies_tokens:
             self.token_secret.grant_read(function)
         return function
+
+    def entry(self, function: lambda_.Function) -> lambda_.IFunction:
+        """Return what is to be invoked: where traffic is shifted, an alias. Whoever invokes another shifts nothing."""
+        if self._stage.traffic_shift is None:
+            return function
+        name = function.node.id
+        if name not in self.aliases:
+            self.aliases[name] = lambda_.Alias(self, f"{name}Live", alias_name=_ALIAS, version=function.current_version)
+        return self.aliases[name]
 
     def _token_environment(self) -> dict[str, str]:
         issuers = {contract.ENV_ISSUERS: issuers_to_json(self._issuers)} if self._issuers else {}

@@ -69,7 +69,7 @@ class HttpApi(Construct):
         # CloudWatch has no resources to name here:
         # docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/permissions-reference-cw.html
         self.function.add_to_role_policy(iam.PolicyStatement(actions=["cloudwatch:GetMetricData"], resources=["*"]))
-        integration = HttpLambdaIntegration("Integration", self.function)
+        integration = HttpLambdaIntegration("Integration", functions.entry(self.function))
         self.api = apigw.HttpApi(
             self,
             "Api",

@@ -56,7 +56,7 @@ class HttpStream(Construct):
         grant_read_write(store.connections, self.function)
         grant_append(store.streams, self.function)
         grant_count(store.limits, self.function)
-        url = self.function.add_function_url(
+        url = functions.entry(self.function).add_function_url(
             # The app asks for tokens itself. CDK adds the two permissions that a public URL needs:
             # docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
             auth_type=lambda_.FunctionUrlAuthType.NONE,

@@ -17,7 +17,7 @@ _TIMEOUT_S = 15
 # takes both settings, and gives at most 10 at once.
 _WINDOW_S = 1
 _BATCH_SIZE = 200  # each perhaps of another channel: with 16 threads, a second
-_CONCURRENCY = 10  # 2,000 channels a second that have changed
+CONCURRENCY = 10  # 2,000 channels a second that have changed
 
 
 class Presence(Construct):
@@ -54,12 +54,12 @@ class Presence(Construct):
         grant_read(store.streams, self.function)
         pipeline.bus.grant_put_events_to(self.function)
         self._grant_look(self.function)
-        self.function.add_event_source(
+        functions.entry(self.function).add_event_source(
             SqsEventSource(
                 self.looks,
                 batch_size=_BATCH_SIZE,
                 max_batching_window=Duration.seconds(_WINDOW_S),
-                max_concurrency=_CONCURRENCY,
+                max_concurrency=CONCURRENCY,
                 report_batch_item_failures=True,
             )
         )

@@ -41,7 +41,7 @@ class PublishPipeline(Construct):
             queue = fifo_queue(self, lane.capitalize(), visibility=Duration.seconds(6 * _WORKER_TIMEOUT_S))
             self.lanes[lane] = queue
             self._let_bury(lane, _dead_letters(queue))
-            self.worker.add_event_source(
+            functions.entry(self.worker).add_event_source(
                 SqsEventSource(
                     queue,
                     batch_size=10,  # the most that FIFO allows, and what a segment holds

@@ -81,12 +81,14 @@ class WebsocketGateway(Construct):
             self,
             "Api",
             route_selection_expression=_ROUTE_SELECTION,
-            connect_route_options=self._route(self.connect),
-            disconnect_route_options=self._route(self.disconnect),
+            connect_route_options=self._route(functions, self.connect),
+            disconnect_route_options=self._route(functions, self.disconnect),
         )
         self.api.add_route(
             "$default",
-            integration=WebSocketLambdaIntegration("Message", self.message, timeout=Duration.seconds(29)),
+            integration=WebSocketLambdaIntegration(
+                "Message", functions.entry(self.message), timeout=Duration.seconds(29)
+            ),
             return_response=True,
         )
         self._add_ping()
@@ -105,8 +107,8 @@ class WebsocketGateway(Construct):
         self.stage.grant_management_api_access(function)
         function.add_environment(contract.ENV_CONNECTIONS_ENDPOINT, self.connections_endpoint)
 
-    def _route(self, function: lambda_.Function) -> apigw.WebSocketRouteOptions:
-        integration = WebSocketLambdaIntegration(f"{function.node.id}Integration", function)
+    def _route(self, functions: Functions, function: lambda_.Function) -> apigw.WebSocketRouteOptions:
+        integration = WebSocketLambdaIntegration(f"{function.node.id}Integration", functions.entry(function))
         return apigw.WebSocketRouteOptions(integration=integration)
 
     def _add_ping(self) -> None:

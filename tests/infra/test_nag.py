@@ -54,7 +54,12 @@ def _with_options(folder: Path, front: CloudFront) -> list[Synthesised]:
         context={"aws:cdk:bundling-stacks": []},
         builtin_cloud_formation_validation=False,
     )
-    stage = replace(stage_config("dev", edge_url=None), cloudfront=front, user_pool={"room:*": ["subscribe"]})
+    stage = replace(
+        stage_config("dev", edge_url=None),
+        cloudfront=front,
+        user_pool={"room:*": ["subscribe"]},
+        traffic_shift="CodeDeployDefault.LambdaCanary10Percent5Minutes",
+    )
     add_stacks(app, "TidewireDev", stage=stage, region="eu-central-1")
     stacks = [one for one in app.node.children if isinstance(one, cdk.Stack)]
     for one in stacks:

@@ -1,0 +1,212 @@
+"""make deploy says what is missing before it starts, and knows from the CDK CLI whether anything was changed."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, Final
+
+import boto3
+import pytest
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError, UnauthorizedSSOTokenError
+from botocore.stub import Stubber
+
+from infra.stage import CloudFront, StageConfig, stage_config
+from tools.deploy.__main__ import main
+from tools.deploy.cdk import changed
+from tools.deploy.preflight import Found, concurrency, examine, region_of
+from tools.deploy.remains import remains
+
+REGION: Final = "eu-central-1"
+_NAME: Final = {"Name": "/cdk-bootstrap/hnb659fds/version"}
+DEV: Final = stage_config("dev", edge_url=None)
+LOCAL: Final = stage_config("local", edge_url="http://localhost:8080")
+
+Answer = Callable[[Stubber], None]
+Said = Mapping[str, "Answer | Failing"]
+
+
+def answers(method: str, result: Mapping[str, Any], asked: Mapping[str, Any] | None = None) -> Answer:
+    return lambda stub: stub.add_response(method, dict(result), None if asked is None else dict(asked))
+
+
+def refuses(method: str, code: str) -> Answer:
+    return lambda stub: stub.add_client_error(method, code)
+
+
+class Failing:
+    """A client that fails before it has sent anything."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, _method: str) -> Any:
+        raise self._error
+
+
+KNOWN: Final = answers("get_caller_identity", {"Account": "123456789012"})
+BOOTSTRAPPED: Final = answers("get_parameter", {"Parameter": {"Value": "21"}}, _NAME)
+
+
+def may_run(count: int) -> Answer:
+    return answers("get_account_settings", {"AccountLimit": {"ConcurrentExecutions": count}})
+
+
+GOOD: Final[Said] = {"sts": KNOWN, "ssm": BOOTSTRAPPED, "lambda": may_run(1000)}
+
+
+@pytest.fixture
+def look() -> Iterator[Callable[..., Found]]:
+    """Examines with clients that answer as they are told, and no other call."""
+    with ExitStack() as opened:
+
+        def client(said: Said, service: str, region: str) -> Any:
+            answer = said[service]
+            if isinstance(answer, Failing):
+                return answer
+            made = boto3.client(service, region_name=region, aws_access_key_id="a", aws_secret_access_key="b")  # type: ignore[call-overload]
+            stub = opened.enter_context(Stubber(made))
+            answer(stub)
+            return made
+
+        def look_(
+            stage: StageConfig = DEV, *, region: str | None = REGION, small: bool = False, **said: Answer | Failing
+        ) -> Found:
+            every = {**GOOD, **{name.rstrip("_"): one for name, one in said.items()}}
+            environment = {"AWS_ENDPOINT_URL": "http://localhost:4566"} if stage.emulated else {}
+            return examine(
+                stage,
+                environment=environment,
+                region=region,
+                client=lambda service, where: client(every, service, where),
+                small_quota=small,
+            )
+
+        yield look_
+
+
+def test_nothing_is_missing(look: Callable[..., Found]) -> None:
+    assert look() == Found(())
+
+
+@pytest.mark.parametrize(
+    ("said", "what", "cure"),
+    [
+        ({"sts": Failing(NoCredentialsError())}, "no AWS credentials", "aws configure"),
+        ({"sts": refuses("get_caller_identity", "ExpiredToken")}, "have expired", "aws sso login"),
+        ({"sts": Failing(UnauthorizedSSOTokenError())}, "sign-in has expired", "aws sso login"),
+        ({"sts": refuses("get_caller_identity", "InvalidClientTokenId")}, "does not take", "AWS_ACCESS_KEY_ID"),
+        ({"sts": Failing(EndpointConnectionError(endpoint_url="https://sts"))}, "can't be asked", "AWS_REGION"),
+        ({"ssm": refuses("get_parameter", "ParameterNotFound")}, "not bootstrapped in eu-central-1", "cdk bootstrap"),
+        (
+            {"ssm": answers("get_parameter", {"Parameter": {"Value": "5"}}, _NAME)},
+            "is of version 5, and 6 is needed",
+            "cdk bootstrap",
+        ),
+        ({"lambda_": may_run(10)}, "Lambda runs 10 functions", "request-service-quota-increase"),
+        ({"lambda_": may_run(concurrency(DEV))}, "Lambda runs 61 functions", "SMALL_QUOTA=1"),
+    ],
+)
+def test_what_is_missing_is_told_in_one_line_with_its_cure(
+    look: Callable[..., Found], said: Said, what: str, cure: str
+) -> None:
+    [line] = look(**said).missing
+    assert what in line
+    assert cure in line
+    assert "\n" not in line
+
+
+def test_without_a_region_nobody_is_asked(look: Callable[..., Found]) -> None:
+    [line] = look(region=None, sts=Failing(AssertionError("asked"))).missing
+    assert "AWS_REGION" in line
+
+
+def test_a_small_quota_can_be_lived_with(look: Callable[..., Found]) -> None:
+    assert look(small=True, lambda_=Failing(AssertionError("asked"))) == Found(())
+
+
+def test_what_may_not_be_looked_at_is_told_and_stops_nothing(look: Callable[..., Found]) -> None:
+    found = look(lambda_=refuses("get_account_settings", "AccessDeniedException"))
+    assert found.missing == ()
+    assert "GetAccountSettings" in found.unseen[0]
+
+
+def test_all_that_is_missing_is_told_at_once(look: Callable[..., Found]) -> None:
+    found = look(
+        stage_config("prod", edge_url=None), ssm=refuses("get_parameter", "ParameterNotFound"), lambda_=may_run(10)
+    )
+    assert [word in line for word, line in zip(("origin", "bootstrap", "Lambda"), found.missing, strict=True)] == [
+        True
+    ] * 3
+
+
+def test_prod_goes_once_it_names_its_origins(look: Callable[..., Found]) -> None:
+    prod = replace(stage_config("prod", edge_url=None), allowed_origins=("https://app.example.com",))
+    assert look(prod) == Found(())
+
+
+def test_cloudfront_needs_a_bootstrap_in_its_own_region_too(look: Callable[..., Found]) -> None:
+    [line] = look(replace(DEV, cloudfront=CloudFront()), ssm=lambda stub: _only_in(REGION, stub)).missing
+    assert "not bootstrapped in us-east-1" in line
+
+
+def _only_in(region: str, stub: Stubber) -> None:
+    there = stub.client.meta.region_name == region
+    (BOOTSTRAPPED if there else refuses("get_parameter", "ParameterNotFound"))(stub)
+
+
+def test_stage_local_needs_an_emulator(look: Callable[..., Found]) -> None:
+    assert look(LOCAL) == Found(())
+    [line] = examine(LOCAL, environment={}, region=None, client=_nobody, small_quota=False).missing[:1]
+    assert "make run" in line
+
+
+def _nobody(service: str, region: str) -> Any:
+    raise AssertionError(f"{service} of {region} is not to be asked")
+
+
+def test_a_stage_that_is_none_is_refused_with_those_that_are() -> None:
+    with pytest.raises(SystemExit, match=r"stage 'staging' is unknown.*dev, prod"):
+        main(["staging"])
+
+
+def test_the_region_is_read_as_the_cdk_cli_reads_it() -> None:
+    assert region_of({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}) == "eu-west-1"
+    assert region_of({"AWS_DEFAULT_REGION": "us-east-1"}) == "us-east-1"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ([" ✅  TidewireDev (no changes)\n", "✨  Deployment time: 1s\n"], False),
+        ([" ✅  TidewireDev\n"], True),
+        ([" ✅  TidewireDevFirewall (no changes)\n", " ✅  TidewireDev\n"], True),
+        (["what a CLI of another version says\n"], True),
+    ],
+)
+def test_whether_anything_was_changed_is_read_from_what_the_cli_says(said: list[str], expected: bool) -> None:
+    assert changed(said) is expected
+
+
+def test_what_stays_is_what_the_deployed_template_keeps() -> None:
+    client = boto3.client("cloudformation", region_name=REGION, aws_access_key_id="a", aws_secret_access_key="b")
+    template = {
+        "Resources": {
+            "Table": {"Type": "AWS::DynamoDB::Table", "DeletionPolicy": "Retain"},
+            "Queue": {"Type": "AWS::SQS::Queue", "DeletionPolicy": "Delete"},
+            "Role": {"Type": "AWS::IAM::Role"},
+        }
+    }
+    summary = {
+        "LogicalResourceId": "Table",
+        "PhysicalResourceId": "TidewireProd-Table-1",
+        "ResourceType": "AWS::DynamoDB::Table",
+        "LastUpdatedTimestamp": 0,
+        "ResourceStatus": "CREATE_COMPLETE",
+    }
+    with Stubber(client) as stub:
+        stub.add_response("get_template", {"TemplateBody": json.dumps(template)}, {"StackName": "TidewireProd"})
+        stub.add_response("list_stack_resources", {"StackResourceSummaries": [summary]}, {"StackName": "TidewireProd"})
+        assert remains(client, "TidewireProd") == ["AWS::DynamoDB::Table TidewireProd-Table-1"]
+        stub.add_client_error("get_template", "ValidationError")
+        assert remains(client, "TidewireProd") is None

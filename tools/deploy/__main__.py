@@ -1,0 +1,98 @@
+"""``python -m tools.deploy STAGE``, ``python -m tools.deploy --destroy STAGE``: make deploy and make destroy."""
+
+import os
+import subprocess
+import sys
+from typing import Any, Final
+
+import boto3
+from botocore.exceptions import ProfileNotFound
+
+from infra.stage import StageConfig, stage_config
+from shared import contract
+from tidewire.cli.exit_codes import CommandError
+from tidewire.cli.identity import EVERYTHING
+from tidewire.cli.signing import secret_of_stack, sign
+from tools.deploy import cdk, preflight
+from tools.deploy.remains import remains
+
+_TOKEN_TTL_S: Final = 600
+_URLS: Final = {"pages and HTTP": contract.OUTPUT_HTTP_URL, "WebSocket": contract.OUTPUT_WEBSOCKET_URL}
+
+
+def main(arguments: list[str]) -> int:
+    """Deploy a stage, or destroy it; return the exit code."""
+    destroying = arguments[:1] == ["--destroy"]
+    name = arguments[-1] if len(arguments) > destroying else None
+    edge_url = os.environ.get("EDGE_URL")
+    stage = stage_config(name, edge_url=edge_url or ("http://localhost" if name == "local" else None))
+    stack = f"{contract.STACK_NAME_PREFIX}{stage.name.capitalize()}"
+    context = ["-c", f"stage={stage.name}", *(["-c", f"edge_url={edge_url}"] if edge_url else [])]
+    try:
+        region = preflight.region_of(os.environ)
+    except ProfileNotFound:
+        return _refuse(["AWS_PROFILE names a profile that is not in ~/.aws/config: see `aws configure list-profiles`"])
+    if region is not None:  # for boto3 and for the CDK CLI, which read one each
+        os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = region
+    try:
+        return _destroy(stage, stack, context) if destroying else _deploy(stage, stack, context, region)
+    except (cdk.CdkError, CommandError) as error:
+        return _refuse([str(error)])
+
+
+def _client(service: str, region: str) -> Any:
+    return boto3.Session().client(service, region_name=region)  # type: ignore[call-overload]
+
+
+def _deploy(stage: StageConfig, stack: str, context: list[str], region: str | None) -> int:
+    found = preflight.examine(
+        stage,
+        environment=os.environ,
+        region=region,
+        client=_client,
+        small_quota=bool(os.environ.get("SMALL_QUOTA")),
+    )
+    for line in found.unseen:
+        sys.stderr.write(f"tidewire: {line}\n")
+    if found.missing:
+        return _refuse(list(found.missing))
+    deployed = cdk.deploy(stack, context, cdk.ROOT / ".local" / "deploy" / f"{stage.name}.json")
+    changed = "deployed" if deployed.changed else "nothing has changed; it was deployed before"
+    _say(f"\nTidewire, stage {stage.name}: {changed}")
+    for what, output in _URLS.items():
+        _say(f"  {what}: {deployed.outputs[output]}")
+    _say(f"  a token for ann: .venv/bin/tidewire token --user ann --allow 'room:*=subscribe,publish' --stack {stack}\n")
+    # By the environment: arguments are seen by everybody on this machine.
+    token = sign(secret_of_stack(stack), "deployer", {"*": [*EVERYTHING, "admin"]}, _TOKEN_TTL_S)
+    doctor = [sys.executable, "-m", "tidewire.cli.main", "doctor", deployed.outputs[contract.OUTPUT_HTTP_URL]]
+    return subprocess.run(doctor, env={**os.environ, "TIDEWIRE_TOKEN": token}, check=False).returncode  # nosec B603
+
+
+def _destroy(stage: StageConfig, stack: str, context: list[str]) -> int:
+    kept = remains(boto3.client("cloudformation"), stack)
+    if kept is None:
+        return _refuse([f"there is no stack {stack} here: nothing to destroy"])
+    _say(f"{stack} will be destroyed: its URLs, queues and what waits in them, and all data but what is named here.")
+    for one in kept:
+        _say(f"  stays: {one}")
+    if not kept:
+        _say("  Nothing stays.")
+    if input(f"Type {stage.name} to destroy it: ") != stage.name:
+        return _refuse(["nothing was destroyed"])
+    cdk.destroy(context)
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _refuse(lines: list[str]) -> int:
+    for line in lines:
+        sys.stderr.write(f"tidewire: {line}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

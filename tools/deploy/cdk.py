@@ -1,0 +1,69 @@
+"""The CDK CLI: what it says is passed on as it comes, and read for what it means."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+_CLI: Final = ROOT / "node_modules" / ".bin" / "cdk"
+_DONE: Final = "✅"
+_SAME: Final = "(no changes)"
+
+
+class CdkError(Exception):
+    """It has failed, and has said why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What a deployment has come to: whether anything was changed, and the stack's outputs."""
+
+    changed: bool
+    outputs: dict[str, str]
+
+
+def deploy(stack: str, context: Sequence[str], outputs_file: Path) -> Deployed:
+    """Deploy all stacks of the stage; the outputs are of the one that is named.
+
+    Raises:
+        CdkError: One was refused.
+    """
+    outputs_file.parent.mkdir(parents=True, exist_ok=True)
+    said = _run("deploy", "--all", *context, "--require-approval", "never", "--outputs-file", str(outputs_file))
+    return Deployed(changed(said), json.loads(outputs_file.read_text())[stack])
+
+
+def destroy(context: Sequence[str]) -> None:
+    """Destroy all stacks of the stage; whoever calls has asked.
+
+    Raises:
+        CdkError: One was refused.
+    """
+    _run("destroy", "--all", *context, "--force")
+
+
+def changed(said: Sequence[str]) -> bool:
+    """Tell from what the CLI says whether a stack was changed: it has a line for each that is through."""
+    done = [line for line in said if _DONE in line and "time" not in line]
+    return not done or any(_SAME not in line for line in done)
+
+
+def _run(command: str, *arguments: str) -> list[str]:
+    line = [str(_CLI), command, "--no-notices", *arguments]
+    said: list[str] = []
+    # nosec below: our own CLI, and arguments that are a stage's name and paths
+    with subprocess.Popen(  # nosec B603
+        line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as running:
+        assert running.stdout is not None
+        for text in running.stdout:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            said.append(text)
+    if running.returncode:
+        raise CdkError(f"cdk {command} failed; what it says is above")
+    return said
