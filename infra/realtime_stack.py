@@ -4,6 +4,7 @@ from aws_cdk import Annotations, CfnOutput, Environment, Stack
 from aws_cdk import aws_events as events
 from constructs import Construct
 
+from infra.constructs.alarms import Alarms
 from infra.constructs.archive import Archive
 from infra.constructs.event_sources import AwsEventSource, EventSources
 from infra.constructs.fan_out_bus import FanOutBus
@@ -87,6 +88,9 @@ class RealtimeStack(Stack):
         if stage.archive is not None:
             archive = Archive(self, "Archive", bus=pipeline.bus, namespace=stage.archive)
             CfnOutput(self, contract.OUTPUT_ARCHIVE_QUEUE_URL, value=archive.queue.queue_url)
+        if not stage.emulated:
+            lanes = {f"{lane.capitalize()}Lane": queue for lane, queue in pipeline.lanes.items()}
+            Alarms(self, "Alarms", queues={**lanes, "Deliveries": fan_out.deliveries})
 
     def _publish_executions(self, sources: EventSources) -> None:
         """Publish AWS's own events: docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html."""
