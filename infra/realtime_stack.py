@@ -90,7 +90,15 @@ class RealtimeStack(Stack):
             CfnOutput(self, contract.OUTPUT_ARCHIVE_QUEUE_URL, value=archive.queue.queue_url)
         if not stage.emulated:
             lanes = {f"{lane.capitalize()}Lane": queue for lane, queue in pipeline.lanes.items()}
-            Alarms(self, "Alarms", queues={**lanes, "Deliveries": fan_out.deliveries})
+            queues = {**lanes, "Deliveries": fan_out.deliveries}
+            gateway = (websocket.connect, websocket.disconnect, websocket.message)
+            workers = (pipeline.worker, fan_out.fan_out, fan_out.janitor, sources.function, presence.function)
+            Alarms(
+                self,
+                "Alarms",
+                queues=queues,
+                functions=(*gateway, *workers, http.function, stream.function),
+            )
 
     def _publish_executions(self, sources: EventSources) -> None:
         """Publish AWS's own events: docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html."""

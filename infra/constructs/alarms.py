@@ -1,11 +1,12 @@
 """Alarms over Tidewire's own metrics, the age of what waits, and the topic that all alarms of the stack tell."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -28,7 +29,14 @@ _OWN: Final = (
 class Alarms(Construct):
     """Missing data is no fault: these metrics are written, and queues measured, only while something happens."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, queues: Mapping[str, sqs.IQueue]) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        queues: Mapping[str, sqs.IQueue],
+        functions: Sequence[lambda_.IFunction],
+    ) -> None:
         super().__init__(scope, construct_id)
         self.topic = sns.Topic(self, "Topic", enforce_ssl=True)
         for name, metric, statistic, threshold, page in _OWN:
@@ -43,6 +51,10 @@ class Alarms(Construct):
         for name, queue in queues.items():
             age = queue.metric_approximate_age_of_oldest_message(period=Duration.minutes(1), statistic="Maximum")
             self._alarm(f"{name}Age", age, _OLDEST_S, "age")
+        for function in functions:
+            name, minute = function.node.id, Duration.minutes(1)
+            self._alarm(f"{name}Errors", function.metric_errors(period=minute), 1, "functions")
+            self._alarm(f"{name}Throttles", function.metric_throttles(period=minute), 1, "functions")
         for construct in Stack.of(self).node.find_all():
             if isinstance(construct, cloudwatch.Alarm):
                 construct.add_alarm_action(actions.SnsAction(self.topic))
