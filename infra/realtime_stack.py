@@ -4,6 +4,7 @@ from aws_cdk import Annotations, CfnOutput, Environment, Stack
 from aws_cdk import aws_events as events
 from constructs import Construct
 
+from infra.constructs.alarms import Alarms
 from infra.constructs.archive import Archive
 from infra.constructs.event_sources import AwsEventSource, EventSources
 from infra.constructs.fan_out_bus import FanOutBus
@@ -91,6 +92,17 @@ class RealtimeStack(Stack):
             CfnOutput(self, contract.OUTPUT_ARCHIVE_QUEUE_URL, value=archive.queue.queue_url)
         if stage.traffic_shift is not None:
             TrafficShift(self, "TrafficShift", steps=stage.traffic_shift, aliases=functions.aliases)
+        if not stage.emulated:
+            lanes = {f"{lane.capitalize()}Lane": queue for lane, queue in pipeline.lanes.items()}
+            queues = {**lanes, "Deliveries": fan_out.deliveries}
+            gateway = (websocket.connect, websocket.disconnect, websocket.message)
+            workers = (pipeline.worker, fan_out.fan_out, fan_out.janitor, sources.function, presence.function)
+            Alarms(
+                self,
+                "Alarms",
+                queues=queues,
+                functions=(*gateway, *workers, http.function, stream.function),
+            )
 
     def _publish_executions(self, sources: EventSources) -> None:
         """Publish AWS's own events: docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html."""
