@@ -525,6 +525,20 @@ describe("a token", () => {
     await expect(connection.callbacks.token(false)).resolves.toBe("token");
   });
 
+  test("is had by each of two that want one at once", async () => {
+    const { connection, tab } = setUp();
+    const slow = tab();
+    slow.token = undefined;
+    await slow.say({ type: "hello", id: 1 });
+    const both = Promise.all([connection.callbacks.token(false), connection.callbacks.token(true)]);
+    for (const token of ["first", "second"]) {
+      await settled();
+      slow.port.postMessage({ kind: "token", token });
+    }
+    await vi.advanceTimersByTimeAsync(0);
+    await expect(both).resolves.toEqual(["first", "second"]);
+  });
+
   test("can't be had without a tab", async () => {
     const { connection } = setUp();
     await expect(connection.callbacks.token(false)).rejects.toMatchObject({ retryable: true });

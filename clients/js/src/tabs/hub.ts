@@ -64,6 +64,7 @@ export class Hub {
   readonly #turns = new Map<string, Promise<unknown>>(); // by channel: ends when what was asked last is answered
   #hello: HelloResult | undefined; // while connected
   #offered: unknown; // a token that came with a hello which waits
+  #asking: Promise<unknown> = Promise.resolve(); // ends when the tabs are not being asked for a token
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: HubOptions) {
@@ -152,8 +153,14 @@ export class Hub {
     this.#connection.open();
   }
 
-  /** The hub has no token of its own. */
-  async #token(fresh: boolean): Promise<string> {
+  /** The hub has no token of its own. It asks for one at a time: an answer does not say what it answers. */
+  #token(fresh: boolean): Promise<string> {
+    const answer = this.#asking.then(() => this.#askForToken(fresh));
+    this.#asking = answer.catch(() => undefined);
+    return answer;
+  }
+
+  async #askForToken(fresh: boolean): Promise<string> {
     const offered = this.#offered;
     this.#offered = undefined;
     if (!fresh && offered && typeof offered === "string") return offered;
