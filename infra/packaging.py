@@ -15,7 +15,8 @@ from aws_cdk import aws_lambda as lambda_
 from infra.bytecode import RUNTIME, add_bytecode
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-LayerName = Literal["functions", "publish", "http", "stream", "issuers"]  # dependency groups of pyproject.toml
+# Dependency groups of pyproject.toml.
+LayerName = Literal["functions", "publish", "http", "stream", "canary", "issuers"]
 # Folders of functions/ that are the user's, and the functions that have them.
 _USERS_FOLDERS: Final = {
     "processors": ("ws_message", "http_api", "event_publish"),
@@ -26,6 +27,9 @@ _USERS_FOLDERS: Final = {
 
 # Whoever serves the pages has what web/ was built into.
 _PAGES_OF: Final = "http_api"
+# The canary is a client: its layer has the Python client as well.
+_CLIENT_IN: Final[LayerName] = "canary"
+CLIENT: Final = ROOT / "clients" / "python"
 _NO_IMAGE: Final = DockerImage.from_registry("local-bundling-only")
 
 
@@ -62,7 +66,7 @@ def function_code(name: str, root: Path = ROOT, *, python: str | None) -> lambda
 
 
 def layer_code(name: LayerName, *, emulated: bool, python: str | None) -> lambda_.Code:
-    """Return the asset of a layer with a dependency group, as uv.lock has it.
+    """Return the asset of a layer with a dependency group, as uv.lock has it; of the canary's with the client as well.
 
     On AWS for arm64 and Python 3.13; for the emulator, which runs functions as processes of this machine, for it. With
     ``python``'s bytecode, if there is one.
@@ -71,16 +75,27 @@ def layer_code(name: LayerName, *, emulated: bool, python: str | None) -> lambda
     # glibc is 2.34.
     target = _host_target() if emulated else ("aarch64-manylinux_2_28", RUNTIME)
     requirements = _requirements(name)
+    client = CLIENT if name == _CLIENT_IN else None
     # Hashed by what goes in, not by what comes out: the installed tree is not the same to the byte each time.
-    parts = (*target, requirements, *(["bytecode"] if python else []))
+    parts = (
+        *target,
+        requirements,
+        *(["bytecode"] if python else []),
+        *([project_fingerprint(client)] if client else []),
+    )
     asset_hash = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return lambda_.Code.from_asset(
         str(ROOT),
         exclude=["*"],
         asset_hash_type=AssetHashType.CUSTOM,
         asset_hash=asset_hash,
-        bundling=BundlingOptions(image=_NO_IMAGE, local=_UvBundling(requirements, target, python)),
+        bundling=BundlingOptions(image=_NO_IMAGE, local=_UvBundling(requirements, target, python, client)),
     )
+
+
+def project_fingerprint(project: Path) -> str:
+    """Return a hash of what a project is built from."""
+    return FileSystem.fingerprint(str(project), ignore_mode=IgnoreMode.GIT, exclude=["__pycache__/"])
 
 
 def _host_target() -> tuple[str, str]:
@@ -103,12 +118,13 @@ def _requirements(group: LayerName) -> str:
 
 @jsii.implements(ILocalBundling)
 class _UvBundling:
-    """Installs locked requirements into ``python/``, where Lambda looks for a layer's modules."""
+    """Installs locked requirements, and a project of ours, into ``python/``, where Lambda looks for modules."""
 
-    def __init__(self, requirements: str, target: tuple[str, str], python: str | None) -> None:
+    def __init__(self, requirements: str, target: tuple[str, str], python: str | None, project: Path | None) -> None:
         self._requirements = requirements
         self._target = target
         self._python = python
+        self._project = project
 
     def try_bundle(self, output_dir: str, *_options: object, **_more: object) -> bool:
         """Fill ``output_dir``; there is no other way to bundle, so a failure ends the synthesis."""
@@ -120,6 +136,10 @@ class _UvBundling:
             *("pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", *flags),
             *("--python", sys.executable, "--target", str(Path(output_dir) / "python"), "-r", str(listed)),
         )
+        if self._project:
+            # Its cache goes by the date of pyproject.toml alone: docs.astral.sh/uv/concepts/cache
+            flags = ["--quiet", "--no-deps", "--no-cache", "--python", sys.executable]
+            _uv("pip", "install", *flags, "--target", str(Path(output_dir) / "python"), str(self._project))
         if self._python:
             add_bytecode(self._python, Path(output_dir))
         return True

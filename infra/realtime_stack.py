@@ -6,6 +6,7 @@ from constructs import Construct
 
 from infra.constructs.alarms import Alarms
 from infra.constructs.archive import Archive
+from infra.constructs.canary import Canary
 from infra.constructs.event_sources import AwsEventSource, EventSources
 from infra.constructs.fan_out_bus import FanOutBus
 from infra.constructs.functions import Functions
@@ -90,6 +91,17 @@ class RealtimeStack(Stack):
         if stage.archive is not None:
             archive = Archive(self, "Archive", bus=pipeline.bus, namespace=stage.archive)
             CfnOutput(self, contract.OUTPUT_ARCHIVE_QUEUE_URL, value=archive.queue.queue_url)
+        if stage.canary is not None:
+            canary = Canary(
+                self,
+                "Canary",
+                stage=stage,
+                minutes=stage.canary,
+                functions=functions,
+                websocket_url=self.front.websocket_url if self.front else websocket.url,
+                http_url=self.front.url if self.front else http.url,
+            )
+            CfnOutput(self, contract.OUTPUT_CANARY_FUNCTION, value=canary.function.function_name)
         if stage.traffic_shift is not None:
             TrafficShift(self, "TrafficShift", steps=stage.traffic_shift, aliases=functions.aliases)
         if not stage.emulated:

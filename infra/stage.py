@@ -33,6 +33,7 @@ Capabilities = Mapping[str, Sequence[str]]
 
 USER_POOL_PREFIX: Final = "cognito:"  # stands before the ids of the pool's users
 _CAPABILITIES_MAX_LENGTH: Final = 200  # of JSON: it stands in an environment, with issuers and much else
+_CANARY_MAX_MINUTES: Final = 60  # more seldom, it would tell of a fault hours later
 
 # docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cnames-and-https-requirements.html
 _CERTIFICATE: Final = r"arn:aws:acm:us-east-1:\d{12}:certificate/[0-9a-f-]+"
@@ -108,6 +109,8 @@ class StageConfig:
         issuers: OIDC issuers whose tokens are taken beside the stage's own (docs/tokens.md).
         user_pool: Makes a Cognito user pool whose users come in too: what they may unless their token says.
         anonymous: Whoever asks is given a token for an anonymous user: what these may.
+        canary: Minutes between the runs of a client that looks from outside whether all is served, and raises an alarm
+            (docs/runbooks/canary.md). Stage ``local`` has it, and runs it only when it is invoked.
         traffic_shift: In which steps a new version gets what comes, taken back on an alarm (docs/deploying.md).
     """
 
@@ -133,6 +136,7 @@ class StageConfig:
     issuers: tuple[Issuer, ...] = ()
     user_pool: Capabilities | None = None
     anonymous: Capabilities | None = None
+    canary: int | None = None
     traffic_shift: TrafficSteps | None = None
 
     @property
@@ -167,6 +171,7 @@ _STAGES: Final[dict[StageName, StageConfig]] = {
         demo=True,
         archive="orders",
         anonymous={"room:*": ["subscribe", "publish", "history", "presence"]},
+        canary=5,
     ),
     "dev": StageConfig("dev", demo=True),
     "prod": StageConfig(
@@ -174,6 +179,7 @@ _STAGES: Final[dict[StageName, StageConfig]] = {
         lane_concurrency=(("high", 100), ("normal", 100), ("low", 20)),
         log_retention=logs.RetentionDays.ONE_MONTH,
         removal_policy=RemovalPolicy.RETAIN,
+        canary=5,
     ),
 }
 
@@ -228,6 +234,8 @@ def check(stage: StageConfig) -> None:
                 raise ConfigError(f"reserved_concurrency: there is no function {name!r}")
             if count < 1:
                 raise ConfigError(f"reserved_concurrency: {name}: with {count} it would never run")
+        if stage.canary is not None and not 1 <= stage.canary <= _CANARY_MAX_MINUTES:
+            raise ConfigError(f"canary: 1 to {_CANARY_MAX_MINUTES} minutes, not {stage.canary}")
         if stage.traffic_shift is not None and stage.emulated:
             raise ConfigError("traffic_shift: the emulator has no CodeDeploy")
         if stage.cloudfront is not None:

@@ -66,6 +66,7 @@ OUTPUT_EVENT_DEAD_LETTERS_URL: Final = "EventDeadLettersUrl"
 OUTPUT_ARCHIVE_QUEUE_URL: Final = "ArchiveQueueUrl"  # only of stages with an archive
 OUTPUT_HTTP_FUNCTION: Final = "HttpFunctionName"
 OUTPUT_STREAM_FUNCTION: Final = "StreamFunctionName"
+OUTPUT_CANARY_FUNCTION: Final = "CanaryFunctionName"  # only of stages with a canary
 OUTPUT_TOKEN_SECRET_ARN: Final = "TokenSecretArn"
 OUTPUT_FRONT_SECRET_ARN: Final = "FrontSecretArn"  # only of stages with CloudFront
 OUTPUT_USER_POOL_ID: Final = "UserPoolId"  # only of stages with a user pool

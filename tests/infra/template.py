@@ -17,6 +17,8 @@ HANDLERS: Final = sorted(path.parent.name for path in (ROOT / "functions").glob(
 # This one is the HTTP API's app once more, started by its script.
 STREAM: Final = "http_stream"
 FUNCTIONS: Final = sorted([*HANDLERS, STREAM])
+# Stage dev does without.
+CANARY: Final = "canary"
 
 Properties = Mapping[str, Any]
 # Action, resource, and the condition as JSON, or nothing.
@@ -97,6 +99,11 @@ class Synthesised:
             for logical_id, resource in self.document["Resources"].items()
             if resource["Type"] == resource_type
         }
+
+    @property
+    def functions(self) -> list[str]:
+        """The names of our functions that the stage has."""
+        return [name for name in FUNCTIONS if name in self.function_ids]
 
     @cached_property
     def function_ids(self) -> dict[str, str]:

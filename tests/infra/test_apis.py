@@ -3,7 +3,7 @@
 import json
 
 from shared.protocol.server import Pong
-from tests.infra.template import Properties, Synthesised, ref, text
+from tests.infra.template import CANARY, Properties, Synthesised, ref, text
 
 _WEBSOCKET, _HTTP = "WebsocketApiD2C932E4", "HttpApi4E1D4184"
 _CALL = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:"
@@ -156,6 +156,8 @@ def test_only_the_route_or_rule_in_front_of_a_function_may_invoke_it(stage: Synt
         "fan_out": ("events.amazonaws.com", rules[stage.function_ids["fan_out"]]),
         "janitor": ("events.amazonaws.com", rules[stage.function_ids["janitor"]]),
     }
+    if CANARY in stage.functions:
+        expected[CANARY] = ("events.amazonaws.com", rules[stage.function_ids[CANARY]])
     by_iam = ("http_api", "apigateway.amazonaws.com", f"{_CALL}${{{_HTTP}}}/*/*/iam/{{proxy+}}")
     assert sorted(permissions) == sorted([by_iam, *((name, *by) for name, by in expected.items())])
     stage.template.resource_count_is("AWS::Lambda::Permission", len(permissions) + 2)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.infra.template import COMMANDERS, HANDLERS, PUBLISHERS, ROOT, STREAM, Synthesised, text
+from tests.infra.template import CANARY, COMMANDERS, HANDLERS, PUBLISHERS, ROOT, STREAM, Synthesised, text
 
 if TYPE_CHECKING:
     from infra.packaging import LayerName
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # The SDK and its needs, which the runtime brings: docs.aws.amazon.com/lambda/latest/dg/lambda-python.html
 # botocore takes certifi where there is one, and has certificates of its own.
 _RUNTIME: Final = {"boto3", "botocore", "certifi", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3"}
+# The Python client, which the canary's layer has; and what httpx takes, where it is, for a command line of its own.
+_OF_A_CLIENT: Final = {"tidewire", "click", "pygments", "rich"}
 _AARCH64: Final = 183  # EM_AARCH64 in elf.h
 
 
@@ -44,14 +46,14 @@ def test_a_functions_zip_has_its_folder_and_what_is_shared_and_nothing_else(stag
 
 
 @pytest.mark.parametrize("name", HANDLERS)
-def test_a_handler_imports_with_its_zip_alone_and_needs_no_package_but_its_layers(dev: Synthesised, name: str) -> None:
+def test_a_handler_imports_with_its_zip_alone_and_needs_no_package_but_its_layers(prod: Synthesised, name: str) -> None:
     program = (
         "import sys; before = set(sys.modules)\n"
         f"import json, functions.{name}.handler; print(json.dumps([*(set(sys.modules) - before)]))"
     )
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PYTHON"))}
     done = subprocess.run(
-        [sys.executable, "-B", "-c", program], cwd=dev.asset(name), env=environment, capture_output=True, text=True
+        [sys.executable, "-B", "-c", program], cwd=prod.asset(name), env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
@@ -62,8 +64,8 @@ def test_a_handler_imports_with_its_zip_alone_and_needs_no_package_but_its_layer
         if package in packages
         for distribution in distributions
     }
-    layer = text(dev.function(name)["Layers"][0]).removeprefix("${Functions").partition("Layer")[0].lower()
-    assert imported - _locked(layer) - _RUNTIME == set()
+    layer = text(prod.function(name)["Layers"][0]).removeprefix("${Functions").partition("Layer")[0].lower()
+    assert imported - _locked(layer) - _RUNTIME - (_OF_A_CLIENT if name == CANARY else set()) == set()
 
 
 def test_the_streaming_function_is_the_http_apis_once_more(stage: Synthesised) -> None:
@@ -108,7 +110,7 @@ def test_the_emulator_gets_layers_of_its_own(dev: Synthesised, prod: Synthesised
         {layer["Content"]["S3Key"] for layer in stage.of_type("AWS::Lambda::LayerVersion").values()}
         for stage in (dev, prod, local)
     )
-    assert on_aws == also_on_aws
+    assert on_aws < also_on_aws  # which has the canary's as well
     assert not on_aws & emulated
 
 
@@ -116,6 +118,7 @@ def test_the_emulator_gets_layers_of_its_own(dev: Synthesised, prod: Synthesised
     ("name", "has"),
     [
         *((name, "_pydantic_core.cpython-313-") for name in ("functions", "publish", "http", "stream")),
+        ("canary", "speedups.cpython-313-"),
         ("issuers", "_rust.abi3."),
     ],
 )
@@ -129,7 +132,18 @@ def test_a_layer_is_for_arm64_and_python_3_13_and_as_the_lockfile_has_it(
         assert ".cpython-313-aarch64-linux-gnu." in library.name or ".abi3." in library.name
         assert int.from_bytes(library.read_bytes()[18:20], "little") == _AARCH64  # e_machine
     installed = {re.sub(r"-[^-]+$", "", path.stem) for path in python.glob("*.dist-info")}
-    assert {_normalised(distribution) for distribution in installed} == _locked(name)
+    assert {_normalised(distribution) for distribution in installed} == _locked(name) | (
+        {"tidewire"} if name == CANARY else set()
+    )
+
+
+def test_the_canarys_layer_is_another_when_the_client_is(tmp_path: Path) -> None:
+    from infra.packaging import CLIENT, project_fingerprint
+
+    shutil.copytree(CLIENT, tmp_path / "client", ignore=shutil.ignore_patterns("__pycache__"))
+    assert project_fingerprint(tmp_path / "client") == project_fingerprint(CLIENT)
+    _append(tmp_path / "client" / "src" / "tidewire" / "link.py")
+    assert project_fingerprint(tmp_path / "client") != project_fingerprint(CLIENT)
 
 
 def test_a_functions_zip_may_have_the_bytecode_of_all_its_modules(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from functions.http_api.pages import PAGES
 from shared import contract, page_headers
 from tests.infra.one_origin import CERTIFICATE, DOMAIN, OneOrigin
-from tests.infra.template import FUNCTIONS, ROOT, Properties, Synthesised, text, values_of
+from tests.infra.template import ROOT, Properties, Synthesised, text, values_of
 
 _SECRET = "${FrontSecret0B7D8D25}"
 
@@ -162,7 +162,9 @@ class TestSecret:
 
     def test_who_takes_clients_in_asks_for_it_and_may_read_it(self, one: OneOrigin) -> None:
         asking = {
-            name for name in FUNCTIONS if one.main.environment(name).get(contract.ENV_FRONT_SECRET_ARN) == _SECRET
+            name
+            for name in one.main.functions
+            if one.main.environment(name).get(contract.ENV_FRONT_SECRET_ARN) == _SECRET
         }
         assert asking == {"http_api", "http_stream", "ws_connect"}
         for name in asking:
@@ -171,7 +173,7 @@ class TestSecret:
     def test_nothing_else_is_granted_for_it(self, one: OneOrigin, nameless: OneOrigin, dev: Synthesised) -> None:
         read = {(f"secretsmanager:{action}", _SECRET, "") for action in ("DescribeSecret", "GetSecretValue")}
         for stage, region in ((one, "eu-central-1"), (nameless, "us-east-1")):
-            for name in FUNCTIONS:
+            for name in dev.functions:
                 plain = {
                     (action, what.replace("${AWS::Region}", region), how) for action, what, how in dev.granted(name)
                 }
@@ -219,9 +221,10 @@ class TestTold:
         """But for streams, by which the distribution is made."""
         for stage in (one, nameless):
             needs = _needs(stage.main.document)
-            after = {name for name in FUNCTIONS if "FrontDistribution428BE642" in needs[stage.main.function_ids[name]]}
+            ids = stage.main.function_ids
+            after = {name for name, logical_id in ids.items() if "FrontDistribution428BE642" in needs[logical_id]}
             assert after == {"http_api", "ws_connect"}
-            assert stage.main.function_ids["http_stream"] in _all_needs(needs, "FrontDistribution428BE642")
+            assert ids["http_stream"] in _all_needs(needs, "FrontDistribution428BE642")
 
     def test_the_name_of_the_distribution_is_told_where_it_does_not_come_from(self, nameless: OneOrigin) -> None:
         needs = _needs(nameless.main.document)

@@ -58,6 +58,7 @@ def _with_options(folder: Path, front: CloudFront) -> list[Synthesised]:
         stage_config("dev", edge_url=None),
         cloudfront=front,
         user_pool={"room:*": ["subscribe"]},
+        canary=5,
         traffic_shift="CodeDeployDefault.LambdaCanary10Percent5Minutes",
     )
     add_stacks(app, "TidewireDev", stage=stage, region="eu-central-1")

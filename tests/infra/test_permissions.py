@@ -107,7 +107,7 @@ def test_a_function_may_do_what_the_architecture_lists_and_no_more(stage: Synthe
 
 
 def test_every_policy_belongs_to_one_function(stage: Synthesised) -> None:
-    roles = [stage.function(name)["Role"]["Fn::GetAtt"][0] for name in FUNCTIONS]
+    roles = [stage.function(name)["Role"]["Fn::GetAtt"][0] for name in stage.functions]
     used = [text(role) for policy in stage.of_type("AWS::IAM::Policy").values() for role in policy["Roles"]]
     assert sorted(used) == sorted(text(ref(role)) for role in roles)
     assert set(roles) == set(stage.of_type("AWS::IAM::Role"))

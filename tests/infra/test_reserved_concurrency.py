@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.template import FUNCTIONS, STREAM, Synthesised
+from tests.infra.template import STREAM, Synthesised
 
 _RESERVED = "ReservedConcurrentExecutions"
 
 
 def test_no_stage_reserves_any(stage: Synthesised) -> None:
-    assert [name for name in FUNCTIONS if _RESERVED in stage.function(name)] == []
+    assert [name for name in stage.functions if _RESERVED in stage.function(name)] == []
 
 
 def test_those_who_are_named_have_theirs(tmp_path: Path) -> None:
@@ -27,8 +27,8 @@ def test_those_who_are_named_have_theirs(tmp_path: Path) -> None:
     stage = replace(stage_config("dev", edge_url=None), reserved_concurrency=tuple(asked.items()))
     check(stage)
     synthesised = Synthesised.of("dev", add_stacks(app, "TidewireDev", stage=stage, region="ap-northeast-1"))
-    found = {name: synthesised.function(name).get(_RESERVED) for name in FUNCTIONS}
-    assert found == dict.fromkeys(FUNCTIONS) | asked
+    found = {name: synthesised.function(name).get(_RESERVED) for name in synthesised.functions}
+    assert found == dict.fromkeys(synthesised.functions) | asked
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from infra.stage import StageConfig, check, stage_config
-from tests.infra.template import FUNCTIONS, STATEFUL, Synthesised, values_of
+from tests.infra.template import STATEFUL, Synthesised, values_of
 
 STEPS: Final = "CodeDeployDefault.LambdaCanary10Percent5Minutes"
 # What invokes a function, or says how, and the property in which it says which.
@@ -47,7 +47,7 @@ def _referred(node: Any) -> set[str]:
 
 def test_whatever_invokes_a_function_leads_to_its_alias(shifted: Synthesised) -> None:
     aliases, functions = set(shifted.of_type("AWS::Lambda::Alias")), set(shifted.function_ids.values())
-    assert len(aliases) == len(FUNCTIONS)
+    assert len(aliases) == len(shifted.functions)
     reached: set[str] = set()
     for resource_type, key in _INVOKERS.items():
         for name, properties in shifted.of_type(resource_type).items():
@@ -72,7 +72,7 @@ def test_whatever_invokes_a_function_leads_to_its_alias(shifted: Synthesised) ->
 
 def test_each_alias_is_moved_in_steps_and_taken_back_on_an_alarm(shifted: Synthesised) -> None:
     groups = shifted.of_type("AWS::CodeDeploy::DeploymentGroup")
-    assert len(groups) == len(FUNCTIONS)
+    assert len(groups) == len(shifted.functions)
     alarms = shifted.of_type("AWS::CloudWatch::Alarm")
     for group in groups.values():
         assert group["DeploymentConfigName"] == STEPS

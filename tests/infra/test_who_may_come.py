@@ -56,7 +56,7 @@ def test_who_verifies_tokens_is_told_of_issuers_and_has_what_it_needs_for_them(s
 
 def test_without_issuers_there_is_no_layer_for_them(dev: Synthesised) -> None:
     assert not any("issuers" in layer["Description"] for layer in dev.of_type("AWS::Lambda::LayerVersion").values())
-    assert all(contract.ENV_ISSUERS not in dev.environment(name) for name in FUNCTIONS)
+    assert all(contract.ENV_ISSUERS not in dev.environment(name) for name in dev.functions)
     assert len(dev.function(STREAM)["Layers"]) == 2
 
 
@@ -114,7 +114,7 @@ def test_anonymous_users_are_there_where_the_stage_says_what_they_may(
     told = synthesised(anonymous=CAPABILITIES).environment("http_api")[contract.ENV_ANONYMOUS]
     assert json.loads(told) == CAPABILITIES
     for stage in (dev, prod):
-        assert all(contract.ENV_ANONYMOUS not in stage.environment(name) for name in FUNCTIONS)
+        assert all(contract.ENV_ANONYMOUS not in stage.environment(name) for name in stage.functions)
 
 
 def _everything(audience: str, limits: StageLimits) -> dict[str, Any]:

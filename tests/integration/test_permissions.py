@@ -60,7 +60,7 @@ MAY: Final[dict[tuple[str, str], set[str]]] = {
     ("event queue", "take"): {"event_publish"},
     ("bus", "put"): {*_PUBLISHERS, "publish_worker", "janitor", "presence"},
     ("default bus", "put"): _NOBODY,
-    ("token secret", "read"): {*_CLIENTS_SIDE, "http_stream"},
+    ("token secret", "read"): {*_CLIENTS_SIDE, "http_stream", "canary"},
     ("token secret", "write"): _NOBODY,
     ("another secret", "read"): _NOBODY,
     ("a connection", "post"): {*_PUBLISHERS, "fan_out", "janitor"},

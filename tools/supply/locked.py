@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 UV_LOCKS: Final = (ROOT / "uv.lock", *sorted(ROOT.glob("*/*/uv.lock")))  # bench/peers and its like
 NPM_LOCK: Final = ROOT / "package-lock.json"
-LAYERS: Final = ("functions", "publish", "http", "stream", "issuers")  # dependency groups
+LAYERS: Final = ("functions", "publish", "http", "stream", "canary", "issuers")  # dependency groups
 _PROJECT: Final = "tidewire-backend"
 _CLIENT: Final = "tidewire"
 _WEB: Final = "web"
