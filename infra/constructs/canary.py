@@ -45,6 +45,8 @@ class Canary(Construct):
                 contract.ENV_TOKEN_SECRET_ARN: functions.token_secret.secret_arn,
             },
         )
+        # It signs its own token. Nothing smaller makes a user of it: API keys and IAM are servers', which have no
+        # connections, and anonymous users are not in every stage.
         functions.token_secret.grant_read(self.function)
         canary, every = functions.entry(self.function), Duration.minutes(minutes)
         # A run that was refused is not caught up with: after an outage of hours they would all come at once.
