@@ -11,7 +11,7 @@ import pytest
 
 from shared import contract
 from tests.infra.conftest import Synthesise
-from tests.infra.template import EDGE_URL, EXAMPLES, ROOT, STATEFUL, Synthesised, ref, text
+from tests.infra.template import CANARY, EDGE_URL, EXAMPLES, ROOT, STATEFUL, Synthesised, ref, text
 
 
 def test_an_unknown_stage_is_told_with_those_there_are() -> None:
@@ -175,6 +175,7 @@ def test_urls_names_and_tables_are_outputs(stage: Synthesised) -> None:
             for lane, output in contract.OUTPUT_DEAD_LETTER_URLS.items()
         },
         **({contract.OUTPUT_ARCHIVE_QUEUE_URL: f"${{{EXAMPLES['archive']}}}"} if stage.name == "local" else {}),
+        **({contract.OUTPUT_CANARY_FUNCTION: text(ref(canary))} if (canary := stage.function_ids.get(CANARY)) else {}),
         **{
             output: f"${{{STATEFUL[variable.removesuffix('_TABLE').lower()]}}}"
             for variable, output in contract.OUTPUT_TABLE_NAMES.items()
