@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 import boto3
@@ -66,9 +67,9 @@ def examine(
         return Found((*missing, why))
     unseen: list[str] = []
     regions = {region: None} | ({} if stage.cloudfront is None else {CLOUDFRONT_REGION: None})
-    checks = [lambda one=one: _bootstrap(client("ssm", one), one) for one in regions]
+    checks = [partial(_bootstrap, client("ssm", one), one) for one in regions]
     if not small_quota and not stage.emulated:
-        checks.append(lambda: _quota(client("lambda", region), stage, region))
+        checks.append(partial(_quota, client("lambda", region), stage, region))
     for check in checks:
         try:
             if told := check():
