@@ -208,7 +208,7 @@ def stage_config(name: str | None, *, edge_url: str | None, issuers: str | None 
     """
     stages = {str(stage): config for stage, config in _STAGES.items()}
     if name not in stages:
-        raise SystemExit(f"stage {name!r} is unknown; -c stage= takes {', '.join(stages)}")
+        raise SystemExit(f"stage {name!r} is unknown: STAGE=, or cdk's -c stage=, takes {', '.join(stages)}")
     stage = stages[name]
     if stage.emulated and not edge_url:
         raise SystemExit("stage local needs -c edge_url=http://127.0.0.1:PORT (make run passes it)")

@@ -17,7 +17,9 @@ from tests.infra.template import CANARY, EDGE_URL, EXAMPLES, ROOT, STATEFUL, Syn
 def test_an_unknown_stage_is_told_with_those_there_are() -> None:
     from infra.stage import stage_config
 
-    with pytest.raises(SystemExit, match=r"^stage 'staging' is unknown; -c stage= takes local, dev, prod$"):
+    with pytest.raises(
+        SystemExit, match=r"^stage 'staging' is unknown: STAGE=, or cdk's -c stage=, takes local, dev, prod$"
+    ):
         stage_config("staging", edge_url=None)
 
 

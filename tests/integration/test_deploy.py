@@ -1,4 +1,5 @@
 """What the document has one type deploys a clone to an empty emulator; typed again it says that nothing has changed.
+make destroy then asks, and destroys it when it is told so.
 
 Shared with this checkout, since it takes minutes to make: the installed packages (Python's, the emulator's, Node's) and
 the built pages. The account is bootstrapped, as the document asks. All else is the clone's.
@@ -74,17 +75,17 @@ def test_three_commands_deploy_and_examine_a_stage(tmp_path: Path) -> None:
     clone = re.sub(r"https://\S+", f"{ROOT} tidewire", clone)
     subprocess.run(clone, shell=True, cwd=tmp_path, check=True)
     share_set_up(tmp_path / "tidewire")
-    command = f"{inside} && {deploy.replace('STAGE=dev', 'STAGE=local')}"
     begun: list[subprocess.Popen[str]] = []
 
-    def type_() -> "subprocess.Popen[str]":
+    def type_(command: str = deploy) -> "subprocess.Popen[str]":
         # The emulator's address and credentials are in the environment, as those of AWS would be.
         environment = {**os.environ, "EDGE_URL": stack.url, "CDK_DISABLE_CLI_TELEMETRY": "true"}
         process = subprocess.Popen(
-            command,
+            f"{inside} && {command.replace('STAGE=dev', 'STAGE=local')}",
             shell=True,
             cwd=tmp_path,
             env=environment,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -101,3 +102,16 @@ def test_three_commands_deploy_and_examine_a_stage(tmp_path: Path) -> None:
         said, _ = again.communicate()
         assert again.returncode == 0, said
         assert "nothing has changed" in said
+        for answer, told in (
+            ("", "nobody answered: nothing was destroyed"),
+            ("dev\n", "that is not local: nothing was"),
+        ):
+            said, _ = (asked := type_("make destroy STAGE=dev")).communicate(answer)
+            assert asked.returncode != 0, said
+            assert told in said
+            assert "Nothing stays." in said
+        boto3.client("cloudformation").describe_stacks(StackName=STACK)
+        said, _ = (asked := type_("make destroy STAGE=dev")).communicate("local\n")
+        assert asked.returncode == 0, said
+        said, _ = (asked := type_("make destroy STAGE=dev")).communicate("local\n")
+        assert f"there is no stack {STACK}" in said

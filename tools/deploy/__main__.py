@@ -6,7 +6,7 @@ import sys
 from typing import Any, Final
 
 import boto3
-from botocore.exceptions import ProfileNotFound
+from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
 from infra.stage import StageConfig, stage_config
 from shared import contract
@@ -23,21 +23,22 @@ _URLS: Final = {"pages and HTTP": contract.OUTPUT_HTTP_URL, "WebSocket": contrac
 def main(arguments: list[str]) -> int:
     """Deploy a stage, or destroy it; return the exit code."""
     destroying = arguments[:1] == ["--destroy"]
-    name = arguments[-1] if len(arguments) > destroying else None
+    name = arguments[-1] if len(arguments) > destroying else ""
     edge_url = os.environ.get("EDGE_URL")
-    stage = stage_config(name, edge_url=edge_url or ("http://localhost" if name == "local" else None))
-    stack = f"{contract.STACK_NAME_PREFIX}{stage.name.capitalize()}"
-    context = ["-c", f"stage={stage.name}", *(["-c", f"edge_url={edge_url}"] if edge_url else [])]
     try:
+        stage = stage_config(name, edge_url=edge_url or ("http://localhost" if name == "local" else None))
         region = preflight.region_of(os.environ)
+        if region is not None:  # for boto3 and for the CDK CLI, which read one each
+            os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = region
+        stack = f"{contract.STACK_NAME_PREFIX}{stage.name.capitalize()}"
+        context = ["-c", f"stage={stage.name}", *(["-c", f"edge_url={edge_url}"] if edge_url else [])]
+        return (_destroy if destroying else _deploy)(stage, stack, context, region)
     except ProfileNotFound:
-        return _refuse(["AWS_PROFILE names a profile that is not in ~/.aws/config: see `aws configure list-profiles`"])
-    if region is not None:  # for boto3 and for the CDK CLI, which read one each
-        os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = region
-    try:
-        return _destroy(stage, stack, context) if destroying else _deploy(stage, stack, context, region)
-    except (cdk.CdkError, CommandError) as error:
+        return _refuse([preflight.NO_PROFILE])
+    except (cdk.CdkError, CommandError, BotoCoreError, ClientError, SystemExit) as error:
         return _refuse([str(error)])
+    except KeyboardInterrupt:
+        return _refuse(["interrupted"])
 
 
 def _client(service: str, region: str) -> Any:
@@ -47,6 +48,7 @@ def _client(service: str, region: str) -> Any:
 def _deploy(stage: StageConfig, stack: str, context: list[str], region: str | None) -> int:
     found = preflight.examine(
         stage,
+        stack,
         environment=os.environ,
         region=region,
         client=_client,
@@ -68,18 +70,25 @@ def _deploy(stage: StageConfig, stack: str, context: list[str], region: str | No
     return subprocess.run(doctor, env={**os.environ, "TIDEWIRE_TOKEN": token}, check=False).returncode  # nosec B603
 
 
-def _destroy(stage: StageConfig, stack: str, context: list[str]) -> int:
+def _destroy(stage: StageConfig, stack: str, context: list[str], region: str | None) -> int:
+    if why := preflight.why_nobody(region, _client):
+        return _refuse([why])
     kept = remains(boto3.client("cloudformation"), stack)
     if kept is None:
-        return _refuse([f"there is no stack {stack} here: nothing to destroy"])
+        return _refuse([f"there is no stack {stack} in {region}: nothing to destroy"])
     _say(f"{stack} will be destroyed: its URLs, queues and what waits in them, and all data but what is named here.")
     for one in kept:
         _say(f"  stays: {one}")
     if not kept:
         _say("  Nothing stays.")
-    if input(f"Type {stage.name} to destroy it: ") != stage.name:
-        return _refuse(["nothing was destroyed"])
-    cdk.destroy(context)
+    try:
+        answer = input(f"Type {stage.name} to destroy it: ")
+    except (EOFError, KeyboardInterrupt):
+        _say("")
+        return _refuse(["nobody answered: nothing was destroyed"])
+    if answer != stage.name:
+        return _refuse([f"that is not {stage.name}: nothing was destroyed"])
+    cdk.destroy(stack, context)
     return 0
 
 

@@ -19,6 +19,7 @@ from botocore.exceptions import (
 from infra.constructs.presence import CONCURRENCY as PRESENCE_CONCURRENCY
 from infra.one_origin_stacks import CLOUDFRONT_REGION
 from infra.stage import StageConfig
+from tools.deploy.remains import NO_STACK
 
 # docs.aws.amazon.com/cdk/v2/guide/bootstrapping-customizing.html: the CDK CLI and templates look here, too
 _BOOTSTRAP: Final = "/cdk-bootstrap/hnb659fds/version"
@@ -28,6 +29,9 @@ _NOT_ALLOWED: Final = {"AccessDenied", "AccessDeniedException"}
 # docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: new accounts have less than the 1,000 of others.
 _ASK_FOR: Final = 1000
 _QUOTA_CODE: Final = "L-B99A9384"  # of Lambda's concurrent executions
+
+
+NO_PROFILE: Final = "AWS_PROFILE names a profile that is not in ~/.aws/config: see `aws configure list-profiles`"
 
 
 class Clients(Protocol):
@@ -56,18 +60,23 @@ def region_of(environment: Mapping[str, str]) -> str | None:
 
 
 def examine(
-    stage: StageConfig, *, environment: Mapping[str, str], region: str | None, client: Clients, small_quota: bool
+    stage: StageConfig,
+    stack: str,
+    *,
+    environment: Mapping[str, str],
+    region: str | None,
+    client: Clients,
+    small_quota: bool,
 ) -> Found:
     """Look at what the stage needs; what the rest needs is asked first, and alone where it is missing."""
     missing = list(_of_stage(stage, environment))
-    if region is None:
-        missing.append("no region: set AWS_REGION, such as AWS_REGION=eu-central-1, or one in your profile")
-        return Found(tuple(missing))
-    if why := _why_nobody(client("sts", region)):
+    if why := why_nobody(region, client):
         return Found((*missing, why))
+    assert region is not None
     unseen: list[str] = []
     regions = {region: None} | ({} if stage.cloudfront is None else {CLOUDFRONT_REGION: None})
-    checks = [partial(_bootstrap, client("ssm", one), one) for one in regions]
+    checks = [partial(_busy, client("cloudformation", region), stack)]
+    checks += [partial(_bootstrap, client("ssm", one), one) for one in regions]
     if not small_quota and not stage.emulated:
         checks.append(partial(_quota, client("lambda", region), stage, region))
     for check in checks:
@@ -77,7 +86,7 @@ def examine(
         except ClientError as error:
             if error.response["Error"]["Code"] not in _NOT_ALLOWED:
                 raise
-            unseen.append(f"not looked at, since these credentials may not {error.operation_name}")
+            unseen.append(f"not looked at, since these credentials may not call {error.operation_name}")
     return Found(tuple(missing), tuple(unseen))
 
 
@@ -86,28 +95,53 @@ def _of_stage(stage: StageConfig, environment: Mapping[str, str]) -> Iterator[st
         yield "stage local is of an emulator: `make run` starts one and deploys there; make deploy takes dev or prod"
     if stage.name == "prod" and "*" in stage.allowed_origins:
         yield (
-            "stage prod lets pages of every origin connect: name yours in infra/stage.py, such as "
-            'allowed_origins=("https://app.example.com",)'
+            'stage prod lets pages of every origin connect: in infra/stage.py, give StageConfig("prod", …) those of '
+            'yours, such as allowed_origins=("https://app.example.com",)'
         )
 
 
-def _why_nobody(sts: Any) -> str | None:
-    """Say why AWS does not take the credentials, if it does not."""
+def why_nobody(region: str | None, client: Clients) -> str | None:
+    """Say why AWS can't be asked, or does not take the credentials."""
+    if region is None:
+        return "no region: set AWS_REGION, such as AWS_REGION=eu-central-1, or one in your profile"
     try:
-        sts.get_caller_identity()
-    except (NoCredentialsError, PartialCredentialsError):
+        client("sts", region).get_caller_identity()
+    except NoCredentialsError:
         return "no AWS credentials: run `aws configure` or `aws sso login`, or set AWS_PROFILE"
+    except PartialCredentialsError as error:
+        return f"of the AWS credentials a part is missing: {error}"
     except (SSOError, TokenRetrievalError):
         return "the AWS sign-in has expired: run `aws sso login`"
     except ProfileNotFound:
-        return "AWS_PROFILE names a profile that is not in ~/.aws/config"
+        return NO_PROFILE
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code in _EXPIRED:
             return "the AWS credentials have expired: run `aws sso login`, or get new ones where you had these"
         return f"AWS does not take these credentials ({code}): see what AWS_PROFILE and AWS_ACCESS_KEY_ID say"
     except BotoCoreError as error:
-        return f"AWS can't be asked ({type(error).__name__}): see whether this machine reaches it, and AWS_REGION"
+        why = f"AWS can't be asked in region {region!r} ({type(error).__name__})"
+        return f"{why}: see whether AWS_REGION is one, and whether this machine reaches AWS"
+    return None
+
+
+def _busy(cloudformation: Any, stack: str) -> str | None:
+    """Say why CloudFormation would not take a change of the stack, if it would not.
+
+    docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ContinueUpdateRollback.html. The CDK CLI itself sees
+    to stacks that were never whole (ROLLBACK_COMPLETE, REVIEW_IN_PROGRESS).
+    """
+    try:
+        [described] = cloudformation.describe_stacks(StackName=stack)["Stacks"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == NO_STACK:
+            return None
+        raise
+    status = described["StackStatus"]
+    if status == "UPDATE_ROLLBACK_FAILED":
+        return f"stack {stack} is stuck ({status}): `aws cloudformation continue-update-rollback --stack-name {stack}`"
+    if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
+        return f"stack {stack} is being changed ({status}), maybe by what was interrupted: wait until that is through"
     return None
 
 

@@ -1,10 +1,11 @@
 """What a destroyed stage leaves behind: as the deployed templates say, not as the stage does now."""
 
-from typing import Any
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-_NO_STACK = "ValidationError"
+# docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
+NO_STACK: Final = "ValidationError"
 
 
 def remains(cloudformation: Any, stack: str) -> list[str] | None:
@@ -12,7 +13,7 @@ def remains(cloudformation: Any, stack: str) -> list[str] | None:
     try:
         template = cloudformation.get_template(StackName=stack)["TemplateBody"]
     except ClientError as error:
-        if error.response["Error"]["Code"] != _NO_STACK:
+        if error.response["Error"]["Code"] != NO_STACK:
             raise
         return None
     kept = [name for name, one in template["Resources"].items() if one.get("DeletionPolicy", "Delete") != "Delete"]

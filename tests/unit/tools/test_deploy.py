@@ -1,19 +1,28 @@
 """make deploy says what is missing before it starts, and knows from the CDK CLI whether anything was changed."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import boto3
 import pytest
-from botocore.exceptions import EndpointConnectionError, NoCredentialsError, UnauthorizedSSOTokenError
+from botocore.exceptions import (
+    EndpointConnectionError,
+    InvalidRegionError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    UnauthorizedSSOTokenError,
+)
 from botocore.stub import Stubber
 
 from infra.stage import CloudFront, StageConfig, stage_config
 from tools.deploy.__main__ import main
-from tools.deploy.cdk import changed
+from tools.deploy.cdk import changed, run
 from tools.deploy.preflight import Found, concurrency, examine, region_of
 from tools.deploy.remains import remains
 
@@ -23,7 +32,7 @@ DEV: Final = stage_config("dev", edge_url=None)
 LOCAL: Final = stage_config("local", edge_url="http://localhost:8080")
 
 Answer = Callable[[Stubber], None]
-Said = Mapping[str, "Answer | Failing"]
+Said = Mapping[str, "Answer | Failing | Exception"]
 
 
 def answers(method: str, result: Mapping[str, Any], asked: Mapping[str, Any] | None = None) -> Answer:
@@ -52,7 +61,15 @@ def may_run(count: int) -> Answer:
     return answers("get_account_settings", {"AccountLimit": {"ConcurrentExecutions": count}})
 
 
-GOOD: Final[Said] = {"sts": KNOWN, "ssm": BOOTSTRAPPED, "lambda": may_run(1000)}
+NO_STACK: Final = refuses("describe_stacks", "ValidationError")
+
+
+def stack_is(status: str) -> Answer:
+    stack = {"StackName": "TidewireDev", "CreationTime": 0, "StackStatus": status}
+    return answers("describe_stacks", {"Stacks": [stack]}, {"StackName": "TidewireDev"})
+
+
+GOOD: Final[Said] = {"sts": KNOWN, "cloudformation": NO_STACK, "ssm": BOOTSTRAPPED, "lambda": may_run(1000)}
 
 
 @pytest.fixture
@@ -64,18 +81,25 @@ def look() -> Iterator[Callable[..., Found]]:
             answer = said[service]
             if isinstance(answer, Failing):
                 return answer
+            if isinstance(answer, Exception):
+                raise answer
             made = boto3.client(service, region_name=region, aws_access_key_id="a", aws_secret_access_key="b")  # type: ignore[call-overload]
             stub = opened.enter_context(Stubber(made))
             answer(stub)
             return made
 
         def look_(
-            stage: StageConfig = DEV, *, region: str | None = REGION, small: bool = False, **said: Answer | Failing
+            stage: StageConfig = DEV,
+            *,
+            region: str | None = REGION,
+            small: bool = False,
+            **said: Answer | Failing | Exception,
         ) -> Found:
             every = {**GOOD, **{name.rstrip("_"): one for name, one in said.items()}}
             environment = {"AWS_ENDPOINT_URL": "http://localhost:4566"} if stage.emulated else {}
             return examine(
                 stage,
+                "TidewireDev",
                 environment=environment,
                 region=region,
                 client=lambda service, where: client(every, service, where),
@@ -97,6 +121,15 @@ def test_nothing_is_missing(look: Callable[..., Found]) -> None:
         ({"sts": Failing(UnauthorizedSSOTokenError())}, "sign-in has expired", "aws sso login"),
         ({"sts": refuses("get_caller_identity", "InvalidClientTokenId")}, "does not take", "AWS_ACCESS_KEY_ID"),
         ({"sts": Failing(EndpointConnectionError(endpoint_url="https://sts"))}, "can't be asked", "AWS_REGION"),
+        ({"sts": ProfileNotFound(profile="nobody")}, "not in ~/.aws/config", "list-profiles"),
+        ({"sts": PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY")}, "a part", "AWS_SECRET"),
+        (
+            {"sts": InvalidRegionError(region_name="eu central")},
+            "can't be asked in region 'eu-central-1'",
+            "AWS_REGION",
+        ),
+        ({"cloudformation": stack_is("UPDATE_IN_PROGRESS")}, "TidewireDev is being changed", "wait"),
+        ({"cloudformation": stack_is("UPDATE_ROLLBACK_FAILED")}, "stuck", "continue-update-rollback"),
         ({"ssm": refuses("get_parameter", "ParameterNotFound")}, "not bootstrapped in eu-central-1", "cdk bootstrap"),
         (
             {"ssm": answers("get_parameter", {"Parameter": {"Value": "5"}}, _NAME)},
@@ -114,6 +147,11 @@ def test_what_is_missing_is_told_in_one_line_with_its_cure(
     assert what in line
     assert cure in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("status", ["CREATE_COMPLETE", "ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"])
+def test_a_stack_that_the_cdk_cli_can_deal_with_stops_nothing(look: Callable[..., Found], status: str) -> None:
+    assert look(cloudformation=stack_is(status)) == Found(())
 
 
 def test_without_a_region_nobody_is_asked(look: Callable[..., Found]) -> None:
@@ -157,7 +195,7 @@ def _only_in(region: str, stub: Stubber) -> None:
 
 def test_stage_local_needs_an_emulator(look: Callable[..., Found]) -> None:
     assert look(LOCAL) == Found(())
-    [line] = examine(LOCAL, environment={}, region=None, client=_nobody, small_quota=False).missing[:1]
+    [line] = examine(LOCAL, "TidewireLocal", environment={}, region=None, client=_nobody, small_quota=False).missing[:1]
     assert "make run" in line
 
 
@@ -165,9 +203,42 @@ def _nobody(service: str, region: str) -> Any:
     raise AssertionError(f"{service} of {region} is not to be asked")
 
 
-def test_a_stage_that_is_none_is_refused_with_those_that_are() -> None:
-    with pytest.raises(SystemExit, match=r"stage 'staging' is unknown.*dev, prod"):
-        main(["staging"])
+@pytest.mark.parametrize(
+    ("arguments", "named"), [(["staging"], "'staging'"), ([], "''"), (["--destroy"], "''"), (["--destroy", "x"], "'x'")]
+)
+def test_a_stage_that_is_none_is_refused_with_those_that_are(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 1
+    told = f"tidewire: stage {named} is unknown: STAGE=, or cdk's -c stage=, takes local, dev, prod\n"
+    assert capsys.readouterr().err == told
+
+
+# Interrupts who runs it, as a runner would; and ends once it is told so itself.
+_INTERRUPTED: Final = """
+import os, pathlib, signal, sys
+def end(*_):
+    pathlib.Path(sys.argv[1]).touch()
+    sys.exit(1)
+signal.signal(signal.SIGINT, end)
+os.kill(os.getppid(), signal.SIGINT)
+while True:
+    signal.pause()
+"""
+
+
+def test_who_interrupts_a_deployment_ends_the_cli_as_well(tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    with pytest.raises(KeyboardInterrupt):
+        run([sys.executable, "-c", _INTERRUPTED, str(ended)])
+    assert ended.exists()
+
+
+def test_what_a_command_says_is_passed_on_and_told(capsys: pytest.CaptureFixture[str]) -> None:
+    script = "import sys; print('one'); print('two', file=sys.stderr); sys.exit(3)"
+    status, said = run([sys.executable, "-uc", script])
+    assert (status, said) == (3, ["one\n", "two\n"])
+    assert capsys.readouterr().out == "one\ntwo\n"
 
 
 def test_the_region_is_read_as_the_cdk_cli_reads_it() -> None:
