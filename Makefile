@@ -82,7 +82,7 @@ fuzz: $(READY) $(STAMPS)/openapi
 	OPENAPI_EXAMPLES=100 $(BIN)/pytest -q tests/openapi
 
 # Node 20 runs it, and what is missing is not to be sought among warnings.
-TOOLS_DEPLOY := JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=1 $(BIN)/python -m tools.deploy
+TOOLS_DEPLOY := JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 $(BIN)/python -m tools.deploy
 
 # What needs no credentials.
 deploy-set-up: $(READY) web/dist/demo/index.html

@@ -39,7 +39,7 @@ class Deployment:
             "CI": "true",
             # A local stack calls nobody; and what would, is a process of its own that outlives the command.
             "CDK_DISABLE_CLI_TELEMETRY": "true",
-            "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
+            "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "20",
         }
         self._outputs_file = folder / "outputs.json"
         self._running = ProcessGroup()
