@@ -17,6 +17,8 @@ from shared import contract
 from shared.domain.issuer import Issuer, issuers_to_json
 
 _ALIAS = "live"
+# github.com/aws/aws-cdk, packages/aws-cdk-lib/cx-api/FEATURE_FLAGS.md
+_LAYER_CHANGES_COUNT = "@aws-cdk/aws-lambda:recognizeLayerVersion"
 
 
 class Functions(Construct):
@@ -26,6 +28,8 @@ class Functions(Construct):
         self, scope: Construct, construct_id: str, *, stage: StageConfig, issuers: Sequence[Issuer] = ()
     ) -> None:
         super().__init__(scope, construct_id)
+        # Else a layer that has changed makes no new version, and an alias is moved to versions only.
+        self.node.set_context(_LAYER_CHANGES_COUNT, True)
         self._stage = stage
         self._issuers = issuers
         # The emulator compiles what it runs once, not at each start.

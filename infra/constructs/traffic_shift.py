@@ -1,6 +1,7 @@
 """A new version of a function first gets a part of what comes; an alarm brings the one before back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Final
 
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -9,6 +10,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+# Of a minute's invocations. No smaller: a client that knows how to make one call fail would stop every deployment.
+_FAILED_MAX_PERCENT: Final = 5
+
 
 class TrafficShift(Construct):
     """CodeDeploy moves each alias in the stage's steps: docs.aws.amazon.com/codedeploy/latest/userguide/
@@ -16,13 +20,7 @@ class TrafficShift(Construct):
     """
 
     def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        steps: str,
-        aliases: Mapping[str, lambda_.Alias],
-        alarms: Sequence[cloudwatch.IAlarm] = (),
+        self, scope: Construct, construct_id: str, *, steps: str, aliases: Mapping[str, lambda_.Alias]
     ) -> None:
         """Move each alias.
 
@@ -31,7 +29,6 @@ class TrafficShift(Construct):
             construct_id: Its id.
             steps: Name of a configuration that CodeDeploy has.
             aliases: By their functions' names.
-            alarms: Each brings every function back; without any, a function's own errors bring it back.
         """
         super().__init__(scope, construct_id)
         application = codedeploy.LambdaApplication(self, "Application")
@@ -45,17 +42,34 @@ class TrafficShift(Construct):
                 alias=alias,
                 deployment_config=config,
                 role=role,
-                alarms=list(alarms) or [self._errors(name, alias)],
+                alarms=[self._errors(name, alias)],
             )
 
     def _errors(self, name: str, alias: lambda_.Alias) -> cloudwatch.Alarm:
+        """Of the new version alone: an alarm that the one before has set would keep its cure from being deployed."""
+        minute = Duration.minutes(1)
+        measured = {
+            "errors": alias.metric_errors(period=minute),
+            "invocations": alias.metric_invocations(period=minute),
+        }
+        # docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics.html: of a weighted alias, by version
+        version = {"ExecutedVersion": alias.version.version}
+        share = cloudwatch.MathExpression(
+            expression="100 * errors / invocations",
+            using_metrics={
+                metric: one.with_(dimensions_map={**(one.dimensions or {}), **version})
+                for metric, one in measured.items()
+            },
+            period=minute,
+        )
         return cloudwatch.Alarm(
             self,
             f"{name}Errors",
             alarm_description=f"Errors of {name}: a deployment that is under way is taken back",
-            metric=alias.metric_errors(period=Duration.minutes(1)),
-            threshold=1,
+            metric=share,
+            threshold=_FAILED_MAX_PERCENT,
             evaluation_periods=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            # Nobody has invoked it, or not by an alias that is being moved.
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )

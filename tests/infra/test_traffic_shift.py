@@ -83,37 +83,54 @@ def test_each_alias_is_moved_in_steps_and_taken_back_on_an_alarm(shifted: Synthe
         assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
         [alarm] = group["AlarmConfiguration"]["Alarms"]
         properties = alarms[alarm["Name"]["Ref"]]
-        assert (properties["MetricName"], properties["Threshold"]) == ("Errors", 1)
-        assert {one["Name"] for one in properties["Dimensions"]} == {"FunctionName", "Resource"}
+        assert (properties["Threshold"], properties["ComparisonOperator"]) == (5, "GreaterThanThreshold")
+        assert properties["TreatMissingData"] == "notBreaching"
+        [share] = [one for one in properties["Metrics"] if "Expression" in one]
+        assert share["Expression"] == "100 * errors / invocations"
+        measured = {one["Id"]: one for one in properties["Metrics"] if one is not share}
+        assert set(measured) == {"errors", "invocations"}
+        versions = set(shifted.of_type("AWS::Lambda::Version"))
+        for name, metric in measured.items():
+            told = metric["MetricStat"]["Metric"]
+            assert told["MetricName"] == name.capitalize()
+            dimensions = {one["Name"]: one["Value"] for one in told["Dimensions"]}
+            assert set(dimensions) == {"FunctionName", "Resource", "ExecutedVersion"}
+            # Of the new version alone, which is another one with each deployment.
+            assert _referred(dimensions["ExecutedVersion"]) <= versions
     for name, resource in shifted.document["Resources"].items():
         if resource["Type"] == "AWS::Lambda::Alias":
             moved_by = resource["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
             assert moved_by["DeploymentGroupName"]["Ref"] in groups, name
 
 
-def test_alarms_that_are_given_take_every_function_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", ["code", "layer", "environment", None])
+def test_whatever_is_changed_of_a_function_makes_a_new_version(tmp_path: Path, changed: str | None) -> None:
+    """The alias is moved to versions only: what is in none never comes to be used."""
+    before, after = (_version_id(tmp_path / f"{number}", changed if number else None) for number in range(2))
+    assert (before != after) == (changed is not None)
+
+
+def _version_id(folder: Path, changed: str | None) -> str:
+    """Return the logical id of a function's version, where something of it is another than in the others."""
     import aws_cdk as cdk
-    from aws_cdk import aws_cloudwatch as cloudwatch
     from aws_cdk import aws_lambda as lambda_
     from aws_cdk.assertions import Template
 
-    from infra.constructs.traffic_shift import TrafficShift
+    from infra.constructs.functions import Functions
 
-    stack = cdk.Stack(cdk.App(outdir=str(tmp_path)), "Stack")
-    function = lambda_.Function.from_function_name(stack, "Function", "f")
-    alias = lambda_.Alias(
-        stack, "Alias", alias_name="live", version=lambda_.Version(stack, "Version", lambda_=function)
-    )
-    alarm = cloudwatch.Alarm.from_alarm_arn(
-        stack, "Alarm", "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:Tidewire-Health"
-    )
-    TrafficShift(stack, "TrafficShift", steps=STEPS, aliases={"Function": alias}, alarms=[alarm])
-    template = Template.from_stack(stack)
-    template.resource_count_is("AWS::CloudWatch::Alarm", 0)
-    template.has_resource_properties(
-        "AWS::CodeDeploy::DeploymentGroup",
-        {"AlarmConfiguration": {"Alarms": [{"Name": "Tidewire-Health"}], "Enabled": True}},
-    )
+    (folder / "layer").mkdir(parents=True)
+    (folder / "layer" / "file.py").write_text("2" if changed == "layer" else "1")
+    app = cdk.App(outdir=str(folder / "out"), context={"aws:cdk:bundling-stacks": []})
+    stack = cdk.Stack(app, "Stack")
+    functions = Functions(stack, "Functions", stage=shifting())
+    layer = lambda_.LayerVersion(functions, "More", code=lambda_.Code.from_asset(str(folder / "layer")))
+    environment = {"A": "2" if changed == "environment" else "1"}
+    function = functions.make("janitor", timeout_s=5, environment=environment, more_layers=[layer])
+    if changed == "code":
+        function.node.default_child.add_property_override("Code.S3Key", "another.zip")  # type: ignore[union-attr]
+    functions.entry(function)
+    [version] = Template.from_stack(stack).find_resources("AWS::Lambda::Version")
+    return version
 
 
 def test_nothing_that_holds_data_is_made_anew(shifted: Synthesised, dev: Synthesised) -> None:
