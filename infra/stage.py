@@ -80,7 +80,7 @@ class StageConfig:
     Attributes:
         name: What ``-c stage=`` takes.
         edge_url: Origin of the local edge, which stands where API Gateway stands; ``None`` on AWS.
-        generation: Raise it after a restore: it is part of every epoch on the wire.
+        generation: Raise it after a restore: it is part of every epoch on the wire, and of documents' versions.
         lane_concurrency: How many workers may work on a lane at a time (SQS event sources allow 2 to 1,000).
         push_rate_per_s: What the delivery queue's fan-out (large channels, what is tried again) may take of the
             account's 10,000 requests a second, which inbound traffic shares

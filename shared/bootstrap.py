@@ -28,6 +28,7 @@ from shared.adapters.dynamodb_streams import DynamoDbStreamStore
 from shared.adapters.eventbridge import EventBridgeBus
 from shared.adapters.meter import metered
 from shared.adapters.pusher import pusher_of
+from shared.adapters.raised_documents import RaisedDocumentStore
 from shared.adapters.sqs import (
     SqsDeadLetters,
     SqsDeadlineQueue,
@@ -39,6 +40,7 @@ from shared.adapters.sqs import (
 from shared.contract import COMMANDS_MODULE, DOCUMENTS_MODULE, LOCAL_STAGE, PROCESSORS_MODULE
 from shared.domain.breaker import CircuitBreaker, State
 from shared.domain.dead_letter import RedrivenQueue
+from shared.domain.document import GENERATION_VERSIONS
 from shared.domain.gate import Gate
 from shared.domain.rate import Pacer
 from shared.ports import (
@@ -399,7 +401,9 @@ class Services:
     @cached_property
     def document_reader(self) -> DocumentReader:
         """Reads state documents."""
-        return DocumentReader(DynamoDbDocumentStore(self._dynamodb, self.settings.state_table))
+        store = DynamoDbDocumentStore(self._dynamodb, self.settings.state_table)
+        above = (self.settings.generation - 1) * GENERATION_VERSIONS
+        return DocumentReader(RaisedDocumentStore(store, above) if above else store, above)
 
     @cached_property
     def documents(self) -> "Documents":

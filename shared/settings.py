@@ -15,7 +15,7 @@ class Settings:
     """The environment of one function; what it was not given is empty, and only used by functions that were.
 
     Attributes:
-        generation: Raised after a restore; part of every epoch on the wire.
+        generation: Raised after a restore; part of every epoch on the wire, and of documents' versions.
         lane_urls: Queue URL per lane; ``dead_letter_urls`` of what failed there.
         connections_endpoint: Base URL in front of ``/@connections``.
         front_secret_arn: What CloudFront shows; empty where the stage has none.

@@ -10,6 +10,9 @@ from typing import Any, Final
 from shared.domain.merge import patched
 
 KEY_MAX_LENGTH: Final = 100
+# So far above those of the stage's generation before it lie a generation's versions: no document comes so far, and the
+# thousandth generation's are still integers to JavaScript.
+GENERATION_VERSIONS: Final = 10**12
 _KEY = re.compile(r"[A-Za-z0-9_.:~%-]+\Z")
 # A snapshot is taken of what lies so many units back, and when there are twice as many: so a log always reaches back at
 # least so far, and a change costs its own unit and at most half a one for snapshots.
@@ -51,6 +54,10 @@ class Change:
         """Return the document with this change, which has to be the next one."""
         value = self.value if self.patch is None else patched(document.value, dict(self.patch))
         return Document(self.version, value, self.user_id, self.at_ms)
+
+    def raised(self, by: int) -> "Change":
+        """Return it with a version so much greater."""
+        return replace(self, version=self.version + by)
 
     def to_wire(self) -> dict[str, Any]:
         """Return it as ``state.get`` has changes, and as pushes tell of them."""
@@ -112,6 +119,10 @@ class Chunk:
     changes: tuple[Change, ...]
     full: bool
 
+    def raised(self, by: int) -> "Chunk":
+        """Return it with versions so much greater."""
+        return replace(self, changes=tuple(change.raised(by) for change in self.changes))
+
     @property
     def first(self) -> int:
         """The version of the first."""
@@ -137,6 +148,17 @@ class DocumentLog:
     snapshot: Document = Document()
     chunks: tuple[Chunk, ...] = ()
     stale: tuple[Chunk, ...] = ()
+
+    @property
+    def never_was(self) -> bool:
+        """Whether nobody has ever written it."""
+        return not self.chunks and not self.snapshot.at_ms
+
+    def raised(self, by: int) -> "DocumentLog":
+        """Return it with versions so much greater, that of a document that never was as well."""
+        snapshot = replace(self.snapshot, version=self.snapshot.version + by)
+        chunks, stale = (tuple(chunk.raised(by) for chunk in some) for some in (self.chunks, self.stale))
+        return DocumentLog(self.key, snapshot, chunks, stale)
 
     @cached_property
     def current(self) -> Document:

@@ -1,6 +1,7 @@
 """Read state documents: whole, or what has changed since a version that the reader knows."""
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,15 @@ from shared.services.history import PAGE_MAX_BYTES
 
 @dataclass(frozen=True, slots=True)
 class DocumentReader:
-    """The documents of channels, for those who may read them."""
+    """The documents of channels, for those who may read them.
+
+    Attributes:
+        above: All versions are greater, once a table was restored: there may be readers then who know documents that
+            are there no more.
+    """
 
     store: DocumentStore
+    above: int = 0
 
     def whole(self, principal: Principal, channel: str, key: str) -> Document:
         """Return a document as it is.
@@ -67,7 +74,7 @@ class DocumentReader:
         _check(principal, channel)
         documents: dict[str, Any] = {}
         left = max_bytes
-        for log in self.store.logs(channel, after=after):
+        for log in self._logs(channel, after, known or {}):
             entry = _entry(log, (known or {}).get(log.key))
             if entry is None:
                 continue
@@ -76,6 +83,17 @@ class DocumentReader:
                 return {"documents": documents, "more": True}
             documents[log.key] = entry
         return {"documents": documents}
+
+    def _logs(self, channel: str, after: str, known: Mapping[str, int]) -> Iterator[DocumentLog]:
+        """Yield the channel's logs, and empty ones of what is known and gone, in the order of their keys."""
+        missing = deque(sorted(key for key in known if key > after) if self.above else ())
+        for log in self.store.logs(channel, after=after):
+            while missing and missing[0] <= log.key:
+                if (key := missing.popleft()) != log.key:
+                    yield DocumentLog(key).raised(self.above)
+            yield log
+        for key in missing:
+            yield DocumentLog(key).raised(self.above)
 
 
 def sendable(document: Document) -> dict[str, Any]:

@@ -165,7 +165,7 @@ class Documents:
             value, resolution = self._settled(principal, write, log)
             if same(value, log.current.value):
                 return self._written(principal, write, log, resolution, push=self._repeats(principal, log.current))
-            if log.version == 0:
+            if log.never_was:
                 self._check_room(write.channel)
             change = self._change(principal, log, change_id, value)
             to, full = log.room(change)

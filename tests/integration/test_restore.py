@@ -7,8 +7,9 @@ import boto3
 import pytest
 
 from localstack.stack import LocalStack
-from shared.contract import ENV_GENERATION, ENV_STREAMS_TABLE, OUTPUT_TABLE_NAMES
+from shared.contract import ENV_GENERATION, ENV_STATE_TABLE, ENV_STREAMS_TABLE, OUTPUT_TABLE_NAMES
 from tests.integration.conftest import Connect
+from tidewire.replica import Replica
 from tools.restore import main, restore
 
 
@@ -80,6 +81,37 @@ async def test_after_a_restore_old_cursors_are_refused_and_what_is_left_is_serve
     again = (await bob.publish(channel, "again", priority="express"))["position"]
     assert again["offset"] == lost["offset"]  # what the generation is for
     assert again["epoch"] != lost["epoch"]
+
+
+async def test_after_a_restore_who_stayed_takes_no_version_of_a_document_for_the_one_that_is_gone(
+    stack: LocalStack, connect: Connect, channel: str, restored: str, request: pytest.FixtureRequest
+) -> None:
+    state = stack.outputs[OUTPUT_TABLE_NAMES[ENV_STATE_TABLE]]
+    ann, bob = await connect("ann"), await connect("bob")
+    assert (await ann.ask("state.set", channel=channel, key="k", value={"kept": 1}))["version"] == 1
+    boto3.client("dynamodb").restore_table_to_point_in_time(
+        SourceTableName=state, TargetTableName=restored, UseLatestRestorableTime=True
+    )
+    await ann.ask("state.set", channel=channel, key="k", value={"lost": 1})
+    await ann.ask("state.set", channel=channel, key="born_later", value="lost")
+    replica = Replica(channel)
+    replica.read((await bob.ask("subscribe", channel=channel, state=True))["state"])
+    assert replica.versions == {"k": 2, "born_later": 1}
+
+    assert main([restored, state]) == 0
+    request.getfixturevalue("raised")
+
+    # Stored, it is version 2 again.
+    await ann.ask("state.patch", channel=channel, key="k", patch={"new": 1})
+    push = await bob.wait_for(lambda: next((one for one in bob.frames if one.get("type") == "state"), None))
+    asked = replica.pushed(push)
+    assert asked == {"type": "state.get", "channel": channel, "key": "k", "since_version": 2}
+    replica.read(await bob.ask(**{"type_" if name == "type" else name: value for name, value in asked.items()}))
+    assert replica.values["k"] == {"kept": 1, "new": 1}
+    answer = await ann.ask("subscribe", channel=channel, state=dict(replica.versions))
+    assert answer["state"]["documents"].keys() == {"born_later"}
+    replica.read(answer["state"])
+    assert replica.values == {"k": {"kept": 1, "new": 1}}
 
 
 def test_an_empty_table_is_no_moment_to_go_back_to(streams: str, restored: str) -> None:

@@ -3,7 +3,10 @@
 import boto3
 import pytest
 
+from shared.adapters.raised_documents import RaisedDocumentStore
 from shared.bootstrap import Services
+from shared.contract import ENV_GENERATION, ENV_STATE_TABLE
+from shared.domain.document import GENERATION_VERSIONS
 from shared.errors import UnavailableError
 from shared.settings import Settings
 
@@ -19,3 +22,14 @@ def test_a_secret_that_cannot_be_read_makes_requests_try_again(monkeypatch: pyte
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with pytest.raises(UnavailableError):
         Services(Settings.from_env({"TOKEN_SECRET_ARN": "secret"})).tokens.verify("any.to.ken")
+
+
+@pytest.mark.parametrize("generation", [1, 2, 3])
+def test_documents_count_above_those_of_the_generations_before(
+    monkeypatch: pytest.MonkeyPatch, generation: int
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    services = Services(Settings.from_env({ENV_STATE_TABLE: "state", ENV_GENERATION: str(generation)}))
+    reader = services.document_reader
+    assert reader.above == (generation - 1) * GENERATION_VERSIONS
+    assert (reader.store.by if isinstance(reader.store, RaisedDocumentStore) else 0) == reader.above
