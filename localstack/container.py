@@ -8,7 +8,7 @@ from typing import Final
 
 from localstack.errors import StartError
 
-# Its one port: docs.localstack.cloud/aws/configuration/networking/internal-endpoints
+# Its one port: docs.localstack.cloud/aws/capabilities/networking/internal-endpoints
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:4566"
 TOKEN: Final = "LOCALSTACK_AUTH_TOKEN"
 ENDPOINT: Final = "LOCALSTACK_ENDPOINT"
