@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
 from infra.stage import StageConfig, stage_config
 from shared import contract
-from tidewire.cli.exit_codes import CommandError
+from tidewire.cli.exit_codes import CommandError, ExitCode
 from tidewire.cli.identity import EVERYTHING
 from tidewire.cli.signing import secret_of_stack, sign
 from tools.deploy import cdk, preflight
@@ -35,10 +35,14 @@ def main(arguments: list[str]) -> int:
         return (_destroy if destroying else _deploy)(stage, stack, context, region)
     except ProfileNotFound:
         return _refuse([preflight.NO_PROFILE])
+    except cdk.CdkInterruptedError as error:
+        _refuse([str(error)])
+        return ExitCode.INTERRUPTED
     except (cdk.CdkError, CommandError, BotoCoreError, ClientError, SystemExit) as error:
         return _refuse([str(error)])
     except KeyboardInterrupt:
-        return _refuse(["interrupted"])
+        _refuse(["interrupted"])
+        return ExitCode.INTERRUPTED
 
 
 def _client(service: str, region: str) -> Any:
@@ -104,4 +108,7 @@ def _refuse(lines: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    if status == ExitCode.INTERRUPTED:
+        os._exit(status)  # CDK's process was interrupted as well: to end it in order is another traceback
+    sys.exit(status)

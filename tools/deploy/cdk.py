@@ -19,6 +19,10 @@ class CdkError(Exception):
     """It has failed, and has said why."""
 
 
+class CdkInterruptedError(CdkError):
+    """Somebody has interrupted it; CloudFormation does not know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deployed:
     """What a deployment has come to: whether anything was changed, and the stack's outputs."""
@@ -58,7 +62,7 @@ def _cdk(stack: str, command: str, *arguments: str) -> list[str]:
         status, said = run([str(_CLI), command, "--all", "--no-notices", *arguments])
     except KeyboardInterrupt:
         # The CLI only stops watching: it cancels nothing.
-        raise CdkError(
+        raise CdkInterruptedError(
             f"interrupted, and CloudFormation goes on with what it has begun: `aws cloudformation describe-stacks "
             f"--stack-name {stack}` has its status; once that ends in COMPLETE, do the same again"
         ) from None
