@@ -103,7 +103,7 @@ async def test_after_a_restore_who_stayed_takes_no_version_of_a_document_for_the
 
     # Stored, it is version 2 again.
     await ann.ask("state.patch", channel=channel, key="k", patch={"new": 1})
-    push = await bob.wait_for(lambda: next((one for one in bob.frames if one.get("type") == "state"), None))
+    [push] = await bob.wait_for(lambda: [one for one in bob.frames if one.get("type") == "state"])
     asked = replica.pushed(push)
     assert asked == {"type": "state.get", "channel": channel, "key": "k", "since_version": 2}
     replica.read(await bob.ask(**{"type_" if name == "type" else name: value for name, value in asked.items()}))

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     except cdk.CdkInterruptedError as error:
         _refuse([str(error)])
         return ExitCode.INTERRUPTED
-    except (cdk.CdkError, CommandError, BotoCoreError, ClientError, SystemExit) as error:
+    except (cdk.CdkError, preflight.NobodyError, CommandError, BotoCoreError, ClientError, SystemExit) as error:
         return _refuse([str(error)])
     except KeyboardInterrupt:
         _refuse(["interrupted"])
@@ -75,8 +75,7 @@ def _deploy(stage: StageConfig, stack: str, context: list[str], region: str | No
 
 
 def _destroy(stage: StageConfig, stack: str, context: list[str], region: str | None) -> int:
-    if why := preflight.why_nobody(region, _client):
-        return _refuse([why])
+    preflight.account_of(region, _client)
     kept = remains(boto3.client("cloudformation"), stack)
     if kept is None:
         return _refuse([f"there is no stack {stack} in {region}: nothing to destroy"])

@@ -34,6 +34,10 @@ _QUOTA_CODE: Final = "L-B99A9384"  # of Lambda's concurrent executions
 NO_PROFILE: Final = "AWS_PROFILE names a profile that is not in ~/.aws/config: see `aws configure list-profiles`"
 
 
+class NobodyError(Exception):
+    """AWS has nobody to answer: why, and the cure."""
+
+
 class Clients(Protocol):
     """Makes clients of AWS."""
 
@@ -70,13 +74,15 @@ def examine(
 ) -> Found:
     """Look at what the stage needs; what the rest needs is asked first, and alone where it is missing."""
     missing = list(_of_stage(stage, environment))
-    if why := why_nobody(region, client):
-        return Found((*missing, why))
+    try:
+        account = account_of(region, client)
+    except NobodyError as error:
+        return Found((*missing, str(error)))
     assert region is not None
     unseen: list[str] = []
     regions = {region: None} | ({} if stage.cloudfront is None else {CLOUDFRONT_REGION: None})
     checks = [partial(_busy, client("cloudformation", region), stack)]
-    checks += [partial(_bootstrap, client("ssm", one), one) for one in regions]
+    checks += [partial(_bootstrap, client("ssm", one), f"{account}/{one}") for one in regions]
     if not small_quota and not stage.emulated:
         checks.append(partial(_quota, client("lambda", region), stage, region))
     for check in checks:
@@ -100,29 +106,38 @@ def _of_stage(stage: StageConfig, environment: Mapping[str, str]) -> Iterator[st
         )
 
 
-def why_nobody(region: str | None, client: Clients) -> str | None:
-    """Say why AWS can't be asked, or does not take the credentials."""
+def account_of(region: str | None, client: Clients) -> str:
+    """Return the number of the account that the credentials are of.
+
+    Raises:
+        NobodyError: AWS can't be asked, or does not take them.
+    """
     if region is None:
-        return "no region: set AWS_REGION, such as AWS_REGION=eu-central-1, or one in your profile"
+        raise NobodyError("no region: set AWS_REGION, such as AWS_REGION=eu-central-1, or one in your profile")
     try:
-        client("sts", region).get_caller_identity()
-    except NoCredentialsError:
-        return "no AWS credentials: run `aws configure` or `aws sso login`, or set AWS_PROFILE"
-    except PartialCredentialsError as error:
-        return f"of the AWS credentials a part is missing: {error}"
-    except (SSOError, TokenRetrievalError):
-        return "the AWS sign-in has expired: run `aws sso login`"
-    except ProfileNotFound:
-        return NO_PROFILE
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in _EXPIRED:
-            return "the AWS credentials have expired: run `aws sso login`, or get new ones where you had these"
-        return f"AWS does not take these credentials ({code}): see what AWS_PROFILE and AWS_ACCESS_KEY_ID say"
-    except BotoCoreError as error:
-        why = f"AWS can't be asked in region {region!r} ({type(error).__name__})"
-        return f"{why}: see whether AWS_REGION is one, and whether this machine reaches AWS"
-    return None
+        account: str = client("sts", region).get_caller_identity()["Account"]
+    except (BotoCoreError, ClientError) as error:
+        raise NobodyError(_why_nobody(error, region)) from error
+    return account
+
+
+def _why_nobody(error: BotoCoreError | ClientError, region: str) -> str:
+    match error:
+        case NoCredentialsError():
+            return "no AWS credentials: run `aws configure` or `aws sso login`, or set AWS_PROFILE"
+        case PartialCredentialsError():
+            return f"of the AWS credentials a part is missing: {error}"
+        case SSOError() | TokenRetrievalError():
+            return "the AWS sign-in has expired: run `aws sso login`"
+        case ProfileNotFound():
+            return NO_PROFILE
+        case ClientError():
+            code = error.response["Error"]["Code"]
+            if code in _EXPIRED:
+                return "the AWS credentials have expired: run `aws sso login`, or get new ones where you had these"
+            return f"AWS does not take these credentials ({code}): see what AWS_PROFILE and AWS_ACCESS_KEY_ID say"
+    why = f"AWS can't be asked in region {region!r} ({type(error).__name__})"
+    return f"{why}: see whether AWS_REGION is one, and whether this machine reaches AWS"
 
 
 def _busy(cloudformation: Any, stack: str) -> str | None:
@@ -145,14 +160,14 @@ def _busy(cloudformation: Any, stack: str) -> str | None:
     return None
 
 
-def _bootstrap(ssm: Any, region: str) -> str | None:
-    cure = f"run `node_modules/.bin/cdk bootstrap aws://ACCOUNT/{region}` once, by who may make roles"
+def _bootstrap(ssm: Any, environment: str) -> str | None:
+    cure = f"run `node_modules/.bin/cdk bootstrap aws://{environment}` once, by who may make roles"
     try:
         version = int(ssm.get_parameter(Name=_BOOTSTRAP)["Parameter"]["Value"])
     except ssm.exceptions.ParameterNotFound:
-        return f"CDK is not bootstrapped in {region}: {cure}"
+        return f"CDK is not bootstrapped in {environment}: {cure}"
     if version < _BOOTSTRAP_VERSION:
-        return f"CDK's bootstrap in {region} is of version {version}, and {_BOOTSTRAP_VERSION} is needed: {cure}"
+        return f"CDK's bootstrap in {environment} is of version {version}, and {_BOOTSTRAP_VERSION} is needed: {cure}"
     return None
 
 

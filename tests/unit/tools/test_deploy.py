@@ -130,7 +130,11 @@ def test_nothing_is_missing(look: Callable[..., Found]) -> None:
         ),
         ({"cloudformation": stack_is("UPDATE_IN_PROGRESS")}, "TidewireDev is being changed", "wait"),
         ({"cloudformation": stack_is("UPDATE_ROLLBACK_FAILED")}, "stuck", "continue-update-rollback"),
-        ({"ssm": refuses("get_parameter", "ParameterNotFound")}, "not bootstrapped in eu-central-1", "cdk bootstrap"),
+        (
+            {"ssm": refuses("get_parameter", "ParameterNotFound")},
+            "not bootstrapped",
+            "cdk bootstrap aws://123456789012/eu-central-1`",
+        ),
         (
             {"ssm": answers("get_parameter", {"Parameter": {"Value": "5"}}, _NAME)},
             "is of version 5, and 6 is needed",
@@ -185,7 +189,7 @@ def test_prod_goes_once_it_names_its_origins(look: Callable[..., Found]) -> None
 
 def test_cloudfront_needs_a_bootstrap_in_its_own_region_too(look: Callable[..., Found]) -> None:
     [line] = look(replace(DEV, cloudfront=CloudFront()), ssm=lambda stub: _only_in(REGION, stub)).missing
-    assert "not bootstrapped in us-east-1" in line
+    assert "not bootstrapped in 123456789012/us-east-1" in line
 
 
 def _only_in(region: str, stub: Stubber) -> None:
