@@ -1,5 +1,6 @@
 """Where traffic is shifted, everything that invokes leads to an alias; where it is not, nothing of it is there."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any, Final
 import pytest
 
 from infra.stage import StageConfig, check, stage_config
+from tests.infra.one_origin import CERTIFICATE, DOMAIN
 from tests.infra.template import STATEFUL, Synthesised, values_of
 
+_CAPABILITIES: Final = {"room:*": ["subscribe"]}
 STEPS: Final = "CodeDeployDefault.LambdaCanary10Percent5Minutes"
 # What invokes a function, or says how, and the property in which it says which.
 _INVOKERS: Final = {
@@ -143,6 +146,32 @@ def test_nag_finds_nothing(shifted: Synthesised) -> None:
 
     found = shifted.annotations.find_error("*", Match.string_like_regexp("^AwsSolutions-"))
     assert [f"{one.id} {one.entry.data}" for one in found] == []
+
+
+def test_with_every_option_it_is_less_than_cloudformation_takes(tmp_path: Path) -> None:
+    """``Synthesised.of`` refuses a template whose resources wait for each other in a circle."""
+    import aws_cdk as cdk
+
+    from infra.one_origin_stacks import add_stacks
+    from infra.stage import CloudFront
+
+    origin = CloudFront(domain=DOMAIN, certificate_arn=CERTIFICATE, hosted_zone_id="Z1")
+    everything = replace(
+        stage_config("prod", edge_url=None),
+        **{"traffic_shift": STEPS, "cloudfront": origin, "user_pool": _CAPABILITIES, "anonymous": _CAPABILITIES},  # type: ignore[arg-type]
+        **{"demo": True, "aws_events": True, "archive": "orders", "reserved_concurrency": (("ws_message", 100),)},  # type: ignore[arg-type]
+    )
+    check(everything)
+    app = cdk.App(
+        outdir=str(tmp_path),
+        context={"aws:cdk:bundling-stacks": []},
+        builtin_cloud_formation_validation=False,
+    )
+    document = Synthesised.of("prod", add_stacks(app, "TidewireProd", stage=everything, region="eu-central-1")).document
+    # docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html; CDK refuses more than 500.
+    assert len(document["Resources"]) < 400
+    assert len(document["Outputs"]) < 60
+    assert len(json.dumps(document, indent=1)) < 460_800
 
 
 def test_by_default_there_is_none_of_it(stage: Synthesised) -> None:
