@@ -239,7 +239,7 @@ def test_a_publication_waits_as_long_as_its_channel_has_newer_segments() -> None
     def newer(*_arguments: Any) -> None:
         raise NewerSchemaError("streams", "room:a#e 1", 2, understood=1)
 
-    stack.store.append = newer  # type: ignore[method-assign]
+    object.__setattr__(stack.store, "append", newer)
     record = replace(record_of(publication()), tries=50)
     assert replace(stack.worker, records=records).work([record]) == [record.record_id]
     assert records.buried == []
