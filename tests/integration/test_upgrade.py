@@ -36,6 +36,13 @@ _KEPT: Final = "room:kept"
 _QUEUED: Final = "room:queued"
 
 
+class Redeployment(Deployment):
+    """One more in an account that has been bootstrapped."""
+
+    def bootstrap(self) -> None:
+        """Have nothing to do."""
+
+
 class Upgraded(LocalStack):
     """The stack of the release before, until this one is deployed over it."""
 
@@ -57,13 +64,13 @@ class Upgraded(LocalStack):
         """Return this release's deployment, synthesised."""
         folder = self.folder / "new"
         folder.mkdir()
-        deployment = Deployment(folder, aws_environment(self.emulator.endpoint))
+        deployment = Redeployment(folder, aws_environment(self.emulator.endpoint))
         deployment.synthesise(self.url, "[]")
         return deployment
 
     def old(self) -> Deployment:
         """Return the deployment of the release before, as it was synthesised at the beginning."""
-        return self._deployment(self.folder, aws_environment(self.emulator.endpoint))
+        return Redeployment(self.folder, aws_environment(self.emulator.endpoint), root=self._before)
 
     async def deploy(self, deployment: Deployment, *, back: bool = False) -> None:
         """Deploy over what there is, with everybody connected."""
@@ -176,9 +183,8 @@ class Publisher:
 class Kept:
     """What was written by the release before, and is asked after in each that follows."""
 
-    def __init__(self, stack: Upgraded) -> None:
-        self._stack = stack
-        self._http = httpx.AsyncClient(base_url=stack.url, timeout=DEADLINE_S)
+    def __init__(self, stack: Upgraded, http: httpx.AsyncClient) -> None:
+        self._stack, self._http = stack, http
         self._admin = {"Authorization": f"Bearer {dev_token(stack.url, 'root', caps={'*': ['admin', 'publish']})}"}
         self._asked = 0
 
@@ -191,10 +197,8 @@ class Kept:
         self._epoch = stored["position"]["epoch"]
         await bob.ask("ack", channel=_KEPT, offset=2)
         assert [member["user_id"] for member in here["presence"]["members"]] == ["bob"]
-        dan = await Client.open(self._stack.url)
-        self._session_id = (await dan.hello(dev_token(self._stack.url, "dan")))["session_id"]
-        await dan.ask("subscribe", channel=_KEPT)
-        await dan.cut()
+        self._dan = await Client.open(self._stack.url)
+        await self._dan.hello(dev_token(self._stack.url, "dan"), subscribe=[{"channel": _KEPT}])
         self._key = (await self._post("/v1/keys", {"name": "k", "caps": {"*": ["publish"]}}, self._admin))["key"]
         self._ticket = (await self._post("/v1/tickets", {}, self._admin))["ticket"]
         keep_tickets(self._stack)
@@ -219,20 +223,18 @@ class Kept:
         assert (member["user_id"], member["read_offset"]) == ("bob", 2)
 
     async def take_up(self) -> None:
-        """Come back by what was given out before: a ticket, and a session whose connection has gone."""
+        """Come by what was given out before: a ticket, and a session whose connection goes now."""
         root = await Client.open(self._stack.url, ticket=self._ticket)
         assert (await root.hello())["user_id"] == "root"
+        session_id = self._dan.welcome["session_id"]
+        await self._dan.cut()
         dan = await Client.open(self._stack.url)
-        welcome = await dan.hello(dev_token(self._stack.url, "dan"), session_id=self._session_id)
-        assert welcome["session_id"] == self._session_id
+        await dan.hello(dev_token(self._stack.url, "dan"), session_id=session_id)
+        assert dan.welcome["session_id"] == session_id
         await root.publish(_KEPT, "to dan", ephemeral=True)
         await dan.wait_for(lambda: [event for event in dan.events(_KEPT) if event["data"] == "to dan"])
         await dan.close()
         await root.close()
-
-    async def close(self) -> None:
-        """Close the HTTP client."""
-        await self._http.aclose()
 
     async def _post(self, path: str, body: Any, headers: dict[str, str]) -> Any:
         answer = await self._http.post(path, json=body, headers=headers)
@@ -300,8 +302,12 @@ def newest_version(stack: LocalStack) -> int | None:
 
 @pytest.mark.timeout(300)
 async def test_clients_and_data_come_through_an_upgrade_and_back(upgraded: Upgraded, tmp_path: Path) -> None:
-    kept, waiting, new = Kept(upgraded), Waiting(), await asyncio.to_thread(upgraded.new)
-    async with listening(upgraded, tmp_path / "before") as listeners:
+    new = await asyncio.to_thread(upgraded.new)
+    async with (
+        listening(upgraded, tmp_path / "before") as listeners,
+        httpx.AsyncClient(base_url=upgraded.url, timeout=DEADLINE_S) as http,
+    ):
+        kept, waiting = Kept(upgraded, http), Waiting()
         ann, bob = await Client.open(upgraded.url), await Client.open(upgraded.url)
         await ann.hello(dev_token(upgraded.url, "ann"), subscribe=[{"channel": _CHANNEL}])
         await bob.hello(dev_token(upgraded.url, "bob"))
@@ -335,4 +341,3 @@ async def test_clients_and_data_come_through_an_upgrade_and_back(upgraded: Upgra
         for client in (ann, bob):
             assert client.close_code is None
             await client.close()
-        await kept.close()
