@@ -27,9 +27,13 @@ class DeployError(StartError):
 
 
 class Deployment:
-    """One stack on one emulator. The assembly is kept in ``folder``, so that assets are built once."""
+    """One stack on one emulator. The assembly is kept in ``folder``, so that assets are built once.
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    ``root`` is where the code is that is deployed.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], *, root: Path = ROOT) -> None:
+        self._root = root
         self._assembly = folder / "cdk.out"
         self._log = folder / "cdk.log"
         # The CLI needs a writable home only for notices, which it is told not to fetch.
@@ -105,7 +109,7 @@ class Deployment:
         line = [str(_CDK), command, "--no-notices", "--no-color", *arguments]
         with self._log.open("ab") as log:
             begun_at = log.tell()
-            self._running.start(line, cwd=ROOT, environment=self._environment, output=log)
+            self._running.start(line, cwd=self._root, environment=self._environment, output=log)
             if self._running.wait():
                 said = self._log.read_bytes()[begun_at:].decode(errors="replace")
                 raise DeployError(f"cdk {command}", "\n".join(said.splitlines()[-_SHOWN_LINES:]), self._log)

@@ -11,10 +11,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import boto3
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import Receive, Scope, Send
 
 from localstack.backend import Backend, aws_environment
 from localstack.deploy import ROOT, Deployment
@@ -30,6 +31,19 @@ from localstack.metrics import MetricForwarder, ServedMetrics
 from localstack.ministack import MiniStack
 from localstack.served_app import ServedApp
 from shared.domain.issuer import Issuer, issuers_to_json
+from shared.ports import Metrics
+
+
+class HttpApp(Protocol):
+    """What stands for the HTTP functions; it has something to end."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve."""
+        ...
+
+    def close(self) -> None:
+        """End what is held. In the loop that serves."""
+        ...
 
 
 class PortInUseError(StartError):
@@ -92,6 +106,10 @@ class LocalStack:
         folders = [path.parent.name for path in (ROOT / "functions").glob("*/handler.py")]
         return {folder: next(name for name in names if folder.replace("_", "") in name.lower()) for folder in folders}
 
+    def serve_http(self, metrics: Metrics) -> HttpApp:
+        """Make what stands for the HTTP functions, of the code of this process."""
+        return ServedApp(self.folder, self.outputs, metrics, stream_max_age_s=self._stream_max_age_s)
+
     def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         sock = self._bind()
@@ -100,7 +118,7 @@ class LocalStack:
         self.url = f"http://localhost:{port}"
         # The main thread only waits: there Ctrl-C is heard.
         self._exit.callback(self._threads.shutdown)
-        assembly = Deployment(self.folder, {})
+        assembly = self._deployment(self.folder, {})
         self._exit.callback(assembly.stop)
         synthesis = self._begin("synthesised the CDK app", assembly.synthesise, self.url, self._issuers)
         self._exit.callback(self._backend.stop)
@@ -148,7 +166,7 @@ class LocalStack:
         self._exit.callback(invoker.close)
         gateway = Gateway(api, invoker, self._limits, self._faults)
         served = ServedMetrics()
-        http_app = ServedApp(self.folder, self.outputs, served, stream_max_age_s=self._stream_max_age_s)
+        http_app = self.serve_http(served)
         # API Gateway minds signatures and cross-origin rules, so the app does not.
         signed = IamAuthorizer(
             http_app, key_id=os.environ["AWS_ACCESS_KEY_ID"], secret_key=os.environ["AWS_SECRET_ACCESS_KEY"]

@@ -29,6 +29,7 @@ from shared.adapters.eventbridge import EventBridgeBus
 from shared.adapters.meter import metered
 from shared.adapters.pusher import pusher_of
 from shared.adapters.raised_documents import RaisedDocumentStore
+from shared.adapters.schema_version import versioned
 from shared.adapters.sqs import (
     SqsDeadLetters,
     SqsDeadlineQueue,
@@ -644,7 +645,9 @@ class Services:
     @cached_property
     def _dynamodb(self) -> Any:
         breaker = self._breaker("Storage", in_a_row=_STORAGE_FAILURES)
-        return metered(guarded(self._aws.client("dynamodb", config=CLIENT_CONFIG), breaker), self.metrics)
+        client = guarded(self._aws.client("dynamodb", config=CLIENT_CONFIG), breaker)
+        # Last: what it refuses has been answered, and is billed.
+        return versioned(metered(client, self.metrics))
 
     def _breaker(self, name: str, *, in_a_row: int | None = None) -> CircuitBreaker:
         metric = f"{name}BreakerOpen"

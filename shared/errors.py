@@ -190,5 +190,19 @@ class DependencyError(Exception):
     """
 
 
+class NewerSchemaError(DependencyError):
+    """What was read is newer than this release understands: a newer one has been here, and will be again.
+
+    Attributes:
+        place: Table or queue.
+        key: Of the item or the message. It may hold names of channels and users.
+        version: What it has.
+    """
+
+    def __init__(self, place: str, key: str, version: int, *, understood: int) -> None:
+        super().__init__(f"{place}: {key} has schema version {version}, and this release understands {understood}")
+        self.place, self.key, self.version = place, key, version
+
+
 class ConnectionGoneError(Exception):
     """The connection does not exist any more; never told to a client."""

@@ -573,6 +573,7 @@ class LaneRecord:
         raw: Its body as it is in the queue, and its group and id for repeats.
         channel: Empty, and ``publication`` is ``None``, if the body can't be read.
         uncertain: Its client repeats it.
+        unreadable: Why it can't be read.
     """
 
     record_id: str
@@ -583,6 +584,7 @@ class LaneRecord:
     channel: str
     publication: Publication | None
     uncertain: bool
+    unreadable: Exception | None = None
 
 
 class LaneRecords(Protocol):

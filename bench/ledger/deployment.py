@@ -276,7 +276,12 @@ def _difference(mine: Mapping[Any, float], theirs: Mapping[Any, float]) -> dict[
 
 
 def _event_of(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {"source": entry["Source"], "detail-type": entry["DetailType"], "detail": json.loads(entry["Detail"])}
+    return {
+        "id": "event",
+        "source": entry["Source"],
+        "detail-type": entry["DetailType"],
+        "detail": json.loads(entry["Detail"]),
+    }
 
 
 def _for_fan_out(event: Mapping[str, Any]) -> bool:

@@ -2,10 +2,11 @@
 token ends, or that have lost their session, and for commands that a peer must have answered.
 """
 
-import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from shared import bootstrap
+from shared.adapters.sqs import message
 from shared.adapters.telemetry import failure, observed
 
 bootstrap.prewarm("deadlines", "janitor")
@@ -22,14 +23,14 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None
     failed = []
     for record in event["Records"]:
         try:
-            _check(json.loads(record["body"]))
+            _check(message(record))
         except Exception as error:  # one record's failure is not the others'
             failure(error)
             failed.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failed}
 
 
-def _check(due: dict[str, Any]) -> None:
+def _check(due: Mapping[str, Any]) -> None:
     if "command_id" in due:
         bootstrap.services().peer_answers.expire(due["command_id"])
     elif "arrived_connection_id" in due:

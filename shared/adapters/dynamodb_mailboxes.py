@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from shared.adapters.aws import translated
 from shared.adapters.dynamodb import Item, get_all, if_so, pages, refused
+from shared.adapters.schema_version import VERSION
 from shared.contract import PK, SK, TTL_ATTRIBUTE
 from shared.domain.held_stream import HeldStream
 from shared.domain.mailbox import GONE_AFTER_S, Mailbox, Message, Way
@@ -106,7 +107,7 @@ class DynamoDbMailboxStore:
         waiting = iter(places)
         while some := list(islice(waiting, _LOOK_MAX)):
             keys = [_key(mailbox_id, sk) for mailbox_id, sk in some]
-            request: Any = {"Keys": keys, "ProjectionExpression": f"{PK}, {SK}, reader, last_number"}
+            request: Any = {"Keys": keys, "ProjectionExpression": f"{PK}, {SK}, reader, last_number, {VERSION}"}
             with translated():
                 answer: Any = self._client.batch_get_item(RequestItems={self._table: request})
             unprocessed = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])

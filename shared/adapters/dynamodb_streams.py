@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from shared.adapters.aws import translated
 from shared.adapters.dynamodb import pages, refused
+from shared.adapters.schema_version import VERSION
 from shared.contract import PK, SK, TTL_ATTRIBUTE
 from shared.domain.publication import Publication
 from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS, Ring, Segment
@@ -83,7 +84,7 @@ class DynamoDbStreamStore:
     def rings(self, channel: str, epoch: str, offset: int) -> Iterator[Ring]:
         # No limit: a page has up to 1 MB, counted before the projection, which saves the way and the reading alone.
         # docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
-        wanted = f"{SK}, last_offset, ring, appended_at_ms"
+        wanted = f"{PK}, {SK}, last_offset, ring, appended_at_ms, {VERSION}"
         pages = self._pages(channel, epoch, "sk <= :offset", offset, forward=False, ProjectionExpression=wanted)
         for item in chain.from_iterable(pages):
             if int(item[SK]["N"]) <= offset:

@@ -1,4 +1,4 @@
-"""Pushes on the bus: ``{"channel", "frames": [push, ...], "fanned_out"?: true}``, and to whom if not to everybody.
+"""Pushes on the bus: ``{"v", "channel", "frames": [push, ...], "fanned_out"?: true}``, and to whom if not to everybody.
 
 What has a place in a stream is ``tidewire.publications``, for whoever archives or counts; all else is
 ``tidewire.pushes``.
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.aws import translated
+from shared.adapters.schema_version import marked, understood
 from shared.contract import DETAIL_PUBLICATIONS, DETAIL_PUSHES, EVENT_SOURCE
 from shared.errors import UnavailableError
 from shared.ports import Broadcast
@@ -41,7 +42,7 @@ class EventBridgeBus:
             for name in _NARROWING:
                 if (value := getattr(broadcast, name)) is not None:
                     detail[name] = value
-            encoded = to_json(detail)
+            encoded = to_json(marked(detail))
             if entries and (len(entries) == _ENTRIES_MAX or size + len(encoded) > _REQUEST_MAX_BYTES):
                 self._send(entries)
                 entries, size = [], 0
@@ -65,8 +66,13 @@ class EventBridgeBus:
             raise UnavailableError("the event bus is busy", retry_after_ms=1000)
 
 
-def broadcast(detail: Mapping[str, Any]) -> Broadcast:
-    """Read an event's detail."""
+def broadcast(event: Mapping[str, Any]) -> Broadcast:
+    """Read an event.
+
+    Raises:
+        NewerSchemaError: A newer release has written it.
+    """
+    detail = understood(event["detail"], place=event["detail-type"], key=event["id"])
     narrowing: dict[str, Any] = {name: detail.get(name) for name in _NARROWING}
     return Broadcast(detail["channel"], detail["frames"], **narrowing)
 

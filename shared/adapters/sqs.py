@@ -7,9 +7,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.aws import translated
+from shared.adapters.schema_version import marked, understood
 from shared.domain.presence import Look
 from shared.domain.publication import Publication, identity
-from shared.errors import TidewireError, UnavailableError
+from shared.errors import NewerSchemaError, TidewireError, UnavailableError
 from shared.ports import Delivery, Lane, LaneMessage, LaneRecord
 from shared.protocol.encode import to_json
 
@@ -24,7 +25,7 @@ _BATCH_TRIES: Final = 3
 
 
 class SqsLaneQueue:
-    """FIFO queues, one per lane: ``{"channel", "publication", "retry"?: true}``, in order per channel."""
+    """FIFO queues, one per lane: ``{"v", "channel", "publication", "retry"?: true}``, in order per channel."""
 
     def __init__(self, client: "SQSClient", urls: Mapping[Lane, str]) -> None:
         self._client = client
@@ -42,12 +43,22 @@ def _lane_entry(message: LaneMessage) -> dict[str, Any]:
     if message.retry:
         body["retry"] = True
     return {
-        "MessageBody": sqs_text(body),
+        "MessageBody": sqs_text(marked(body)),
         # Both ids take at most 128 characters, a channel has up to 200:
         # docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
         "MessageGroupId": _hex(channel),
         "MessageDeduplicationId": _hex(f"{channel} {identity(publication.user_id, publication.message_id)}"),
     }
+
+
+def message(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read the body of one record of a queue's Lambda event.
+
+    Raises:
+        NewerSchemaError: A newer release has written it.
+    """
+    queue = record["eventSourceARN"].rpartition(":")[2]
+    return understood(json.loads(record["body"]), place=queue, key=record["messageId"])
 
 
 def lane_record(record: Mapping[str, Any], urls: Mapping[Lane, str]) -> LaneRecord:
@@ -56,11 +67,11 @@ def lane_record(record: Mapping[str, Any], urls: Mapping[Lane, str]) -> LaneReco
     attributes = record["attributes"]
     tries = int(attributes["ApproximateReceiveCount"])
     try:
-        body = json.loads(record["body"])
+        body = message(record)
         channel, publication = body["channel"], Publication.from_record(body["publication"])
-        uncertain = body.get("retry", False)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        channel, publication, uncertain = "", None, False
+        uncertain, unreadable = body.get("retry", False), None
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, NewerSchemaError) as error:
+        channel, publication, uncertain, unreadable = "", None, False, error
     return LaneRecord(
         record_id=record["messageId"],
         receipt=record["receiptHandle"],
@@ -70,6 +81,7 @@ def lane_record(record: Mapping[str, Any], urls: Mapping[Lane, str]) -> LaneReco
         channel=channel,
         publication=publication,
         uncertain=uncertain,
+        unreadable=unreadable,
     )
 
 
@@ -103,7 +115,7 @@ class SqsLaneRecords:
 
 
 class SqsDeliveryQueue:
-    """A standard queue: ``{"channel", "frames", "attempt", "connection_ids" or "shard", "interest"?, "but"?}``."""
+    """A standard queue: ``{"v", "channel", "frames", "attempt", "connection_ids" or "shard", "interest"?, "but"?}``."""
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
@@ -128,7 +140,7 @@ def _delivery_body(delivery: Delivery) -> dict[str, Any]:
 
 def delivery(record: Mapping[str, Any]) -> Delivery:
     """Read one record of the delivery queue's Lambda event."""
-    body = json.loads(record["body"])
+    body = message(record)
     return Delivery(
         body["channel"],
         body["frames"],
@@ -141,7 +153,7 @@ def delivery(record: Mapping[str, Any]) -> Delivery:
 
 
 class SqsLookQueue:
-    """A standard queue: ``{"channel", "users"?, "after"?}``."""
+    """A standard queue: ``{"v", "channel", "users"?, "after"?}``."""
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
@@ -160,13 +172,13 @@ def _look_body(look: Look) -> dict[str, Any]:
 
 def look(record: Mapping[str, Any]) -> Look:
     """Read one record of the look queue's Lambda event."""
-    body = json.loads(record["body"])
+    body = message(record)
     return Look(body["channel"], tuple(body.get("users", ())), body.get("after"))
 
 
 class SqsDeadlineQueue:
-    """A standard queue: ``{"connection_id"}``, with ``arrived_`` or ``superseded_`` before, or with
-    ``"token_expires_at_s"`` beside it; or ``{"command_id"}``.
+    """A standard queue: ``{"v", "connection_id"}``, with ``arrived_`` or ``superseded_`` before, or with
+    ``"token_expires_at_s"`` beside it; or ``{"v", "command_id"}``.
     """
 
     def __init__(self, client: "SQSClient", url: str) -> None:
@@ -190,7 +202,7 @@ class SqsDeadlineQueue:
 
     def _send(self, body: Mapping[str, Any], delay_s: int) -> None:
         with translated():
-            self._client.send_message(QueueUrl=self._url, MessageBody=sqs_text(body), DelaySeconds=delay_s)
+            self._client.send_message(QueueUrl=self._url, MessageBody=sqs_text(marked(body)), DelaySeconds=delay_s)
 
 
 class SqsDeadLetters:
@@ -216,7 +228,7 @@ class SqsDeadLetters:
 
 
 def _delayed(body: Mapping[str, Any], delay_s: int) -> dict[str, Any]:
-    return {"MessageBody": sqs_text(body), "DelaySeconds": delay_s}
+    return {"MessageBody": sqs_text(marked(body)), "DelaySeconds": delay_s}
 
 
 def send_all(client: "SQSClient", url: str, entries: Iterable[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 import threading
 import time
 import traceback
@@ -17,6 +18,7 @@ from botocore.exceptions import ClientError
 from shared.adapters import meter
 from shared.contract import METRICS_NAMESPACE, SERVICE_NAME
 from shared.domain.channel import namespace_of
+from shared.errors import NewerSchemaError
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -102,6 +104,10 @@ def failure(error: BaseException, **keys: Any) -> None:
     places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
     aws = error.__cause__ if isinstance(error.__cause__, ClientError) else error
     code = aws.response.get("Error", {}).get("Code") if isinstance(aws, ClientError) else None
+    if isinstance(error, NewerSchemaError):
+        # Of the key its kind alone, or the channel's namespace: the rest may name people.
+        kind = re.split("[#:]", error.key, maxsplit=1)[0]
+        keys |= {"place": error.place, "kind": kind, "schema_version": error.version}
     logger.error("failed", error=type(error).__name__, aws_code=code, places=places[-8:], **keys)
 
 

@@ -101,6 +101,8 @@ class PublishWorker:
 
     def _unreadable(self, record: LaneRecord) -> list[str]:
         """No publication can come of it, so none has to wait for it."""
+        if record.unreadable is not None:
+            self.on_failure(record.channel, record.unreadable)
         if record.tries >= TRIES and self._buried(record):
             return []
         self._postpone([record])

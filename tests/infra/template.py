@@ -24,37 +24,18 @@ Properties = Mapping[str, Any]
 # Action, resource, and the condition as JSON, or nothing.
 Right = tuple[str, str, str]
 
-# Logical ids of all that holds data, or that somebody outside holds on to. A new id means a new, empty resource on the
-# next deploy, and the old one gone: never change one here without a migration.
-STATEFUL: Final = {
-    "connections": "StoreConnections5D339103",
-    "streams": "StoreStreams208D1D86",
-    "state": "StoreStateFA1229CA",
-    "presence": "StorePresence606AD56A",
-    "limits": "StoreLimits5204D394",
-    "token secret": "FunctionsTokenSecret21D58861",
-    "bus": "PublishBus7463DF0B",
-    "high lane": "PublishHighLane4FD0DA0B",
-    "high lane's dead letters": "PublishHighDeadLettersF192812C",
-    "normal lane": "PublishNormalLane81C9CD68",
-    "normal lane's dead letters": "PublishNormalDeadLettersBAF1B15E",
-    "low lane": "PublishLowLaneAD2E1A07",
-    "low lane's dead letters": "PublishLowDeadLetters7BC21B2D",
-    "delivery queue": "FanOutDeliveriesA60B814D",
-    "delivery queue's dead letters": "FanOutDeliveriesDeadLetters25025C47",
-    "deadline queue": "FanOutDeadlines8C35080B",
-    "deadline queue's dead letters": "FanOutDeadlinesDeadLetters8D29968A",
-    "look queue": "PresenceLooks45ED7C4E",
-    "look queue's dead letters": "PresenceLooksDeadLettersEE70BD7F",
-    "rule's dead letters": "FanOutEventDeadLettersE7179849",
-    "event queue": "EventSourcesEvents46CA6707",
-    "event queue's dead letters": "EventSourcesEventsDeadLettersC91214A0",
-}
+# What holds data, or what somebody outside holds on to. A new id means a new, empty resource on the next deploy, and
+# the old one gone: never change one there without a migration.
+PINS: Final = json.loads((ROOT / "tests" / "infra" / "stateful.json").read_text())
+
+
+def _ids(*stages: str) -> dict[str, str]:
+    return {pin["Called"]: logical_id for stage in stages for logical_id, pin in PINS[stage].items()}
+
+
+STATEFUL: Final = _ids("every stage", "prod")
 # Stage local has the examples of docs/extending.md as well.
-EXAMPLES: Final = {
-    "archive": "ArchivePublications84A2B477",
-    "archive's dead letters": "ArchivePublicationsDeadLetters4097C03F",
-}
+EXAMPLES: Final = {name: logical_id for name, logical_id in _ids("local").items() if name not in STATEFUL}
 # Functions that publish: they have the user's processors, and what these import.
 PUBLISHERS: Final = ("event_publish", "http_api", "ws_message")
 # Functions that take frames: they have the user's commands.

@@ -1,4 +1,4 @@
-"""What holds data: its keys, its protection, and ids that never change."""
+"""What holds data: its keys and its protection."""
 
 import pytest
 
@@ -6,11 +6,6 @@ from shared.contract import PK, SK, TTL_ATTRIBUTE
 from tests.infra.template import STATEFUL, TABLES, Synthesised
 
 _TABLE = "AWS::DynamoDB::GlobalTable"
-
-
-def test_logical_ids_of_all_that_holds_data_are_pinned(stage: Synthesised) -> None:
-    types = (_TABLE, "AWS::SecretsManager::Secret", "AWS::Events::EventBus", "AWS::SQS::Queue")
-    assert {logical_id for kind in types for logical_id in stage.of_type(kind)} == set(stage.stateful.values())
 
 
 @pytest.mark.parametrize("table", TABLES)

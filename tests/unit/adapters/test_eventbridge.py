@@ -39,7 +39,7 @@ def put(*broadcasts: Broadcast) -> list[list[dict[str, Any]]]:
 def test_an_entry_says_what_it_is() -> None:
     ((entry,),) = put(Broadcast("room:a", [{"type": "event", "data": "ü", "offset": 1}]))
     frames = [{"type": "event", "data": "ü", "offset": 1}]
-    assert json.loads(entry.pop("Detail")) == {"channel": "room:a", "frames": frames}
+    assert json.loads(entry.pop("Detail")) == {"v": 1, "channel": "room:a", "frames": frames}
     assert entry == {"EventBusName": "the-bus", "Source": "tidewire", "DetailType": "tidewire.publications"}
 
 
@@ -61,7 +61,9 @@ def test_a_detail_says_whether_and_to_whom_it_is_still_to_be_fanned_out(wanted: 
     ((entry,),) = put(wanted)
     detail = json.loads(entry["Detail"])
     assert detail.get("fanned_out", False) is wanted.fanned_out
-    assert broadcast(detail) == replace(wanted, fanned_out=False)
+    assert broadcast({"id": "e1", "detail-type": entry["DetailType"], "detail": detail}) == replace(
+        wanted, fanned_out=False
+    )
 
 
 def test_nothing_is_not_put() -> None:

@@ -201,7 +201,7 @@ def test_deliveries_that_are_handed_back_are_sent_again() -> None:
 def test_a_deadline_names_its_connection() -> None:
     client: Any = RecordingSqs()
     SqsDeadlineQueue(client, "http://sqs/deadlines").send("c1", delay_s=10)
-    expected = {"QueueUrl": "http://sqs/deadlines", "MessageBody": '{"connection_id":"c1"}', "DelaySeconds": 10}
+    expected = {"QueueUrl": "http://sqs/deadlines", "MessageBody": '{"v":1,"connection_id":"c1"}', "DelaySeconds": 10}
     assert client.sent == [expected]
 
 
@@ -213,16 +213,16 @@ def test_or_the_one_that_has_arrived_or_has_lost_its_session_or_whose_token_ends
     queue.send_token_end("c1", token_expires_at_s=1_800_000_000, delay_s=12)
     sent = [(one["MessageBody"], one["DelaySeconds"]) for one in client.sent]
     assert sent == [
-        ('{"arrived_connection_id":"c1"}', 10),
-        ('{"superseded_connection_id":"c1"}', 11),
-        ('{"connection_id":"c1","token_expires_at_s":1800000000}', 12),
+        ('{"v":1,"arrived_connection_id":"c1"}', 10),
+        ('{"v":1,"superseded_connection_id":"c1"}', 11),
+        ('{"v":1,"connection_id":"c1","token_expires_at_s":1800000000}', 12),
     ]
 
 
 def test_or_its_command() -> None:
     client: Any = RecordingSqs()
     SqsDeadlineQueue(client, "http://sqs/deadlines").send_command("k1", delay_s=3)
-    assert [(one["MessageBody"], one["DelaySeconds"]) for one in client.sent] == [('{"command_id":"k1"}', 3)]
+    assert [(one["MessageBody"], one["DelaySeconds"]) for one in client.sent] == [('{"v":1,"command_id":"k1"}', 3)]
 
 
 @pytest.mark.parametrize(
@@ -255,6 +255,6 @@ def test_looks_read_back_and_go_ten_at_a_time() -> None:
     assert [len(request["Entries"]) for request in sqs.sent] == [10, 2]
     entries = [entry for request in sqs.sent for entry in request["Entries"]]
     assert {entry["DelaySeconds"] for entry in entries} == {11}
-    assert [look({"body": entry["MessageBody"]}) for entry in entries] == looks
+    assert [look(handed_out(entry)) for entry in entries] == looks
     SqsLookQueue(sqs, "http://sqs/looks").send([])  # type: ignore[arg-type]
     assert len(sqs.sent) == 2

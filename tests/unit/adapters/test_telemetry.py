@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from shared.adapters.aws import translated
 from shared.adapters.telemetry import EmfMetrics, channel_failure, failure, flush, observed
-from shared.errors import DependencyError
+from shared.errors import DependencyError, NewerSchemaError
 from tests.unit.conftest import Log
 
 CONTEXT = SimpleNamespace(aws_request_id="request-1")
@@ -34,6 +34,14 @@ def test_a_failure_is_told_by_its_kind_and_place_and_not_by_its_text(log: Log) -
     (line,) = log.lines()
     assert (line["level"], line["error"], line["attempt"]) == ("ERROR", "RuntimeError", 3)
     assert line["places"][-1].startswith("test_telemetry.py:")
+    assert "HUSH" not in log.text()
+
+
+def test_of_what_is_too_new_place_and_kind_are_told_and_nobody_is_named(log: Log) -> None:
+    failure(NewerSchemaError("presence", "READ#room:HUSH HUSH", 2, understood=1))
+    failure(NewerSchemaError("streams", "user:HUSH#e 1", 2, understood=1))
+    told = [(line["error"], line["place"], line["kind"], line["schema_version"]) for line in log.lines()]
+    assert told == [("NewerSchemaError", "presence", "READ", 2), ("NewerSchemaError", "streams", "user", 2)]
     assert "HUSH" not in log.text()
 
 

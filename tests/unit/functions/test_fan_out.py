@@ -26,14 +26,16 @@ pytestmark = pytest.mark.usefixtures("services")
 
 def from_bus(channel: str = "room:a") -> Any:
     detail = {"channel": channel, "frames": [FRAME]}
-    event = {"source": "tidewire", "detail-type": "tidewire.publications", "detail": detail}
+    event = {"id": "e1", "source": "tidewire", "detail-type": "tidewire.publications", "detail": detail}
     return lambda_handler(event, Context())
 
 
 def record(record_id: str, connection_ids: list[str], **changes: Any) -> dict[str, Any]:
     body: Mapping[str, Any] = {"channel": "room:a", "frames": [FRAME], "connection_ids": connection_ids, "attempt": 1}
     attributes = {"ApproximateReceiveCount": "1"}
-    return {"messageId": record_id, "body": json.dumps(body), "attributes": attributes} | changes
+    source = "arn:aws:sqs:us-east-1:000000000000:deliveries"
+    record = {"messageId": record_id, "body": json.dumps(body), "attributes": attributes, "eventSourceARN": source}
+    return record | changes
 
 
 @pytest.fixture

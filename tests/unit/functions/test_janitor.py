@@ -16,7 +16,10 @@ pytestmark = pytest.mark.usefixtures("services")
 
 
 def remind(*bodies: str) -> Any:
-    records = [{"messageId": f"r{number}", "body": body} for number, body in enumerate(bodies)]
+    source = "arn:aws:sqs:us-east-1:000000000000:deadlines"
+    records = [
+        {"messageId": f"r{number}", "body": body, "eventSourceARN": source} for number, body in enumerate(bodies)
+    ]
     return lambda_handler({"Records": records}, Context())
 
 

@@ -144,9 +144,15 @@ def test_of_failures_their_kind_is_told(speaker: Speaker, stack: MemoryStack, lo
     delivery = json.dumps(
         {"channel": f"room:{HUSH}", "frames": [{"type": HUSH}], "connection_ids": ["c"], "attempt": 1}
     )
-    again = {"messageId": "r", "body": delivery, "attributes": {"ApproximateReceiveCount": "1"}}
+    source = "arn:aws:sqs:us-east-1:000000000000:queue"
+    again = {
+        "messageId": "r",
+        "body": delivery,
+        "attributes": {"ApproximateReceiveCount": "1"},
+        "eventSourceARN": source,
+    }
     assert fan_out({"Records": [again]}, Context()) == {"batchItemFailures": []}
-    unreadable = {"messageId": "r", "body": json.dumps({HUSH: HUSH})}
+    unreadable = {"messageId": "r", "body": json.dumps({HUSH: HUSH}), "eventSourceARN": source}
     assert (janitor({"Records": [unreadable]}, Context()) or {})["batchItemFailures"]
 
     assert [line["error"] for line in log.lines()] == ["RuntimeError"] * 4 + ["KeyError"]

@@ -14,7 +14,10 @@ pytestmark = pytest.mark.usefixtures("services")
 
 
 def look(*bodies: str) -> Any:
-    records = [{"messageId": f"r{number}", "body": body} for number, body in enumerate(bodies)]
+    source = "arn:aws:sqs:us-east-1:000000000000:looks"
+    records = [
+        {"messageId": f"r{number}", "body": body, "eventSourceARN": source} for number, body in enumerate(bodies)
+    ]
     return lambda_handler({"Records": records}, Context())
 
 
