@@ -60,6 +60,7 @@ from shared.ports import (
     Signer,
     TicketStore,
     TokenVerifier,
+    Trail,
 )
 from shared.services.append import Append
 from shared.services.attendance import Attendance
@@ -128,6 +129,7 @@ class Services:
         self._session = session or get_session()
         self._aws: Any = boto3 if session is None else boto3.Session(botocore_session=session)
         self.metrics: Metrics = telemetry.EmfMetrics()
+        self.trail: Trail = telemetry.LoggedTrail(settings.logged_share)
         self.now_ms: Callable[[], int] = now_ms
 
     @cached_property
@@ -321,6 +323,7 @@ class Services:
             now_ms=self.now_ms,
             on_failure=telemetry.channel_failure,
             attendance=self.attendance,
+            trail=self.trail,
         )
 
     @cached_property
@@ -385,6 +388,7 @@ class Services:
             processing=self.processing,
             metrics=self.metrics,
             now_ms=self.now_ms,
+            trail=self.trail,
         )
 
     @cached_property
@@ -499,6 +503,7 @@ class Services:
             executor=ThreadPoolExecutor(_WORKER_THREADS),
             sleep=time.sleep,
             on_failure=telemetry.channel_failure,
+            trail=self.trail,
         )
 
     @cached_property
