@@ -22,7 +22,7 @@ def _told() -> Iterator[tuple[str, set[str]]]:
 
 def _always() -> set[str]:
     return {
-        node.args[0].value
+        str(node.args[0].value)
         for path in (ROOT / "shared").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)

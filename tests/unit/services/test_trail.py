@@ -141,7 +141,7 @@ def test_a_burial_is_told(stack: MemoryStack) -> None:
     def broken(*_: Any) -> Any:
         raise RuntimeError
 
-    stack.store.append = broken  # type: ignore[method-assign]
+    stack.store.append = broken  # type: ignore[method-assign, assignment]
     publication = Publication("m1", "said", 1, "ann", "c1", "normal", stack.clock())
     stack.worker.work([lane_record(publication, ROOM, tries=5)])
     assert way(stack) == [("buried", {"tries": 5})]
