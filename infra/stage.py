@@ -98,6 +98,9 @@ class StageConfig:
         removal_policy: What becomes of data when its resource leaves the stack; ``RETAIN`` also protects tables and
             users from deletion.
         log_level: Of functions.
+        logged_share: Of publications, whose way is logged, 0 to 1; what fails is logged of all
+            (docs/observability.md).
+        tracing: Whether X-Ray traces functions (docs/observability.md); it is paid for by the trace.
         aws_events: Whether the status of every Step Functions execution of the account is published in
             ``executions:<name>``: an example of AWS events to channels.
         demo: Whether anybody who comes by finds the demo, and may talk in its rooms (``room:*``).
@@ -128,6 +131,8 @@ class StageConfig:
     log_retention: logs.RetentionDays = logs.RetentionDays.ONE_WEEK
     removal_policy: RemovalPolicy = RemovalPolicy.DESTROY
     log_level: str = "INFO"
+    logged_share: float = 1.0
+    tracing: bool = True
     aws_events: bool = False
     demo: bool = False
     archive: str | None = None
@@ -167,6 +172,7 @@ _STAGES: Final[dict[StageName, StageConfig]] = {
             failure_rate_per_s=10_000,
             failure_burst=100_000,
         ),
+        tracing=False,  # the emulator has no X-Ray
         aws_events=True,
         demo=True,
         archive="orders",
@@ -180,6 +186,7 @@ _STAGES: Final[dict[StageName, StageConfig]] = {
         log_retention=logs.RetentionDays.ONE_MONTH,
         removal_policy=RemovalPolicy.RETAIN,
         canary=5,
+        logged_share=0.01,
     ),
 }
 
@@ -236,6 +243,8 @@ def check(stage: StageConfig) -> None:
                 raise ConfigError(f"reserved_concurrency: {name}: with {count} it would never run")
         if stage.canary is not None and not 1 <= stage.canary <= _CANARY_MAX_MINUTES:
             raise ConfigError(f"canary: 1 to {_CANARY_MAX_MINUTES} minutes, not {stage.canary}")
+        if not 0 <= stage.logged_share <= 1:
+            raise ConfigError(f"logged_share: {stage.logged_share}: it is a share, 0 to 1")
         if stage.traffic_shift is not None and stage.emulated:
             raise ConfigError("traffic_shift: the emulator has no CodeDeploy")
         if stage.cloudfront is not None:

@@ -63,6 +63,7 @@ from shared.ports import (
     Signer,
     TicketStore,
     TokenVerifier,
+    Trail,
 )
 from shared.services.append import Append
 from shared.services.attendance import Attendance
@@ -131,6 +132,7 @@ class Services:
         self._session = session or get_session()
         self._aws: Any = boto3 if session is None else boto3.Session(botocore_session=session)
         self.metrics: Metrics = telemetry.EmfMetrics()
+        self.trail: Trail = telemetry.LoggedTrail(settings.logged_share)
         self.now_ms: Callable[[], int] = now_ms
 
     @cached_property
@@ -324,6 +326,7 @@ class Services:
             now_ms=self.now_ms,
             on_failure=telemetry.channel_failure,
             attendance=self.attendance,
+            trail=self.trail,
         )
 
     @cached_property
@@ -388,6 +391,7 @@ class Services:
             processing=self.processing,
             metrics=self.metrics,
             now_ms=self.now_ms,
+            trail=self.trail,
         )
 
     @cached_property
@@ -504,6 +508,7 @@ class Services:
             executor=ThreadPoolExecutor(_WORKER_THREADS),
             sleep=time.sleep,
             on_failure=telemetry.channel_failure,
+            trail=self.trail,
         )
 
     @cached_property

@@ -42,6 +42,7 @@ ENV_DEMO: Final = "DEMO"  # "1": the stage has the demo, and tokens for its gues
 # Lambda's own: docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 ENV_MEMORY_MB: Final = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 ENV_STREAM_MAX_AGE_S: Final = "STREAM_MAX_AGE_S"  # how long the server leaves a stream open
+ENV_LOGGED_SHARE: Final = "LOGGED_SHARE"  # of publications, whose way is logged
 ENV_LIMITS: Final = "STAGE_LIMITS"  # what differs from the defaults of shared/domain/stage_limits.py, as JSON
 
 # What CloudFront adds to requests; what a client sends by these names it replaces. AWS's own CloudFront-Viewer-Address

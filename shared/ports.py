@@ -635,6 +635,7 @@ class Delivery:
         connection_ids: To whom; ``None`` for everybody in ``shard``.
         attempt: How often it has been tried.
         interest: As in a :class:`Broadcast`, and so is ``but``.
+        about: Correlation ids of publications that the frames do not name any more.
     """
 
     channel: str
@@ -644,6 +645,7 @@ class Delivery:
     shard: int = 0
     interest: Interest | None = None
     but: str | None = None
+    about: Sequence[str] = ()
 
 
 class DeliveryQueue(Protocol):
@@ -788,6 +790,21 @@ class Metrics(Protocol):
 
     def level(self, name: str, value: float) -> None:
         """Record how something stands."""
+        ...
+
+
+class Trail(Protocol):
+    """Where the steps of publications are told, for whoever asks what became of one. Never raises."""
+
+    def step(self, name: str, correlation_ids: Sequence[str], *, always: bool = False, **facts: int | str) -> None:
+        """Tell that these publications, if there are any, have come so far together.
+
+        Args:
+            name: Of the step: docs/observability.md has them all.
+            correlation_ids: Of a share of all publications steps are told, of the others none.
+            always: Whatever the share is.
+            facts: Names of our own and numbers. Nothing that a client has chosen.
+        """
         ...
 
 

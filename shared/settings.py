@@ -21,6 +21,7 @@ class Settings:
         front_secret_arn: What CloudFront shows; empty where the stage has none.
         allowed_origins: Browsers' origins that may connect; ``*`` for all.
         memory_mb: What the function has; 0 where it is none.
+        logged_share: Of publications, whose way is logged.
         limits: What clients may do at most.
         issuers: Whose tokens are taken beside the stage's own.
         anonymous: What anonymous users may; ``None`` where there are none.
@@ -52,6 +53,7 @@ class Settings:
     stream_max_age_s: int
     demo: bool
     memory_mb: int
+    logged_share: float
     limits: StageLimits
     issuers: tuple[Issuer, ...]
     anonymous: Mapping[str, Sequence[str]] | None
@@ -87,6 +89,7 @@ class Settings:
             stream_max_age_s=int(env.get(contract.ENV_STREAM_MAX_AGE_S, "120")),
             demo=env.get(contract.ENV_DEMO) == "1",
             memory_mb=int(env.get(contract.ENV_MEMORY_MB, "0")),
+            logged_share=float(env.get(contract.ENV_LOGGED_SHARE, "0")),
             limits=StageLimits.from_json(env.get(contract.ENV_LIMITS, "{}")),
             issuers=issuers_from_json(env.get(contract.ENV_ISSUERS, "[]")),
             anonymous=json.loads(env.get(contract.ENV_ANONYMOUS, "null")),

@@ -13,7 +13,13 @@ from typing import Any, Final
 from bench.quotas.account import LAMBDA_CONCURRENCY, REQUESTS_PER_S
 from bench.quotas.virtual_time import VirtualTime
 from infra.stage import StageConfig
-from shared.adapters.memory import MemoryConnectionStore, MemoryLookQueue, MemoryMetrics, MemoryPresenceStore
+from shared.adapters.memory import (
+    MemoryConnectionStore,
+    MemoryLookQueue,
+    MemoryMetrics,
+    MemoryPresenceStore,
+    MemoryTrail,
+)
 from shared.adapters.pusher import IN_FLIGHT_MAX
 from shared.domain.breaker import CircuitBreaker
 from shared.domain.connection import Interest
@@ -226,6 +232,7 @@ class Schedule:
             now_ms=now_ms,
             on_failure=_raise,
             attendance=attendance,
+            trail=MemoryTrail(),
             uniform=self._random.uniform,
         )
 

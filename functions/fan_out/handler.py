@@ -15,7 +15,11 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any] | 
     """Deliver. An event that fails is tried again by Lambda's asynchronous invocation, a delivery by its queue."""
     fan_out = bootstrap.services().fan_out
     if "Records" not in event:
-        fan_out.deliver(broadcast(event))
+        try:
+            fan_out.deliver(broadcast(event))
+        except Exception as error:  # Lambda tells of it, but not of which publications
+            failure(error)
+            raise
         return None
     failed = []
     for record in event["Records"]:

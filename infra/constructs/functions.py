@@ -84,12 +84,14 @@ class Functions(Construct):
             memory_size=memory_mb or self._stage.memory_mb,
             reserved_concurrent_executions=dict(self._stage.reserved_concurrency).get(name),
             timeout=Duration.seconds(timeout_s),
-            tracing=lambda_.Tracing.ACTIVE,
+            # Passes on what it is handed, and needs no right: CDK gives that for the other two.
+            tracing=lambda_.Tracing.ACTIVE if self._stage.tracing else lambda_.Tracing.DISABLED,
             log_group=log_group,
             role=role,
             environment={
                 contract.ENV_STAGE: self._stage.name,
                 contract.ENV_GENERATION: str(self._stage.generation),
+                contract.ENV_LOGGED_SHARE: str(self._stage.logged_share),
                 contract.ENV_LIMITS: self._stage.limits.to_json(),
                 "POWERTOOLS_LOG_LEVEL": self._stage.log_level,
                 "POWERTOOLS_SERVICE_NAME": contract.SERVICE_NAME,

@@ -760,6 +760,17 @@ class MemoryMetricSource:
 
 
 @dataclass
+class MemoryTrail:
+    """Steps as a list: their names, the publications, and what was told."""
+
+    steps: list[tuple[str, list[str], dict[str, int | str]]] = field(default_factory=list)
+
+    def step(self, name: str, correlation_ids: Sequence[str], *, always: bool = False, **facts: int | str) -> None:
+        if correlation_ids:
+            self.steps.append((name, list(correlation_ids), facts))
+
+
+@dataclass
 class MemoryMetrics:
     """Figures as lists by name."""
 

@@ -115,7 +115,9 @@ class SqsLaneRecords:
 
 
 class SqsDeliveryQueue:
-    """A standard queue: ``{"v", "channel", "frames", "attempt", "connection_ids" or "shard", "interest"?, "but"?}``."""
+    """A standard queue: ``{"v", "channel", "frames", "attempt", "connection_ids" or "shard"}``, and perhaps
+    ``"interest"``, ``"but"`` and ``"about"``.
+    """
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
@@ -132,6 +134,8 @@ def _delivery_body(delivery: Delivery) -> dict[str, Any]:
         "frames": list(delivery.frames),
         "attempt": delivery.attempt,
     }
+    if delivery.about:
+        body["about"] = list(delivery.about)
     if delivery.connection_ids is None:
         wanted = {"interest": delivery.interest, "but": delivery.but}
         return body | {"shard": delivery.shard} | {name: value for name, value in wanted.items() if value is not None}
@@ -149,6 +153,7 @@ def delivery(record: Mapping[str, Any]) -> Delivery:
         shard=body.get("shard", 0),
         interest=body.get("interest"),
         but=body.get("but"),
+        about=body.get("about", ()),
     )
 
 

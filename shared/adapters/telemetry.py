@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from shared.adapters import meter
 from shared.contract import METRICS_NAMESPACE, SERVICE_NAME
 from shared.domain.channel import namespace_of
+from shared.domain.correlation import is_followed, noted
 from shared.errors import NewerSchemaError
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -65,12 +66,33 @@ def _put(name: str, unit: MetricUnit, value: float, resolution: MetricResolution
     _metrics.add_metric(name=name, unit=unit, value=value, resolution=resolution)
 
 
+class LoggedTrail:
+    """Steps of publications as log lines: of this share of them, 0 to 1."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+
+    def step(self, name: str, correlation_ids: Sequence[str], *, always: bool = False, **facts: int | str) -> None:
+        followed = [one for one in correlation_ids if always or is_followed(one, self._share)]
+        if followed:
+            write = logger.warning if always else logger.info
+            write(name, extra={"correlation_ids": followed, **facts})
+
+
 def observed(handler: Handler) -> Handler:
-    """Give a handler's lines the invocation's request id, and write its metrics when it ends, however it ends."""
+    """Give a handler's lines the invocation's ids, and write its metrics when it ends, however it ends.
+
+    ``function_request_id`` is Lambda's, ``request_id`` and ``connection_id`` are API Gateway's, where it has asked.
+    """
 
     @functools.wraps(handler)
     def wrapper(event: Any, context: Any) -> Any:
-        logger.append_keys(function_request_id=getattr(context, "aws_request_id", None))
+        asked = event.get("requestContext", {}) if isinstance(event, dict) else {}
+        logger.append_keys(
+            function_request_id=getattr(context, "aws_request_id", None),
+            request_id=asked.get("requestId"),
+            connection_id=asked.get("connectionId"),
+        )
         begun_s, answer = time.perf_counter(), None
         try:
             answer = handler(event, context)
@@ -99,7 +121,7 @@ def flush() -> None:
 def failure(error: BaseException, **keys: Any) -> None:
     """Log what should not have happened: which error, and where in the code.
 
-    Its text stays out: it may quote what a client sent.
+    Its text stays out: it may quote what a client sent. The publications that it is about are named by their ids.
     """
     places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
     aws = error.__cause__ if isinstance(error.__cause__, ClientError) else error
@@ -108,7 +130,8 @@ def failure(error: BaseException, **keys: Any) -> None:
         # Of the key its kind alone, or the channel's namespace: the rest may name people.
         kind = re.split("[#:]", error.key, maxsplit=1)[0]
         keys |= {"place": error.place, "kind": kind, "schema_version": error.version}
-    logger.error("failed", error=type(error).__name__, aws_code=code, places=places[-8:], **keys)
+    about = noted(error) or None
+    logger.error("failed", error=type(error).__name__, aws_code=code, places=places[-8:], correlation_ids=about, **keys)
 
 
 def channel_failure(channel: str, error: BaseException) -> None:

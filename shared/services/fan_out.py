@@ -7,9 +7,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final
 
+from shared.domain.correlation import about, note, of_frames
 from shared.domain.gate import Gate
 from shared.errors import ConnectionGoneError, UnavailableError
-from shared.ports import Broadcast, ConnectionStore, ConnectionTransport, Delivery, DeliveryQueue, Metrics
+from shared.ports import Broadcast, ConnectionStore, ConnectionTransport, Delivery, DeliveryQueue, Metrics, Trail
 from shared.protocol.encode import encode_frames
 from shared.services.attendance import Attendance
 
@@ -45,6 +46,7 @@ class FanOut:
     now_ms: Callable[[], int]
     on_failure: Callable[[str, Exception], None]
     attendance: Attendance
+    trail: Trail
     uniform: Callable[[float, float], float] = random.uniform
 
     def deliver(self, broadcast: Broadcast) -> int:
@@ -52,9 +54,14 @@ class FanOut:
 
         Who can't be reached now is tried again later, from that queue. Who has gone is taken out.
         """
+        ids = of_frames(broadcast.channel, broadcast.frames)
+        with about(ids):
+            return self._deliver(broadcast, ids)
+
+    def _deliver(self, broadcast: Broadcast, ids: Sequence[str]) -> int:
         channel, frames, interest, but = broadcast.channel, broadcast.frames, broadcast.interest, broadcast.but
         if broadcast.connection_id is not None:
-            return self._push(channel, frames, [broadcast.connection_id], attempt=0)
+            return self._push(channel, frames, ids, [broadcast.connection_id], attempt=0)
         shard = self.connections.subscribers(channel, interest=interest)
         others = [
             Delivery(channel, frames, None, 0, shard=number, interest=interest, but=but)
@@ -63,44 +70,54 @@ class FanOut:
         if others:
             self.deliveries.send(others, delay_s=0)
         self._grow(channel, shard.count, len(shard.connection_ids))
-        return self._push(channel, frames, _others(shard.connection_ids, but), attempt=0)
+        return self._push(channel, frames, ids, _others(shard.connection_ids, but), attempt=0)
 
     def deliver_to_few(self, broadcast: Broadcast, *, at_most: int) -> bool:
         """As :meth:`deliver`, unless there are more subscribers than that: then do nothing and return False."""
         shard = self.connections.subscribers(broadcast.channel, at_most=at_most + 1, interest=broadcast.interest)
         if shard.count > 1 or len(shard.connection_ids) > at_most:
             return False
-        self._push(broadcast.channel, broadcast.frames, _others(shard.connection_ids, broadcast.but), attempt=0)
+        ids = of_frames(broadcast.channel, broadcast.frames)
+        self._push(broadcast.channel, broadcast.frames, ids, _others(shard.connection_ids, broadcast.but), attempt=0)
         return True
 
     def resume(self, delivery: Delivery) -> int:
         """Push to a shard, or to the connections that are left; return how many took it."""
+        ids = delivery.about or of_frames(delivery.channel, delivery.frames)
+        with about(ids):
+            return self._resume(delivery, ids)
+
+    def _resume(self, delivery: Delivery, ids: Sequence[str]) -> int:
         connection_ids = delivery.connection_ids
         if connection_ids is None:
             shard = self.connections.subscribers(delivery.channel, delivery.shard, interest=delivery.interest)
             self._grow(delivery.channel, delivery.shard + 1, len(shard.connection_ids))
             connection_ids = _others(shard.connection_ids, delivery.but)
-        return self._push(delivery.channel, delivery.frames, connection_ids, attempt=delivery.attempt)
+        return self._push(delivery.channel, delivery.frames, ids, connection_ids, attempt=delivery.attempt)
 
     def _grow(self, channel: str, shards: int, subscribers: int) -> None:
         if subscribers > SHARD_MAX_SUBSCRIBERS and shards < SHARDS_MAX:
             self.connections.grow(channel, 1 << shards.bit_length())
 
-    def _push(self, channel: str, frames: Sequence[Frame], connection_ids: Sequence[str], *, attempt: int) -> int:
+    def _push(
+        self, channel: str, frames: Sequence[Frame], ids: Sequence[str], connection_ids: Sequence[str], *, attempt: int
+    ) -> int:
         # Not while it is half open: where nothing but ephemeral events passes, one of them has to be the trial.
         if self.gate.breaker.state == "open":
             frames = self._shed(frames)
         if not frames or not connection_ids:
+            self.trail.step("not pushed", ids, why="nobody is there" if frames else "the breaker is open")
             return 0
         outcomes = self.transport.push_all(connection_ids, encode_frames(frames), self.gate)
         failed = [(c, error) for c, error in zip(connection_ids, outcomes, strict=True) if error]
         gone = [c for c, error in failed if isinstance(error, ConnectionGoneError)]
         remaining = [c for c, error in failed if not isinstance(error, ConnectionGoneError)]
         expected = (ConnectionGoneError, UnavailableError)
-        self._tell(channel, [error for _, error in failed if not isinstance(error, expected)])
+        self._tell(channel, [error for _, error in failed if not isinstance(error, expected)], ids)
         delivered = len(outcomes) - len(failed)
         self._measure(frames, delivered, len(gone), len(remaining))
-        self._later(channel, frames, remaining, attempt + 1)
+        self.trail.step("pushed", ids, delivered=delivered, gone=len(gone), left=len(remaining), attempt=attempt)
+        self._later(channel, frames, ids, remaining, attempt + 1)
         self._take_out(channel, gone)
         return delivered
 
@@ -115,9 +132,10 @@ class FanOut:
 
         self._tell(channel, [error for error in self.executor.map(take_out, connection_ids) if error])
 
-    def _tell(self, channel: str, errors: Sequence[Exception]) -> None:
+    def _tell(self, channel: str, errors: Sequence[Exception], ids: Sequence[str] = ()) -> None:
         """Report each kind of error once: a shard's thousand connections may all have the same."""
         for error in {type(error): error for error in errors}.values():
+            note(error, ids)
             self.on_failure(channel, error)
 
     def _shed(self, frames: Sequence[Frame]) -> list[Frame]:
@@ -127,7 +145,9 @@ class FanOut:
             self.metrics.count("EphemeralShed", len(frames) - len(kept))
         return kept
 
-    def _later(self, channel: str, frames: Sequence[Frame], connection_ids: Sequence[str], attempt: int) -> None:
+    def _later(
+        self, channel: str, frames: Sequence[Frame], ids: Sequence[str], connection_ids: Sequence[str], attempt: int
+    ) -> None:
         if not connection_ids:
             return
         frames = self._shed(frames)
@@ -135,11 +155,13 @@ class FanOut:
             frames = _lagged(channel, frames)
         if attempt >= MAX_ATTEMPTS:
             self.metrics.count("DeliveriesGivenUp", len(connection_ids))
+            self.trail.step("given up", ids, always=True, connections=len(connection_ids))
             return
         if not frames:
             return
+        named = () if attempt < LAGGED_FROM_ATTEMPT else ids
         some = [
-            Delivery(channel, frames, connection_ids[start : start + _CONNECTIONS_PER_DELIVERY], attempt)
+            Delivery(channel, frames, connection_ids[start : start + _CONNECTIONS_PER_DELIVERY], attempt, about=named)
             for start in range(0, len(connection_ids), _CONNECTIONS_PER_DELIVERY)
         ]
         # Full jitter: aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter

@@ -4,16 +4,18 @@ Two steps: a publication is admitted, then it goes its way. Between them, those 
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from shared.domain.correlation import about, correlation_id
 from shared.domain.principal import Principal
 from shared.domain.processing import Context, Draft
 from shared.domain.publication import Priority, Publication, StreamPosition
-from shared.errors import ForbiddenError, UnavailableError
+from shared.errors import ForbiddenError, TidewireError, UnavailableError
 from shared.namespaces import Namespaces
-from shared.ports import Broadcast, ConnectionStore, EventBus, Lane, LaneMessage, LaneQueue, Metrics
+from shared.ports import Broadcast, ConnectionStore, EventBus, Lane, LaneMessage, LaneQueue, Metrics, Trail
 from shared.services.append import Append, Submission
 from shared.services.fan_out import FanOut
 from shared.services.limits import RateLimits
@@ -90,6 +92,11 @@ class Admitted:
         priority = self.publication.priority
         return None if self.ephemeral or priority == "express" else priority
 
+    @property
+    def correlation_id(self) -> str:
+        """By which it is found in logs."""
+        return correlation_id(self.channel, self.publication.user_id, self.publication.message_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -124,6 +131,7 @@ class Publishing:
     processing: "Processing"
     metrics: Metrics
     now_ms: Callable[[], int]
+    trail: Trail
 
     def publish(self, principal: Principal, request: PublishRequest, *, connection_id: str | None) -> Published:
         """Return when the publication is durable: in its lane, or (express) in the log.
@@ -141,7 +149,6 @@ class Publishing:
             RateLimitedError: There were too many.
             RefusedError: A processor says no.
         """
-        self.authorise(principal, request.channel)
         return self._admit(principal, request, connection_id)
 
     def admit_send(self, principal: Principal, request: SendRequest, *, connection_id: str | None) -> Admitted:
@@ -162,7 +169,7 @@ class Publishing:
         wanted = _in_channel(peer.channel, request)
         if peer.connection_id is not None:
             wanted = replace(wanted, ephemeral=True)
-        return self._admit(principal, wanted, connection_id, only=peer.connection_id)
+        return self._admit(principal, wanted, connection_id, authorised=True, only=peer.connection_id)
 
     def deliver(self, admitted: Admitted) -> Published:
         """Let it go its way; return when it is durable, if it is to be."""
@@ -175,7 +182,9 @@ class Publishing:
             [published] = self.express(admitted.channel, [admitted])
             return published
         event = admitted.publication.to_event(admitted.channel) | {"ephemeral": True}
-        self.bus.put([Broadcast(admitted.channel, [event], connection_id=admitted.only)])
+        with self._refusals([admitted.correlation_id]):
+            self.bus.put([Broadcast(admitted.channel, [event], connection_id=admitted.only)])
+        self.trail.step("accepted", [admitted.correlation_id], way="ephemeral")
         return Published(admitted.publication.message_id)
 
     def enqueue(self, lane: Lane, admitted: Sequence[Admitted]) -> list[Published | UnavailableError]:
@@ -184,7 +193,12 @@ class Publishing:
         Raises:
             UnavailableError: None is known to be in the lane; each may be.
         """
-        left = self.lanes.send(lane, [LaneMessage(one.channel, one.publication, one.retry) for one in admitted])
+        ids = [one.correlation_id for one in admitted]
+        with self._refusals(ids):
+            left = self.lanes.send(lane, [LaneMessage(one.channel, one.publication, one.retry) for one in admitted])
+        self.trail.step("accepted", [one for place, one in enumerate(ids) if place not in left], way=lane)
+        if left:
+            self.trail.step("refused", [ids[place] for place in left], error=UnavailableError.name)
         return [
             UnavailableError("the lane is busy", retry_after_ms=1000)
             if place in left
@@ -198,27 +212,42 @@ class Publishing:
         Raises:
             TidewireError: None is known to be in the log; all may be.
         """
-        appended = self.append.execute(channel, [Submission(one.publication, uncertain=one.retry) for one in admitted])
-        self.metrics.count("PublicationsAppended", len(admitted) - appended.repeats)
-        if appended.repeats:
-            self.metrics.count("DuplicatesDropped", appended.repeats)
-        events = [entry.to_event(channel, appended.epoch) for entry in appended.ordered]
-        broadcast = Broadcast(channel, events)
-        fanned_out = self.fan_out.deliver_to_few(broadcast, at_most=EXPRESS_MAX_SUBSCRIBERS)
-        told = self.receipts.stored(channel, appended.epoch, appended.ordered)
-        self.bus.put([replace(broadcast, fanned_out=fanned_out), *told])
+        ids = [one.correlation_id for one in admitted]
+        with self._refusals(ids):
+            submissions = [Submission(one.publication, uncertain=one.retry) for one in admitted]
+            appended = self.append.execute(channel, submissions)
+            self.metrics.count("PublicationsAppended", len(admitted) - appended.repeats)
+            if appended.repeats:
+                self.metrics.count("DuplicatesDropped", appended.repeats)
+            self.trail.step("stored", ids, way="express", offset=appended.offsets[0], repeats=appended.repeats)
+            events = [entry.to_event(channel, appended.epoch) for entry in appended.ordered]
+            broadcast = Broadcast(channel, events)
+            fanned_out = self.fan_out.deliver_to_few(broadcast, at_most=EXPRESS_MAX_SUBSCRIBERS)
+            told = self.receipts.stored(channel, appended.epoch, appended.ordered)
+            self.bus.put([replace(broadcast, fanned_out=fanned_out), *told])
         return [Published(one.publication.message_id, appended.position(i)) for i, one in enumerate(admitted)]
 
     def _admit(
-        self, principal: Principal, request: PublishRequest, connection_id: str | None, *, only: str | None = None
+        self,
+        principal: Principal,
+        request: PublishRequest,
+        connection_id: str | None,
+        *,
+        authorised: bool = False,
+        only: str | None = None,
     ) -> Admitted:
-        self.limits.publish(principal, request.channel)
-        publication = self._processed(principal, request, connection_id)
+        message_id = request.message_id or secrets.token_urlsafe(16)
+        with self._refusals([correlation_id(request.channel, principal.user_id, message_id)]):
+            if not authorised:
+                self.authorise(principal, request.channel)
+            self.limits.publish(principal, request.channel)
+            publication = self._processed(principal, request, message_id, connection_id)
         self.metrics.count("Publishes")
         return Admitted(request.channel, publication, request.retry, request.ephemeral, only)
 
-    def _processed(self, principal: Principal, request: PublishRequest, connection_id: str | None) -> Publication:
-        message_id = request.message_id or secrets.token_urlsafe(16)
+    def _processed(
+        self, principal: Principal, request: PublishRequest, message_id: str, connection_id: str | None
+    ) -> Publication:
         priority = request.priority or self.namespaces.of(request.channel).default_priority
         context = Context(
             channel=request.channel,
@@ -253,6 +282,16 @@ class Publishing:
         servers_only = self.namespaces.of(channel).publishers == "servers"
         if servers_only and not principal.server and not principal.may("admin", "*"):
             raise ForbiddenError("only servers publish in this channel")
+
+    @contextmanager
+    def _refusals(self, correlation_ids: Sequence[str]) -> Iterator[None]:
+        """Tell of these publications that they were refused, and have every error name them."""
+        try:
+            with about(correlation_ids):
+                yield
+        except TidewireError as error:
+            self.trail.step("refused", correlation_ids, error=error.name)
+            raise
 
 
 def _in_channel(channel: str, request: SendRequest) -> PublishRequest:

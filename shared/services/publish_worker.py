@@ -8,10 +8,11 @@ from functools import partial
 from typing import Final
 
 from shared.domain.conflate import conflate
+from shared.domain.correlation import about, correlation_id
 from shared.domain.segment import SEGMENT_MAX_PUBLICATIONS
 from shared.errors import DependencyError, InternalError, TidewireError
 from shared.namespaces import Namespaces
-from shared.ports import Broadcast, EventBus, LaneRecord, LaneRecords, Metrics
+from shared.ports import Broadcast, EventBus, LaneRecord, LaneRecords, Metrics, Trail
 from shared.services.append import SEGMENT_MAX_BYTES, Append, Submission, size_of
 from shared.services.receipts import Receipts
 
@@ -41,6 +42,7 @@ class PublishWorker:
     executor: Executor
     sleep: Callable[[float], None]
     on_failure: Callable[[str, Exception], None] = field(repr=False)
+    trail: Trail
 
     def work(self, records: Sequence[LaneRecord], has_time: Callable[[], bool] = lambda: True) -> list[str]:
         """Handle a batch as long as there is time; return the ids of the records to be handed out again.
@@ -70,7 +72,8 @@ class PublishWorker:
         while segments and has_time():
             segment = segments.popleft()
             try:
-                self._store(channel, segment)
+                with about(_ids(segment)):
+                    self._store(channel, segment)
             except Exception as error:  # told to on_failure, and the queue keeps the records
                 by_itself = _by_itself(error)
                 if by_itself and len(segment) > 1:
@@ -98,6 +101,9 @@ class PublishWorker:
         self.metrics.count("PublicationsAppended", len(records) - appended.repeats)
         if appended.repeats:
             self.metrics.count("DuplicatesDropped", appended.repeats)
+        self.trail.step(
+            "stored", _ids(records), way=records[0].lane, offset=appended.offsets[0], repeats=appended.repeats
+        )
 
     def _unreadable(self, record: LaneRecord) -> list[str]:
         """No publication can come of it, so none has to wait for it."""
@@ -111,14 +117,17 @@ class PublishWorker:
     def _buried(self, record: LaneRecord) -> bool:
         """Put the record into the dead-letter queue and tell its sender; return whether it is there."""
         try:
-            self.records.bury(record)
+            with about(_ids([record])):
+                self.records.bury(record)
         except Exception as error:  # told to on_failure, and the lane keeps the record
             self.on_failure(record.channel, error)
             return False
         self.metrics.count("RecordsBuried")
+        self.trail.step("buried", _ids([record]), always=True, tries=record.tries)
         if record.publication is not None:
             try:
-                self.receipts.failed(record.channel, record.publication, InternalError())
+                with about(_ids([record])):
+                    self.receipts.failed(record.channel, record.publication, InternalError())
             except Exception as error:  # to hand the record out again would bury it again
                 self.on_failure(record.channel, error)
         return True
@@ -127,7 +136,8 @@ class PublishWorker:
         # The visibility that the lane sets is for workers that die: who lives asks for less.
         delay_s = min(2 ** (max(record.tries for record in records) - 1), _DELAY_MAX_S)
         try:
-            self.records.postpone(records, delay_s=delay_s)
+            with about(_ids(records)):
+                self.records.postpone(records, delay_s=delay_s)
         except Exception as error:  # they come back all the same, when the lane's own visibility ends
             self.on_failure(records[0].channel, error)
             self.metrics.count("PostponesFailed")
@@ -143,6 +153,14 @@ class PublishWorker:
         ]
         if (longest_ms := max(paces, default=0)) and has_time():
             self.sleep(longest_ms / 1000)
+
+
+def _ids(records: Sequence[LaneRecord]) -> list[str]:
+    return [
+        correlation_id(record.channel, record.publication.user_id, record.publication.message_id)
+        for record in records
+        if record.publication is not None
+    ]
 
 
 def _by_itself(error: Exception) -> bool:

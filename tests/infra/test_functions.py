@@ -12,6 +12,7 @@ from tests.infra.template import CANARY, EDGE_URL, FUNCTIONS, HANDLERS, ROOT, ST
 
 _COMMON: Final = {
     contract.ENV_LIMITS,
+    contract.ENV_LOGGED_SHARE,
     contract.ENV_STAGE,
     contract.ENV_GENERATION,
     "POWERTOOLS_LOG_LEVEL",
@@ -147,11 +148,10 @@ def test_every_folder_with_a_handler_is_deployed(stage: Synthesised) -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_runs_on_arm64_and_python_3_13_and_is_traced(stage: Synthesised, name: str) -> None:
+def test_a_function_runs_on_arm64_and_python_3_13(stage: Synthesised, name: str) -> None:
     function = stage.function(name)
     assert function["Runtime"] == "python3.13"
     assert function["Architectures"] == ["arm64"]
-    assert function["TracingConfig"] == {"Mode": "Active"}
     assert (function["Timeout"], function["MemorySize"]) == (_EXPECTED[name].timeout_s, _EXPECTED[name].memory_mb)
 
 
@@ -177,6 +177,7 @@ def test_a_function_is_told_its_stage(stage: Synthesised, name: str) -> None:
         contract.ENV_STAGE: stage.name,
         contract.ENV_GENERATION: "1",
         contract.ENV_LIMITS: stage_config(stage.name, edge_url="http://localhost").limits.to_json(),
+        contract.ENV_LOGGED_SHARE: "0.01" if stage.name == "prod" else "1.0",
         "POWERTOOLS_LOG_LEVEL": "INFO",
         "POWERTOOLS_METRICS_NAMESPACE": contract.METRICS_NAMESPACE,
         "POWERTOOLS_SERVICE_NAME": contract.SERVICE_NAME,

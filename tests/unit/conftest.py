@@ -32,6 +32,11 @@ class Log:
         lines = map(json.loads, self._stream.getvalue().splitlines())
         return [line for line in lines if line["service"] == SERVICE_NAME and line["message"] == "failed"]
 
+    def steps(self) -> list[dict[str, Any]]:
+        """Return the lines of publications' steps."""
+        lines = map(json.loads, self._stream.getvalue().splitlines())
+        return [line for line in lines if "correlation_ids" in line and line["message"] != "failed"]
+
     def metrics(self) -> list[dict[str, Any]]:
         self.text()
         return [json.loads(line) for line in self._printed.splitlines() if '"_aws"' in line]

@@ -24,6 +24,7 @@ from shared.adapters.memory import (
     MemoryRevocationStore,
     MemoryStreamStore,
     MemoryTicketStore,
+    MemoryTrail,
     MemoryTransport,
     fixed_secret,
 )
@@ -106,6 +107,7 @@ class MemoryStack:
         self.clock = Clock()
         self.namespaces = namespaces.parse(channels)
         self.metrics = MemoryMetrics()
+        self.trail = MemoryTrail()
         self.connections = MemoryConnectionStore(self.clock)
         self.store = MemoryStreamStore()
         self.lanes = MemoryLaneQueue()
@@ -154,6 +156,7 @@ class MemoryStack:
             self.clock,
             lambda _channel, error: self.failures.append(error),
             self.attendance,
+            self.trail,
             uniform=lambda _low, high: high,
         )
         self.buckets = MemoryBucketStore()
@@ -172,6 +175,7 @@ class MemoryStack:
             self.processing,
             self.metrics,
             self.clock,
+            self.trail,
         )
         self.worker = PublishWorker(
             self.namespaces,
@@ -183,6 +187,7 @@ class MemoryStack:
             InlineExecutor(),
             self.slept_s.append,
             lambda _channel, error: self.failures.append(error),
+            self.trail,
         )
         self.purge = Purge(self.streams, self.bus)
         self.document_store = MemoryDocumentStore()

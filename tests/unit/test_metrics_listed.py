@@ -1,11 +1,15 @@
 """docs/metrics.md lists what the code measures, no more and no less, each with its unit."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import pytest
+
+from shared.adapters.telemetry import EmfMetrics, flush
 from shared.domain.prices import PRICES
 from shared.services.measurements import MEASURES
 
@@ -49,6 +53,27 @@ def _of_call(call: ast.Call, function: ast.Attribute) -> Iterator[tuple[str, str
 
 def test_the_list_is_what_the_code_measures() -> None:
     assert dict(_measured()) == _listed()
+
+
+def test_each_has_the_unit_and_the_dimensions_that_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = EmfMetrics()
+    for kind in _UNITS:
+        getattr(metrics, kind)(kind, 1)
+    flush()
+    line = json.loads(capsys.readouterr().out)
+    (written,) = line["_aws"]["CloudWatchMetrics"]
+    (said,) = re.findall(
+        r"in the namespace `(\w+)`, with the one dimension `(\w+)=(\w+)`", (ROOT / "docs/metrics.md").read_text()
+    )
+    assert (written["Namespace"], written["Dimensions"], line[said[1]]) == (said[0], [[said[1]]], said[2])
+    assert {one["Name"]: one["Unit"] for one in written["Metrics"]} == _UNITS
+
+
+def test_each_that_is_not_billed_answers_one_question() -> None:
+    text = (ROOT / "docs/metrics.md").read_text()
+    answers, _, billed = text.partition("## What answers what")[2].partition("## What AWS bills")
+    named = re.findall(r"`(\w+)`", answers)
+    assert sorted(named) == sorted(_listed().keys() - set(re.findall(r"^\| `(\w+)` \|", billed, re.MULTILINE)))
 
 
 def test_what_admins_are_told_of_is_measured() -> None:

@@ -173,7 +173,7 @@ def test_a_delivery_comes_out_as_it_went_in() -> None:
 
 def test_deliveries_go_in_batches_that_sqs_takes() -> None:
     client: Any = RecordingSqs()
-    large = Delivery("room:a", [{"data": "x" * 180_000}], None, 0, shard=1, interest="state", but="c1")
+    large = Delivery("room:a", [{"data": "x" * 180_000}], None, 0, shard=1, interest="state", but="c1", about=["0f"])
     SqsDeliveryQueue(client, "http://sqs/deliveries").send([large] * 12, delay_s=0)
     sizes = [sum(len(entry["MessageBody"]) for entry in request["Entries"]) for request in client.sent]
     assert [len(request["Entries"]) for request in client.sent] == [5, 5, 2]

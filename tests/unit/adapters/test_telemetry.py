@@ -1,5 +1,6 @@
 """Logs and metrics: what failed and where, never what anybody said."""
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,11 +8,13 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from shared.adapters.aws import translated
-from shared.adapters.telemetry import EmfMetrics, channel_failure, failure, flush, observed
+from shared.adapters.telemetry import EmfMetrics, LoggedTrail, channel_failure, failure, flush, observed
+from shared.domain.correlation import note
 from shared.errors import DependencyError, NewerSchemaError
 from tests.unit.conftest import Log
 
 CONTEXT = SimpleNamespace(aws_request_id="request-1")
+FOLLOWED, LEFT_OUT = "00" + "f" * 14, "04" + "f" * 14  # below and above a hundredth
 
 
 def raised(error: BaseException) -> BaseException:
@@ -97,6 +100,65 @@ def test_lines_have_the_invocations_id(log: Log) -> None:
     assert handler({"a": 1}, CONTEXT) == {"a": 1}
     assert handler({"a": 2}, None) == {"a": 2}
     assert [line.get("function_request_id") for line in log.lines()] == ["request-1", None]
+
+
+def test_and_api_gateways_where_it_has_asked(log: Log) -> None:
+    @observed
+    def handler(_event: Any, _context: Any) -> None:
+        failure(RuntimeError())
+
+    handler({"requestContext": {"requestId": "r-1", "connectionId": "c-1"}}, CONTEXT)
+    handler({"Records": []}, CONTEXT)
+    handler(None, CONTEXT)
+    assert [(line.get("request_id"), line.get("connection_id")) for line in log.lines()] == [
+        ("r-1", "c-1"),
+        (None, None),
+        (None, None),
+    ]
+
+
+def test_a_failure_names_the_publications_that_it_is_about_and_no_note_of_others(log: Log) -> None:
+    error = raised(RuntimeError())
+    note(error, [FOLLOWED])
+    failure(error)
+    assert log.lines()[0]["correlation_ids"] == [FOLLOWED]
+    assert "HUSH" not in log.text()
+
+
+def test_steps_are_told_of_a_share_and_where_it_matters_of_all(log: Log) -> None:
+    trail = LoggedTrail(0.01)
+    trail.step("stored", [FOLLOWED, LEFT_OUT], offset=7)
+    trail.step("stored", [LEFT_OUT])
+    trail.step("given up", [LEFT_OUT], always=True, connections=2)
+    trail.step("given up", [], always=True)
+    assert [(line["level"], line["message"], line["correlation_ids"]) for line in log.steps()] == [
+        ("INFO", "stored", [FOLLOWED]),
+        ("WARNING", "given up", [LEFT_OUT]),
+    ]
+    assert (log.steps()[0]["offset"], log.steps()[1]["connections"]) == (7, 2)
+
+
+def test_the_way_of_one_takes_as_many_bytes_as_its_price_is_reckoned_from(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1")
+    trail = LoggedTrail(1)
+
+    @observed
+    def accept(_event: Any, _context: Any) -> None:
+        trail.step("accepted", [FOLLOWED], way="normal")
+
+    @observed
+    def deliver(_event: Any, _context: Any) -> None:
+        trail.step("stored", [FOLLOWED], way="normal", offset=123_456, repeats=0)
+        trail.step("pushed", [FOLLOWED], delivered=20, gone=0, left=0, attempt=0)
+
+    context = SimpleNamespace(aws_request_id="6f1a8f1e-1c1b-4a55-9a3c-3f1f4f3d2a11")
+    accept({"requestContext": {"requestId": "WsG2eGq5joEFxqw=", "connectionId": "WsG2dfi9DoECJuA="}}, context)
+    deliver({}, context)
+    sizes = [len(json.dumps(line, separators=(",", ":"))) for line in log.steps()]
+    assert len(sizes) == 3
+    assert 950 <= sum(sizes) <= 1_050  # docs/adr/0023-correlation.md
 
 
 def test_metrics_are_written_when_the_invocation_ends_however_it_ends(log: Log) -> None:

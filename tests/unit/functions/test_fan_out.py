@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from functions.fan_out.handler import lambda_handler
+from shared.domain.correlation import correlation_id
 from shared.errors import UnavailableError
 from shared.ports import Delivery
 from tests.unit.conftest import Log
@@ -17,6 +18,8 @@ FRAME = {
     "type": "event",
     "channel": "room:a",
     "name": "n",
+    "message_id": "m1",
+    "sender": {"user_id": "ann", "connection_id": "c1"},
     "published_at_ms": 1_800_000_000_000,
     "epoch": "e",
     "offset": 1,
@@ -51,13 +54,14 @@ def test_an_event_of_the_bus_goes_to_every_subscriber(room: MemoryStack) -> None
     assert [room.events(connection_id) for connection_id in ("c1", "c2")] == [[FRAME], [FRAME]]
 
 
-def test_an_event_that_fails_as_a_whole_is_left_to_lambda(room: MemoryStack) -> None:
+def test_an_event_that_fails_as_a_whole_is_left_to_lambda_and_named(room: MemoryStack, log: Log) -> None:
     def broken(_channel: str, _shard: int = 0, *, at_most: int | None = None, **_: Any) -> Any:
         raise RuntimeError
 
     room.connections.subscribers = broken  # type: ignore[method-assign, assignment]  # a fault that no port knows
     with pytest.raises(RuntimeError):
         from_bus()
+    assert [line["correlation_ids"] for line in log.lines()] == [[correlation_id("room:a", "ann", "m1")]]
 
 
 def test_a_delivery_goes_only_to_those_who_are_left(room: MemoryStack) -> None:

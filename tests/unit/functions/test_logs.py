@@ -13,6 +13,7 @@ from functions.ws_connect.handler import lambda_handler as ws_connect
 from functions.ws_disconnect.handler import lambda_handler as ws_disconnect
 from functions.ws_message.handler import lambda_handler as ws_message
 from shared.adapters.memory import MemoryLaneQueue
+from shared.adapters.telemetry import LoggedTrail
 from shared.bootstrap import Services, now_ms
 from shared.domain.api_key import ApiKey
 from shared.ports import Lane, LaneMessage
@@ -64,6 +65,7 @@ class Speaker:
 
 @pytest.fixture
 def speaker(stack: MemoryStack, services: Services, http_function: Callable[[Any], Any]) -> Speaker:
+    stack.trail.step = LoggedTrail(1).step  # type: ignore[method-assign]  # every step is told
     return Speaker(stack, services, http_function)
 
 
@@ -96,6 +98,7 @@ def test_of_good_requests_nothing_is_told(speaker: Speaker, stack: MemoryStack, 
     assert ws_disconnect({"requestContext": {"connectionId": "c"}}, Context())["statusCode"] == 200
     assert log.metrics()
     assert log.lines() == []
+    assert {"accepted", "stored", "pushed"} <= {line["message"] for line in log.steps()}
     assert_hushed(log, speaker)
 
 
