@@ -27,5 +27,6 @@ elif _program == "ministack":
     import logs  # type: ignore[import-not-found]  # noqa: F401  # beside it
     import policies  # type: ignore[import-not-found]  # noqa: F401  # beside it
     import polling  # type: ignore[import-not-found]  # noqa: F401
+    import queues  # type: ignore[import-not-found]  # noqa: F401  # beside it
     import rules  # type: ignore[import-not-found]  # noqa: F401  # beside it
     import unpacking  # type: ignore[import-not-found]  # noqa: F401  # beside it
