@@ -81,5 +81,5 @@ def table(title: str, log_groups: Sequence[str], query: Sequence[str]) -> cloudw
         log_group_names=list(log_groups),
         query_lines=list(query),
         width=WIDTH // 2,
-        height=HEIGHT,
+        height=HEIGHT - 1,
     )

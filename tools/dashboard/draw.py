@@ -30,6 +30,8 @@ _STATES: Final = {
 }
 _TICKS_S: Final = (60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 86_400, 604_800)
 _TICKS_MAX: Final = 6
+_CELL: Final = 60  # characters
+_CELLS: Final = 110  # beside each other
 _RECKONED: Final = "*"
 _NOTE: Final = "* reckoned by the one who drew this: the endpoint does no metric math, nor counts in logs"
 
@@ -94,14 +96,14 @@ class Picture:
         note = textwrap.fill("nothing: " + ", ".join(silent), int(width * 14.5)) if silent else ""
         # Two legends' entries stand beside each other where they have room.
         longest = max((len(line.label) for line in shown), default=1)
-        columns = max(1, int(width / (0.55 + longest * 0.075)))
+        columns = max(1, int(width / (0.45 + longest * 0.062)))
         legend_inches = 0.17 * -(-len(shown) // columns) + 0.14 * (note.count("\n") + 1 if note else 0)
-        axes = self._box(answer.widget, 0.62, 0.42 + legend_inches, 0.25, 0.45)
+        axes = self._box(answer.widget, 0.74, 0.42 + legend_inches, 0.25, 0.45)
         if shown:
             _lines(axes, shown, self._span, stacked=answer.widget["properties"].get("stacked", False))
             axes.legend(
                 loc="upper left",
-                bbox_to_anchor=(-0.45 / (width - 0.87), -0.25 / _height(self._figure, axes)),
+                bbox_to_anchor=(-0.57 / (width - 0.99), -0.25 / _height(self._figure, axes)),
                 ncols=columns,
                 fontsize=8.5,
                 frameon=False,
@@ -114,7 +116,7 @@ class Picture:
             axes.text(0.5, 0.5, "nothing", color=_FAINT, ha="center", va="center", transform=axes.transAxes)
         _time(axes, self._span)
         if note:
-            place = (-0.45 / (width - 0.87), -(0.3 + 0.17 * -(-len(shown) // columns)) / _height(self._figure, axes))
+            place = (-0.57 / (width - 0.99), -(0.3 + 0.17 * -(-len(shown) // columns)) / _height(self._figure, axes))
             axes.text(*place, note, color=_FAINT, fontsize=8, va="top", transform=axes.transAxes)
 
 
@@ -160,7 +162,8 @@ def _lines(axes: Axes, lines: Sequence[Line], span: Span, *, stacked: bool) -> N
                 markersize=4,
                 ls=("-", "--", ":")[turn % 3],
             )
-    axes.set_ylim(bottom=0, top=None if any(any(some) for some in values) else 1)
+    axes.margins(y=0.1)
+    axes.set_ylim(bottom=0, top=None if any(value > 0 for some in values for value in some) else 1)
 
 
 def _time(axes: Axes, span: Span) -> None:
@@ -168,7 +171,7 @@ def _time(axes: Axes, span: Span) -> None:
     ticks = range(-(-span.from_s // step) * step, span.until_s, step)
     axes.set_xlim(span.from_s, span.until_s)
     axes.set_xticks(ticks, [f"{datetime.fromtimestamp(at_s, UTC):%H:%M}" for at_s in ticks])
-    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,g}"))
     axes.tick_params(labelsize=8.5)
 
@@ -196,13 +199,14 @@ def _alarm_name(name: str) -> str:
 def _table(axes: Axes, table: Table) -> None:
     if not table.rows:
         axes.text(0.5, 0.5, "nothing", color=_FAINT, ha="center", va="center")
-    places = [column / len(table.columns) for column in range(len(table.columns))]
+    cells = [[cell if len(cell) <= _CELL else f"…{cell[1 - _CELL :]}" for cell in row] for row in table.rows]
+    widths = [2 + max(map(len, column)) for column in zip(table.columns, *cells, strict=True)]
+    places = [sum(widths[:place]) / max(_CELLS, sum(widths)) for place in range(len(widths))]
     for place, column in zip(places, table.columns, strict=True):
         axes.text(place, 0.97, column, color=_FAINT, va="top")
-    for number, row in enumerate(table.rows):
+    for number, row in enumerate(cells):
         for place, cell in zip(places, row, strict=True):
-            short = cell if len(cell) <= 44 else f"…{cell[-43:]}"
-            axes.text(place, 0.87 - number * 0.088, short, va="top", fontsize=9.5)
+            axes.text(place, 0.86 - number * 0.085, cell, va="top", fontsize=9.5)
 
 
 def _numbers(axes: Axes, lines: Sequence[Line]) -> None:

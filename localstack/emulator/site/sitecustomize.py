@@ -25,8 +25,8 @@ elif _program == "ministack":
     # They put themselves in the place of parts of it.
     import indexes  # type: ignore[import-not-found]  # noqa: F401  # beside it
     import logs  # type: ignore[import-not-found]  # noqa: F401  # beside it
+    import measures  # type: ignore[import-not-found]  # noqa: F401  # beside it
     import policies  # type: ignore[import-not-found]  # noqa: F401  # beside it
     import polling  # type: ignore[import-not-found]  # noqa: F401
-    import queues  # type: ignore[import-not-found]  # noqa: F401  # beside it
     import rules  # type: ignore[import-not-found]  # noqa: F401  # beside it
     import unpacking  # type: ignore[import-not-found]  # noqa: F401  # beside it
