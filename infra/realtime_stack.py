@@ -116,7 +116,8 @@ class RealtimeStack(Stack):
                 queues=queues,
                 functions=(*gateway, *workers, http.function, stream.function),
             )
-        dashboard = Dashboard(self, "Dashboard", waiting={**pipeline.lanes, "deliveries": fan_out.deliveries})
+        waiting = {**pipeline.lanes, "deliveries": fan_out.deliveries}
+        dashboard = Dashboard(self, "Dashboard", waiting=waiting, canary=stage.canary is not None)
         CfnOutput(self, contract.OUTPUT_DASHBOARD_NAME, value=dashboard.name)
 
     def _publish_executions(self, sources: EventSources) -> None:

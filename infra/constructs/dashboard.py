@@ -48,8 +48,13 @@ _CUT_OFF: Final = (
 class Dashboard(Construct):
     """Shows what the whole stack measures: it is made after all else that is in it."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, waiting: Mapping[str, sqs.IQueue]) -> None:
-        """Show it; ``waiting`` are the queues where a publication may be on its way, by label."""
+    def __init__(self, scope: Construct, construct_id: str, *, waiting: Mapping[str, sqs.IQueue], canary: bool) -> None:
+        """Show it.
+
+        Args:
+            waiting: The queues where a publication may be on its way, by label.
+            canary: Whether there is one.
+        """
         super().__init__(scope, construct_id)
         self._constructs = sorted(Stack.of(self).node.find_all(), key=lambda construct: construct.node.path)
         self._functions = {item.node.id: item for item in self._constructs if isinstance(item, lambda_.Function)}
@@ -60,15 +65,15 @@ class Dashboard(Construct):
             "Logs, metrics, storage and data transfer are not in it (docs/cost.md)."
         )
         for question, answer, row in (
-            ("Is it healthy?", "An alarm that is red names its page in docs/runbooks.", self._healthy()),
-            ("How fast?", "Minute by minute.", self._fast(waiting)),
+            ("Is it healthy?", "An alarm that is red names its page in docs/runbooks.", self._healthy(canary)),
+            ("How fast?", "Minute by minute.", self._fast(waiting, canary)),
             ("Who is suffering?", "What was kept from somebody, or came late, and why.", self._suffering()),
             ("What does it cost?", prices, self._cost()),
         ):
             board.add_widgets(cloudwatch.TextWidget(markdown=f"## {question}\n{answer}", width=WIDTH, height=2))
             board.add_widgets(*row)
 
-    def _healthy(self) -> list[cloudwatch.IWidget]:
+    def _healthy(self, canary: bool) -> list[cloudwatch.IWidget]:
         alarms = [construct for construct in self._constructs if isinstance(construct, cloudwatch.Alarm)]
         dead = [
             construct.metric_approximate_number_of_messages_visible(
@@ -83,12 +88,13 @@ class Dashboard(Construct):
                 title="Alarms",
                 alarms=alarms,
                 sort_by=cloudwatch.AlarmStatusWidgetSortBy.STATE_UPDATED_TIMESTAMP,
-                width=8,
+                width=6,
                 height=HEIGHT,
             ),
-            graph("Errors", self._error_rates(), 6, unit="%"),
-            graph("Dead letters", dead, 6, unit="messages"),
-            graph("Circuit breakers", breakers, 4, unit="1: open"),
+            graph("Errors", self._error_rates(), 5, unit="%"),
+            graph("Dead letters", dead, 5, unit="messages"),
+            graph("Breakers", breakers, 4, unit="1: open"),
+            *([graph("Canary", [own("CanarySuccess", "Minimum")], 4, unit="1: served")] if canary else []),
         ]
 
     def _error_rates(self) -> list[cloudwatch.IMetric]:
@@ -104,8 +110,9 @@ class Dashboard(Construct):
             math(of_all, "invocations that failed", {**failed, **begun}),
         ]
 
-    def _fast(self, waiting: Mapping[str, sqs.IQueue]) -> list[cloudwatch.IWidget]:
+    def _fast(self, waiting: Mapping[str, sqs.IQueue], canary: bool) -> list[cloudwatch.IWidget]:
         latencies = [own("PublishToDeliverLatency", percentile, percentile) for percentile in ("p50", "p90", "p99")]
+        seen = [own("CanaryLatency", "Maximum", "canary, at most")] if canary else []
         ages = [
             queue.metric_approximate_age_of_oldest_message(period=MINUTE, statistic="Maximum", label=label)
             for label, queue in waiting.items()
@@ -119,7 +126,7 @@ class Dashboard(Construct):
             for name, metric in (("requests", "Requests"), ("publications", "Publishes"), ("deliveries", "Deliveries"))
         ]
         return [
-            graph("From publish to delivery", latencies, 6, unit="ms"),
+            graph("From publish to delivery", [*latencies, *seen], 6, unit="ms"),
             graph("Age of the oldest that waits", ages, 6, unit="s"),
             graph("Functions, 90th percentile", durations, 6, unit="ms"),
             graph("How much", rates, 6, unit="a second"),

@@ -10,7 +10,7 @@ import pytest
 
 from shared.contract import METRICS_NAMESPACE, SERVICE_NAME
 from shared.domain.prices import PRICED_ON, PRICES
-from tests.infra.template import FUNCTIONS, LANES, Synthesised, text
+from tests.infra.template import LANES, Synthesised, text
 from tools.dashboard.metric_math import MetricMath
 
 # docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html
@@ -97,18 +97,18 @@ def test_every_alarm_is_on_it(stage: Synthesised) -> None:
 @pytest.mark.parametrize("title", ["Functions, 90th percentile", "Throttled, by function"])
 def test_every_function_is_on_it(stage: Synthesised, title: str) -> None:
     named = {names[-1] for *names, _ in _titled(stage, title)["metrics"]}
-    assert named == {f"${{{stage.function_ids[name]}}}" for name in FUNCTIONS}
+    assert named == {f"${{{name}}}" for name in stage.function_ids.values()}
 
 
 def test_every_function_counts_in_the_rate_of_errors(stage: Synthesised) -> None:
     failed, begun = (
         {names[-1] for names, _ in _entries(stage) if names[1] == metric} for metric in ("Errors", "Invocations")
     )
-    assert failed == begun == {f"${{{stage.function_ids[name]}}}" for name in FUNCTIONS}
+    assert failed == begun == {f"${{{name}}}" for name in stage.function_ids.values()}
 
 
 def test_every_log_of_a_function_is_looked_through(stage: Synthesised) -> None:
-    logs = {text(stage.function(name)["LoggingConfig"]["LogGroup"]) for name in FUNCTIONS}
+    logs = {text(stage.function(name)["LoggingConfig"]["LogGroup"]) for name in stage.function_ids}
     tables = _of(stage, "log")
     assert len(tables) == 2
     for table in tables:
@@ -122,6 +122,11 @@ def test_every_dead_letter_is_seen_and_the_age_of_every_lane(stage: Synthesised)
     waiting = [names[-1] for *names, _ in _titled(stage, "Age of the oldest that waits")["metrics"]]
     lanes = [stage.stateful[f"{lane} lane"] for lane in LANES]
     assert sorted(waiting) == sorted(f"${{{name}.QueueName}}" for name in [*lanes, stage.stateful["delivery queue"]])
+
+
+def test_the_canary_is_seen(stage: Synthesised) -> None:
+    canary = {names[1] for names, _ in _entries(stage) if names[1].startswith("Canary")}
+    assert canary == ({"CanarySuccess", "CanaryLatency"} if "canary" in stage.function_ids else set())
 
 
 def test_every_id_of_an_expression_is_in_its_widget(stage: Synthesised) -> None:
