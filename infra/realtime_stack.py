@@ -117,7 +117,7 @@ class RealtimeStack(Stack):
                 functions=(*gateway, *workers, http.function, stream.function),
             )
         waiting = {**pipeline.lanes, "deliveries": fan_out.deliveries}
-        dashboard = Dashboard(self, "Dashboard", waiting=waiting, canary=stage.canary is not None)
+        dashboard = Dashboard(self, "Dashboard", functions=functions, waiting=waiting, canary=stage.canary is not None)
         CfnOutput(self, contract.OUTPUT_DASHBOARD_NAME, value=dashboard.name)
 
     def _publish_executions(self, sources: EventSources) -> None:

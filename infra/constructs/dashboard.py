@@ -15,6 +15,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra import widgets
+from infra.constructs.functions import Functions
 from infra.widgets import HEIGHT, MINUTE, WIDTH, graph, math, own, table, usd
 from shared.domain.prices import PRICED_ON, PRICES, REGION
 
@@ -48,16 +49,29 @@ _CUT_OFF: Final = (
 class Dashboard(Construct):
     """Shows what the whole stack measures: it is made after all else that is in it."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, waiting: Mapping[str, sqs.IQueue], canary: bool) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        functions: Functions,
+        waiting: Mapping[str, sqs.IQueue],
+        canary: bool,
+    ) -> None:
         """Show it.
 
         Args:
+            functions: All that were made, without CDK's own.
             waiting: The queues where a publication may be on its way, by label.
             canary: Whether there is one.
         """
         super().__init__(scope, construct_id)
         self._constructs = sorted(Stack.of(self).node.find_all(), key=lambda construct: construct.node.path)
-        self._functions = {item.node.id: item for item in self._constructs if isinstance(item, lambda_.Function)}
+        self._functions = {
+            item.node.id: item
+            for item in self._constructs
+            if isinstance(item, lambda_.Function) and item.node.scope is functions
+        }
         board = cloudwatch.Dashboard(self, "Dashboard", default_interval=_SHOWN)
         self.name = board.dashboard_name
         prices = (
