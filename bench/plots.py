@@ -18,9 +18,9 @@ _MARK: Final = 8  # that a line's mark takes
 _LABELLED: Final = 24  # with more bars their figures would lie on each other
 _OVER_LINES: Final = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 # Told apart with any kind of colour vision: Okabe and Ito, jfly.uni-koeln.de/color
-_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
-_STYLE: Final[dict[Any, Any]] = {  # matplotlib's type for it lists every setting
+STYLE: Final[dict[Any, Any]] = {  # matplotlib's type for it lists every setting
     "axes.axisbelow": True,
     "axes.grid": True,
     "axes.spines.right": False,
@@ -34,7 +34,7 @@ _STYLE: Final[dict[Any, Any]] = {  # matplotlib's type for it lists every settin
 
 def draw(plot: Plot, title: str, to: Path) -> None:
     """Draw it into the file ``to``, whose ending says in which format."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=_INCHES, layout="constrained")
         axes = figure.add_subplot()
         axes.set_title(title, loc="left", weight="bold")
@@ -53,7 +53,7 @@ def draw(plot: Plot, title: str, to: Path) -> None:
 
 
 def _curves(axes: Axes, plot: Plot) -> None:
-    for (name, values), colour, marker in zip(plot.series.items(), cycle(_COLOURS), cycle(_MARKERS), strict=False):
+    for (name, values), colour, marker in zip(plot.series.items(), cycle(COLOURS), cycle(_MARKERS), strict=False):
         places = sorted(values)
         axes.plot(places, [values[place] for place in places], label=name, color=colour, marker=marker)
     places = sorted({place for values in plot.series.values() for place in values})
@@ -65,7 +65,7 @@ def _curves(axes: Axes, plot: Plot) -> None:
 def _bars(axes: Axes, plot: Plot) -> None:
     names = list(dict.fromkeys(name for values in plot.series.values() for name in values))
     width = _GROUP / len(plot.series)
-    for number, ((series, values), colour) in enumerate(zip(plot.series.items(), cycle(_COLOURS), strict=False)):
+    for number, ((series, values), colour) in enumerate(zip(plot.series.items(), cycle(COLOURS), strict=False)):
         places = [names.index(name) - _GROUP / 2 + (number + 0.5) * width for name in values]
         bars = axes.bar(places, list(values.values()), width, label=series, color=colour)
         if len(names) * len(plot.series) <= _LABELLED:

@@ -7,6 +7,7 @@ from constructs import Construct
 from infra.constructs.alarms import Alarms
 from infra.constructs.archive import Archive
 from infra.constructs.canary import Canary
+from infra.constructs.dashboard import Dashboard
 from infra.constructs.event_sources import AwsEventSource, EventSources
 from infra.constructs.fan_out_bus import FanOutBus
 from infra.constructs.functions import Functions
@@ -115,6 +116,9 @@ class RealtimeStack(Stack):
                 queues=queues,
                 functions=(*gateway, *workers, http.function, stream.function),
             )
+        waiting = {**pipeline.lanes, "deliveries": fan_out.deliveries}
+        dashboard = Dashboard(self, "Dashboard", functions=functions, waiting=waiting, canary=stage.canary is not None)
+        CfnOutput(self, contract.OUTPUT_DASHBOARD_NAME, value=dashboard.name)
 
     def _publish_executions(self, sources: EventSources) -> None:
         """Publish AWS's own events: docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html."""

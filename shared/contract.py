@@ -70,6 +70,7 @@ OUTPUT_STREAM_FUNCTION: Final = "StreamFunctionName"
 OUTPUT_CANARY_FUNCTION: Final = "CanaryFunctionName"  # only of stages with a canary
 OUTPUT_TOKEN_SECRET_ARN: Final = "TokenSecretArn"
 OUTPUT_FRONT_SECRET_ARN: Final = "FrontSecretArn"  # only of stages with CloudFront
+OUTPUT_DASHBOARD_NAME: Final = "DashboardName"
 OUTPUT_USER_POOL_ID: Final = "UserPoolId"  # only of stages with a user pool
 OUTPUT_USER_POOL_CLIENT_ID: Final = "UserPoolClientId"
 OUTPUT_LANE_URLS: Final = {"high": "LaneHighUrl", "normal": "LaneNormalUrl", "low": "LaneLowUrl"}

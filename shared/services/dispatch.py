@@ -155,9 +155,9 @@ class Dispatcher:
 
     def _count(self, caller: Caller) -> None:
         """Count a frame, whatever is in it."""
+        self.metrics.count("Requests")
         if caller.refused:
             raise caller.refused
-        self.metrics.count("Requests")
         try:
             self.limits.request(caller.connection.connection_id)
         except RateLimitedError as error:
@@ -176,6 +176,7 @@ class Dispatcher:
         return self._error(None, error)
 
     def _refused(self, frames: Sequence[Any], error: TidewireError) -> list[dict[str, Any]]:
+        self.metrics.count("Requests", len(frames))
         refusals = [self._refusal(frame, error) for frame in frames]
         return [refusal for refusal in refusals if refusal is not None]
 

@@ -136,6 +136,39 @@ last = [event["message"] for stream in list(busy.values())[-20:] for event in st
 assert "line 4999" in last, last
 """
 
+MEASURES = """
+import measures
+from ministack.services import cloudwatch, lambda_svc, sqs
+
+def alarm(name):
+    dimensions = [{"Name": "QueueName", "Value": name}]
+    return {
+        "AlarmName": name, "StateValue": "INSUFFICIENT_DATA", "Statistic": "Maximum", "Threshold": 1,
+        "ComparisonOperator": "GreaterThanOrEqualToThreshold", "Namespace": "AWS/SQS", "Dimensions": dimensions,
+        "MetricName": "ApproximateNumberOfMessagesVisible",
+    }
+
+for name, messages in {"empty": [], "dead": [{"visible_at": 0, "sent_at": measures.time.time() - 30}] * 2}.items():
+    sqs._queues[name] = {"name": name, "messages": messages}
+    cloudwatch._alarms[name] = alarm(name)
+measures._KEPT = 2
+for _ in range(3):
+    measures.measure()
+cloudwatch._evaluate_all_alarms()
+assert {name: alarm["StateValue"] for name, alarm in cloudwatch._alarms.items()} == {"empty": "OK", "dead": "ALARM"}
+found = {(key[1], key[2]): [point["Value"] for point in points] for key, points in cloudwatch._metrics.items()}
+dims = cloudwatch._dims_key({"QueueName": "dead"})
+assert found["ApproximateNumberOfMessagesVisible", dims] == [2, 2]
+assert all(30 <= value < 60 for value in found["ApproximateAgeOfOldestMessage", dims])
+
+lambda_svc._emit_lambda_logs({"config": {"FunctionName": "f"}}, "id", "line", True, 7)
+lambda_svc._emit_lambda_metrics("f", duration_ms=7, error=True, throttle=False)  # the same one, by the API
+lambda_svc._emit_lambda_metrics("f", duration_ms=0.0, error=False, throttle=True)
+dims = cloudwatch._dims_key({"FunctionName": "f"})
+found = {key[1]: [point["Value"] for point in points] for key, points in cloudwatch._metrics.items() if key[2] == dims}
+assert found == {"Invocations": [1], "Errors": [1], "Throttles": [0, 1], "Duration": [7]}, found
+"""
+
 SIZES = """
 import json
 import sys
@@ -179,6 +212,10 @@ def test_an_event_whose_function_fails_is_tried_again_as_lambda_does(tmp_path: P
 
 def test_logs_are_read_while_they_are_written_and_end_somewhere(tmp_path: Path) -> None:
     in_emulator(LOGS, scratch=tmp_path)
+
+
+def test_queues_and_functions_are_measured_and_an_alarm_is_of_one_queue(tmp_path: Path) -> None:
+    in_emulator(MEASURES, scratch=tmp_path)
 
 
 def test_an_item_has_the_size_that_the_ledger_counts(tmp_path: Path) -> None:

@@ -177,6 +177,7 @@ def test_urls_names_and_tables_are_outputs(stage: Synthesised) -> None:
             for lane, output in contract.OUTPUT_DEAD_LETTER_URLS.items()
         },
         **({contract.OUTPUT_ARCHIVE_QUEUE_URL: f"${{{EXAMPLES['archive']}}}"} if stage.name == "local" else {}),
+        contract.OUTPUT_DASHBOARD_NAME: text(ref(*stage.of_type("AWS::CloudWatch::Dashboard"))),
         **({contract.OUTPUT_CANARY_FUNCTION: text(ref(canary))} if (canary := stage.function_ids.get(CANARY)) else {}),
         **{
             output: f"${{{STATEFUL[variable.removesuffix('_TABLE').lower()]}}}"

@@ -25,6 +25,7 @@ elif _program == "ministack":
     # They put themselves in the place of parts of it.
     import indexes  # type: ignore[import-not-found]  # noqa: F401  # beside it
     import logs  # type: ignore[import-not-found]  # noqa: F401  # beside it
+    import measures  # type: ignore[import-not-found]  # noqa: F401  # beside it
     import policies  # type: ignore[import-not-found]  # noqa: F401  # beside it
     import polling  # type: ignore[import-not-found]  # noqa: F401
     import rules  # type: ignore[import-not-found]  # noqa: F401  # beside it

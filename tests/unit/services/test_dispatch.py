@@ -569,6 +569,13 @@ def test_failures_are_told_as_internal_and_no_more(stack: MemoryStack) -> None:
     assert len(stack.failures) == 1
 
 
+def test_what_is_refused_as_a_whole_counts_as_so_many_requests(stack: MemoryStack) -> None:
+    """Else more would be answered with an error than were asked."""
+    raw(stack, json.dumps([{"type": "sync", "id": number, "positions": {}} for number in range(3)]), "nobody")
+    counted = [sum(stack.metrics.values[name]) for name in ("Requests", "RequestErrors")]
+    assert counted == [3, 3]
+
+
 def test_a_hello_s_subscriptions_are_counted_with_those_that_were_there(stack: MemoryStack) -> None:
     stack.connect("c", "ann")
     for index in range(126):
