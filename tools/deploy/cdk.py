@@ -78,7 +78,7 @@ def run(line: Sequence[str]) -> tuple[int, list[str]]:
         KeyboardInterrupt: Somebody interrupts this; the command has ended then, too.
     """
     said: list[str] = []
-    # nosec below: our own CLI, and arguments that are a stage's name and paths
+    # Our own CLI, and arguments that are a stage's name and paths
     with subprocess.Popen(  # nosec B603
         line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as running:
