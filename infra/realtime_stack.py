@@ -4,8 +4,10 @@ from aws_cdk import Annotations, CfnOutput, Environment, Stack
 from aws_cdk import aws_events as events
 from constructs import Construct
 
+from infra.constructs import watched
 from infra.constructs.alarms import Alarms
 from infra.constructs.archive import Archive
+from infra.constructs.budget import Budget
 from infra.constructs.canary import Canary
 from infra.constructs.dashboard import Dashboard
 from infra.constructs.event_sources import AwsEventSource, EventSources
@@ -22,6 +24,7 @@ from infra.constructs.user_pool import UserPool
 from infra.constructs.websocket_gateway import WebsocketGateway
 from infra.stage import StageConfig
 from shared import contract
+from shared.domain.connection import DEADLINE_MAX_DELAY_S
 
 
 class RealtimeStack(Stack):
@@ -105,17 +108,35 @@ class RealtimeStack(Stack):
             CfnOutput(self, contract.OUTPUT_CANARY_FUNCTION, value=canary.function.function_name)
         if stage.traffic_shift is not None:
             TrafficShift(self, "TrafficShift", steps=stage.traffic_shift, aliases=functions.aliases)
-        if not stage.emulated:
-            lanes = {f"{lane.capitalize()}Lane": queue for lane, queue in pipeline.lanes.items()}
-            queues = {**lanes, "Deliveries": fan_out.deliveries}
+        if not stage.emulated:  # it would look through all that was ever measured for each
+            self.alarms = Alarms(self, "Alarms", email=stage.alarm_email)
+            if stage.budget_usd is not None:
+                Budget(self, "Budget", usd=stage.budget_usd, alarms=self.alarms)
+            lanes = {f"{lane.capitalize()}Lane": (queue, 0) for lane, queue in pipeline.lanes.items()}
+            queues = {
+                **lanes,
+                "Deliveries": (fan_out.deliveries, 0),
+                "Deadlines": (fan_out.deadlines, DEADLINE_MAX_DELAY_S),
+                "Looks": (presence.looks, 0),
+                "Events": (sources.queue, 0),
+            }
             gateway = (websocket.connect, websocket.disconnect, websocket.message)
             workers = (pipeline.worker, fan_out.fan_out, fan_out.janitor, sources.function, presence.function)
-            Alarms(
-                self,
-                "Alarms",
-                queues=queues,
-                functions=(*gateway, *workers, http.function, stream.function),
+            watched.watch_own_metrics(self.alarms)
+            watched.watch_queues(self.alarms, queues)
+            watched.watch_functions(self.alarms, (*gateway, *workers, http.function, stream.function))
+            watched.watch_answers(self.alarms, http, stream)
+            watched.watch_tables(
+                self.alarms, (store.connections, store.streams, store.state, store.presence, store.limits)
             )
+            watched.watch_quotas(
+                self.alarms,
+                websocket,
+                http,
+                requests_per_s=stage.account_requests_per_s,
+                concurrency=stage.account_concurrency,
+            )
+            self.alarms.adopt()
         waiting = {**pipeline.lanes, "deliveries": fan_out.deliveries}
         dashboard = Dashboard(self, "Dashboard", functions=functions, waiting=waiting, canary=stage.canary is not None)
         CfnOutput(self, contract.OUTPUT_DASHBOARD_NAME, value=dashboard.name)

@@ -115,6 +115,13 @@ class StageConfig:
         canary: Minutes between the runs of a client that looks from outside whether all is served, and raises an alarm
             (docs/runbooks/canary.md). Stage ``local`` has it, and runs it only when it is invoked.
         traffic_shift: In which steps a new version gets what comes, taken back on an alarm (docs/deploying.md).
+        alarm_email: Whom alarms are sent to, once the address has confirmed the mail that SNS sends to it first.
+        budget_usd: A month, of the whole account: told of when 80 % of it are spent, and when all of it will be
+            (docs/runbooks/budget.md).
+        account_requests_per_s: API Gateway's quota for the account in this Region, of which an alarm watches a share;
+            10,000, and 2,500 in some (docs.aws.amazon.com/apigateway/latest/developerguide/limits.html).
+        account_concurrency: Lambda's, the same; new accounts have less than 1,000
+            (docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
     """
 
     name: StageName
@@ -143,6 +150,10 @@ class StageConfig:
     anonymous: Capabilities | None = None
     canary: int | None = None
     traffic_shift: TrafficSteps | None = None
+    alarm_email: str | None = None
+    budget_usd: int | None = None
+    account_requests_per_s: int = 10_000
+    account_concurrency: int = 1_000
 
     @property
     def emulated(self) -> bool:
@@ -247,6 +258,11 @@ def check(stage: StageConfig) -> None:
             raise ConfigError(f"logged_share: {stage.logged_share}: it is a share, 0 to 1")
         if stage.traffic_shift is not None and stage.emulated:
             raise ConfigError("traffic_shift: the emulator has no CodeDeploy")
+        if stage.alarm_email is not None and not re.fullmatch(r"[^@\s]+@[^@\s]+", stage.alarm_email):
+            raise ConfigError(f"alarm_email: {stage.alarm_email!r} is no address")
+        for name in ("budget_usd", "account_requests_per_s", "account_concurrency"):
+            if (value := getattr(stage, name)) is not None and value < 1:
+                raise ConfigError(f"{name}: {value} is less than 1")
         if stage.cloudfront is not None:
             mistake = "the emulator has none" if stage.emulated else stage.cloudfront.mistake()
             if mistake is not None:

@@ -5,6 +5,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra.constructs.alarms import runbook
 from shared.contract import QUEUE_TRIES
 
 # The worker buries what fails by itself; what fails because the store is busy is handed out again, at most every 15 s,
@@ -78,7 +79,7 @@ def _alarm(dead_letters: sqs.Queue, mend: str) -> None:
     ).create_alarm(
         dead_letters,
         "NotEmpty",
-        alarm_description=f"Something failed for good. {mend}",
+        alarm_description=f"Something failed for good. {mend} ({runbook('dead-letters')})",
         threshold=1,
         evaluation_periods=1,
         treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,

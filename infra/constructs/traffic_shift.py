@@ -10,6 +10,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from infra.constructs.alarms import runbook
+
 # Of a minute's invocations. No smaller: a client that knows how to make one call fail would stop every deployment.
 _FAILED_MAX_PERCENT: Final = 5
 
@@ -65,7 +67,7 @@ class TrafficShift(Construct):
         return cloudwatch.Alarm(
             self,
             f"{name}Errors",
-            alarm_description=f"Errors of {name}: a deployment that is under way is taken back",
+            alarm_description=f"Errors of {name}: a deployment that is under way is taken back ({runbook('errors')})",
             metric=share,
             threshold=_FAILED_MAX_PERCENT,
             evaluation_periods=1,

@@ -90,13 +90,14 @@ def test_nobody_has_a_policy_of_awss(stage: Synthesised) -> None:
     assert list(values_of("ManagedPolicyArns", stage.document)) == []
 
 
-def test_queues_are_used_over_tls_alone(stage: Synthesised) -> None:
+def test_queues_and_the_topic_are_used_over_tls_alone(stage: Synthesised) -> None:
     denied = _statements(stage, "Deny")
     for statement in denied:
-        assert (statement["Action"], statement["Principal"]) == ("sqs:*", {"AWS": "*"})
+        assert (statement["Action"], statement["Principal"]) in (("sqs:*", {"AWS": "*"}), ("sns:Publish", "*"))
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    queues = stage.of_type("AWS::SQS::Queue")
-    assert sorted(next(_resources(statement)) for statement in denied) == sorted(text(arn(queue)) for queue in queues)
+    used = [text(arn(queue)) for queue in stage.of_type("AWS::SQS::Queue")]
+    used += [text(ref(topic)) for topic in stage.of_type("AWS::SNS::Topic")]  # a topic's Ref is its ARN
+    assert sorted(next(_resources(statement)) for statement in denied) == sorted(used)
 
 
 def test_only_lambda_may_take_a_functions_role(stage: Synthesised) -> None:

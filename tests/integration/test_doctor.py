@@ -40,7 +40,7 @@ def lane_without_worker(stack: LocalStack) -> Iterator[None]:
 
 
 @contextmanager
-def _throttled(stack: LocalStack, function: str) -> Iterator[None]:
+def throttled(stack: LocalStack, function: str) -> Iterator[None]:
     client, name = boto3.client("lambda"), stack.function_names()[function]
     client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
     try:
@@ -51,17 +51,17 @@ def _throttled(stack: LocalStack, function: str) -> Iterator[None]:
 
 def no_fan_out(stack: LocalStack) -> AbstractContextManager[None]:
     """What is stored is pushed to nobody."""
-    return _throttled(stack, "fan_out")
+    return throttled(stack, "fan_out")
 
 
 def no_messages(stack: LocalStack) -> AbstractContextManager[None]:
     """WebSockets connect, and are not answered."""
-    return _throttled(stack, "ws_message")
+    return throttled(stack, "ws_message")
 
 
 def no_connecting(stack: LocalStack) -> AbstractContextManager[None]:
     """WebSockets do not even connect."""
-    return _throttled(stack, "ws_connect")
+    return throttled(stack, "ws_connect")
 
 
 @contextmanager
