@@ -3,7 +3,7 @@
 import re
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from localstack.container import DEFAULT_ENDPOINT, ContainerError, LocalStackContainer
 from localstack.deploy import ROOT
