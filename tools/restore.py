@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 
 from shared.contract import PK, SK
+from tools.aws_region import settle_region
 
 Key = tuple[Any, Any]
 
@@ -56,6 +57,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2:
         sys.stderr.write("usage: python -m tools.restore RESTORED TABLE\n")
         return 2
+    settle_region()
     put, delete = restore(*arguments)
     sys.stdout.write(f"{put:,} items put back, {delete:,} deleted\n")
     return 0

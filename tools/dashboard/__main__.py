@@ -9,6 +9,7 @@ from pathlib import Path
 import boto3
 
 from shared.contract import OUTPUT_DASHBOARD_NAME
+from tools.aws_region import settle_region
 from tools.dashboard.answers import Span, answers
 from tools.dashboard.draw import draw
 
@@ -21,6 +22,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=180, help="how long back (180)")
     parser.add_argument("--period-s", type=int, default=60, help="of how many seconds one value is (60)")
     options = parser.parse_args()
+    settle_region()
     session = boto3.Session()
     (stack,) = session.client("cloudformation").describe_stacks(StackName=options.stack)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}

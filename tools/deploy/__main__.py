@@ -13,6 +13,7 @@ from shared import contract
 from tidewire.cli.exit_codes import CommandError, ExitCode
 from tidewire.cli.identity import EVERYTHING
 from tidewire.cli.signing import secret_of_stack, sign
+from tools.aws_region import settle_region
 from tools.deploy import cdk, preflight
 from tools.deploy.remains import remains
 
@@ -27,9 +28,7 @@ def main(arguments: list[str]) -> int:
     edge_url = os.environ.get("EDGE_URL")
     try:
         stage = stage_config(name, edge_url=edge_url or ("http://localhost" if name == "local" else None))
-        region = preflight.region_of(os.environ)
-        if region is not None:  # for boto3 and for the CDK CLI, which read one each
-            os.environ["AWS_REGION"] = os.environ["AWS_DEFAULT_REGION"] = region
+        region = settle_region()
         stack = f"{contract.STACK_NAME_PREFIX}{stage.name.capitalize()}"
         context = ["-c", f"stage={stage.name}", *(["-c", f"edge_url={edge_url}"] if edge_url else [])]
         return (_destroy if destroying else _deploy)(stage, stack, context, region)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 
-import boto3
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -52,15 +51,6 @@ class Found:
 
     missing: tuple[str, ...]
     unseen: tuple[str, ...] = ()
-
-
-def region_of(environment: Mapping[str, str]) -> str | None:
-    """Return the region as the CDK CLI finds it; boto3 alone would not read ``AWS_REGION``.
-
-    Raises:
-        ProfileNotFound: ``AWS_PROFILE`` names none.
-    """
-    return environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or boto3.Session().region_name
 
 
 def examine(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tidewire.cli.exit_codes import CommandError
+from tools.aws_region import settle_region
 from tools.runbook import act, look
 from tools.runbook.deployed import Deployed, UnknownNameError
 
@@ -23,6 +24,7 @@ def main(arguments: list[str]) -> int:
         return _refuse("STAGE is not set: export STAGE=prod")
     run: Callable[[Deployed, argparse.Namespace], Iterator[str]] = asked.run
     try:
+        settle_region()
         for line in run(Deployed(stage), asked):
             sys.stdout.write(f"{line}\n")
     except (BotoCoreError, ClientError, CommandError, UnknownNameError, ValueError) as error:

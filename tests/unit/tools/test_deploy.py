@@ -21,9 +21,10 @@ from botocore.exceptions import (
 from botocore.stub import Stubber
 
 from infra.stage import CloudFront, StageConfig, stage_config
+from tools.aws_region import region_of, settle_region
 from tools.deploy.__main__ import main
 from tools.deploy.cdk import changed, run
-from tools.deploy.preflight import Found, concurrency, examine, region_of
+from tools.deploy.preflight import Found, concurrency, examine
 from tools.deploy.remains import remains
 
 REGION: Final = "eu-central-1"
@@ -248,6 +249,13 @@ def test_what_a_command_says_is_passed_on_and_told(capsys: pytest.CaptureFixture
 def test_the_region_is_read_as_the_cdk_cli_reads_it() -> None:
     assert region_of({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-east-1"}) == "eu-west-1"
     assert region_of({"AWS_DEFAULT_REGION": "us-east-1"}) == "us-east-1"
+
+
+def test_boto3_and_the_cdk_cli_ask_the_same_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert settle_region() == "eu-west-1"
+    assert boto3.client("cloudformation").meta.region_name == "eu-west-1"
 
 
 @pytest.mark.parametrize(

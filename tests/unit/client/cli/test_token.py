@@ -89,6 +89,25 @@ def test_the_secret_of_a_stack_is_read(run: Run, aws: None, monkeypatch: pytest.
     assert Hs256Tokens(fixed_secret(SECRET)).verify(ended.out.strip()).capabilities == CAPS
 
 
+def test_the_region_is_the_one_that_was_deployed_to(run: Run, aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``AWS_REGION`` is what the CDK CLI reads, and what make deploy asks for."""
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    regions = []
+
+    def amazon(asked: Asked) -> Answer:
+        regions.append(asked.headers["Authorization"].split("/")[2])  # AWS4-HMAC-SHA256 Credential=key/day/region/…
+        if "X-Amz-Target" in asked.headers:
+            return Answer({"SecretString": SECRET})
+        return described(f"<member><OutputKey>TokenSecretArn</OutputKey><OutputValue>{ARN}</OutputValue></member>")
+
+    with answering(amazon) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        assert run("token", "--stack", "TidewireDev", *ALLOW).code == 0
+    assert regions == ["eu-west-1", "eu-west-1"]
+
+
 @pytest.mark.parametrize(
     ("answer", "code", "told"),
     [

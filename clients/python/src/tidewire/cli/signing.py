@@ -1,5 +1,6 @@
 """Tokens signed here (docs/protocol.md 4.1), and where the secret for it is."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -49,13 +50,15 @@ def secret_of_stack(stack: str) -> str:
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
     except ImportError:
         raise CommandError("--stack needs boto3: pip install boto3", ExitCode.USAGE) from None
+    # AWS's CLI and the CDK's read it, boto3 does not: it is what whoever has just deployed has set.
+    region = os.environ.get("AWS_REGION") or None
     try:
-        [described] = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        [described] = boto3.client("cloudformation", region_name=region).describe_stacks(StackName=stack)["Stacks"]
         outputs: list[Any] = list(described.get("Outputs", ()))
         arn = next((output["OutputValue"] for output in outputs if output["OutputKey"] == _SECRET_OUTPUT), None)
         if arn is None:
             raise CommandError(f"stack {stack} has no output {_SECRET_OUTPUT}: it is no Tidewire", ExitCode.NO_TIDEWIRE)
-        secret: str = boto3.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
+        secret: str = boto3.client("secretsmanager", region_name=region).get_secret_value(SecretId=arn)["SecretString"]
         return secret
     except NoCredentialsError:
         raise CommandError("AWS asks who you are: there are no credentials", ExitCode.NOT_ALLOWED) from None
