@@ -195,12 +195,13 @@ class NewerSchemaError(DependencyError):
 
     Attributes:
         place: Table or queue.
-        key: Of the item or the message. It may hold names of channels and users.
+        key: Of the item or the message. It may hold names of channels and users, so it is not in the text, which Lambda
+            writes into its log.
         version: What it has.
     """
 
     def __init__(self, place: str, key: str, version: int, *, understood: int) -> None:
-        super().__init__(f"{place}: {key} has schema version {version}, and this release understands {understood}")
+        super().__init__(f"{place}: something has schema version {version}, and this release understands {understood}")
         self.place, self.key, self.version = place, key, version
 
 
