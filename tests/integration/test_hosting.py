@@ -65,8 +65,8 @@ def free_port() -> int:
         return port
 
 
-def packaged(stack: LocalStack) -> tuple[Path, Path, str]:
-    """Return the streaming function's code, its layer, and its handler, as they were built for this machine."""
+def packaged(stack: LocalStack) -> tuple[Path, list[Path], str]:
+    """Return the streaming function's code, its layers, and its handler, as they were built for this machine."""
     assembly = stack.folder / "cdk.out"
     template = json.loads((assembly / f"{STACK_NAME_PREFIX}Local.template.json").read_text())
     resources: dict[str, Any] = template["Resources"]
@@ -75,12 +75,13 @@ def packaged(stack: LocalStack) -> tuple[Path, Path, str]:
         for resource in resources.values()
         if resource["Type"] == "AWS::Lambda::Function" and resource["Properties"]["Handler"].endswith(".sh")
     ]
-    layer = resources[function["Layers"][0]["Ref"]]["Properties"]
-    code, content = (
-        assembly / f"asset.{re.sub(r'.zip$', '', key)}"
-        for key in (function["Code"]["S3Key"], layer["Content"]["S3Key"])
+    # The adapter's is AWS's own, and not built here.
+    refs = [layer["Ref"] for layer in function["Layers"] if "Ref" in layer]
+    layers = [resources[ref]["Properties"]["Content"] for ref in refs]
+    code, *contents = (
+        assembly / f"asset.{re.sub(r'.zip$', '', asset['S3Key'])}" for asset in (function["Code"], *layers)
     )
-    return code, content, function["Handler"]
+    return code, contents, function["Handler"]
 
 
 async def test_the_packaged_function_streams_when_its_script_is_started(
@@ -88,9 +89,9 @@ async def test_the_packaged_function_streams_when_its_script_is_started(
 ) -> None:
     """As AWS Lambda Web Adapter does: it executes the handler in the task's root, and passes on what the app says.
 
-    The interpreter has no packages of its own: all that is found is the layer's, or the runtime's.
+    The interpreter has no packages of its own: all that is found is the layers', or the runtime's.
     """
-    code, layer, handler = packaged(stack)
+    code, layers, handler = packaged(stack)
     runtime, binaries = tmp_path / "runtime", tmp_path / "bin"
     for folder in (runtime, binaries):
         folder.mkdir()
@@ -101,7 +102,7 @@ async def test_the_packaged_function_streams_when_its_script_is_started(
     port = free_port()
     environment |= {
         "PATH": f"{binaries}:/usr/bin:/bin",
-        "PYTHONPATH": str(layer / "python"),  # /opt/python on Lambda
+        "PYTHONPATH": ":".join(str(layer / "python") for layer in layers),  # on Lambda, together in /opt/python
         "PYTHONNOUSERSITE": "1",
         "LAMBDA_TASK_ROOT": str(code),
         "LAMBDA_RUNTIME_DIR": str(runtime),

@@ -52,6 +52,8 @@ def log(capsys: pytest.CaptureFixture[str]) -> Iterator[Log]:
     for logger in loggers:
         logger.setLevel(logging.DEBUG)
     logging.getLogger().addHandler(handler)
+    telemetry.flush()  # a process has one buffer, and tests before this one have measured into it
+    capsys.readouterr()
     yield Log(stream, capsys)
     logging.getLogger().removeHandler(handler)
     for logger, level in loggers.items():
