@@ -88,6 +88,7 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from shared.adapters.rotated_secret import RotatedSecret
+    from shared.services.centrifugo import Centrifugo
     from shared.services.channel_tail import ChannelTail
     from shared.services.commands import Commands
     from shared.services.connection_list import ConnectionList
@@ -181,9 +182,11 @@ class Services:
     @cached_property
     def token_secret(self) -> "RotatedSecret":
         """What the stage signs with."""
-        from shared.adapters.rotated_secret import RotatedSecret
+        from shared.adapters.rotated_secret import MIN_BYTES, RotatedSecret
 
-        return RotatedSecret(self._read_token_secret, self.now_ms, telemetry.failure)
+        # Stage local signs a token for whoever asks for one: nothing is lost by a secret that can be guessed.
+        least_bytes = 1 if self.settings.stage == LOCAL_STAGE else MIN_BYTES
+        return RotatedSecret(self._read_token_secret, self.now_ms, telemetry.failure, least_bytes=least_bytes)
 
     @cached_property
     def front_door(self) -> "FrontDoor | None":
@@ -636,6 +639,35 @@ class Services:
             now_ms=self.now_ms,
             on_failure=telemetry.failure,
             presence=self.presence,
+        )
+
+    @cached_property
+    def centrifugo(self) -> "Centrifugo":
+        """Handles the commands of Centrifugo's clients."""
+        from shared.adapters.centrifugo_tokens import HmacCentrifugoTokens
+        from shared.services.centrifugo import Centrifugo  # brings pydantic
+        from shared.services.centrifugo_requests import CentrifugoRequests
+
+        requests = CentrifugoRequests(
+            sessions=self.sessions,
+            subscriptions=self.subscriptions,
+            publishing=self.publishing,
+            history=self.history,
+            presence=self.presence,
+            commands=self.commands,
+            tokens=HmacCentrifugoTokens(self.token_secret),
+            namespaces=self.namespaces,
+            now_ms=self.now_ms,
+        )
+        return Centrifugo(
+            requests=requests,
+            connections=self.connections,
+            sessions=self.sessions,
+            transport=self.transport,
+            limits=self.limits,
+            metrics=self.metrics,
+            sleep=time.sleep,
+            on_failure=telemetry.failure,
         )
 
     def reach(self) -> dict[str, str]:

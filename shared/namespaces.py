@@ -17,6 +17,7 @@ Publishers = Literal["clients", "servers"]
 PresenceMode = Literal["off", "members", "count"]
 Conflation = Literal["off", "latest"]
 StateStrategy = Literal["reject", "last_write_wins", "merge", "resolve"]
+SubscriberRight = Literal["publish", "history", "presence"]
 
 
 class ChannelsFileError(ValueError):
@@ -41,6 +42,8 @@ class Namespace:
     channel_burst: int = 2000
     max_subscribers: int = 0
     pace_ms: int = 100
+    subscribers_may: tuple[SubscriberRight, ...] = ()
+    join_leave: bool = False
 
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -50,6 +53,8 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "conflation": get_args(Conflation),
     "state_strategy": get_args(StateStrategy),
 }
+_LISTS: Final[Mapping[str, tuple[str, ...]]] = {"subscribers_may": get_args(SubscriberRight)}
+_SWITCHES: Final = ("join_leave",)
 _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "history_count": (1, 100_000),
     # Retention stays far above the minute that a writer remembers a stream's end: a segment that time
@@ -111,8 +116,9 @@ def parse(text: str, source: str = "channels.toml") -> Namespaces:
     sections = document.get("namespaces", {})
     if not isinstance(sections, dict):
         raise reader.error("namespaces", None, "must be a table of namespaces")
-    # Nobody but servers publishes to these two unless the file says otherwise.
-    named = {name: replace(defaults, publishers="servers") for name in (PERSONAL_NAMESPACE, BROADCAST_NAMESPACE)}
+    # Nobody but servers publishes to these two, and nobody is seen there, unless the file says otherwise.
+    everybodys = replace(defaults, publishers="servers", presence="off")
+    named = dict.fromkeys((PERSONAL_NAMESPACE, BROADCAST_NAMESPACE), everybodys)
     for name, section in sections.items():
         if not _NAMESPACE.match(name):
             raise reader.error(
@@ -142,6 +148,14 @@ class _Reader:
         if key in _CHOICES:
             if value not in _CHOICES[key]:
                 raise self.error(where, key, f"must be one of {', '.join(_CHOICES[key])}")
+            return value
+        if key in _LISTS:
+            if not isinstance(value, list) or any(one not in _LISTS[key] for one in value):
+                raise self.error(where, key, f"must be a list of some of {', '.join(_LISTS[key])}")
+            return tuple(value)
+        if key in _SWITCHES:
+            if not isinstance(value, bool):
+                raise self.error(where, key, "must be true or false")
             return value
         low, high = _RANGES[key]
         kind = float if key.endswith("_per_s") else int

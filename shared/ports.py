@@ -20,7 +20,7 @@ from shared.domain.principal import Principal
 from shared.domain.publication import Publication, StreamPosition
 from shared.domain.rate import Rate
 from shared.domain.segment import Ring, Segment
-from shared.errors import TidewireError
+from shared.errors import TidewireError, UnauthenticatedError
 
 Lane = Literal["high", "normal", "low"]
 
@@ -142,6 +142,13 @@ class ConnectionStore(Protocol):
 
     def announce(self, connection_id: str) -> bool:
         """Write that it is announced; return whether this call has: not if it was so before, or has gone."""
+        ...
+
+    def rename(self, connection_id: str, named: Connection) -> bool:
+        """Write the record of a connection under the name that it goes by from now on; return whether it was written.
+
+        It is not if the connection has gone, has said who it is, or goes by another name already.
+        """
         ...
 
     def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
@@ -506,6 +513,58 @@ class BucketStore(Protocol):
 
         Returns:
             0 if they were taken, else in how many milliseconds they will be there.
+        """
+        ...
+
+
+class TokenExpiredError(UnauthenticatedError):
+    """The token was good, and has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class CentrifugoToken:
+    """What a token of Centrifugo's says when somebody connects.
+
+    Attributes:
+        channels: By their names: what the server subscribes the connection to.
+    """
+
+    principal: Principal
+    channels: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class CentrifugoSubscription:
+    """What a subscription token says.
+
+    Attributes:
+        channel: By their name.
+        expires_at_s: When the subscription ends, if it does by itself.
+    """
+
+    user_id: str
+    channel: str
+    expires_at_s: int | None
+
+
+class CentrifugoTokens(Protocol):
+    """Tokens as Centrifugo has them: centrifugal.dev/docs/server/authentication, .../channel_token_auth."""
+
+    def connection(self, token: str) -> CentrifugoToken:
+        """Return whom the token names.
+
+        Raises:
+            TokenExpiredError: It has ended.
+            UnauthenticatedError: It is forged or malformed, or names nobody.
+        """
+        ...
+
+    def subscription(self, token: str) -> CentrifugoSubscription:
+        """Return what the token allows.
+
+        Raises:
+            TokenExpiredError: It has ended.
+            UnauthenticatedError: It is forged or malformed.
         """
         ...
 

@@ -5,6 +5,8 @@ from typing import Any
 from shared import bootstrap
 from shared.adapters.telemetry import observed
 from shared.errors import ConnectionGoneError
+from shared.protocol.centrifugo.commands import speaks_centrifugo
+from shared.protocol.centrifugo.replies import encode
 from shared.protocol.encode import encode_frames
 from shared.protocol.limits import WEBSOCKET_FRAME_MAX_BYTES
 
@@ -17,13 +19,15 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     services = bootstrap.services()
     context = event["requestContext"]
     connection_id = context["connectionId"]
-    replies = services.dispatcher.handle(
-        connection_id,
-        event.get("body") or "",
-        max_bytes=WEBSOCKET_FRAME_MAX_BYTES,
-        received_at_ms=context["requestTimeEpoch"],
-    )
-    messages = encode_frames(replies)
+    body, received_at_ms = event.get("body") or "", context["requestTimeEpoch"]
+    if speaks_centrifugo(body):
+        messages = encode(services.centrifugo.handle(connection_id, body, received_at_ms=received_at_ms))
+    else:
+        messages = encode_frames(
+            services.dispatcher.handle(
+                connection_id, body, max_bytes=WEBSOCKET_FRAME_MAX_BYTES, received_at_ms=received_at_ms
+            )
+        )
     if not messages:  # every reply comes later; without a body, API Gateway sends nothing
         return {"statusCode": 200}
     first, *rest = messages

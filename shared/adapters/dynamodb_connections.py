@@ -39,8 +39,8 @@ class DynamoDbConnectionStore:
 
     Items::
 
-        pk CONNECTION#<id>        sk META                    connected_at_ms N, session_id S, announced BOOL, principal,
-                                                             expires_at_s N
+        pk CONNECTION#<id>        sk META                    connected_at_ms N, session_id S, announced BOOL, alias S,
+                                                             principal, expires_at_s N
         pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  shard N, wants S, user_id S, expires_at_s N
         pk CHANNEL#<channel>#<shard>  sk <connection id>     wants S, expires_at_s N
         pk CHANNEL#<channel>#0    sk !SHARDS                 shards N: how many there are, if more than one
@@ -100,6 +100,21 @@ class DynamoDbConnectionStore:
             ConditionExpression="attribute_exists(pk) AND attribute_not_exists(announced)",
             ExpressionAttributeValues={":announced": {"BOOL": True}},
         )
+
+    def rename(self, connection_id: str, named: Connection) -> bool:
+        renamed = if_so(
+            self._client.update_item,
+            TableName=self._table,
+            Key=_key(f"CONNECTION#{connection_id}", _META),
+            UpdateExpression="SET alias = :alias",
+            ConditionExpression=" AND ".join(
+                ("attribute_exists(pk)", "attribute_not_exists(user_id)", "attribute_not_exists(alias)")
+            ),
+            ExpressionAttributeValues={":alias": {"S": named.connection_id}},
+        )
+        if renamed:
+            self.open(named)
+        return renamed
 
     def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         # The list of its subscriptions stays behind for its session, until it expires.
@@ -430,6 +445,7 @@ def _to_connection(connection_id: str, item: Item) -> Connection:
         principal=to_principal(item) if "user_id" in item else None,
         session_id=item["session_id"]["S"] if "session_id" in item else None,
         announced="announced" in item,
+        alias=item["alias"]["S"] if "alias" in item else None,
     )
 
 

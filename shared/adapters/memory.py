@@ -130,6 +130,14 @@ class MemoryConnectionStore:
         self.connections[connection_id] = replace(known, announced=True)
         return True
 
+    def rename(self, connection_id: str, named: Connection) -> bool:
+        known = self.connections.get(connection_id)
+        if known is None or known.principal is not None or known.alias is not None:
+            return False
+        self.connections[connection_id] = replace(known, alias=named.connection_id)
+        self.open(named)
+        return True
+
     def close(self, connection_id: str, *, found_in: str | None = None) -> Connection | None:
         del found_in  # every channel is looked at
         for subscribers in self.channels.values():

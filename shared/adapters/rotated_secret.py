@@ -12,7 +12,7 @@ from shared.errors import DependencyError, TidewireError, UnavailableError
 MAX_AGE_MS: Final = 300_000
 # Anybody can send what no value fits: that alone must not cost a call each time.
 _LOOK_AGAIN_MS: Final = 10_000
-_MIN_BYTES: Final = 32  # as long as the hash: datatracker.ietf.org/doc/html/rfc7518#section-3.2
+MIN_BYTES: Final = 32  # as long as the hash: datatracker.ietf.org/doc/html/rfc7518#section-3.2
 
 T = TypeVar("T")
 
@@ -30,10 +30,13 @@ class RotatedSecret:
         read: Callable[[], Sequence[str]],
         now_ms: Callable[[], int],
         on_failure: Callable[[Exception], None],
+        *,
+        least_bytes: int = MIN_BYTES,
     ) -> None:
         self._read = read
         self._now_ms = now_ms
         self._on_failure = on_failure
+        self._least_bytes = least_bytes
         self._values: tuple[str, ...] = ()
         self._tried_at_ms = 0
         self._read_failed = False
@@ -91,9 +94,9 @@ class RotatedSecret:
             values = tuple(self._read())
         finally:
             self._tried_at_ms = self._now_ms()
-        good = tuple(value for value in values if len(value.encode()) >= _MIN_BYTES)
+        good = tuple(value for value in values if len(value.encode()) >= self._least_bytes)
         if len(good) < len(values):
-            too_short = DependencyError(f"a value of the secret is shorter than {_MIN_BYTES} bytes")
+            too_short = DependencyError(f"a value of the secret is shorter than {self._least_bytes} bytes")
             if not good:
                 raise too_short
             self._on_failure(too_short)

@@ -96,7 +96,7 @@ def principal_of(claims: Mapping[str, Any], user_id: str, capabilities: Any) -> 
         user_id=user_id,
         capabilities=capabilities,
         issued_at_s=int(claims.get("iat", 0)),
-        expires_at_s=int(claims["exp"]),
+        expires_at_s=int(claims["exp"]) if "exp" in claims else None,
         public_claims=public,
     )
 

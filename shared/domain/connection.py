@@ -19,8 +19,9 @@ TOKEN_WARNING_S: Final = 60  # so long before its token ends a client is told; o
 DEADLINE_MAX_DELAY_S: Final = 900
 
 
-# What a subscriber is told of beside events, if it asked: changes of documents; who is there, and who types.
-Interest = Literal["state", "presence"]
+# What a subscriber is told of beside events, if it asked: changes of documents; who is there, and who types; which
+# connections come and go.
+Interest = Literal["state", "presence", "connections"]
 INTERESTS: Final[tuple[Interest, ...]] = get_args(Interest)
 Interests = frozenset[Interest]
 
@@ -34,6 +35,7 @@ class Connection:
         session_id: ``None`` before ``hello``.
         expires_at_s: When it can't be there any more, whatever was heard of it.
         announced: It does without ``hello``, by its ticket, and stands where all of its user's connections are.
+        alias: The name that it goes by instead: all else that is known of it is known of that.
     """
 
     connection_id: str
@@ -42,6 +44,7 @@ class Connection:
     principal: Principal | None = None
     session_id: str | None = None
     announced: bool = False
+    alias: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

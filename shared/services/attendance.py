@@ -71,10 +71,12 @@ class Attendance:
             found_in: As :meth:`shared.ports.ConnectionStore.close` wants it.
 
         Returns:
-            The record, if this call has closed it.
+            The record, if this call has closed it; of one that goes by another name, that one's.
         """
         self.left(connection_id)
         closed = self.connections.close(connection_id, found_in=found_in)
+        if closed is not None and closed.alias is not None:
+            return self.end(closed.alias)
         if closed is not None:
             self.metrics.count("Disconnects")
             if not is_mailbox(connection_id):

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from shared.domain.connection import Connection
 from shared.domain.principal import Principal
-from shared.errors import RateLimitedError, UnauthenticatedError, UnavailableError
+from shared.errors import ForbiddenError, RateLimitedError, UnauthenticatedError, UnavailableError
 from shared.ports import ConnectionStore
 from shared.services.publish_batch import PublishBatch
 
@@ -18,6 +18,13 @@ CONNECTION_UNKNOWN: Final = {
     "name": "connection_unknown",
     "reconnect": True,
 }
+MIXED: Final = {
+    "type": "system",
+    "event": "disconnect",
+    "code": 3502,
+    "name": "protocol_violation",
+    "reconnect": False,
+}
 # Who was thrown out is to be so at once, however long the rest of their batch takes. Nearly all take less than that.
 _READ_AGAIN_AFTER_MS: Final = 1_000
 
@@ -27,6 +34,13 @@ class ConnectionUnknownError(UnavailableError):
 
     def __init__(self) -> None:
         super().__init__("the server does not know this connection any more: open a new one")
+
+
+class MixedProtocolsError(ForbiddenError):
+    """The connection has begun to speak another protocol."""
+
+    def __init__(self) -> None:
+        super().__init__("this connection speaks another protocol")
 
 
 @dataclass(slots=True)

@@ -103,7 +103,12 @@ class ConnectionList:
             after = ""
 
     def _living(self, connection_ids: Sequence[str]) -> dict[str, _Found]:
-        there = self.connections.get_all(connection_ids)
+        there = dict(self.connections.get_all(connection_ids))
+        aliases = {one: found.alias for one, found in there.items() if found.alias is not None}
+        if aliases:
+            there |= self.connections.get_all(list(aliases.values()))
+            for one in aliases:
+                del there[one]
         mailboxes = self.mailboxes.get_all([one for one in there if is_mailbox(one)])
         now_s = self.now_ms() // 1000
         living: dict[str, _Found] = {}

@@ -18,7 +18,13 @@ from shared.errors import (
 from shared.ports import ConnectionStore, Metrics
 from shared.protocol import requests
 from shared.protocol.decode import parse, request_id, validate
-from shared.services.caller import CONNECTION_UNKNOWN, Caller, ConnectionUnknownError
+from shared.services.caller import (
+    CONNECTION_UNKNOWN,
+    MIXED,
+    Caller,
+    ConnectionUnknownError,
+    MixedProtocolsError,
+)
 from shared.services.commands import CommandRequest, Commands
 from shared.services.document_reader import DocumentReader
 from shared.services.documents import Documents, Write
@@ -84,6 +90,8 @@ class Dispatcher:
             caller = self._caller(connection_id, received_at_ms)
         except ConnectionUnknownError as error:
             return [*self._refused(frames, error), CONNECTION_UNKNOWN]
+        except MixedProtocolsError as error:
+            return [*self._refused(frames, error), MIXED]
         except TidewireError as error:
             return self._refused(frames, error)
         except Exception as error:
@@ -101,6 +109,8 @@ class Dispatcher:
         connection = self.connections.get(connection_id)
         if connection is None:
             raise ConnectionUnknownError
+        if connection.alias is not None:
+            raise MixedProtocolsError
         publications = PublishBatch(self.publishing, lambda: self._may_go(caller))
         caller = Caller(connection, received_at_ms, read_at_ms, publications)
         return caller

@@ -78,7 +78,8 @@ class Janitor:
             # This minute at the earliest: those before it may have been swept.
             due_ms = max(active_ms + CHECK_AFTER_S * 1000, self.now_ms())
             self.connections.remind(connection_id, minute=due_ms // 60_000)
-            self._watch_token(connection, next_look_s=(due_ms // 60_000 + 1) * 60 + _SWEEP_S)
+            named = self.connections.get(connection.alias) if connection.alias else None
+            self._watch_token(named or connection, next_look_s=(due_ms // 60_000 + 1) * 60 + _SWEEP_S)
             return False
         self.sessions.disconnect(connection_id)
         self.metrics.count("StaleConnectionsRemoved")
@@ -119,7 +120,7 @@ class Deadlines:
             token_expires_at_s: The token's that it is to be told of; where it has another by now, nothing is to do.
         """
         connection = self.connections.get(connection_id)
-        if connection is None:
+        if connection is None or connection.alias is not None:
             return
         if connection.principal is None:
             self._close(connection_id, _NOT_AUTHENTICATED_IN_TIME)

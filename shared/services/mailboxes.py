@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from shared.domain.centrifugo import is_centrifugo, websocket_id
 from shared.domain.gate import Gate
 from shared.domain.mailbox import Mailbox, Message, is_farewell, is_mailbox
 from shared.errors import ConnectionGoneError
 from shared.ports import ConnectionTransport, MailboxStore, Metrics
+from shared.protocol.centrifugo.replies import translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Mailboxes:
 
 @dataclass(frozen=True, slots=True)
 class Sinks:
-    """The way to every connection: a WebSocket's or a mailbox's, as its id says."""
+    """The way to every connection: a WebSocket's or a mailbox's, as its id says; in its protocol, as that says too."""
 
     websockets: ConnectionTransport
     mailboxes: Mailboxes
@@ -82,22 +84,33 @@ class Sinks:
     ) -> Sequence[Exception | None]:
         """As :meth:`ConnectionTransport.push_all`."""
         mailbox_ids = list(filter(is_mailbox, connection_ids))
-        if not mailbox_ids:
+        theirs = list(filter(is_centrifugo, connection_ids))
+        if not mailbox_ids and not theirs:
             return self.websockets.push_all(connection_ids, messages, gate)
         # The store has a breaker of its own, and its calls are none of the gateway's: no gate. They begin here.
         put = self.executor.map(lambda mailbox_id: self._put(mailbox_id, messages), mailbox_ids)
-        others = [one for one in connection_ids if not is_mailbox(one)]
+        others = [one for one in connection_ids if not is_mailbox(one) and not is_centrifugo(one)]
         outcomes = dict(zip(others, self.websockets.push_all(others, messages, gate), strict=True))
+        outcomes.update(zip(theirs, self._push_theirs(theirs, messages, gate), strict=True))
         outcomes.update(zip(mailbox_ids, put, strict=True))
         return [outcomes[one] for one in connection_ids]
 
+    def _push_theirs(
+        self, connection_ids: Sequence[str], messages: Sequence[bytes], gate: Gate | None
+    ) -> Sequence[Exception | None]:
+        """Push what their protocol has for it; nothing is no failure."""
+        replies = translated(messages) if connection_ids else []
+        if not replies:
+            return [None] * len(connection_ids)
+        return self.websockets.push_all([websocket_id(one) for one in connection_ids], replies, gate)
+
     def last_active_ms(self, connection_id: str) -> int | None:
         """As :meth:`ConnectionTransport.last_active_ms`."""
-        return self._of(connection_id).last_active_ms(connection_id)
+        return self._of(connection_id).last_active_ms(websocket_id(connection_id))
 
     def close(self, connection_id: str) -> None:
         """As :meth:`ConnectionTransport.close`."""
-        self._of(connection_id).close(connection_id)
+        self._of(connection_id).close(websocket_id(connection_id))
 
     def _put(self, mailbox_id: str, messages: Sequence[bytes]) -> Exception | None:
         try:

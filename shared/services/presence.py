@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from shared.domain.channel import BROADCAST_NAMESPACE, PERSONAL_NAMESPACE, namespace_of
 from shared.domain.connection import Connection
 from shared.domain.presence import (
     ACTIVE_AGAIN_MS,
@@ -76,7 +75,7 @@ class Presence:
             ForbiddenError: The principal may not, or there is none.
         """
         mode = self.reader.namespaces.of(channel).presence
-        if mode == "off" or namespace_of(channel) in (PERSONAL_NAMESPACE, BROADCAST_NAMESPACE):
+        if mode == "off":
             raise ForbiddenError("this channel has no presence")
         if not principal.may("presence", channel):
             raise ForbiddenError("the token does not allow presence in this channel")
@@ -112,14 +111,23 @@ class Presence:
         Raises:
             ForbiddenError: The principal may not see who is there.
         """
+        mode, attendees = self.who(principal, channel)
+        if mode == "count":
+            return self.reader.number(attendees)
+        return self.reader.page(channel, attendees, after=after, max_bytes=PAGE_MAX_BYTES)
+
+    def who(self, principal: Principal, channel: str) -> tuple[PresenceMode, Attendees]:
+        """Return who is there, and how much of that may be told.
+
+        Raises:
+            ForbiddenError: The principal may not see who is there.
+        """
         mode = self.check(principal, channel)
         attendees = self.reader.store.attendees(channel)
         numbers = self.reader.numbers_alone(channel, attendees)
         if attendees.told.count != len(attendees.members) if numbers else attendees.untold:
             self._name(channel, attendees)  # a look got lost, or is on its way
-        if mode == "count":
-            return self.reader.number(attendees)
-        return self.reader.page(channel, attendees, after=after, max_bytes=PAGE_MAX_BYTES)
+        return mode, attendees
 
     def update(self, connection: Connection, channel: str, said: Mapping[str, Any]) -> None:
         """Change the user's ``status``, ``active`` or ``data``, for all of its connections.

@@ -58,7 +58,11 @@ SESSION_TRIES: Final = 5  # each time somebody else was faster
 EXPIRY_MARGIN_S: Final = 60
 # Clients are asked to move over at different times, so that a deploy's reconnects are not repeated every 2 hours.
 _MAX_AGE_SPREAD_S: Final = 600
-_RIGHTS: Final[Mapping[Interest, Capability]] = {"state": "state.read", "presence": "presence"}
+_RIGHTS: Final[Mapping[Interest, Capability]] = {
+    "state": "state.read",
+    "presence": "presence",
+    "connections": "presence",
+}
 _EVENTS_ALONE: Final[Interests] = frozenset()
 
 
@@ -197,6 +201,41 @@ class Sessions:
             "limits": LIMITS | {"max_subscriptions": self.subscriptions.limits.subscriptions},
             "subscriptions": self._subscribe_all(connection, request.subscribe, unknown and request.session_id is None),
         }
+
+    def enter(self, connection: Connection, principal: Principal, name: str) -> Connection:
+        """Have a new connection be a user's, by another name from now on. It has no session: who comes back asks anew.
+
+        Raises:
+            LimitReachedError: The user has as many connections as it may.
+            UnauthenticatedError: Its token was revoked.
+            ForbiddenError: The connection has gone, or is somebody's already.
+        """
+        self.authentication.check(principal.user_id, principal.issued_at_s)
+        self.subscriptions.check_connections(principal.user_id)
+        named = replace(connection, connection_id=name, principal=principal, announced=True)
+        if not self.connections.rename(connection.connection_id, named):
+            raise ForbiddenError("this connection is somebody's already")
+        self.join(named, principal, {})
+        self.admit(named)
+        return named
+
+    def renew(self, connection: Connection, principal: Principal) -> Connection:
+        """Go on with a newer token of the same user, and with every subscription: each has its own right.
+
+        Raises:
+            ForbiddenError: It is another user's, or older than the one that the connection has.
+        """
+        known = connection.principal
+        if known is None or principal.user_id != known.user_id or principal.issued_at_s < known.issued_at_s:
+            raise ForbiddenError("this connection is another user's, or has a newer token")
+        self.authentication.check(principal.user_id, principal.issued_at_s)
+        refreshed = self.connections.refresh(connection.connection_id, principal)
+        if refreshed is None:
+            raise ForbiddenError("the connection has ended, or has a newer token")
+        self.join(refreshed, principal, {})
+        self.subscriptions.connect(refreshed, self.connections.subscriptions(refreshed.connection_id))
+        self.admit(refreshed)
+        return refreshed
 
     def join(self, connection: Connection, principal: Principal, channels: Mapping[str, Interests]) -> None:
         """Subscribe to a session's channels, as far as its token still allows, and to those that everybody has."""

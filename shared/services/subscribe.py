@@ -28,6 +28,8 @@ class SubscribeRequest:
         history: How many of the latest publications it would like, where nothing is recovered.
         state: It wants the channel's documents, and is told of their changes: those with other versions than these.
         presence: It wants its user to be seen there, and is told who comes, goes and types.
+        connections: It is told which connections come and go there.
+        expires_at_s: When it ends by itself, if it does.
     """
 
     channel: str
@@ -35,11 +37,17 @@ class SubscribeRequest:
     history: int | None = None
     state: Mapping[str, int] | None = None
     presence: bool = False
+    connections: bool = False
+    expires_at_s: int | None = None
 
     @property
     def interests(self) -> Interests:
         """What else than events it wants to be told of."""
-        wanted: dict[Interest, bool] = {"state": self.state is not None, "presence": self.presence}
+        wanted: dict[Interest, bool] = {
+            "state": self.state is not None,
+            "presence": self.presence,
+            "connections": self.connections,
+        }
         return frozenset(interest for interest, wants in wanted.items() if wants)
 
 
@@ -96,9 +104,9 @@ class Subscriptions:
             self._check_room(request.channel)
         if "presence" in subscribed.get(request.channel, ()) and not request.presence:
             with self.presence.leaving(connection, request.channel):
-                self.connect(connection, {request.channel: request.interests})
+                self.connect(connection, {request.channel: request.interests}, until_s=request.expires_at_s)
         else:
-            self.connect(connection, {request.channel: request.interests})
+            self.connect(connection, {request.channel: request.interests}, until_s=request.expires_at_s)
         seen = self.presence.enter(connection, request.channel) if request.presence else None
         result = self._result(request, max_bytes)
         left = max_bytes - len(to_json(result["publications"]))
@@ -133,10 +141,17 @@ class Subscriptions:
         if len(set(found) - {but, leaving}) >= limit:
             raise LimitReachedError(f"a user has at most {limit} connections", details={"limit": limit})
 
-    def connect(self, connection: Connection, channels: Mapping[str, Interests], *, kept: bool = True) -> None:
-        """Write the subscriptions; they end with the connection or its token, whichever is first."""
+    def connect(
+        self,
+        connection: Connection,
+        channels: Mapping[str, Interests],
+        *,
+        kept: bool = True,
+        until_s: int | None = None,
+    ) -> None:
+        """Write the subscriptions; they end with the connection or its token or then, whichever is first."""
         token_ends_s = connection.principal.expires_at_s if connection.principal else None
-        expires_at_s = min(connection.expires_at_s, token_ends_s or connection.expires_at_s)
+        expires_at_s = min(ends_s for ends_s in (connection.expires_at_s, token_ends_s, until_s) if ends_s is not None)
         self.connections.subscribe(connection, channels, expires_at_s=expires_at_s, kept=kept)
 
     def unsubscribe(self, connection: Connection, channel: str) -> None:

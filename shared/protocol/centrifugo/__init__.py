@@ -1,0 +1,1 @@
+"""Centrifugo's client protocol, bidirectional, JSON: github.com/centrifugal/protocol, definitions/client.proto."""

@@ -1,0 +1,145 @@
+"""Centrifugo's commands in, replies out, by the services that our own requests are handled by."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from shared.domain.centrifugo import centrifugo_id
+from shared.domain.connection import Connection
+from shared.errors import RateLimitedError, TidewireError
+from shared.ports import ConnectionStore, ConnectionTransport, Metrics
+from shared.protocol.centrifugo import codes
+from shared.protocol.centrifugo.codes import Disconnect, ReplyError, error_of
+from shared.protocol.centrifugo.commands import Command, Connect, parse
+from shared.protocol.centrifugo.replies import Reply, disconnect, encode
+from shared.protocol.limits import WEBSOCKET_FRAME_MAX_BYTES
+from shared.services.centrifugo_requests import CentrifugoRequests, DisconnectedError, RefusedReplyError
+from shared.services.limits import RateLimits
+from shared.services.sessions import Sessions
+
+# A command that overtakes its connection's `connect` waits for that: API Gateway may hand both out at once.
+_CONNECT_LOOKS: Final = 5
+_CONNECT_LOOK_S: Final = 0.2
+
+
+@dataclass(slots=True)
+class _Caller:
+    """Whose commands these are.
+
+    Attributes:
+        connection: As it goes by its name; ``None`` before ``connect``.
+    """
+
+    websocket_id: str
+    received_at_ms: int
+    connection: Connection | None
+
+
+@dataclass(frozen=True, slots=True)
+class Centrifugo:
+    """Handles what Centrifugo's clients send.
+
+    Attributes:
+        on_failure: Is told of what should not have happened; the client is told ``internal server error`` and no more.
+    """
+
+    requests: CentrifugoRequests
+    connections: ConnectionStore
+    sessions: Sessions
+    transport: ConnectionTransport
+    limits: RateLimits
+    metrics: Metrics
+    sleep: Callable[[float], None]
+    on_failure: Callable[[Exception], None]
+
+    def handle(self, connection_id: str, body: str, *, received_at_ms: int) -> list[Reply]:
+        """Handle commands in order; return the replies in the same order. Raises nothing.
+
+        Where the connection is to be closed, it has been told why and is, and there is no reply left.
+        """
+        caller = _Caller(connection_id, received_at_ms, None)
+        replies: list[Reply] = []
+        try:
+            commands = parse(body, max_bytes=WEBSOCKET_FRAME_MAX_BYTES)
+            self.limits.received(connection_id, len(body.encode()))
+            caller.connection = self.connections.get(centrifugo_id(connection_id))
+            for command in commands:
+                replies += self._replies(caller, command)
+        except DisconnectedError as ended:
+            self._end(caller, replies, ended.why)
+            return []
+        except RateLimitedError:
+            return [_refusal(command, codes.TOO_MANY_REQUESTS) for command in commands if command.id]
+        except TidewireError:
+            self._end(caller, replies, codes.MALFORMED)
+            return []
+        except Exception as error:
+            self.on_failure(error)
+            self._end(caller, replies, codes.SERVER_ERROR)
+            return []
+        return replies
+
+    def _replies(self, caller: _Caller, command: Command) -> list[Reply]:
+        """Return the reply to a command: none to a pong, and to ``send``."""
+        request = command.request
+        if request is None and command.id == 0:
+            return []
+        self.metrics.count("Requests")
+        try:
+            if request is None or (command.id == 0 and request[0] != "send"):
+                raise DisconnectedError(codes.MALFORMED)
+            self.limits.request(caller.websocket_id)
+            if isinstance(request[1], Connect):
+                result = self._connect(caller, request[1])
+            else:
+                connection = self._connection(caller)
+                result = self.requests.answer(connection, request[0], request[1], caller.received_at_ms)
+        except RefusedReplyError as refused:
+            error = refused.error
+        except TidewireError as refused:
+            error = error_of(refused)
+        except DisconnectedError:
+            raise
+        except Exception as failure:
+            self.on_failure(failure)
+            error = codes.INTERNAL
+        else:
+            return [{"id": command.id, request[0]: result}]
+        self.metrics.count("RequestErrors")
+        return [_refusal(command, error)]
+
+    def _connect(self, caller: _Caller, request: Connect) -> dict[str, Any]:
+        stub = self.connections.get(caller.websocket_id)
+        if caller.connection is not None or stub is None or stub.principal is not None or stub.alias is not None:
+            raise DisconnectedError(codes.MALFORMED)  # it speaks our protocol, or has said this before
+        self.limits.hello(caller.websocket_id)
+        caller.connection, result = self.requests.connect(stub, request)
+        return result
+
+    def _connection(self, caller: _Caller) -> Connection:
+        for _ in range(_CONNECT_LOOKS):
+            if caller.connection is not None:
+                break
+            stub = self.connections.get(caller.websocket_id)
+            if stub is None or stub.principal is not None:
+                break  # it has gone, or speaks our protocol
+            self.sleep(_CONNECT_LOOK_S)
+            caller.connection = self.connections.get(centrifugo_id(caller.websocket_id))
+        if caller.connection is None:
+            raise DisconnectedError(codes.MALFORMED)
+        return caller.connection
+
+    def _end(self, caller: _Caller, replies: Sequence[Reply], why: Disconnect) -> None:
+        """Send what there is to be said, why it ends, and close."""
+        connection_id = caller.websocket_id
+        self.metrics.count("RequestErrors")
+        (error,) = self.transport.push_all([connection_id], encode([*replies, disconnect(why)]))
+        try:
+            if error is None:
+                self.transport.close(connection_id)
+        finally:
+            self.sessions.disconnect(connection_id)
+
+
+def _refusal(command: Command, error: ReplyError) -> Reply:
+    return {"id": command.id, "error": error.to_wire()}

@@ -1,0 +1,276 @@
+"""What each of Centrifugo's commands asks of our services, and what their answers are to them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
+
+from shared.domain.centrifugo import centrifugo_id, to_channel, to_name, users_of
+from shared.domain.channel import personal_channel
+from shared.domain.commands import COMMAND_DEFAULT_TIMEOUT_MS
+from shared.domain.connection import Connection
+from shared.domain.principal import Capability, Principal
+from shared.domain.publication import StreamPosition
+from shared.errors import ForbiddenError, LimitReachedError, UnauthenticatedError
+from shared.namespaces import Namespaces, SubscriberRight
+from shared.ports import CentrifugoTokens, TokenExpiredError
+from shared.protocol.centrifugo import codes
+from shared.protocol.centrifugo import commands as theirs
+from shared.protocol.centrifugo.codes import Disconnect, ReplyError
+from shared.protocol.centrifugo.replies import EVENT_NAME, publication
+from shared.protocol.encode import to_json
+from shared.protocol.limits import HISTORY_MAX_LIMIT
+from shared.services.commands import CommandRequest, Commands
+from shared.services.history import PAGE_MAX_BYTES, History
+from shared.services.presence import Presence
+from shared.services.publish import Publishing, PublishRequest
+from shared.services.sessions import Sessions
+from shared.services.subscribe import SubscribeRequest, Subscriptions
+
+# Of what they call a server's version: SDKs show it.
+_VERSION: Final = "tidewire"
+_FLAG_REJECT_UNRECOVERED: Final = 2
+
+
+class RefusedReplyError(Exception):
+    """A command is answered with an error of theirs."""
+
+    def __init__(self, error: ReplyError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class DisconnectedError(Exception):
+    """The connection is to be closed."""
+
+    def __init__(self, why: Disconnect) -> None:
+        super().__init__(why.reason)
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class CentrifugoRequests:
+    """Their commands, by our services. Each method returns the result of theirs with its name."""
+
+    sessions: Sessions
+    subscriptions: Subscriptions
+    publishing: Publishing
+    history: History
+    presence: Presence
+    commands: Commands
+    tokens: CentrifugoTokens
+    namespaces: Namespaces
+    now_ms: Callable[[], int]
+
+    def connect(self, stub: Connection, request: theirs.Connect) -> tuple[Connection, dict[str, Any]]:
+        """Have a connection be a user's; subscribe it to what the server wants it to be subscribed to.
+
+        Raises:
+            RefusedReplyError, DisconnectedError: As their protocol says.
+        """
+        try:
+            token = self.tokens.connection(request.token)
+            connection = self.sessions.enter(stub, token.principal, centrifugo_id(stub.connection_id))
+        except TokenExpiredError:
+            raise RefusedReplyError(codes.TOKEN_EXPIRED) from None
+        except UnauthenticatedError:
+            raise DisconnectedError(codes.INVALID_TOKEN) from None
+        except LimitReachedError:
+            raise DisconnectedError(codes.CONNECTION_LIMIT) from None
+        except ForbiddenError:
+            raise DisconnectedError(codes.MALFORMED) from None
+        names = [to_name(personal_channel(token.principal.user_id)), *token.channels]
+        subs = {name: self._subscribe(connection, name, request.subs.get(name)) for name in dict.fromkeys(names)}
+        result = {"client": connection.connection_id, "version": _VERSION, "subs": subs}
+        return connection, result | self._ttl(token.principal.expires_at_s)
+
+    def answer(self, connection: Connection, name: str, request: Any, received_at_ms: int) -> dict[str, Any]:
+        """Return the result of any other command.
+
+        Raises:
+            RefusedReplyError, DisconnectedError, TidewireError: As their protocol says, or ours.
+        """
+        principal = _principal(connection)
+        if principal.expired(self.now_ms() / 1000):
+            raise DisconnectedError(codes.EXPIRED)
+        match name:
+            case "ping":
+                return {}
+            case "subscribe":
+                return self._subscribe_by_client(connection, request)
+            case "unsubscribe":
+                self.subscriptions.unsubscribe(connection, _channel(request.channel))
+                return {}
+            case "publish":
+                return self._publish(connection, request, received_at_ms)
+            case "history":
+                return self._history(connection, request)
+            case "presence":
+                return self._presence(connection, request)
+            case "presence_stats":
+                return self._presence_stats(connection, request)
+            case "rpc":
+                wanted = CommandRequest(request.method, request.data, COMMAND_DEFAULT_TIMEOUT_MS, received_at_ms)
+                return {"data": self.commands.run(principal, wanted, connection_id=connection.connection_id)}
+            case "refresh":
+                return self._refresh(connection, request)
+            case "sub_refresh":
+                return self._sub_refresh(connection, request)
+            case _:  # `send`: nothing here takes data that nobody answers
+                raise DisconnectedError(codes.NOT_SERVED)
+
+    def _subscribe_by_client(self, connection: Connection, request: theirs.Subscribe) -> dict[str, Any]:
+        channel = _channel(request.channel)
+        principal = _principal(connection)
+        ends_s = None
+        if request.token:
+            ends_s = self._checked(principal, request.token, request.channel)
+        elif not principal.may_receive("subscribe", channel):
+            raise RefusedReplyError(codes.PERMISSION_DENIED)
+        users = users_of(request.channel)
+        if users is not None and principal.user_id not in users:
+            raise RefusedReplyError(codes.PERMISSION_DENIED)
+        return self._subscribe(connection, request.channel, request, ends_s=ends_s)
+
+    def _subscribe(
+        self, connection: Connection, name: str, wanted: theirs.Subscribe | None, *, ends_s: int | None = None
+    ) -> dict[str, Any]:
+        """Subscribe to a channel that the connection may be in."""
+        channel = _channel(name)
+        settings = self.namespaces.of(channel)
+        may = settings.subscribers_may
+        seen = settings.presence != "off" and ("presence" in may or _principal(connection).may("presence", channel))
+        since = wanted.since if wanted else None
+        request = SubscribeRequest(
+            channel=channel,
+            since=self._position(channel, since) if since else None,
+            presence=seen,
+            connections=seen and settings.join_leave,
+            expires_at_s=ends_s,
+        )
+        result = self.subscriptions.subscribe(_with(connection, channel, "subscribe", *may), request)
+        recovered = result["recovered"] and "more" not in result
+        if since and not recovered and wanted and wanted.flag & _FLAG_REJECT_UNRECOVERED:
+            self.subscriptions.unsubscribe(connection, channel)
+            raise RefusedReplyError(codes.UNRECOVERABLE_POSITION)
+        answer = {"recoverable": True, "positioned": True, **result["position"]} | self._ttl(ends_s)
+        if since:
+            answer |= {"was_recovering": True, "recovered": recovered}
+        if recovered and result["publications"]:
+            answer["publications"] = [publication(event) for event in result["publications"]]
+        return answer
+
+    def _publish(self, connection: Connection, request: theirs.Publish, received_at_ms: int) -> dict[str, Any]:
+        channel = _channel(request.channel)
+        # Express: what is answered is in the history, as with theirs.
+        wanted = PublishRequest(channel, EVENT_NAME, request.data, priority="express", received_at_ms=received_at_ms)
+        principal = self._may(connection, channel, "publish")
+        self.publishing.publish(principal, wanted, connection_id=connection.connection_id)
+        return {}
+
+    def _history(self, connection: Connection, request: theirs.History) -> dict[str, Any]:
+        channel = _channel(request.channel)
+        if not self._may(connection, channel, "history").may_receive("history", channel):
+            raise RefusedReplyError(codes.PERMISSION_DENIED)
+        if request.limit == 0:
+            position, _ = self.history.latest(channel, 0)
+            return position.to_wire()
+        limit = HISTORY_MAX_LIMIT if request.limit < 0 else min(request.limit, HISTORY_MAX_LIMIT)
+        since = self._position(channel, request.since) if request.since else None
+        position, page = self.history.read(channel, since, limit=limit, reverse=request.reverse)
+        if since is not None and since.epoch != position.epoch:
+            raise RefusedReplyError(codes.UNRECOVERABLE_POSITION)
+        return {"publications": [publication(event) for event in page.publications]} | position.to_wire()
+
+    def _presence(self, connection: Connection, request: theirs.Channel) -> dict[str, Any]:
+        channel = _channel(request.channel)
+        mode, attendees = self.presence.who(self._seeing(connection, channel), channel)
+        if mode == "count":
+            raise RefusedReplyError(codes.NOT_AVAILABLE)
+        clients = {
+            client: {"user": member.user_id, "client": client}
+            for member in attendees.members.values()
+            for client in member.connection_ids
+        }
+        if len(to_json(clients)) > PAGE_MAX_BYTES:  # their protocol has no pages
+            raise RefusedReplyError(codes.LIMIT_EXCEEDED)
+        return {"presence": clients}
+
+    def _presence_stats(self, connection: Connection, request: theirs.Channel) -> dict[str, Any]:
+        channel = _channel(request.channel)
+        _, attendees = self.presence.who(self._seeing(connection, channel), channel)
+        clients = sum(len(member.connection_ids) for member in attendees.members.values())
+        return {"num_clients": clients, "num_users": len(attendees.members)}
+
+    def _seeing(self, connection: Connection, channel: str) -> Principal:
+        if self.namespaces.of(channel).presence == "off":
+            raise RefusedReplyError(codes.NOT_AVAILABLE)
+        return self._may(connection, channel, "presence")
+
+    def _refresh(self, connection: Connection, request: theirs.Token) -> dict[str, Any]:
+        try:
+            principal = self.tokens.connection(request.token).principal
+            self.sessions.renew(connection, principal)
+        except TokenExpiredError:
+            raise RefusedReplyError(codes.TOKEN_EXPIRED) from None
+        except (UnauthenticatedError, ForbiddenError):
+            raise DisconnectedError(codes.INVALID_TOKEN) from None
+        return {"client": connection.connection_id, "version": _VERSION} | self._ttl(principal.expires_at_s)
+
+    def _sub_refresh(self, connection: Connection, request: theirs.Token) -> dict[str, Any]:
+        channel = _channel(request.channel)
+        ends_s = self._checked(_principal(connection), request.token, request.channel)
+        interests = self.subscriptions.connections.subscriptions(connection.connection_id).get(channel)
+        if interests is None:
+            raise RefusedReplyError(codes.PERMISSION_DENIED)
+        self.subscriptions.connect(connection, {channel: interests}, until_s=ends_s)
+        return self._ttl(ends_s)
+
+    def _checked(self, principal: Principal, token: str, name: str) -> int | None:
+        """Return when a subscription token ends that is this user's for this channel."""
+        try:
+            claims = self.tokens.subscription(token)
+        except TokenExpiredError:
+            raise RefusedReplyError(codes.TOKEN_EXPIRED) from None
+        except UnauthenticatedError:
+            raise RefusedReplyError(codes.PERMISSION_DENIED) from None
+        if (claims.user_id, claims.channel) != (principal.user_id, name):
+            raise RefusedReplyError(codes.PERMISSION_DENIED)
+        return claims.expires_at_s
+
+    def _may(self, connection: Connection, channel: str, right: SubscriberRight) -> Principal:
+        """Return who asks, with the right that a subscription alone gives there, if it has one."""
+        principal = _principal(connection)
+        if principal.may(right, channel) or right not in self.namespaces.of(channel).subscribers_may:
+            return principal
+        if channel not in self.subscriptions.connections.subscriptions(connection.connection_id):
+            return principal
+        return _principal(_with(connection, channel, right))
+
+    def _position(self, channel: str, since: theirs.Position) -> StreamPosition:
+        """Return a position of theirs as ours: one without an epoch is of whatever stream there is."""
+        epoch = since.epoch or self.history.latest(channel, 0)[0].epoch
+        return StreamPosition(epoch, since.offset)
+
+    def _ttl(self, ends_s: int | None) -> dict[str, Any]:
+        return {} if ends_s is None else {"expires": True, "ttl": max(1, ends_s - self.now_ms() // 1000)}
+
+
+def _principal(connection: Connection) -> Principal:
+    assert connection.principal is not None  # it goes by its name since somebody has said who it is
+    return connection.principal
+
+
+def _channel(name: str) -> str:
+    if not name:
+        raise DisconnectedError(codes.MALFORMED)
+    channel = to_channel(name)
+    if channel is None:
+        raise RefusedReplyError(codes.BAD_REQUEST)
+    return channel
+
+
+def _with(connection: Connection, channel: str, *rights: str) -> Connection:
+    """Return the connection as it is for one call: with these rights in this channel."""
+    principal = _principal(connection)
+    allowed = [*principal.capabilities.get(channel, ()), *(cast(Capability, right) for right in rights)]
+    return replace(connection, principal=replace(principal, capabilities={**principal.capabilities, channel: allowed}))

@@ -1,0 +1,85 @@
+"""The tests that Centrifugo's Python client ships, and a stack as they expect their server to be set up."""
+
+import json
+import subprocess
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import boto3
+
+from localstack.stack import LocalStack
+from shared.contract import OUTPUT_TOKEN_SECRET_ARN
+from tests.integration.edited import edited
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+_PYTHON: Final = Path(__file__).parent / ".venv/bin/python"
+_TIMEOUT_S: Final = 420
+# What their docker-compose.yml sets: the secret with which the tests sign, and what holds for channels.
+_SECRET: Final = "secret"
+_CHANNELS: Final = """
+[namespaces.centrifugo]
+history_count = 100
+subscribers_may = ["publish", "history", "presence"]
+join_leave = true
+
+[namespaces.smallhistory]
+history_count = 2
+subscribers_may = ["publish", "history"]
+
+[namespaces.user]
+publishers = "clients"
+subscribers_may = ["publish", "history", "presence"]
+join_leave = true
+"""
+_OWN_USER: Final = '[namespaces.user]\npublishers = "servers"      # personal channels: users reach one another by `send`\npresence = "off"\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        failed: By test, what it said.
+    """
+
+    run: int
+    failed: dict[str, str]
+    output: str
+
+
+@contextmanager
+def set_up(stack: LocalStack) -> Iterator[None]:
+    """Have a stack be as their server would be."""
+    secrets = boto3.client("secretsmanager")
+    secrets.put_secret_value(SecretId=stack.outputs[OUTPUT_TOKEN_SECRET_ARN], SecretString=_SECRET)
+    with ExitStack() as changed:
+        for function in ("ws_message", "presence"):
+            changed.enter_context(edited(stack, function, "channels.toml", _OWN_USER, _CHANNELS))
+        yield
+
+
+def unpack(folder: Path) -> Path:
+    """Unpack the source distribution; return where it is."""
+    (archive,) = (ROOT / ".local/centrifugo").glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    return folder / archive.name.removesuffix(".tar.gz")
+
+
+def run(stack: LocalStack, source: Path, names: Sequence[str] = ()) -> Outcome:
+    """Run the tests, or some of them by name."""
+    websocket_url = stack.url.replace("http", "ws", 1) + "/v1/ws"
+    line = [str(_PYTHON), str(Path(__file__).with_name("suite.py")), stack.url, websocket_url, *names]
+    done = subprocess.run(
+        line, cwd=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_TIMEOUT_S, check=False
+    )
+    *_, last = done.stdout.splitlines() or [""]
+    try:
+        told = json.loads(last)
+    except ValueError:
+        raise AssertionError(done.stdout) from None
+    return Outcome(told["run"], told["failed"], done.stdout)
