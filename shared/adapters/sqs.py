@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.aws import translated
 from shared.adapters.schema_version import marked, understood
-from shared.domain.presence import Look
+from shared.domain.presence import Look, Visit
 from shared.domain.publication import Publication, identity
 from shared.errors import NewerSchemaError, TidewireError, UnavailableError
 from shared.ports import Delivery, Lane, LaneMessage, LaneRecord
@@ -158,7 +158,7 @@ def delivery(record: Mapping[str, Any]) -> Delivery:
 
 
 class SqsLookQueue:
-    """A standard queue: ``{"v", "channel", "users"?, "after"?}``."""
+    """A standard queue: ``{"v", "channel", "users"?, "after"?, "came"?, "went"?}``; the last two: user, connection."""
 
     def __init__(self, client: "SQSClient", url: str) -> None:
         self._client = client
@@ -172,13 +172,19 @@ def _look_body(look: Look) -> dict[str, Any]:
     body: dict[str, Any] = {"channel": look.channel}
     if look.users:
         body["users"] = list(look.users)
-    return body if look.after is None else body | {"after": look.after}
+    if look.after is not None:
+        body["after"] = look.after
+    for name, visit in (("came", look.came), ("went", look.went)):
+        if visit is not None:
+            body[name] = [visit.user_id, visit.connection_id]
+    return body
 
 
 def look(record: Mapping[str, Any]) -> Look:
     """Read one record of the look queue's Lambda event."""
     body = message(record)
-    return Look(body["channel"], tuple(body.get("users", ())), body.get("after"))
+    came, went = (Visit(*body[name]) if name in body else None for name in ("came", "went"))
+    return Look(body["channel"], tuple(body.get("users", ())), body.get("after"), came, went)
 
 
 class SqsDeadlineQueue:

@@ -112,14 +112,26 @@ class Attendees:
 
 
 @dataclass(frozen=True, slots=True)
+class Visit:
+    """A connection of a user's in a channel."""
+
+    user_id: str
+    connection_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """A wish that somebody may look whether a channel's subscribers know who is there.
 
     Attributes:
         users: To be told of whatever was told before,
         after: ... unless that has been since this version of what was told.
+        came: The connection that has come there: whoever wants to know of connections is told.
+        went: The one that has gone.
     """
 
     channel: str
     users: tuple[str, ...] = ()
     after: int | None = None
+    came: Visit | None = None
+    went: Visit | None = None

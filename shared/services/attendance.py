@@ -7,7 +7,7 @@ from typing import Final
 
 from shared.domain.connection import CONNECTION_MAX_AGE_S, Connection
 from shared.domain.mailbox import is_mailbox
-from shared.domain.presence import PRESENCE_GRACE_S, Look
+from shared.domain.presence import PRESENCE_GRACE_S, Look, Visit
 from shared.ports import ConnectionStore, LookQueue, Metrics, PresenceStore
 
 # A second later than the end of the grace time: both are whole seconds, of two clocks.
@@ -41,9 +41,9 @@ class Attendance:
         for channel in set(channels) - listed.keys():
             self.store.leave(channel, user_id, connection_id)
 
-    def look(self, channels: Iterable[str]) -> None:
-        """Have somebody look at once."""
-        if looks := [Look(channel) for channel in channels]:
+    def look(self, channels: Iterable[str], *, came: Visit | None = None) -> None:
+        """Have somebody look at once; ``came`` has come into all of them."""
+        if looks := [Look(channel, came=came) for channel in channels]:
             self.looks.send(looks)
 
     @contextmanager
@@ -53,9 +53,9 @@ class Attendance:
             yield
             return
         user_id, connection_id = connection.principal.user_id, connection.connection_id
-        for channel in channels:
-            self.store.leave(channel, user_id, connection_id)
-        self.look(channels)
+        went = [channel for channel in channels if self.store.leave(channel, user_id, connection_id)]
+        visit = Visit(user_id, connection_id)
+        self.looks.send([Look(channel, went=visit if channel in went else None) for channel in channels])
         yield
         # A subscription that was under way may have come in between; behind this it finds itself unlisted.
         late = [channel for channel in channels if self.store.leave(channel, user_id, connection_id)]
@@ -99,6 +99,8 @@ class Attendance:
         if not attended:
             return
         at_s = self.now_ms() // 1000 + PRESENCE_GRACE_S
+        looks = []
         for channel, user_id in attended.items():
-            self.store.leave(channel, user_id, connection_id, at_s=at_s)
-        self.looks.send([Look(channel) for channel in attended], delay_s=_LOOK_AFTER_GRACE_S)
+            leaves = self.store.leave(channel, user_id, connection_id, at_s=at_s)
+            looks.append(Look(channel, went=Visit(user_id, connection_id) if leaves else None))
+        self.looks.send(looks, delay_s=_LOOK_AFTER_GRACE_S)

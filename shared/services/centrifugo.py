@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from shared.domain.centrifugo import centrifugo_id
 from shared.domain.connection import Connection
-from shared.errors import RateLimitedError, TidewireError
+from shared.errors import ConnectionGoneError, RateLimitedError, TidewireError
 from shared.ports import ConnectionStore, ConnectionTransport, Metrics
 from shared.protocol.centrifugo import codes
 from shared.protocol.centrifugo.codes import Disconnect, ReplyError, error_of
@@ -137,6 +137,8 @@ class Centrifugo:
         try:
             if error is None:
                 self.transport.close(connection_id)
+        except ConnectionGoneError:
+            pass  # it has closed by itself, as it was told
         finally:
             self.sessions.disconnect(connection_id)
 

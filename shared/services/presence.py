@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from shared.domain.connection import Connection
@@ -15,6 +15,7 @@ from shared.domain.presence import (
     Attendees,
     Look,
     Member,
+    Visit,
 )
 from shared.domain.principal import Principal
 from shared.errors import BadFrameError, ForbiddenError, NotSubscribedError, TooLargeError, UnauthenticatedError
@@ -81,15 +82,17 @@ class Presence:
             raise ForbiddenError("the token does not allow presence in this channel")
         return mode
 
-    def enter(self, connection: Connection, channel: str) -> Attendees:
-        """Have a subscribed connection be seen; return whom it sees.
+    def enter(self, connection: Connection, channel: str, *, again: bool = False) -> Attendees:
+        """Have a subscribed connection be seen (``again``: it was); return whom it sees.
 
         Whoever it sees and others have not been told of, or the other way round, is named to the watch: so all that is
         told from now on leads from what is returned here to what is true.
         """
         self.attendance.enter(connection, [channel])
         attendees = self.reader.store.attendees(channel)
-        self._name(channel, attendees)
+        principal = connection.principal
+        came = None if again or principal is None else Visit(principal.user_id, connection.connection_id)
+        self._name(channel, attendees, came)
         return attendees
 
     @contextmanager
@@ -185,11 +188,11 @@ class Presence:
             raise NotSubscribedError("subscribe to this channel with presence first")
         return member
 
-    def _name(self, channel: str, attendees: Attendees) -> None:
+    def _name(self, channel: str, attendees: Attendees, came: Visit | None = None) -> None:
         """Have those told of again about whom this reader and the subscribers do not agree."""
         counted = self.reader.numbers_alone(channel, attendees)
         look = Look(channel) if counted else Look(channel, tuple(attendees.untold), attendees.told.version)
-        self.attendance.looks.send([look])
+        self.attendance.looks.send([replace(look, came=came)])
 
 
 def _check_data(data: Any) -> None:

@@ -81,8 +81,11 @@ class PresenceWatch:
         That is what makes two of these at a time safe: one that had read before somebody left may tell after another
         has found nothing to tell. What is new by then is told a second later, together with what else comes.
         """
-        if self.reader.namespaces.of(channel).presence == "off":
+        settings = self.reader.namespaces.of(channel)
+        if settings.presence == "off":
             return
+        if settings.join_leave:
+            self._tell_visits(channel, looks)
         done = False
         for _ in range(_TRIES):
             told = self.reader.store.told(channel)
@@ -104,6 +107,22 @@ class PresenceWatch:
                 return
         # Where something always changes, or others were always faster, whoever looks next goes on.
         self._put_off(looks or [Look(channel)], _pace_ms(0))
+
+    def _tell_visits(self, channel: str, looks: Sequence[Look]) -> None:
+        """Tell of each connection that has come or gone; where there are too many for that, nobody.
+
+        A look that comes twice has it told twice.
+        """
+        both = ((("join", look.came), ("leave", look.went)) for look in looks)
+        visits = [(event, visit) for two in both for event, visit in two if visit is not None]
+        if not visits or self.reader.store.told(channel).counted:
+            return
+        around = {"type": "connection", "channel": channel}
+        frames = [
+            around | {"event": event, "user_id": visit.user_id, "connection_id": visit.connection_id}
+            for event, visit in visits
+        ]
+        self.bus.put([replace(one, interest="connections") for one in _broadcasts(channel, frames)])
 
     def _tell(self, channel: str, round_: _Round, version: int) -> bool:
         """Push, if nobody else has told something since that version; return whether so.

@@ -20,6 +20,7 @@ from shared.domain.connection import (
     Session,
 )
 from shared.domain.mailbox import is_mailbox
+from shared.domain.presence import Visit
 from shared.domain.principal import Capability, Principal
 from shared.errors import (
     ContentionError,
@@ -252,7 +253,7 @@ class Sessions:
             self.subscriptions.connect(connection, allowed)
             self.connections.unsubscribe(connection.connection_id, sorted(channels.keys() - allowed.keys()))
         self.attendance.enter(connection, seen)
-        self.attendance.look(seen)
+        self.attendance.look(seen, came=Visit(principal.user_id, connection.connection_id))
 
     def refresh(self, connection: Connection, token: str) -> Refreshed:
         """Go on with a newer token: the connection, its session and its subscriptions.

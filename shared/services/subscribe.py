@@ -107,7 +107,8 @@ class Subscriptions:
                 self.connect(connection, {request.channel: request.interests}, until_s=request.expires_at_s)
         else:
             self.connect(connection, {request.channel: request.interests}, until_s=request.expires_at_s)
-        seen = self.presence.enter(connection, request.channel) if request.presence else None
+        again = "presence" in subscribed.get(request.channel, ())
+        seen = self.presence.enter(connection, request.channel, again=again) if request.presence else None
         result = self._result(request, max_bytes)
         left = max_bytes - len(to_json(result["publications"]))
         if request.state is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import boto3
+from websockets.sync.client import connect
 
 from localstack.stack import LocalStack
 from shared.contract import OUTPUT_TOKEN_SECRET_ARN
@@ -18,6 +19,7 @@ from tests.integration.edited import edited
 ROOT: Final = Path(__file__).resolve().parents[2]
 _PYTHON: Final = Path(__file__).parent / ".venv/bin/python"
 _TIMEOUT_S: Final = 420
+_AT_ONCE: Final = 8
 # What their docker-compose.yml sets: the secret with which the tests sign, and what holds for channels.
 _SECRET: Final = "secret"
 _CHANNELS: Final = """
@@ -59,7 +61,22 @@ def set_up(stack: LocalStack) -> Iterator[None]:
     with ExitStack() as changed:
         for function in ("ws_message", "presence"):
             changed.enter_context(edited(stack, function, "channels.toml", _OWN_USER, _CHANNELS))
+        _warm_up(stack)
         yield
+
+
+def _warm_up(stack: LocalStack) -> None:
+    """Have as many environments started as the tests use at once: a client waits 5 s for an answer."""
+    with connect(websocket_url(stack)) as websocket:
+        for _ in range(_AT_ONCE):
+            websocket.send('{"type": "sync", "id": 1, "positions": {}}')
+        for _ in range(_AT_ONCE):
+            websocket.recv(timeout=60)
+
+
+def websocket_url(stack: LocalStack) -> str:
+    """Return where clients connect."""
+    return stack.url.replace("http", "ws", 1) + "/v1/ws"
 
 
 def unpack(folder: Path) -> Path:
@@ -72,8 +89,7 @@ def unpack(folder: Path) -> Path:
 
 def run(stack: LocalStack, source: Path, names: Sequence[str] = ()) -> Outcome:
     """Run the tests, or some of them by name."""
-    websocket_url = stack.url.replace("http", "ws", 1) + "/v1/ws"
-    line = [str(_PYTHON), str(Path(__file__).with_name("suite.py")), stack.url, websocket_url, *names]
+    line = [str(_PYTHON), str(Path(__file__).with_name("suite.py")), stack.url, websocket_url(stack), *names]
     done = subprocess.run(
         line, cwd=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_TIMEOUT_S, check=False
     )
