@@ -118,6 +118,11 @@ class Visit:
     user_id: str
     connection_id: str
 
+    def to_push(self, channel: str, event: Literal["join", "leave"]) -> dict[str, Any]:
+        """Return what those are told who want to know of connections; docs/protocol.md has no such push."""
+        who = {"user_id": self.user_id, "connection_id": self.connection_id}
+        return {"type": "connection", "channel": channel, "event": event, **who}
+
 
 @dataclass(frozen=True, slots=True)
 class Look:

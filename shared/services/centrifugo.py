@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from shared.domain.centrifugo import centrifugo_id
 from shared.domain.connection import Connection
@@ -13,7 +13,7 @@ from shared.protocol.centrifugo.codes import Disconnect, ReplyError, error_of
 from shared.protocol.centrifugo.commands import Command, Connect, parse
 from shared.protocol.centrifugo.replies import Reply, disconnect, encode
 from shared.protocol.limits import WEBSOCKET_FRAME_MAX_BYTES
-from shared.services.centrifugo_requests import CentrifugoRequests, DisconnectedError, RefusedReplyError
+from shared.services.centrifugo_requests import Answer, CentrifugoRequests, DisconnectedError, RefusedReplyError
 from shared.services.limits import RateLimits
 from shared.services.sessions import Sessions
 
@@ -90,10 +90,10 @@ class Centrifugo:
                 raise DisconnectedError(codes.MALFORMED)
             self.limits.request(caller.websocket_id)
             if isinstance(request[1], Connect):
-                result = self._connect(caller, request[1])
+                answer = self._connect(caller, request[1])
             else:
                 connection = self._connection(caller)
-                result = self.requests.answer(connection, request[0], request[1], caller.received_at_ms)
+                answer = self.requests.answer(connection, request[0], request[1], caller.received_at_ms)
         except RefusedReplyError as refused:
             error = refused.error
         except TidewireError as refused:
@@ -104,17 +104,17 @@ class Centrifugo:
             self.on_failure(failure)
             error = codes.INTERNAL
         else:
-            return [{"id": command.id, request[0]: result}]
+            return [{"id": command.id, request[0]: answer.result}, *answer.pushes]
         self.metrics.count("RequestErrors")
         return [_refusal(command, error)]
 
-    def _connect(self, caller: _Caller, request: Connect) -> dict[str, Any]:
+    def _connect(self, caller: _Caller, request: Connect) -> Answer:
         stub = self.connections.get(caller.websocket_id)
         if caller.connection is not None or stub is None or stub.principal is not None or stub.alias is not None:
             raise DisconnectedError(codes.MALFORMED)  # it speaks our protocol, or has said this before
         self.limits.hello(caller.websocket_id)
-        caller.connection, result = self.requests.connect(stub, request)
-        return result
+        caller.connection, answer = self.requests.connect(stub, request)
+        return answer
 
     def _connection(self, caller: _Caller) -> Connection:
         for _ in range(_CONNECT_LOOKS):

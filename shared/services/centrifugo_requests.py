@@ -1,6 +1,6 @@
 """What each of Centrifugo's commands asks of our services, and what their answers are to them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
@@ -8,6 +8,7 @@ from shared.domain.centrifugo import centrifugo_id, to_channel, to_name, users_o
 from shared.domain.channel import personal_channel
 from shared.domain.commands import COMMAND_DEFAULT_TIMEOUT_MS
 from shared.domain.connection import Connection
+from shared.domain.presence import Visit
 from shared.domain.principal import Capability, Principal
 from shared.domain.publication import StreamPosition
 from shared.errors import ForbiddenError, LimitReachedError, UnauthenticatedError
@@ -16,7 +17,7 @@ from shared.ports import CentrifugoTokens, TokenExpiredError
 from shared.protocol.centrifugo import codes
 from shared.protocol.centrifugo import commands as theirs
 from shared.protocol.centrifugo.codes import Disconnect, ReplyError
-from shared.protocol.centrifugo.replies import EVENT_NAME, publication
+from shared.protocol.centrifugo.replies import EVENT_NAME, Reply, publication, pushes
 from shared.protocol.encode import to_json
 from shared.protocol.limits import HISTORY_MAX_LIMIT
 from shared.services.commands import CommandRequest, Commands
@@ -48,8 +49,21 @@ class DisconnectedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command is answered with.
+
+    Attributes:
+        result: The result of theirs with the command's name.
+        pushes: What the client is told behind it.
+    """
+
+    result: dict[str, Any]
+    pushes: Sequence[Reply] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CentrifugoRequests:
-    """Their commands, by our services. Each method returns the result of theirs with its name."""
+    """Their commands, by our services."""
 
     sessions: Sessions
     subscriptions: Subscriptions
@@ -61,7 +75,7 @@ class CentrifugoRequests:
     namespaces: Namespaces
     now_ms: Callable[[], int]
 
-    def connect(self, stub: Connection, request: theirs.Connect) -> tuple[Connection, dict[str, Any]]:
+    def connect(self, stub: Connection, request: theirs.Connect) -> tuple[Connection, Answer]:
         """Have a connection be a user's; subscribe it to what the server wants it to be subscribed to.
 
         Raises:
@@ -80,23 +94,30 @@ class CentrifugoRequests:
             raise DisconnectedError(codes.MALFORMED) from None
         names = [to_name(personal_channel(token.principal.user_id)), *token.channels]
         subs = {name: self._subscribe(connection, name, request.subs.get(name)) for name in dict.fromkeys(names)}
-        result = {"client": connection.connection_id, "version": _VERSION, "subs": subs}
-        return connection, result | self._ttl(token.principal.expires_at_s)
+        result = {
+            "client": connection.connection_id,
+            "version": _VERSION,
+            "subs": {name: answer.result for name, answer in subs.items()},
+        }
+        pushes = [push for answer in subs.values() for push in answer.pushes]
+        return connection, Answer(result | self._ttl(token.principal.expires_at_s), pushes)
 
-    def answer(self, connection: Connection, name: str, request: Any, received_at_ms: int) -> dict[str, Any]:
-        """Return the result of any other command.
+    def answer(self, connection: Connection, name: str, request: Any, received_at_ms: int) -> Answer:
+        """Return what any other command is answered with.
 
         Raises:
             RefusedReplyError, DisconnectedError, TidewireError: As their protocol says, or ours.
         """
-        principal = _principal(connection)
-        if principal.expired(self.now_ms() / 1000):
+        if _principal(connection).expired(self.now_ms() / 1000):
             raise DisconnectedError(codes.EXPIRED)
+        if name == "subscribe":
+            return self._subscribe_by_client(connection, request)
+        return Answer(self._result(connection, name, request, received_at_ms))
+
+    def _result(self, connection: Connection, name: str, request: Any, received_at_ms: int) -> dict[str, Any]:
         match name:
             case "ping":
                 return {}
-            case "subscribe":
-                return self._subscribe_by_client(connection, request)
             case "unsubscribe":
                 self.subscriptions.unsubscribe(connection, _channel(request.channel))
                 return {}
@@ -110,7 +131,9 @@ class CentrifugoRequests:
                 return self._presence_stats(connection, request)
             case "rpc":
                 wanted = CommandRequest(request.method, request.data, COMMAND_DEFAULT_TIMEOUT_MS, received_at_ms)
-                return {"data": self.commands.run(principal, wanted, connection_id=connection.connection_id)}
+                return {
+                    "data": self.commands.run(_principal(connection), wanted, connection_id=connection.connection_id)
+                }
             case "refresh":
                 return self._refresh(connection, request)
             case "sub_refresh":
@@ -118,7 +141,7 @@ class CentrifugoRequests:
             case _:  # `send`: nothing here takes data that nobody answers
                 raise DisconnectedError(codes.NOT_SERVED)
 
-    def _subscribe_by_client(self, connection: Connection, request: theirs.Subscribe) -> dict[str, Any]:
+    def _subscribe_by_client(self, connection: Connection, request: theirs.Subscribe) -> Answer:
         channel = _channel(request.channel)
         principal = _principal(connection)
         ends_s = None
@@ -133,8 +156,11 @@ class CentrifugoRequests:
 
     def _subscribe(
         self, connection: Connection, name: str, wanted: theirs.Subscribe | None, *, ends_s: int | None = None
-    ) -> dict[str, Any]:
-        """Subscribe to a channel that the connection may be in."""
+    ) -> Answer:
+        """Subscribe to a channel that the connection may be in.
+
+        Its own coming is told it with the answer: a push could be there before that, and would not be understood.
+        """
         channel = _channel(name)
         settings = self.namespaces.of(channel)
         may = settings.subscribers_may
@@ -157,7 +183,9 @@ class CentrifugoRequests:
             answer |= {"was_recovering": True, "recovered": recovered}
         if recovered and result["publications"]:
             answer["publications"] = [publication(event) for event in result["publications"]]
-        return answer
+        principal = _principal(connection)
+        join = Visit(principal.user_id, connection.connection_id).to_push(channel, "join")
+        return Answer(answer, list(pushes(join)) if request.connections else ())
 
     def _publish(self, connection: Connection, request: theirs.Publish, received_at_ms: int) -> dict[str, Any]:
         channel = _channel(request.channel)

@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from shared.domain.connection import Connection
@@ -90,9 +90,12 @@ class Presence:
         """
         self.attendance.enter(connection, [channel])
         attendees = self.reader.store.attendees(channel)
-        principal = connection.principal
-        came = None if again or principal is None else Visit(principal.user_id, connection.connection_id)
-        self._name(channel, attendees, came)
+        self._name(channel, attendees)
+        if self.reader.namespaces.of(channel).join_leave and connection.principal is not None and not again:
+            visit = Visit(connection.principal.user_id, connection.connection_id)
+            frames = [visit.to_push(channel, "join")]
+            # At once, not by the look: whoever came in a second later would be told of it, too.
+            self.bus.put([Broadcast(channel, frames, interest="connections", but=connection.connection_id)])
         return attendees
 
     @contextmanager
@@ -188,11 +191,11 @@ class Presence:
             raise NotSubscribedError("subscribe to this channel with presence first")
         return member
 
-    def _name(self, channel: str, attendees: Attendees, came: Visit | None = None) -> None:
+    def _name(self, channel: str, attendees: Attendees) -> None:
         """Have those told of again about whom this reader and the subscribers do not agree."""
         counted = self.reader.numbers_alone(channel, attendees)
         look = Look(channel) if counted else Look(channel, tuple(attendees.untold), attendees.told.version)
-        self.attendance.looks.send([replace(look, came=came)])
+        self.attendance.looks.send([look])
 
 
 def _check_data(data: Any) -> None:

@@ -113,16 +113,10 @@ class PresenceWatch:
 
         A look that comes twice has it told twice.
         """
-        both = ((("join", look.came), ("leave", look.went)) for look in looks)
-        visits = [(event, visit) for two in both for event, visit in two if visit is not None]
-        if not visits or self.reader.store.told(channel).counted:
-            return
-        around = {"type": "connection", "channel": channel}
-        frames = [
-            around | {"event": event, "user_id": visit.user_id, "connection_id": visit.connection_id}
-            for event, visit in visits
-        ]
-        self.bus.put([replace(one, interest="connections") for one in _broadcasts(channel, frames)])
+        frames = [look.came.to_push(channel, "join") for look in looks if look.came]
+        frames += [look.went.to_push(channel, "leave") for look in looks if look.went]
+        if frames and not self.reader.store.told(channel).counted:
+            self.bus.put([replace(one, interest="connections") for one in _broadcasts(channel, frames)])
 
     def _tell(self, channel: str, round_: _Round, version: int) -> bool:
         """Push, if nobody else has told something since that version; return whether so.

@@ -22,7 +22,12 @@ _TIMEOUT_S: Final = 420
 _AT_ONCE: Final = 8
 # What their docker-compose.yml sets: the secret with which the tests sign, and what holds for channels.
 _SECRET: Final = "secret"
-_CHANNELS: Final = """
+_OURS: Final = """
+[namespaces.user]
+publishers = "servers"      # personal channels: users reach one another by `send`
+presence = "off"
+"""
+_THEIRS: Final = """
 [namespaces.centrifugo]
 history_count = 100
 subscribers_may = ["publish", "history", "presence"]
@@ -34,10 +39,10 @@ subscribers_may = ["publish", "history"]
 
 [namespaces.user]
 publishers = "clients"
+presence = "members"
 subscribers_may = ["publish", "history", "presence"]
 join_leave = true
 """
-_OWN_USER: Final = '[namespaces.user]\npublishers = "servers"      # personal channels: users reach one another by `send`\npresence = "off"\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ def set_up(stack: LocalStack) -> Iterator[None]:
     secrets.put_secret_value(SecretId=stack.outputs[OUTPUT_TOKEN_SECRET_ARN], SecretString=_SECRET)
     with ExitStack() as changed:
         for function in ("ws_message", "presence"):
-            changed.enter_context(edited(stack, function, "channels.toml", _OWN_USER, _CHANNELS))
+            changed.enter_context(edited(stack, function, "channels.toml", _OURS, _THEIRS))
         _warm_up(stack)
         yield
 

@@ -1,7 +1,7 @@
 """Run the tests that Centrifugo's Python client ships, against a server that is there. Knows nothing of Tidewire.
 
 To be run by that client's own environment, in its unpacked source distribution: ``suite.py <origin> <websocket url>``.
-Of the tests nothing is changed but where the server is, and that what is tried by JSON and by protobuf is tried by JSON.
+Of the tests nothing is changed but where the server is; and what is tried by JSON and by protobuf is tried by JSON.
 The last line is JSON: how many ran, and what failed, by test.
 """
 
@@ -10,6 +10,7 @@ import signal
 import sys
 import types
 import unittest
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,11 +22,11 @@ _TEST_TIMEOUT_S: Final = 60  # they wait without an end
 class Result(unittest.TextTestResult):
     """Gives each test its time."""
 
-    def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+    def startTest(self, test: unittest.TestCase) -> None:
         super().startTest(test)
         signal.alarm(_TEST_TIMEOUT_S)
 
-    def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+    def stopTest(self, test: unittest.TestCase) -> None:
         signal.alarm(0)
         super().stopTest(test)
 
@@ -37,9 +38,7 @@ def _late(*_: Any) -> None:
 def load(origin: str, websocket_url: str) -> types.ModuleType:
     """Return the module with the tests."""
     sys.path.insert(0, str(Path.cwd()))
-    import tests.centrifugo  # theirs
-
-    tests.centrifugo.CENTRIFUGO_HTTP_URL = origin
+    import_module("tests.centrifugo").__dict__["CENTRIFUGO_HTTP_URL"] = origin  # theirs, not the folder of this file
     source = Path("tests/test_client.py").read_text(encoding="utf-8")
     for wanted in (_ENDPOINT, _BOTH):
         if wanted not in source:
@@ -47,7 +46,7 @@ def load(origin: str, websocket_url: str) -> types.ModuleType:
     source = source.replace(_ENDPOINT, json.dumps(websocket_url)).replace(_BOTH, "for use_protobuf in (False,):")
     module = types.ModuleType("tests.test_client")
     sys.modules[module.__name__] = module
-    exec(compile(source, "tests/test_client.py", "exec"), module.__dict__)  # noqa: S102
+    exec(compile(source, "tests/test_client.py", "exec"), module.__dict__)
     return module
 
 
@@ -60,7 +59,7 @@ def main() -> None:
     suite = loader.loadTestsFromNames(names, module) if names else loader.loadTestsFromModule(module)
     result = unittest.TextTestRunner(resultclass=Result, verbosity=2).run(suite)
     failed = {test.id(): text for test, text in [*result.failures, *result.errors]}
-    print(json.dumps({"run": result.testsRun, "failed": failed, "skipped": len(result.skipped)}))
+    sys.stdout.write(json.dumps({"run": result.testsRun, "failed": failed, "skipped": len(result.skipped)}) + "\n")
 
 
 if __name__ == "__main__":
