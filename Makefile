@@ -27,13 +27,14 @@ run: $(READY) web/dist/demo/index.html
 # anything unreadable to (it comes again for half an hour), and the run that does its worst to it one of its own.
 # Meanwhile those that only need this process run side by side. What these have said comes when they are done.
 SHORT_RUN := tests/torture/test_run.py
-test: $(READY) $(STAMPS)/openapi build
+test: $(READY) $(STAMPS)/openapi $(STAMPS)/centrifugo build
 	@$(MAKE) --no-print-directory -j 2 test-stack test-process
 
 test-stack:
 	$(BIN)/pytest -q tests/integration tests/clients tests/e2e
 	$(BIN)/pytest -q tests/fuzz tests/openapi
 	$(BIN)/pytest -q $(SHORT_RUN)
+	$(BIN)/pytest -q tests/centrifugo
 
 IN_PROCESS := tests/unit tests/contract tests/infra tests/edge tests/perf tests/torture --ignore $(SHORT_RUN)
 test-process:
@@ -124,6 +125,14 @@ $(STAMPS)/peers: bench/peers/uv.lock $(STAMPS)/python
 
 $(STAMPS)/openapi: tests/openapi/uv.lock $(STAMPS)/python
 	$(BIN)/uv sync --quiet --frozen --project tests/openapi --python $(BIN)/python
+	@touch $@
+
+# Its tests are in its source distribution alone.
+$(STAMPS)/centrifugo: tests/centrifugo/uv.lock tests/centrifugo/source.txt $(STAMPS)/python
+	$(BIN)/uv sync --quiet --frozen --project tests/centrifugo --python $(BIN)/python
+	@rm -rf .local/centrifugo
+	$(BIN)/python -m pip download --quiet --no-deps --no-binary :all: --require-hashes \
+	  -r tests/centrifugo/source.txt -d .local/centrifugo
 	@touch $@
 
 $(STAMPS)/node: package-lock.json $(STAMPS)/tools

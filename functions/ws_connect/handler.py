@@ -1,16 +1,19 @@
 """Route ``$connect``: lets a connection in, or not. It can't be sent anything before this has returned."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from shared import bootstrap
 from shared.adapters.telemetry import observed
 from shared.domain.address import client_address
-from shared.errors import TidewireError, UnauthenticatedError
+from shared.errors import BadFrameError, TidewireError, UnauthenticatedError
 
 if TYPE_CHECKING:
     from shared.services.front_door import FrontDoor
 
 bootstrap.prewarm("sessions", "limits")
+
+# By which Centrifugo's clients say that they speak protobuf: there is JSON alone (docs/centrifugo.md).
+_PROTOBUF: Final = "centrifuge-protobuf"
 
 
 @observed
@@ -20,6 +23,8 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     if not _origin_allowed(event, services.settings.allowed_origins):
         return {"statusCode": 403}
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    if _PROTOBUF in headers.get("sec-websocket-protocol", ""):
+        return {"statusCode": BadFrameError.http_status}
     ticket = (event.get("queryStringParameters") or {}).get("ticket")
     try:
         address = _address(services.front_door, headers, event)

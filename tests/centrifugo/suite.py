@@ -12,14 +12,20 @@ import types
 import unittest
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 _ENDPOINT: Final = '"ws://localhost:8000/connection/websocket"'
 _BOTH: Final = "for use_protobuf in (False, True):"
 _TEST_TIMEOUT_S: Final = 60  # they wait without an end
 
 
-class Result(unittest.TextTestResult):
+if TYPE_CHECKING:
+    _TextTestResult = unittest.TextTestResult[Any]
+else:
+    _TextTestResult = unittest.TextTestResult
+
+
+class Result(_TextTestResult):
     """Gives each test its time."""
 
     def startTest(self, test: unittest.TestCase) -> None:
