@@ -171,6 +171,7 @@ class CentrifugoRequests:
             since=self._position(channel, since) if since else None,
             presence=seen,
             connections=seen and settings.join_leave,
+            members=False,
             expires_at_s=ends_s,
         )
         result = self.subscriptions.subscribe(_with(connection, channel, "subscribe", *may), request)

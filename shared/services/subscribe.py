@@ -29,6 +29,7 @@ class SubscribeRequest:
         state: It wants the channel's documents, and is told of their changes: those with other versions than these.
         presence: It wants its user to be seen there, and is told who comes, goes and types.
         connections: It is told which connections come and go there.
+        members: It wants to have who is there, if it is to be seen.
         expires_at_s: When it ends by itself, if it does.
     """
 
@@ -38,6 +39,7 @@ class SubscribeRequest:
     state: Mapping[str, int] | None = None
     presence: bool = False
     connections: bool = False
+    members: bool = True
     expires_at_s: int | None = None
 
     @property
@@ -114,7 +116,7 @@ class Subscriptions:
         if request.state is not None:
             result["state"] = self.documents.page(principal, request.channel, known=request.state, max_bytes=left)
             left -= len(to_json(result["state"]))
-        if seen is not None:
+        if seen is not None and request.members:
             result["presence"] = self.presence.result(request.channel, seen, max_bytes=left)
         return result
 

@@ -390,6 +390,18 @@ class TestConnectionStore:
         assert not stores.connections.announce("gone")
         assert stores.connections.get("gone") is None
 
+    def test_a_pending_connection_goes_by_another_name_once(self, stores: Stores) -> None:
+        stub, named = connection("c", None), replace(connection("named"), announced=True)
+        assert not stores.connections.rename("c", named), "it is not there"
+        stores.connections.open(stub)
+        assert stores.connections.rename("c", named)
+        assert stores.connections.get("c") == replace(stub, alias="named")
+        assert stores.connections.get("named") == named
+        assert not stores.connections.rename("c", replace(named, connection_id="other"))
+        assert stores.connections.get("other") is None
+        stores.connections.open(connection("known"))
+        assert not stores.connections.rename("known", named), "somebody has said who it is"
+
     def test_a_session_has_the_newer_token_too_while_it_is_that_connections(self, stores: Stores) -> None:
         session = Session("s", ANN, "c", NOW_S + 600, "v")
         stores.connections.put_session(session)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from shared import namespaces
+from shared.adapters.centrifugo_tokens import HmacCentrifugoTokens
 from shared.adapters.memory import (
     MemoryBucketStore,
     MemoryConnectionStore,
@@ -44,6 +45,8 @@ from shared.ports import Lane, LaneRecord, TokenVerifier
 from shared.services.append import Append
 from shared.services.attendance import Attendance
 from shared.services.authentication import Authentication
+from shared.services.centrifugo import Centrifugo
+from shared.services.centrifugo_requests import CentrifugoRequests
 from shared.services.channel_tail import ChannelTail
 from shared.services.commands import Commands
 from shared.services.dispatch import Dispatcher
@@ -291,6 +294,26 @@ class MemoryStack:
             self.clock,
             self.failures.append,
             self.presence,
+        )
+        self.centrifugo = Centrifugo(
+            CentrifugoRequests(
+                self.sessions,
+                self.subscriptions,
+                self.publishing,
+                self.history,
+                self.presence,
+                self.commands,
+                HmacCentrifugoTokens(fixed_secret(SECRET)),
+                self.namespaces,
+                self.clock,
+            ),
+            self.connections,
+            self.sessions,
+            self.sinks,
+            self.limits,
+            self.metrics,
+            self.slept_s.append,
+            self.failures.append,
         )
 
     def connect(self, connection_id: str, user_id: str | None = None, caps: Any = None) -> None:
