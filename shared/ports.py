@@ -180,6 +180,19 @@ class ConnectionStore(Protocol):
         """Take the connection out of the channels; a repeat changes nothing."""
         ...
 
+    def subscribe_in_order(
+        self, connection: Connection, channel: str, interests: Interests, *, expires_at_s: int, command_id: int
+    ) -> bool:
+        """As :meth:`subscribe`, unless a command with a higher number was about this channel; return whether it is."""
+        ...
+
+    def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int) -> bool:
+        """As :meth:`unsubscribe`, unless a command with a higher number was about this channel; return whether it is.
+
+        Commands are handled in any order, and which one came last is remembered also where it was this.
+        """
+        ...
+
     def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
         """Return the channels of a connection and what it wants of each, also of one closed not long ago."""
         ...

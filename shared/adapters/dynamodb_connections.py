@@ -26,6 +26,8 @@ _PART: Final = "PART"
 # What a connection's or session's principal may be written over: its user's, by a token that was issued before, or in
 # that second.
 _NO_OLDER: Final = "user_id = :user_id AND token_issued_at_s <= :token_issued_at_s"
+# A later command has not been there.
+_NO_LATER: Final = "attribute_not_exists(command_id) OR command_id <= :command_id"
 _DUE_KEPT_MINUTES: Final = 180  # longer than the janitor looks back
 # Sorts before every connection's id, so that the first page of shard 0 tells it.
 _SHARDS_SK: Final = "!SHARDS"
@@ -41,8 +43,8 @@ class DynamoDbConnectionStore:
 
         pk CONNECTION#<id>        sk META                    connected_at_ms N, session_id S, announced BOOL, alias S,
                                                              principal, expires_at_s N
-        pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  shard N, wants S, user_id S, expires_at_s N
-        pk CHANNEL#<channel>#<shard>  sk <connection id>     wants S, expires_at_s N
+        pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  shard N, wants S, user_id S, command_id N, expires_at_s N
+        pk CHANNEL#<channel>#<shard>  sk <connection id>     wants S, command_id N, expires_at_s N
         pk CHANNEL#<channel>#0    sk !SHARDS                 shards N: how many there are, if more than one
         pk DUE#<minute>           sk <connection id>         expires_at_s N
         pk JANITOR                sk META                    minute N
@@ -123,7 +125,8 @@ class DynamoDbConnectionStore:
         there = False
         for item in self._query(f"CONNECTION#{connection_id}"):
             if item[SK]["S"] != _META:
-                places.add((item[SK]["S"].removeprefix(_SUBSCRIPTION), int(item["shard"]["N"])))
+                if "shard" in item:  # else it was never subscribed there
+                    places.add((item[SK]["S"].removeprefix(_SUBSCRIPTION), int(item["shard"]["N"])))
                 continue
             there = True
             if "user_id" in item:
@@ -175,6 +178,60 @@ class DynamoDbConnectionStore:
             if "Attributes" in answer:
                 shard = int(answer["Attributes"]["shard"]["N"])
                 write_all(self._client, self._table, [_delete(_channel_pk(channel, shard), connection_id)])
+
+    def subscribe_in_order(
+        self, connection: Connection, channel: str, interests: Interests, *, expires_at_s: int, command_id: int
+    ) -> bool:
+        connection_id = connection.connection_id
+        shard = self._shard(connection_id, channel, kept=True)
+        number: Item = {"command_id": {"N": str(command_id)}}
+        wants: Item = {"wants": {"S": " ".join(sorted(interests))}} if interests else {}
+        listed = _key(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel) | wants | number
+        listed |= {"shard": {"N": str(shard)}, TTL_ATTRIBUTE: {"N": str(connection.expires_at_s)}}
+        if "presence" in interests and connection.principal is not None:
+            listed["user_id"] = {"S": connection.principal.user_id}
+        subscriber = _key(_channel_pk(channel, shard), connection_id) | wants | number
+        subscriber[TTL_ATTRIBUTE] = {"N": str(expires_at_s)}
+        if not self._put_in_order(listed, command_id):
+            return False
+        self._put_in_order(subscriber, command_id)
+        # An unsubscribing that came in between has found nothing to delete.
+        last = self._get_item(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel)
+        if last is None or int(last["command_id"]["N"]) == command_id:
+            return True
+        if not self._alive(last):
+            self._delete_in_order(_key(_channel_pk(channel, shard), connection_id), command_id)
+        return False
+
+    def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int) -> bool:
+        answer: Item = {}
+
+        def update(**request: Any) -> None:
+            answer.update(self._client.update_item(**request))
+
+        # It stays, as one that has expired: TTL takes its time, and commands that are late don't take that long.
+        gone = if_so(
+            update,
+            TableName=self._table,
+            Key=_key(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel),
+            UpdateExpression=f"SET command_id = :command_id, {TTL_ATTRIBUTE} = :now REMOVE wants, user_id",
+            ConditionExpression=_NO_LATER,
+            ExpressionAttributeValues={
+                ":command_id": {"N": str(command_id)},
+                ":now": {"N": str(self._now_ms() // 1000)},
+            },
+            ReturnValues="ALL_OLD",
+        )
+        before = answer.get("Attributes", {})
+        if gone and "shard" in before:
+            self._delete_in_order(_key(_channel_pk(channel, int(before["shard"]["N"])), connection_id), command_id)
+        return gone
+
+    def _put_in_order(self, item: Item, command_id: int) -> bool:
+        return if_so(self._client.put_item, TableName=self._table, Item=item, **_in_order(command_id))
+
+    def _delete_in_order(self, key: Item, command_id: int) -> None:
+        if_so(self._client.delete_item, TableName=self._table, Key=key, **_in_order(command_id))
 
     def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
         items = self._query(f"CONNECTION#{connection_id}", prefix=_SUBSCRIPTION)
@@ -295,7 +352,7 @@ class DynamoDbConnectionStore:
             shards = self._read_shards(channel)
         if shards > 1 and kept:
             listed = self._get_item(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel)
-            if listed is not None:
+            if listed is not None and "shard" in listed:
                 return int(listed["shard"]["N"])
         return _hash_of(connection_id) % shards
 
@@ -447,6 +504,11 @@ def _to_connection(connection_id: str, item: Item) -> Connection:
         announced="announced" in item,
         alias=item["alias"]["S"] if "alias" in item else None,
     )
+
+
+def _in_order(command_id: int) -> Item:
+    values = {":command_id": {"N": str(command_id)}}
+    return {"ConditionExpression": _NO_LATER, "ExpressionAttributeValues": values}
 
 
 def _channel_pk(channel: str, shard: int) -> str:

@@ -98,6 +98,7 @@ class MemoryConnectionStore:
         self.shards: dict[str, int] = defaultdict(lambda: 1)
         self.listed: dict[str, dict[str, tuple[int, Interests]]] = defaultdict(dict)
         self.users: dict[str, str] = {}  # of connections that have listed some
+        self.commands: dict[tuple[str, str], int] = {}  # the last about each connection's channel
 
     def _alive(self, expires_at_s: int) -> bool:
         return expires_at_s > self._now_ms() // 1000
@@ -162,6 +163,26 @@ class MemoryConnectionStore:
         for channel in channels:
             self.channels[channel].pop(connection_id, None)
             self.listed[connection_id].pop(channel, None)
+
+    def subscribe_in_order(
+        self, connection: Connection, channel: str, interests: Interests, *, expires_at_s: int, command_id: int
+    ) -> bool:
+        if not self._in_order(connection.connection_id, channel, command_id):
+            return False
+        self.subscribe(connection, {channel: interests}, expires_at_s=expires_at_s)
+        return True
+
+    def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int) -> bool:
+        if not self._in_order(connection_id, channel, command_id):
+            return False
+        self.unsubscribe(connection_id, [channel])
+        return True
+
+    def _in_order(self, connection_id: str, channel: str, command_id: int) -> bool:
+        if self.commands.get((connection_id, channel), 0) > command_id:
+            return False
+        self.commands[connection_id, channel] = command_id
+        return True
 
     def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
         listed = self.listed.get(connection_id, {})

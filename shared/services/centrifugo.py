@@ -90,10 +90,14 @@ class Centrifugo:
                 raise DisconnectedError(codes.MALFORMED)
             self.limits.request(caller.websocket_id)
             if isinstance(request[1], Connect):
-                answer = self._connect(caller, request[1])
+                answer = self._connect(caller, request[1], command.id)
             else:
-                connection = self._connection(caller)
-                answer = self.requests.answer(connection, request[0], request[1], caller.received_at_ms)
+                answer = self.requests.answer(
+                    self._connection(caller),
+                    *request,
+                    command_id=command.id,
+                    received_at_ms=caller.received_at_ms,
+                )
         except RefusedReplyError as refused:
             error = refused.error
         except TidewireError as refused:
@@ -108,12 +112,12 @@ class Centrifugo:
         self.metrics.count("RequestErrors")
         return [_refusal(command, error)]
 
-    def _connect(self, caller: _Caller, request: Connect) -> Answer:
+    def _connect(self, caller: _Caller, request: Connect, command_id: int) -> Answer:
         stub = self.connections.get(caller.websocket_id)
         if caller.connection is not None or stub is None or stub.principal is not None or stub.alias is not None:
             raise DisconnectedError(codes.MALFORMED)  # it speaks our protocol, or has said this before
         self.limits.hello(caller.websocket_id)
-        caller.connection, answer = self.requests.connect(stub, request)
+        caller.connection, answer = self.requests.connect(stub, request, command_id)
         return answer
 
     def _connection(self, caller: _Caller) -> Connection:

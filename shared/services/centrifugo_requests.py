@@ -75,7 +75,7 @@ class CentrifugoRequests:
     namespaces: Namespaces
     now_ms: Callable[[], int]
 
-    def connect(self, stub: Connection, request: theirs.Connect) -> tuple[Connection, Answer]:
+    def connect(self, stub: Connection, request: theirs.Connect, command_id: int) -> tuple[Connection, Answer]:
         """Have a connection be a user's; subscribe it to what the server wants it to be subscribed to.
 
         Raises:
@@ -93,7 +93,9 @@ class CentrifugoRequests:
         except ForbiddenError:
             raise DisconnectedError(codes.MALFORMED) from None
         names = [to_name(personal_channel(token.principal.user_id)), *token.channels]
-        subs = {name: self._subscribe(connection, name, request.subs.get(name)) for name in dict.fromkeys(names)}
+        subs = {
+            name: self._subscribe(connection, name, request.subs.get(name), command_id) for name in dict.fromkeys(names)
+        }
         result = {
             "client": connection.connection_id,
             "version": _VERSION,
@@ -102,8 +104,17 @@ class CentrifugoRequests:
         pushes = [push for answer in subs.values() for push in answer.pushes]
         return connection, Answer(result | self._ttl(token.principal.expires_at_s), pushes)
 
-    def answer(self, connection: Connection, name: str, request: Any, received_at_ms: int) -> Answer:
+    def answer(
+        self, connection: Connection, name: str, request: Any, *, command_id: int, received_at_ms: int
+    ) -> Answer:
         """Return what any other command is answered with.
+
+        Args:
+            connection: Whose.
+            name: Which.
+            request: What it asks for.
+            command_id: Its number: a later command has a higher one.
+            received_at_ms: When it came in, Unix milliseconds.
 
         Raises:
             RefusedReplyError, DisconnectedError, TidewireError: As their protocol says, or ours.
@@ -111,15 +122,15 @@ class CentrifugoRequests:
         if _principal(connection).expired(self.now_ms() / 1000):
             raise DisconnectedError(codes.EXPIRED)
         if name == "subscribe":
-            return self._subscribe_by_client(connection, request)
+            return self._subscribe_by_client(connection, request, command_id)
+        if name == "unsubscribe":
+            self.subscriptions.unsubscribe_in_order(connection, _channel(request.channel), command_id)
+            return Answer({})
         return Answer(self._result(connection, name, request, received_at_ms))
 
     def _result(self, connection: Connection, name: str, request: Any, received_at_ms: int) -> dict[str, Any]:
         match name:
             case "ping":
-                return {}
-            case "unsubscribe":
-                self.subscriptions.unsubscribe(connection, _channel(request.channel))
                 return {}
             case "publish":
                 return self._publish(connection, request, received_at_ms)
@@ -141,7 +152,7 @@ class CentrifugoRequests:
             case _:  # `send`: nothing here takes data that nobody answers
                 raise DisconnectedError(codes.NOT_SERVED)
 
-    def _subscribe_by_client(self, connection: Connection, request: theirs.Subscribe) -> Answer:
+    def _subscribe_by_client(self, connection: Connection, request: theirs.Subscribe, command_id: int) -> Answer:
         channel = _channel(request.channel)
         principal = _principal(connection)
         ends_s = None
@@ -152,10 +163,16 @@ class CentrifugoRequests:
         users = users_of(request.channel)
         if users is not None and principal.user_id not in users:
             raise RefusedReplyError(codes.PERMISSION_DENIED)
-        return self._subscribe(connection, request.channel, request, ends_s=ends_s)
+        return self._subscribe(connection, request.channel, request, command_id, ends_s=ends_s)
 
     def _subscribe(
-        self, connection: Connection, name: str, wanted: theirs.Subscribe | None, *, ends_s: int | None = None
+        self,
+        connection: Connection,
+        name: str,
+        wanted: theirs.Subscribe | None,
+        command_id: int,
+        *,
+        ends_s: int | None = None,
     ) -> Answer:
         """Subscribe to a channel that the connection may be in.
 
@@ -173,11 +190,12 @@ class CentrifugoRequests:
             connections=seen and settings.join_leave,
             members=False,
             expires_at_s=ends_s,
+            command_id=command_id,
         )
         result = self.subscriptions.subscribe(_with(connection, channel, "subscribe", *may), request)
         recovered = result["recovered"] and "more" not in result
         if since and not recovered and wanted and wanted.flag & _FLAG_REJECT_UNRECOVERED:
-            self.subscriptions.unsubscribe(connection, channel)
+            self.subscriptions.unsubscribe_in_order(connection, channel, command_id)
             raise RefusedReplyError(codes.UNRECOVERABLE_POSITION)
         answer = {"recoverable": True, "positioned": True, **result["position"]} | self._ttl(ends_s)
         if since:

@@ -1,6 +1,7 @@
 """Subscribe and unsubscribe connections."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ class SubscribeRequest:
         connections: It is told which connections come and go there.
         members: It wants to have who is there, if it is to be seen.
         expires_at_s: When it ends by itself, if it does.
+        command_id: Of several about this channel the one with the highest counts, whenever it is handled.
     """
 
     channel: str
@@ -41,6 +43,7 @@ class SubscribeRequest:
     connections: bool = False
     members: bool = True
     expires_at_s: int | None = None
+    command_id: int | None = None
 
     @property
     def interests(self) -> Interests:
@@ -104,13 +107,10 @@ class Subscriptions:
             raise LimitReachedError(f"a connection has at most {limit} subscriptions", details={"limit": limit})
         if request.channel not in subscribed:
             self._check_room(request.channel)
-        if "presence" in subscribed.get(request.channel, ()) and not request.presence:
-            with self.presence.leaving(connection, request.channel):
-                self.connect(connection, {request.channel: request.interests}, until_s=request.expires_at_s)
-        else:
-            self.connect(connection, {request.channel: request.interests}, until_s=request.expires_at_s)
         again = "presence" in subscribed.get(request.channel, ())
-        seen = self.presence.enter(connection, request.channel, again=again) if request.presence else None
+        with self.presence.leaving(connection, request.channel) if again and not request.presence else nullcontext():
+            is_last = self._connect(connection, request)
+        seen = self.presence.enter(connection, request.channel, again=again) if request.presence and is_last else None
         result = self._result(request, max_bytes)
         left = max_bytes - len(to_json(result["publications"]))
         if request.state is not None:
@@ -153,9 +153,36 @@ class Subscriptions:
         until_s: int | None = None,
     ) -> None:
         """Write the subscriptions; they end with the connection or its token or then, whichever is first."""
-        token_ends_s = connection.principal.expires_at_s if connection.principal else None
-        expires_at_s = min(ends_s for ends_s in (connection.expires_at_s, token_ends_s, until_s) if ends_s is not None)
+        expires_at_s = _end_of(connection, until_s)
         self.connections.subscribe(connection, channels, expires_at_s=expires_at_s, kept=kept)
+
+    def _connect(self, connection: Connection, request: SubscribeRequest) -> bool:
+        """Write a subscription; return whether it is the last word about its channel."""
+        until_s, interests = request.expires_at_s, request.interests
+        if request.command_id is None:
+            self.connect(connection, {request.channel: interests}, until_s=until_s)
+            return True
+        return self.connections.subscribe_in_order(
+            connection,
+            request.channel,
+            interests,
+            expires_at_s=_end_of(connection, until_s),
+            command_id=request.command_id,
+        )
+
+    def unsubscribe_in_order(self, connection: Connection, channel: str, command_id: int) -> None:
+        """As :meth:`unsubscribe`, unless a command with a higher number was about this channel."""
+        connection_id = connection.connection_id
+        attended = channel in self.connections.attended(connection_id)
+        if not self.connections.unsubscribe_in_order(connection_id, channel, command_id=command_id) or not attended:
+            return
+        attendance = self.presence.attendance
+        with attendance.leaving(connection, [channel]):
+            pass
+        if channel in self.connections.attended(connection_id):
+            # It has been subscribed again meanwhile, and it may be that coming which was just undone.
+            attendance.enter(connection, [channel])
+            attendance.look([channel])
 
     def unsubscribe(self, connection: Connection, channel: str) -> None:
         """Unsubscribe; a channel that is not subscribed to is no error."""
@@ -171,6 +198,11 @@ class Subscriptions:
                 return result | {"more": True} if recovered.page.more else result
         position, page = self.history.latest(request.channel, request.history or 0, max_bytes=max_bytes)
         return _result(request.channel, position, False, page.publications)
+
+
+def _end_of(connection: Connection, until_s: int | None) -> int:
+    token_ends_s = connection.principal.expires_at_s if connection.principal else None
+    return min(ends_s for ends_s in (connection.expires_at_s, token_ends_s, until_s) if ends_s is not None)
 
 
 def subscription(request: "SubscribeFields") -> SubscribeRequest:

@@ -438,6 +438,43 @@ class TestConnectionStore:
         assert list(stores.connections.subscribers("room:a").connection_ids) == []
         assert list(stores.connections.subscribers("room:b").connection_ids) == ["c"]
 
+    def test_of_commands_about_a_channel_the_last_counts_whenever_it_is_handled(self, stores: Stores) -> None:
+        item, seen = connection("c"), frozenset[Interest]({"presence"})
+        stores.connections.open(item)
+
+        def subscribe(command_id: int) -> bool:
+            return stores.connections.subscribe_in_order(
+                item, "room:a", seen, expires_at_s=NOW_S + 60, command_id=command_id
+            )
+
+        def unsubscribe(command_id: int) -> bool:
+            return stores.connections.unsubscribe_in_order("c", "room:a", command_id=command_id)
+
+        def there() -> bool:
+            here = list(stores.connections.subscribers("room:a", interest="presence").connection_ids) == ["c"]
+            assert (stores.connections.subscriptions("c") == {"room:a": seen}) is here
+            assert (stores.connections.attended("c") == {"room:a": "ann"}) is here
+            return here
+
+        assert unsubscribe(2)
+        assert not subscribe(1)
+        assert not there()
+        assert subscribe(4)
+        assert there()
+        assert not unsubscribe(3)
+        assert there()
+        assert unsubscribe(4), "a repeat of the same number counts"
+        assert not there()
+        assert subscribe(7)
+        assert subscribe(7)
+        assert unsubscribe(8)
+        assert unsubscribe(8)
+        assert not there()
+        assert subscribe(9)
+        assert stores.connections.unsubscribe_in_order("c", "room:never", command_id=1)
+        assert stores.connections.close("c") == item
+        assert list(stores.connections.subscribers("room:a").connection_ids) == []
+
     def test_subscribers_that_want_more_than_events(self, stores: Stores) -> None:
         wants: list[frozenset[Interest]] = [frozenset(), frozenset({"state"}), frozenset({"state", "presence"})]
         for n, interests in enumerate(wants):

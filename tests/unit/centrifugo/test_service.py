@@ -316,6 +316,40 @@ def test_who_never_connects_is_not_waited_for_long(stack: MemoryStack) -> None:
     assert 0 < sum(stack.slept_s) <= 1
 
 
+def late(client: Client, command_id: int, name: str) -> None:
+    """Have a command be handled after later ones."""
+    fields = {"channel": "news", "token": token("ann", channel="news")}
+    (reply, *_) = client.send({"id": command_id, name: fields})
+    assert name in reply, "who asks does not wait for it any more; it is answered all the same"
+
+
+def test_an_older_command_about_a_channel_does_nothing(stack: MemoryStack, ann: Client) -> None:
+    late(ann, 12, "subscribe")
+    late(ann, 11, "unsubscribe")
+    assert ann.ask("presence_stats", channel="news") == {"num_clients": 1, "num_users": 1}
+    assert ann.name in stack.connections.subscribers("centrifugo:news").connection_ids
+
+    late(ann, 14, "unsubscribe")
+    late(ann, 13, "subscribe")
+    assert ann.name not in stack.connections.subscribers("centrifugo:news").connection_ids
+    assert not stack.presence_store.attendees("centrifugo:news").members
+
+
+def test_a_coming_that_a_late_going_has_undone_is_made_good(stack: MemoryStack, ann: Client) -> None:
+    late(ann, 11, "subscribe")
+    leave = stack.presence_store.leave
+    meanwhile = [lambda: late(ann, 13, "subscribe")]
+
+    def leave_late(*arguments: Any, **keywords: Any) -> bool:
+        if meanwhile:
+            meanwhile.pop()()
+        return leave(*arguments, **keywords)
+
+    stack.presence_store.leave = leave_late  # type: ignore[method-assign]
+    late(ann, 12, "unsubscribe")
+    assert ann.ask("presence_stats", channel="news") == {"num_clients": 1, "num_users": 1}
+
+
 def test_a_command_of_ours_is_their_rpc(stack: MemoryStack) -> None:
     stack.catalogue["double"] = command("double")(double)
     client = Client(stack, "a=")
@@ -392,7 +426,7 @@ def test_our_faults_are_told_no_more_of_than_that(stack: MemoryStack, ann: Clien
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(type(stack.subscriptions), "unsubscribe", broken)
+    monkeypatch.setattr(type(stack.subscriptions), "unsubscribe_in_order", broken)
     reply = ann.ask("unsubscribe", channel="news")
     assert reply["error"] == {"code": 100, "message": "internal server error", "temporary": True}
     assert [type(failure) for failure in stack.failures] == [RuntimeError]
