@@ -89,6 +89,8 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from shared.adapters.rotated_secret import RotatedSecret
     from shared.services.centrifugo import Centrifugo
+    from shared.services.centrifugo_reading import CentrifugoReading
+    from shared.services.centrifugo_server import CentrifugoServer
     from shared.services.channel_tail import ChannelTail
     from shared.services.commands import Commands
     from shared.services.connection_list import ConnectionList
@@ -223,6 +225,7 @@ class Services:
             metrics=self.metrics,
             now_ms=self.now_ms,
             on_failure=telemetry.failure,
+            presence=self.presence,
         )
 
     @cached_property
@@ -642,6 +645,27 @@ class Services:
         )
 
     @cached_property
+    def centrifugo_reading(self) -> "CentrifugoReading":
+        """Reads history and presence in Centrifugo's words."""
+        from shared.services.centrifugo_reading import CentrifugoReading
+
+        return CentrifugoReading(self.history, self.presence)
+
+    @cached_property
+    def centrifugo_server(self) -> "CentrifugoServer":
+        """Answers servers' calls to Centrifugo's HTTP API."""
+        from shared.services.centrifugo_server import CentrifugoServer
+
+        return CentrifugoServer(
+            publishing=self.publishing,
+            reading=self.centrifugo_reading,
+            purge=self.purge,
+            revocation=self.revocation,
+            now_ms=self.now_ms,
+            on_failure=telemetry.failure,
+        )
+
+    @cached_property
     def centrifugo(self) -> "Centrifugo":
         """Handles the commands of Centrifugo's clients."""
         from shared.adapters.centrifugo_tokens import HmacCentrifugoTokens
@@ -652,8 +676,7 @@ class Services:
             sessions=self.sessions,
             subscriptions=self.subscriptions,
             publishing=self.publishing,
-            history=self.history,
-            presence=self.presence,
+            reading=self.centrifugo_reading,
             commands=self.commands,
             tokens=HmacCentrifugoTokens(self.token_secret),
             namespaces=self.namespaces,

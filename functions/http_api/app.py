@@ -14,6 +14,7 @@ from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddle
 from functions.http_api.anonymous import add_anonymous
 from functions.http_api.answer_headers import AnswerHeaders
 from functions.http_api.caller import Bearer, Caller, ServicesDep, anonymous
+from functions.http_api.centrifugo import add_centrifugo
 from functions.http_api.channel import ChannelPath
 from functions.http_api.console import add_console
 from functions.http_api.dead_letters import add_dead_letters
@@ -138,6 +139,7 @@ def _add_calls(app: FastAPI, settings: Settings) -> None:
     add_keys(app)
     add_dead_letters(app)
     add_console(app)
+    add_centrifugo(app)
     app.post("/v1/tickets")(issue_ticket)
     app.get("/v1/channels/{channel}/history")(history)
     app.get("/v1/commands")(commands)

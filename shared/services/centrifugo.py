@@ -13,7 +13,8 @@ from shared.protocol.centrifugo.codes import Disconnect, ReplyError, error_of
 from shared.protocol.centrifugo.commands import Command, Connect, parse
 from shared.protocol.centrifugo.replies import Reply, disconnect, encode
 from shared.protocol.limits import WEBSOCKET_FRAME_MAX_BYTES
-from shared.services.centrifugo_requests import Answer, CentrifugoRequests, DisconnectedError, RefusedReplyError
+from shared.services.centrifugo_reading import RefusedReplyError
+from shared.services.centrifugo_requests import Answer, CentrifugoRequests, DisconnectedError
 from shared.services.limits import RateLimits
 from shared.services.sessions import Sessions
 

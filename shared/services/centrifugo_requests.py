@@ -4,25 +4,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
-from shared.domain.centrifugo import centrifugo_id, to_channel, to_name, users_of
+from shared.domain.centrifugo import centrifugo_id, to_name, users_of
 from shared.domain.channel import personal_channel
 from shared.domain.commands import COMMAND_DEFAULT_TIMEOUT_MS
 from shared.domain.connection import Connection
 from shared.domain.presence import Visit
 from shared.domain.principal import Capability, Principal
-from shared.domain.publication import StreamPosition
 from shared.errors import ForbiddenError, LimitReachedError, UnauthenticatedError
 from shared.namespaces import Namespaces, SubscriberRight
 from shared.ports import CentrifugoTokens, TokenExpiredError
 from shared.protocol.centrifugo import codes
 from shared.protocol.centrifugo import commands as theirs
-from shared.protocol.centrifugo.codes import Disconnect, ReplyError
+from shared.protocol.centrifugo.codes import Disconnect
 from shared.protocol.centrifugo.replies import EVENT_NAME, Reply, publication, pushes
-from shared.protocol.encode import to_json
-from shared.protocol.limits import HISTORY_MAX_LIMIT
+from shared.services.centrifugo_reading import CentrifugoReading, RefusedReplyError, channel_of
 from shared.services.commands import CommandRequest, Commands
-from shared.services.history import PAGE_MAX_BYTES, History
-from shared.services.presence import Presence
 from shared.services.publish import Publishing, PublishRequest
 from shared.services.sessions import Sessions
 from shared.services.subscribe import SubscribeRequest, Subscriptions
@@ -30,14 +26,6 @@ from shared.services.subscribe import SubscribeRequest, Subscriptions
 # Of what they call a server's version: SDKs show it.
 _VERSION: Final = "tidewire"
 _FLAG_REJECT_UNRECOVERED: Final = 2
-
-
-class RefusedReplyError(Exception):
-    """A command is answered with an error of theirs."""
-
-    def __init__(self, error: ReplyError) -> None:
-        super().__init__(error.message)
-        self.error = error
 
 
 class DisconnectedError(Exception):
@@ -68,8 +56,7 @@ class CentrifugoRequests:
     sessions: Sessions
     subscriptions: Subscriptions
     publishing: Publishing
-    history: History
-    presence: Presence
+    reading: CentrifugoReading
     commands: Commands
     tokens: CentrifugoTokens
     namespaces: Namespaces
@@ -135,11 +122,13 @@ class CentrifugoRequests:
             case "publish":
                 return self._publish(connection, request, received_at_ms)
             case "history":
-                return self._history(connection, request)
-            case "presence":
-                return self._presence(connection, request)
-            case "presence_stats":
-                return self._presence_stats(connection, request)
+                principal = self._may(connection, _channel(request.channel), "history")
+                return self.reading.history(principal, request)
+            case "presence" | "presence_stats":
+                channel = _channel(request.channel)
+                principal = self._may(connection, channel, "presence")
+                read = self.reading.presence if name == "presence" else self.reading.presence_stats
+                return read(principal, channel)
             case "rpc":
                 wanted = CommandRequest(request.method, request.data, COMMAND_DEFAULT_TIMEOUT_MS, received_at_ms)
                 return {
@@ -185,7 +174,7 @@ class CentrifugoRequests:
         since = wanted.since if wanted else None
         request = SubscribeRequest(
             channel=channel,
-            since=self._position(channel, since) if since else None,
+            since=self.reading.position(channel, since) if since else None,
             presence=seen,
             connections=seen and settings.join_leave,
             members=False,
@@ -213,45 +202,6 @@ class CentrifugoRequests:
         principal = self._may(connection, channel, "publish")
         self.publishing.publish(principal, wanted, connection_id=connection.connection_id)
         return {}
-
-    def _history(self, connection: Connection, request: theirs.History) -> dict[str, Any]:
-        channel = _channel(request.channel)
-        if not self._may(connection, channel, "history").may_receive("history", channel):
-            raise RefusedReplyError(codes.PERMISSION_DENIED)
-        if request.limit == 0:
-            position, _ = self.history.latest(channel, 0)
-            return position.to_wire()
-        limit = HISTORY_MAX_LIMIT if request.limit < 0 else min(request.limit, HISTORY_MAX_LIMIT)
-        since = self._position(channel, request.since) if request.since else None
-        position, page = self.history.read(channel, since, limit=limit, reverse=request.reverse)
-        if since is not None and since.epoch != position.epoch:
-            raise RefusedReplyError(codes.UNRECOVERABLE_POSITION)
-        return {"publications": [publication(event) for event in page.publications]} | position.to_wire()
-
-    def _presence(self, connection: Connection, request: theirs.Channel) -> dict[str, Any]:
-        channel = _channel(request.channel)
-        mode, attendees = self.presence.who(self._seeing(connection, channel), channel)
-        if mode == "count":
-            raise RefusedReplyError(codes.NOT_AVAILABLE)
-        clients = {
-            client: {"user": member.user_id, "client": client}
-            for member in attendees.members.values()
-            for client in member.connection_ids
-        }
-        if len(to_json(clients)) > PAGE_MAX_BYTES:  # their protocol has no pages
-            raise RefusedReplyError(codes.LIMIT_EXCEEDED)
-        return {"presence": clients}
-
-    def _presence_stats(self, connection: Connection, request: theirs.Channel) -> dict[str, Any]:
-        channel = _channel(request.channel)
-        _, attendees = self.presence.who(self._seeing(connection, channel), channel)
-        clients = sum(len(member.connection_ids) for member in attendees.members.values())
-        return {"num_clients": clients, "num_users": len(attendees.members)}
-
-    def _seeing(self, connection: Connection, channel: str) -> Principal:
-        if self.namespaces.of(channel).presence == "off":
-            raise RefusedReplyError(codes.NOT_AVAILABLE)
-        return self._may(connection, channel, "presence")
 
     def _refresh(self, connection: Connection, request: theirs.Token) -> dict[str, Any]:
         try:
@@ -293,11 +243,6 @@ class CentrifugoRequests:
             return principal
         return _principal(_with(connection, channel, right))
 
-    def _position(self, channel: str, since: theirs.Position) -> StreamPosition:
-        """Return a position of theirs as ours: one without an epoch is of whatever stream there is."""
-        epoch = since.epoch or self.history.latest(channel, 0)[0].epoch
-        return StreamPosition(epoch, since.offset)
-
     def _ttl(self, ends_s: int | None) -> dict[str, Any]:
         return {} if ends_s is None else {"expires": True, "ttl": max(1, ends_s - self.now_ms() // 1000)}
 
@@ -310,10 +255,7 @@ def _principal(connection: Connection) -> Principal:
 def _channel(name: str) -> str:
     if not name:
         raise DisconnectedError(codes.MALFORMED)
-    channel = to_channel(name)
-    if channel is None:
-        raise RefusedReplyError(codes.BAD_REQUEST)
-    return channel
+    return channel_of(name)
 
 
 def _with(connection: Connection, channel: str, *rights: str) -> Connection:

@@ -9,11 +9,14 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final
 
+from shared.domain.centrifugo import is_centrifugo
 from shared.domain.channel import personal_channel
 from shared.domain.principal import Principal
 from shared.errors import NotFoundError, UnavailableError
 from shared.ports import ConnectionStore, Metrics, RevocationStore
+from shared.protocol.encode import to_json
 from shared.services.admin import check_admin
+from shared.services.presence import Presence
 from shared.services.session_end import REVOKED, SessionEnd
 
 _TRIES: Final = 2
@@ -35,6 +38,7 @@ class Revocation:
     metrics: Metrics
     now_ms: Callable[[], int]
     on_failure: Callable[[Exception], None]
+    presence: Presence
 
     def revoke_connection(self, principal: Principal, connection_id: str) -> None:
         """End a connection and its session. Its user may come back: their tokens are as good as before.
@@ -63,6 +67,32 @@ class Revocation:
         self.revocations.revoke(user_id, at_ms=self.now_ms())
         if self._end_all(self._of(user_id)):
             raise UnavailableError("not every connection could be ended: try again", retry_after_ms=1000)
+
+    def end_user(self, principal: Principal, user_id: str, *, only: str = "", but: Sequence[str] = ()) -> None:
+        """End a user's connections and their sessions, or one of them, or all but some. Tokens are as good as before.
+
+        Raises:
+            ForbiddenError: The principal is no admin.
+            UnavailableError: A connection could not be ended. To be called again.
+        """
+        check_admin(principal)
+        if self._end_all([one for one in self._of(user_id) if one not in but and only in ("", one)]):
+            raise UnavailableError("not every connection could be ended: try again", retry_after_ms=1000)
+
+    def unsubscribe_user(self, principal: Principal, user_id: str, channel: str, *, only: str = "") -> None:
+        """Unsubscribe a user's connections that speak Centrifugo's protocol, or one of them, and tell them.
+
+        Raises:
+            ForbiddenError: The principal is no admin.
+        """
+        check_admin(principal)
+        told = to_json({"type": "system", "event": "resubscribe", "channel": channel, "reason": "capabilities"})
+        for connection_id in filter(is_centrifugo, self._of(user_id)):
+            connection = self.connections.get(connection_id) if only in ("", connection_id) else None
+            if connection is not None and channel in self.connections.subscriptions(connection_id):
+                with self.presence.leaving(connection, channel):
+                    self.connections.unsubscribe(connection_id, [channel])
+                self.session_end.transport.push_all([connection_id], [told])
 
     def _end_all(self, left: Sequence[str]) -> Sequence[str]:
         """Return those that could not be ended."""

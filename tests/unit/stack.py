@@ -46,7 +46,9 @@ from shared.services.append import Append
 from shared.services.attendance import Attendance
 from shared.services.authentication import Authentication
 from shared.services.centrifugo import Centrifugo
+from shared.services.centrifugo_reading import CentrifugoReading
 from shared.services.centrifugo_requests import CentrifugoRequests
+from shared.services.centrifugo_server import CentrifugoServer
 from shared.services.channel_tail import ChannelTail
 from shared.services.commands import Commands
 from shared.services.dispatch import Dispatcher
@@ -246,6 +248,7 @@ class MemoryStack:
             self.metrics,
             self.clock,
             self.failures.append,
+            self.presence,
         )
         self.deadlines = Deadlines(
             self.connections, self.sessions, self.sinks, self.metrics, self.deadlines_queue, self.clock
@@ -295,13 +298,16 @@ class MemoryStack:
             self.failures.append,
             self.presence,
         )
+        self.centrifugo_reading = CentrifugoReading(self.history, self.presence)
+        self.centrifugo_server = CentrifugoServer(
+            self.publishing, self.centrifugo_reading, self.purge, self.revocation, self.clock, self.failures.append
+        )
         self.centrifugo = Centrifugo(
             CentrifugoRequests(
                 self.sessions,
                 self.subscriptions,
                 self.publishing,
-                self.history,
-                self.presence,
+                self.centrifugo_reading,
                 self.commands,
                 HmacCentrifugoTokens(fixed_secret(SECRET)),
                 self.namespaces,
