@@ -204,6 +204,10 @@ class ConnectionStore(Protocol):
         """
         ...
 
+    def attending(self, connection_id: str) -> Mapping[str, str]:
+        """As :meth:`attended`, of a connection that is there; of any other nothing. One read."""
+        ...
+
     def subscribers(
         self, channel: str, shard: int = 0, *, at_most: int | None = None, interest: Interest | None = None
     ) -> Shard:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
@@ -238,8 +238,12 @@ class DynamoDbConnectionStore:
         return {item[SK]["S"].removeprefix(_SUBSCRIPTION): _wants(item) for item in items if self._alive(item)}
 
     def attended(self, connection_id: str) -> Mapping[str, str]:
-        items = self._query(f"CONNECTION#{connection_id}", prefix=_SUBSCRIPTION)
-        return {item[SK]["S"].removeprefix(_SUBSCRIPTION): item["user_id"]["S"] for item in items if "user_id" in item}
+        return _attended(self._query(f"CONNECTION#{connection_id}", prefix=_SUBSCRIPTION))
+
+    def attending(self, connection_id: str) -> Mapping[str, str]:
+        items = list(self._query(f"CONNECTION#{connection_id}"))
+        there = any(item[SK]["S"] == _META and self._alive(item) for item in items)
+        return _attended(item for item in items if item[SK]["S"] != _META) if there else {}
 
     def subscribers(
         self, channel: str, shard: int = 0, *, at_most: int | None = None, interest: Interest | None = None
@@ -504,6 +508,10 @@ def _to_connection(connection_id: str, item: Item) -> Connection:
         announced="announced" in item,
         alias=item["alias"]["S"] if "alias" in item else None,
     )
+
+
+def _attended(listed: Iterable[Item]) -> Mapping[str, str]:
+    return {item[SK]["S"].removeprefix(_SUBSCRIPTION): item["user_id"]["S"] for item in listed if "user_id" in item}
 
 
 def _in_order(command_id: int) -> Item:

@@ -192,6 +192,9 @@ class MemoryConnectionStore:
         listed = self.listed.get(connection_id, {})
         return {channel: self.users[connection_id] for channel, (_, wants) in listed.items() if "presence" in wants}
 
+    def attending(self, connection_id: str) -> Mapping[str, str]:
+        return self.attended(connection_id) if self.get(connection_id) else {}
+
     def subscribers(
         self, channel: str, shard: int = 0, *, at_most: int | None = None, interest: Interest | None = None
     ) -> Shard:

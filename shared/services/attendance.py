@@ -37,7 +37,7 @@ class Attendance:
         connection_id, user_id = connection.connection_id, principal.user_id
         self.store.enter(channels, user_id, connection_id, at_ms=self.now_ms(), expires_at_s=ends_s)
         # If it was unsubscribed meanwhile, or has ended, nobody would find it there later.
-        listed = self.connections.attended(connection_id) if self.connections.get(connection_id) else {}
+        listed = self.connections.attending(connection_id)
         for channel in set(channels) - listed.keys():
             self.store.leave(channel, user_id, connection_id)
 

@@ -91,11 +91,8 @@ class Presence:
         self.attendance.enter(connection, [channel])
         attendees = self.reader.store.attendees(channel)
         self._name(channel, attendees)
-        if self.reader.namespaces.of(channel).join_leave and connection.principal is not None and not again:
-            visit = Visit(connection.principal.user_id, connection.connection_id)
-            frames = [visit.to_push(channel, "join")]
-            # At once, not by the look: whoever came in a second later would be told of it, too.
-            self.bus.put([Broadcast(channel, frames, interest="connections", but=connection.connection_id)])
+        if self.reader.namespaces.of(channel).join_leave and not again:
+            self._tell_coming(connection, channel, attendees)
         return attendees
 
     @contextmanager
@@ -190,6 +187,15 @@ class Presence:
         if connection.connection_id not in member.connection_ids:
             raise NotSubscribedError("subscribe to this channel with presence first")
         return member
+
+    def _tell_coming(self, connection: Connection, channel: str, attendees: Attendees) -> None:
+        """Tell the other connections, if there are any: at once, since the look would tell who came after, too."""
+        here = {one for member in attendees.members.values() for one in member.connection_ids}
+        if connection.principal is None or not here - {connection.connection_id}:
+            return
+        visit = Visit(connection.principal.user_id, connection.connection_id)
+        frames = [visit.to_push(channel, "join")]
+        self.bus.put([Broadcast(channel, frames, interest="connections", but=connection.connection_id)])
 
     def _name(self, channel: str, attendees: Attendees) -> None:
         """Have those told of again about whom this reader and the subscribers do not agree."""

@@ -454,6 +454,7 @@ class TestConnectionStore:
             here = list(stores.connections.subscribers("room:a", interest="presence").connection_ids) == ["c"]
             assert (stores.connections.subscriptions("c") == {"room:a": seen}) is here
             assert (stores.connections.attended("c") == {"room:a": "ann"}) is here
+            assert stores.connections.attending("c") == stores.connections.attended("c")
             return here
 
         assert unsubscribe(2)
@@ -474,6 +475,8 @@ class TestConnectionStore:
         assert stores.connections.unsubscribe_in_order("c", "room:never", command_id=1)
         assert stores.connections.close("c") == item
         assert list(stores.connections.subscribers("room:a").connection_ids) == []
+        assert stores.connections.attended("c") == {"room:a": "ann"}
+        assert stores.connections.attending("c") == {}, "it has gone"
 
     def test_subscribers_that_want_more_than_events(self, stores: Stores) -> None:
         wants: list[frozenset[Interest]] = [frozenset(), frozenset({"state"}), frozenset({"state", "presence"})]
