@@ -20,7 +20,7 @@ from shared.contract import OUTPUT_TOKEN_SECRET_ARN
 from tests.integration.edited import edited
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-_PYTHON: Final = Path(__file__).parent / ".venv/bin/python"
+PYTHON: Final = Path(__file__).parent / ".venv/bin/python"
 _TIMEOUT_S: Final = 420
 _AT_ONCE: Final = 8
 _QUICK_S: Final = 2.0
@@ -111,7 +111,7 @@ def unpack(folder: Path) -> Path:
 
 def run(stack: LocalStack, source: Path, names: Sequence[str] = ()) -> Outcome:
     """Run the tests, or some of them by name."""
-    line = [str(_PYTHON), str(Path(__file__).with_name("suite.py")), stack.url, websocket_url(stack), *names]
+    line = [str(PYTHON), str(Path(__file__).with_name("suite.py")), stack.url, websocket_url(stack), *names]
     done = subprocess.run(
         line, cwd=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=_TIMEOUT_S, check=False
     )

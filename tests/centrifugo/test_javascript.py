@@ -1,7 +1,11 @@
 """Centrifugo's JavaScript client in Chromium, as it comes from npm, beside a client of ours, on the deployed stack."""
 
+import asyncio
+import json
 import secrets
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -9,6 +13,7 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from localstack.stack import LocalStack
+from tests.centrifugo.conformance import PYTHON
 from tests.clients.network import Network
 from tests.e2e.browser import ROOT
 from tests.integration.client import Client, dev_token
@@ -118,6 +123,34 @@ async def test_who_is_thrown_out_stays_out(theirs: LocalStack, network: Network,
         (await rest.delete("/v1/users/cho/connections")).raise_for_status()
     (context,) = await call(page, "until", "client disconnected", 1)
     assert context["code"] == 3503
+
+
+async def test_a_server_calls_by_the_library_for_servers(
+    theirs: LocalStack, network: Network, page: Page, tmp_path: Path
+) -> None:
+    channel = f"room:{secrets.token_hex(6)}"
+    await call(page, "open_", network.websocket_url, dev_token(theirs.url, "dan"), channel)
+    admin = {"Authorization": f"Bearer {dev_token(theirs.url, 'root', caps={'*': ['admin']})}"}
+    async with httpx.AsyncClient(base_url=theirs.url, headers=admin, timeout=30) as rest:
+        caps = {"room:*": ["publish", "history", "presence"], "*": ["admin"]}
+        made = (await rest.post("/v1/keys", json={"name": "shop", "caps": caps})).raise_for_status()
+    script = str(Path(__file__).with_name("server.py"))
+    line = [str(PYTHON), script, f"{theirs.url}/v1/centrifugo", made.json()["key"], channel, "dan"]
+    server = await asyncio.create_subprocess_exec(*line, stdout=subprocess.PIPE, cwd=tmp_path)
+    told, _ = await server.communicate()
+    assert server.returncode == 0
+    assert json.loads(told) == {
+        "publish": 1,
+        "broadcast": [2, 107],
+        "batch": [3, 1],
+        "history": [{"n": 1}, {"n": 2}, {"n": 3}],
+        "presence": ["dan"],
+        "info": [],
+        "channels": 108,
+    }
+    (context,) = await call(page, "until", "client disconnected", 1)
+    assert context["code"] == 3503
+    assert [one["data"] for one in await call(page, "of", "publication")] == [{"n": 1}, {"n": 2}, {"n": 3}]
 
 
 async def test_what_ours_has_is_told_in_their_words(theirs: LocalStack, network: Network, page: Page) -> None:
