@@ -181,9 +181,23 @@ class ConnectionStore(Protocol):
         ...
 
     def subscribe_in_order(
-        self, connection: Connection, channel: str, interests: Interests, *, expires_at_s: int, command_id: int
+        self,
+        connection: Connection,
+        channel: str,
+        interests: Interests,
+        *,
+        expires_at_s: int,
+        ends_at_s: int,
+        command_id: int,
     ) -> bool:
-        """As :meth:`subscribe`, unless a command with a higher number was about this channel; return whether it is."""
+        """As :meth:`subscribe`, unless a command with a higher number was about this channel; return whether it is.
+
+        It can be prolonged until ``ends_at_s``, and no longer.
+        """
+        ...
+
+    def prolong(self, connection_id: str, *, expires_at_s: int) -> None:
+        """Have all that were subscribed in order go on until then, but none longer than it can."""
         ...
 
     def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int) -> bool:

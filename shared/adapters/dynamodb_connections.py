@@ -180,14 +180,21 @@ class DynamoDbConnectionStore:
                 write_all(self._client, self._table, [_delete(_channel_pk(channel, shard), connection_id)])
 
     def subscribe_in_order(
-        self, connection: Connection, channel: str, interests: Interests, *, expires_at_s: int, command_id: int
+        self,
+        connection: Connection,
+        channel: str,
+        interests: Interests,
+        *,
+        expires_at_s: int,
+        ends_at_s: int,
+        command_id: int,
     ) -> bool:
         connection_id = connection.connection_id
         shard = self._shard(connection_id, channel, kept=True)
         number: Item = {"command_id": {"N": str(command_id)}}
         wants: Item = {"wants": {"S": " ".join(sorted(interests))}} if interests else {}
         listed = _key(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel) | wants | number
-        listed |= {"shard": {"N": str(shard)}, TTL_ATTRIBUTE: {"N": str(connection.expires_at_s)}}
+        listed |= {"shard": {"N": str(shard)}, TTL_ATTRIBUTE: {"N": str(ends_at_s)}}
         if "presence" in interests and connection.principal is not None:
             listed["user_id"] = {"S": connection.principal.user_id}
         subscriber = _key(_channel_pk(channel, shard), connection_id) | wants | number
@@ -202,6 +209,17 @@ class DynamoDbConnectionStore:
         if not self._alive(last):
             self._delete_in_order(_key(_channel_pk(channel, shard), connection_id), command_id)
         return False
+
+    def prolong(self, connection_id: str, *, expires_at_s: int) -> None:
+        for listed in self._query(f"CONNECTION#{connection_id}", prefix=_SUBSCRIPTION):
+            if not self._alive(listed):
+                continue
+            channel, ends_at_s = listed[SK]["S"].removeprefix(_SUBSCRIPTION), int(listed[TTL_ATTRIBUTE]["N"])
+            subscriber = _key(_channel_pk(channel, int(listed["shard"]["N"])), connection_id)
+            subscriber |= {name: listed[name] for name in ("wants", "command_id") if name in listed}
+            subscriber[TTL_ATTRIBUTE] = {"N": str(min(expires_at_s, ends_at_s))}
+            # Not where it has been unsubscribed, or subscribed anew, since it was read.
+            self._put_in_order(subscriber, int(listed["command_id"]["N"]), there=True)
 
     def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int) -> bool:
         answer: Item = {}
@@ -227,8 +245,11 @@ class DynamoDbConnectionStore:
             self._delete_in_order(_key(_channel_pk(channel, int(before["shard"]["N"])), connection_id), command_id)
         return gone
 
-    def _put_in_order(self, item: Item, command_id: int) -> bool:
-        return if_so(self._client.put_item, TableName=self._table, Item=item, **_in_order(command_id))
+    def _put_in_order(self, item: Item, command_id: int, *, there: bool = False) -> bool:
+        condition = _in_order(command_id)
+        if there:
+            condition["ConditionExpression"] = f"attribute_exists({PK}) AND ({condition['ConditionExpression']})"
+        return if_so(self._client.put_item, TableName=self._table, Item=item, **condition)
 
     def _delete_in_order(self, key: Item, command_id: int) -> None:
         if_so(self._client.delete_item, TableName=self._table, Key=key, **_in_order(command_id))

@@ -165,12 +165,25 @@ class MemoryConnectionStore:
             self.listed[connection_id].pop(channel, None)
 
     def subscribe_in_order(
-        self, connection: Connection, channel: str, interests: Interests, *, expires_at_s: int, command_id: int
+        self,
+        connection: Connection,
+        channel: str,
+        interests: Interests,
+        *,
+        expires_at_s: int,
+        ends_at_s: int,
+        command_id: int,
     ) -> bool:
         if not self._in_order(connection.connection_id, channel, command_id):
             return False
         self.subscribe(connection, {channel: interests}, expires_at_s=expires_at_s)
+        self.listed[connection.connection_id][channel] = ends_at_s, interests
         return True
+
+    def prolong(self, connection_id: str, *, expires_at_s: int) -> None:
+        for channel, (ends_at_s, interests) in self.listed[connection_id].items():
+            if self._alive(ends_at_s) and connection_id in self.channels[channel]:
+                self.channels[channel][connection_id] = min(expires_at_s, ends_at_s), interests
 
     def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int) -> bool:
         if not self._in_order(connection_id, channel, command_id):

@@ -110,6 +110,8 @@ class CentrifugoRequests:
             raise DisconnectedError(codes.EXPIRED)
         if name == "subscribe":
             return self._subscribe_by_client(connection, request, command_id)
+        if name == "sub_refresh":
+            return Answer(self._sub_refresh(connection, request, command_id))
         if name == "unsubscribe":
             self.subscriptions.unsubscribe_in_order(connection, _channel(request.channel), command_id)
             return Answer({})
@@ -136,8 +138,6 @@ class CentrifugoRequests:
                 }
             case "refresh":
                 return self._refresh(connection, request)
-            case "sub_refresh":
-                return self._sub_refresh(connection, request)
             case _:  # `send`: nothing here takes data that nobody answers
                 raise DisconnectedError(codes.NOT_SERVED)
 
@@ -213,13 +213,13 @@ class CentrifugoRequests:
             raise DisconnectedError(codes.INVALID_TOKEN) from None
         return {"client": connection.connection_id, "version": _VERSION} | self._ttl(principal.expires_at_s)
 
-    def _sub_refresh(self, connection: Connection, request: theirs.Token) -> dict[str, Any]:
+    def _sub_refresh(self, connection: Connection, request: theirs.Token, command_id: int) -> dict[str, Any]:
         channel = _channel(request.channel)
         ends_s = self._checked(_principal(connection), request.token, request.channel)
         interests = self.subscriptions.connections.subscriptions(connection.connection_id).get(channel)
         if interests is None:
             raise RefusedReplyError(codes.PERMISSION_DENIED)
-        self.subscriptions.connect(connection, {channel: interests}, until_s=ends_s)
+        self.subscriptions.connect_in_order(connection, channel, interests, command_id, until_s=ends_s)
         return self._ttl(ends_s)
 
     def _checked(self, principal: Principal, token: str, name: str) -> int | None:

@@ -234,7 +234,8 @@ class Sessions:
         if refreshed is None:
             raise ForbiddenError("the connection has ended, or has a newer token")
         self.join(refreshed, principal, {})
-        self.subscriptions.connect(refreshed, self.connections.subscriptions(refreshed.connection_id))
+        expires_at_s = min(refreshed.expires_at_s, principal.expires_at_s or refreshed.expires_at_s)
+        self.connections.prolong(refreshed.connection_id, expires_at_s=expires_at_s)
         self.admit(refreshed)
         return refreshed
 

@@ -162,12 +162,19 @@ class Subscriptions:
         if request.command_id is None:
             self.connect(connection, {request.channel: interests}, until_s=until_s)
             return True
+        return self.connect_in_order(connection, request.channel, interests, request.command_id, until_s=until_s)
+
+    def connect_in_order(
+        self, connection: Connection, channel: str, interests: Interests, command_id: int, *, until_s: int | None = None
+    ) -> bool:
+        """As :meth:`connect`, unless a command with a higher number was about this channel; return whether it is."""
         return self.connections.subscribe_in_order(
             connection,
-            request.channel,
+            channel,
             interests,
             expires_at_s=_end_of(connection, until_s),
-            command_id=request.command_id,
+            ends_at_s=min(connection.expires_at_s, until_s or connection.expires_at_s),
+            command_id=command_id,
         )
 
     def unsubscribe_in_order(self, connection: Connection, channel: str, command_id: int) -> None:

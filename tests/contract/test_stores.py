@@ -444,7 +444,7 @@ class TestConnectionStore:
 
         def subscribe(command_id: int) -> bool:
             return stores.connections.subscribe_in_order(
-                item, "room:a", seen, expires_at_s=NOW_S + 60, command_id=command_id
+                item, "room:a", seen, expires_at_s=NOW_S + 60, ends_at_s=NOW_S + 90, command_id=command_id
             )
 
         def unsubscribe(command_id: int) -> bool:
@@ -477,6 +477,27 @@ class TestConnectionStore:
         assert list(stores.connections.subscribers("room:a").connection_ids) == []
         assert stores.connections.attended("c") == {"room:a": "ann"}
         assert stores.connections.attending("c") == {}, "it has gone"
+
+    def test_what_is_prolonged_goes_on_as_long_as_it_can(self, stores: Stores) -> None:
+        item = connection("c")
+        stores.connections.open(item)
+        for channel, ends_at_s in (("room:a", NOW_S + 200), ("room:b", NOW_S + 100), ("room:c", NOW_S + 200)):
+            stores.connections.subscribe_in_order(
+                item, channel, frozenset(), expires_at_s=NOW_S + 60, ends_at_s=ends_at_s, command_id=1
+            )
+        stores.connections.unsubscribe_in_order("c", "room:c", command_id=2)
+        stores.connections.prolong("c", expires_at_s=NOW_S + 150)
+
+        def there() -> list[str]:
+            channels = ("room:a", "room:b", "room:c")
+            return [one for one in channels if list(stores.connections.subscribers(one).connection_ids) == ["c"]]
+
+        stores.clock.pass_s(70)
+        assert there() == ["room:a", "room:b"]
+        stores.clock.pass_s(40)
+        assert there() == ["room:a"]
+        stores.clock.pass_s(40)
+        assert there() == []
 
     def test_subscribers_that_want_more_than_events(self, stores: Stores) -> None:
         wants: list[frozenset[Interest]] = [frozenset(), frozenset({"state"}), frozenset({"state", "presence"})]

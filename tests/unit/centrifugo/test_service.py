@@ -364,11 +364,14 @@ def test_a_token_is_refreshed_and_subscriptions_stay(stack: MemoryStack) -> None
     now_s = stack.clock() // 1000
     client.connect("ann", exp=now_s + 1000)
     client.subscribe("news", "ann")
+    shown = token("ann", channel="short:a", exp=now_s + 1200)
+    client.ask("subscribe", channel="short:a", token=shown)
     assert code(client.ask("refresh", token=token("ann", exp=in_seconds(-60)))) == 109
     refreshed = client.ask("refresh", token=token("ann", exp=now_s + 2000))
     assert refreshed == refreshed | {"client": client.name, "expires": True, "ttl": 2000}
     stack.clock.pass_s(1500)
     assert client.name in stack.connections.subscribers("centrifugo:news").connection_ids
+    assert client.name not in stack.connections.subscribers("short:a").connection_ids, "its own token has ended"
     client.ask("refresh", token=token("bob"))
     assert told_and_closed(client) == [3500]
 
