@@ -1,11 +1,12 @@
 """Centrifugo's commands in, replies out, by the services that our own requests are handled by."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from shared.domain.centrifugo import centrifugo_id
 from shared.domain.connection import Connection
+from shared.domain.publication import StreamPosition
 from shared.errors import ConnectionGoneError, RateLimitedError, TidewireError
 from shared.ports import ConnectionStore, ConnectionTransport, Metrics
 from shared.protocol.centrifugo import codes
@@ -29,11 +30,13 @@ class _Caller:
 
     Attributes:
         connection: As it goes by its name; ``None`` before ``connect``.
+        positions: Up to where it is told everything, by channel that it has just been subscribed to.
     """
 
     websocket_id: str
     received_at_ms: int
     connection: Connection | None
+    positions: dict[str, StreamPosition] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,29 @@ class Centrifugo:
             self.on_failure(error)
             self._end(caller, replies, codes.SERVER_ERROR)
             return []
-        return replies
+        return replies if not caller.positions else self._subscribed(caller, replies)
+
+    def _subscribed(self, caller: _Caller, replies: Sequence[Reply]) -> list[Reply]:
+        """Send the replies, then what has come into the channels meanwhile; return the replies if that is not the way.
+
+        SDKs drop what is pushed into a channel before they have the reply that subscribes them, and don't see by the
+        next one that it is missing. Who gets some of it twice has it at least.
+        """
+        (error,) = self.transport.push_all([caller.websocket_id], encode(replies))
+        if error is not None:
+            return list(replies)
+        try:
+            missed = [
+                push
+                for channel, position in caller.positions.items()
+                for push in self.requests.reading.missed(channel, position)
+            ]
+            if missed:
+                self.transport.push_all([caller.websocket_id], encode(missed))
+        except Exception as failure:  # the replies have gone: whoever comes back recovers
+            self.on_failure(failure)
+            self._end(caller, [], codes.SERVER_ERROR)
+        return []
 
     def _replies(self, caller: _Caller, command: Command) -> list[Reply]:
         """Return the reply to a command: none to a pong, and to ``send``."""
@@ -109,6 +134,7 @@ class Centrifugo:
             self.on_failure(failure)
             error = codes.INTERNAL
         else:
+            caller.positions |= answer.positions
             return [{"id": command.id, request[0]: answer.result}, *answer.pushes]
         self.metrics.count("RequestErrors")
         return [_refusal(command, error)]

@@ -10,7 +10,7 @@ from shared.domain.publication import StreamPosition
 from shared.namespaces import PresenceMode
 from shared.protocol.centrifugo import codes
 from shared.protocol.centrifugo.codes import ReplyError
-from shared.protocol.centrifugo.replies import publication
+from shared.protocol.centrifugo.replies import Reply, publication, pushes
 from shared.protocol.encode import to_json
 from shared.protocol.limits import HISTORY_MAX_LIMIT
 from shared.services.history import PAGE_MAX_BYTES, History
@@ -105,6 +105,14 @@ class CentrifugoReading:
         _, attendees = self._who(principal, channel)
         clients = sum(len(member.connection_ids) for member in attendees.members.values())
         return {"num_clients": clients, "num_users": len(attendees.members)}
+
+    def missed(self, channel: str, since: StreamPosition) -> list[Reply]:
+        """Return what is to be pushed so that nothing is missing behind a position: publications; or to begin anew."""
+        recovered = self.history_reader.recover(channel, since)
+        if not recovered.whole or recovered.page.more:
+            return list(pushes({"type": "system", "event": "lagged", "channel": channel}))
+        events = [{"type": "event", **event} for event in recovered.page.publications]
+        return [push for event in events for push in pushes(event)]
 
     def position(self, channel: str, since: _Position) -> StreamPosition:
         """Return a position of theirs as ours: one without an epoch is of whatever stream there is."""

@@ -1,7 +1,7 @@
 """What each of Centrifugo's commands asks of our services, and what their answers are to them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 from shared.domain.centrifugo import centrifugo_id, to_name, users_of
@@ -10,6 +10,7 @@ from shared.domain.commands import COMMAND_DEFAULT_TIMEOUT_MS
 from shared.domain.connection import Connection
 from shared.domain.presence import Visit
 from shared.domain.principal import Capability, Principal
+from shared.domain.publication import StreamPosition
 from shared.errors import ForbiddenError, LimitReachedError, UnauthenticatedError
 from shared.namespaces import Namespaces, SubscriberRight
 from shared.ports import CentrifugoTokens, TokenExpiredError
@@ -43,10 +44,12 @@ class Answer:
     Attributes:
         result: The result of theirs with the command's name.
         pushes: What the client is told behind it.
+        positions: Up to where it has everything, by channel that it has been subscribed to.
     """
 
     result: dict[str, Any]
     pushes: Sequence[Reply] = ()
+    positions: Mapping[str, StreamPosition] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ class CentrifugoRequests:
             "subs": {name: answer.result for name, answer in subs.items()},
         }
         pushes = [push for answer in subs.values() for push in answer.pushes]
-        return connection, Answer(result | self._ttl(token.principal.expires_at_s), pushes)
+        positions = {channel: position for answer in subs.values() for channel, position in answer.positions.items()}
+        return connection, Answer(result | self._ttl(token.principal.expires_at_s), pushes, positions)
 
     def answer(
         self, connection: Connection, name: str, request: Any, *, command_id: int, received_at_ms: int
@@ -193,7 +197,8 @@ class CentrifugoRequests:
             answer["publications"] = [publication(event) for event in result["publications"]]
         principal = _principal(connection)
         join = Visit(principal.user_id, connection.connection_id).to_push(channel, "join")
-        return Answer(answer, list(pushes(join)) if request.connections else ())
+        position = StreamPosition(answer["epoch"], answer["offset"])
+        return Answer(answer, list(pushes(join)) if request.connections else (), {channel: position})
 
     def _publish(self, connection: Connection, request: theirs.Publish, received_at_ms: int) -> dict[str, Any]:
         channel = _channel(request.channel)

@@ -41,15 +41,21 @@ class Client:
         self.stack, self.websocket_id, self.name = stack, websocket_id, centrifugo_id(websocket_id)
         stack.sessions.connect(websocket_id, None)
         self._inbox: list[bytes] = []
+        self._early: list[dict[str, Any]] = []  # what came before the replies to the last message
         stack.transport.inboxes[websocket_id] = self._inbox
         stack.transport.active_ms[websocket_id] = stack.clock()
         self._read = self._id = 0
 
     def send(self, *commands: dict[str, Any]) -> list[dict[str, Any]]:
-        """Send commands as one message; return the replies."""
+        """Send commands as one message; return the replies, whichever way they came, and what came behind them."""
         body = "\n".join(map(json.dumps, commands))
         replies = self.stack.centrifugo.handle(self.websocket_id, body, received_at_ms=self.stack.clock())
-        return [dict(reply) for reply in replies]
+        if replies:
+            return [dict(reply) for reply in replies]
+        lines = self._lines()
+        first = next((place for place, line in enumerate(lines) if "id" in line), len(lines))
+        self._early += lines[:first]
+        return lines[first:]
 
     def ask(self, name: str, **fields: Any) -> dict[str, Any]:
         """Send one command; return its result, or the reply with its error."""
@@ -70,9 +76,13 @@ class Client:
 
     def pushes(self) -> list[dict[str, Any]]:
         """Return what was pushed since the last call."""
+        early, self._early = self._early, []
+        return [line["push"] for line in early + self._lines()]
+
+    def _lines(self) -> list[dict[str, Any]]:
         messages = self._inbox[self._read :]
         self._read += len(messages)
-        return [json.loads(line)["push"] for message in messages for line in message.split(b"\n")]
+        return [json.loads(line) for message in messages for line in message.split(b"\n")]
 
     def publications(self) -> list[tuple[str, Any]]:
         return [(push["channel"], push["pub"]["data"]) for push in self.pushes() if "pub" in push]

@@ -294,19 +294,48 @@ def test_commands_of_one_message_are_handled_in_order(stack: MemoryStack) -> Non
         {"id": 4, "history": {"channel": "news", "limit": -1}},
     )
     assert [reply["id"] for reply in replies if "id" in reply] == [1, 2, 3, 4]
-    assert len(replies[-1]["history"]["publications"]) == 1
+    (history,) = [reply["history"] for reply in replies if "history" in reply]
+    assert len(history["publications"]) == 1
+
+
+def test_what_is_published_before_a_subscription_is_answered_comes_behind_the_answer(
+    stack: MemoryStack, ann: Client, bob: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An SDK drops what is pushed into a channel before it knows that it is subscribed."""
+    ann.subscribe("news", "ann")
+    push_all = stack.sinks.push_all
+
+    def publish_before(connection_ids: Any, messages: Any, gate: Any = None) -> Any:
+        if connection_ids == ["b="] and messages and b'"subscribe"' in messages[0]:
+            ann.ask("publish", channel="news", data="meanwhile")
+        return push_all(connection_ids, messages, gate)
+
+    monkeypatch.setattr(type(stack.sinks), "push_all", lambda _self, *arguments: publish_before(*arguments))
+    reply, *behind = bob.send({"id": 7, "subscribe": {"channel": "news", "token": token("bob", channel="news")}})
+    assert reply["subscribe"]["offset"] == 0
+    assert [push["push"]["pub"]["data"] for push in behind if "pub" in push["push"]] == ["meanwhile"]
+    assert bob.publications() == [("news", "meanwhile")], "the first, which is dropped"
+
+
+def test_who_has_missed_too_much_meanwhile_begins_anew(stack: MemoryStack, ann: Client) -> None:
+    ann.subscribe("news", "ann")
+    position = stack.streams.position(stack.streams.end("centrifugo:news"))
+    for _ in range(3):
+        ann.ask("publish", channel="news", data="x" * 15_000)
+    (push,) = stack.centrifugo_reading.missed("centrifugo:news", position)
+    assert push["push"]["unsubscribe"]["code"] == 2500
 
 
 def test_a_command_that_overtakes_connecting_waits_for_it(stack: MemoryStack) -> None:
     client = Client(stack, "a=")
 
     def connect_meanwhile(_seconds: float) -> None:
-        other = Client.__new__(Client)
-        other.stack, other.websocket_id, other.name, other._id = stack, "a=", client.name, 0
-        other.connect("ann")
+        connect = json.dumps({"id": 1, "connect": {"token": token("ann")}})
+        stack.centrifugo.handle("a=", connect, received_at_ms=stack.clock())
 
     object.__setattr__(stack.centrifugo, "sleep", connect_meanwhile)
-    assert client.subscribe("news", "ann")["recoverable"]
+    replies = client.send({"id": 2, "subscribe": {"channel": "news", "token": token("ann", channel="news")}})
+    assert [next(iter(reply.keys() - {"id"})) for reply in replies if "id" in reply] == ["connect", "subscribe"]
 
 
 def test_who_never_connects_is_not_waited_for_long(stack: MemoryStack) -> None:
