@@ -115,47 +115,6 @@ async def test_what_is_missed_while_it_is_cut_off_is_recovered(
     assert [context.get("recovered", False) for context in subscribed] == [False, True, True, True]
 
 
-# Subscribes again and again, each time for a while; returns the offsets that are missing behind each answer.
-_HOLES: Final = """async (times) => {
-  const holes = [];
-  for (let time = 0; time < times; time++) {
-    subscription.unsubscribe();
-    const mark = seen.length;
-    subscription._recover = false; // from the end on, as who comes for the first time
-    subscription.subscribe();
-    await subscription.ready(30_000);
-    await new Promise((resolve) => setTimeout(resolve, 400));
-    const since = seen.slice(mark);
-    const [, context] = since.find(([kind]) => kind === "subscribed");
-    const offsets = new Set(since.filter(([kind]) => kind === "publication").map(([, one]) => one.offset));
-    const last = Math.max(context.streamPosition.offset, ...offsets);
-    for (let offset = context.streamPosition.offset + 1; offset <= last; offset++)
-      if (!offsets.has(offset)) holes.push(offset);
-  }
-  return holes;
-}"""
-
-
-async def test_nothing_is_lost_while_somebody_is_just_subscribing(
-    theirs: LocalStack, network: Network, page: Page, ours: Client
-) -> None:
-    channel = f"room:{secrets.token_hex(6)}"
-    await call(page, "open_", network.websocket_url, dev_token(theirs.url, "ann"), channel)
-    published = 0
-
-    async def publish() -> None:
-        nonlocal published
-        while True:
-            await ours.publish(channel, published, priority="express")
-            published += 1
-
-    publishing = asyncio.create_task(publish())
-    holes = await call(page, _HOLES, 8)
-    publishing.cancel()
-    assert published > 20
-    assert holes == []
-
-
 async def test_who_is_thrown_out_stays_out(theirs: LocalStack, network: Network, page: Page, ours: Client) -> None:
     channel = f"room:{secrets.token_hex(6)}"
     await call(page, "open_", network.websocket_url, dev_token(theirs.url, "cho"), channel)
