@@ -5,9 +5,9 @@ import pytest
 
 from shared.adapters.raised_documents import RaisedDocumentStore
 from shared.bootstrap import Services
-from shared.contract import ENV_GENERATION, ENV_STATE_TABLE
+from shared.contract import ENV_GENERATION, ENV_STAGE, ENV_STATE_TABLE
 from shared.domain.document import GENERATION_VERSIONS
-from shared.errors import UnavailableError
+from shared.errors import DependencyError, UnavailableError
 from shared.settings import Settings
 
 
@@ -22,6 +22,19 @@ def test_a_secret_that_cannot_be_read_makes_requests_try_again(monkeypatch: pyte
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with pytest.raises(UnavailableError):
         Services(Settings.from_env({"TOKEN_SECRET_ARN": "secret"})).tokens.verify("any.to.ken")
+
+
+@pytest.mark.parametrize(("stage", "taken"), [("local", True), ("dev", False), ("prod", False), ("", False)])
+def test_a_secret_that_can_be_guessed_is_taken_on_stage_local_alone(
+    monkeypatch: pytest.MonkeyPatch, stage: str, taken: bool
+) -> None:
+    services = Services(Settings.from_env({ENV_STAGE: stage}))
+    monkeypatch.setattr(services, "_read_token_secret", lambda: ["secret"])
+    if taken:
+        assert services.token_secret.current() == "secret"
+    else:
+        with pytest.raises(DependencyError):
+            services.token_secret.current()
 
 
 @pytest.mark.parametrize("generation", [1, 2, 3])

@@ -40,6 +40,16 @@ def test_who_has_no_ticket_comes_in_with_a_deadline(stack: MemoryStack) -> None:
 
 
 @pytest.mark.usefixtures("services")
+def test_who_speaks_protobuf_of_centrifugos_is_refused(stack: MemoryStack) -> None:
+    event = {
+        "requestContext": {"connectionId": "c1", "identity": {"sourceIp": "192.0.2.1"}},
+        "headers": {"Sec-WebSocket-Protocol": "centrifuge-protobuf"},
+    }
+    assert lambda_handler(event, Context()) == {"statusCode": 400}
+    assert stack.connections.get("c1") is None
+
+
+@pytest.mark.usefixtures("services")
 def test_a_ticket_says_who_it_is_and_is_used_up(stack: MemoryStack) -> None:
     ticket = ticket_of(stack)
     assert connect(ticket=ticket) == 200
