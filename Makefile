@@ -23,24 +23,38 @@ CODE := app.py bench clients/python/src functions infra localstack shared tools
 run: $(READY) web/dist/demo/index.html
 	@PORT=$(PORT) BACKEND=$(BACKEND) exec $(BIN)/python -m localstack
 
-# Tests on the deployed local stack share one, and wait half of their time. The fuzzer has one that nobody has sent
-# anything unreadable to (it comes again for half an hour), and the run that does its worst to it one of its own.
-# Meanwhile those that only need this process run side by side. What these have said comes when they are done.
+# Three side by side, the longest first: those on a stack wait half of their time, and what needs none takes what they
+# leave. The fuzzer has a stack that nobody has sent anything unreadable to (it comes again for half an hour), and the
+# run that does its worst to it one of its own. What each has said comes when it is done; meanwhile it is in .local/test.
+TESTS := test-process test-integration test-browser test-fuzz test-torture test-centrifugo
 SHORT_RUN := tests/torture/test_run.py
 test: $(READY) $(STAMPS)/openapi $(STAMPS)/centrifugo build
-	@$(MAKE) --no-print-directory -j 2 test-stack test-process
+	@rm -rf .local/test
+	@$(MAKE) --no-print-directory -k -j 3 $(TESTS); status=$$?; \
+	  grep -hE '^ ?(FAIL|FAILED|ERROR) ' .local/test/*.log | cut -c 1-200; exit $$status
 
-test-stack:
-	$(BIN)/pytest -q tests/integration tests/clients tests/e2e
-	$(BIN)/pytest -q tests/fuzz tests/openapi
-	$(BIN)/pytest -q $(SHORT_RUN)
-	$(BIN)/pytest -q tests/centrifugo
+# $(call said,NAME,COMMAND)
+said = mkdir -p .local/test; echo '$(1): $(2)'; { $(2); } > .local/test/$(1).log 2>&1; status=$$?; \
+  echo; echo "$(1): exit code $$status"; cat .local/test/$(1).log; exit $$status
 
-IN_PROCESS := tests/unit tests/contract tests/infra tests/edge tests/perf tests/torture --ignore $(SHORT_RUN)
 test-process:
-	@echo "nice pytest $(IN_PROCESS); npm test"
-	@{ nice $(BIN)/pytest -q -n 2 $(IN_PROCESS) && nice npm test --silent; } > .local/test-process.log 2>&1; \
-	  status=$$?; cat .local/test-process.log; exit $$status
+	@$(call said,$@,nice $(BIN)/pytest -q -n 2 tests/unit tests/contract tests/infra tests/edge tests/perf tests/torture \
+	  --ignore $(SHORT_RUN) && NO_COLOR=1 nice npm test --silent)
+
+test-integration:
+	@$(call said,$@,$(BIN)/pytest -q tests/integration)
+
+test-browser:
+	@$(call said,$@,$(BIN)/pytest -q tests/clients tests/e2e)
+
+test-fuzz:
+	@$(call said,$@,$(BIN)/pytest -q tests/fuzz tests/openapi)
+
+test-torture:
+	@$(call said,$@,$(BIN)/pytest -q $(SHORT_RUN))
+
+test-centrifugo:
+	@$(call said,$@,$(BIN)/pytest -q tests/centrifugo)
 
 # mypy takes as long as all the others.
 check: $(READY)

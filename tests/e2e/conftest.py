@@ -19,6 +19,7 @@ from tests.integration.conftest import admin, api_key, channel, connect, http
 __all__ = ["admin", "api_key", "channel", "connect", "http"]  # fixtures, for the tests here too
 
 _WARM_UP_MS: Final = 240_000
+_SOURCES: Final = ("web/src", "web/public", "clients/js/src")
 
 OpenWindow = Callable[..., Awaitable[Window]]
 OpenConsole = Callable[..., Awaitable[Console]]
@@ -26,10 +27,21 @@ OpenConsole = Callable[..., Awaitable[Console]]
 
 @pytest.fixture(scope="session")
 def page_url(request: pytest.FixtureRequest) -> str:
-    """Where the page is. It is built first: the stack serves the files that it finds when it starts."""
-    subprocess.run(["node", "build.js"], cwd=ROOT / "web", check=True)
+    """Where the page is. It is built first: the stack serves the files that it finds when it starts.
+
+    Not if it is built already: ``make test`` did that, and runs tests beside these that deploy it, and a build begins
+    by removing it.
+    """
+    if not _is_built():
+        subprocess.run(["node", "build.js"], cwd=ROOT / "web", check=True)
     stack: LocalStack = request.getfixturevalue("stack")
     return stack.url
+
+
+def _is_built() -> bool:
+    built = ROOT / "web/dist/demo/main.js"
+    sources = [ROOT / "web/build.js", *(file for folder in _SOURCES for file in (ROOT / folder).rglob("*"))]
+    return built.exists() and built.stat().st_mtime > max(file.stat().st_mtime for file in sources)
 
 
 @pytest.fixture(scope="session")
