@@ -26,8 +26,9 @@ run: $(READY) web/dist/demo/index.html
 # Three side by side, the longest first: those on a stack wait half of their time, and what needs none takes what they
 # leave. The fuzzer has a stack that nobody has sent anything unreadable to (it comes again for half an hour), and the
 # run that does its worst to it one of its own. What each has said comes when it is done; meanwhile it is in .local/test.
-TESTS := test-process test-integration test-browser test-fuzz test-torture test-centrifugo
+TESTS := test-process test-integration test-browser test-own-stacks test-centrifugo test-fuzz test-torture
 SHORT_RUN := tests/torture/test_run.py
+OWN_STACKS := $(addprefix tests/integration/test_,backend.py deploy.py start.py upgrade.py runbooks.py::test_a_restore)
 test: $(READY) $(STAMPS)/openapi $(STAMPS)/centrifugo build
 	@rm -rf .local/test
 	@$(MAKE) --no-print-directory -k -j 3 $(TESTS); status=$$?; \
@@ -42,7 +43,10 @@ test-process:
 	  --ignore $(SHORT_RUN) && NO_COLOR=1 nice npm test --silent)
 
 test-integration:
-	@$(call said,$@,$(BIN)/pytest -q tests/integration)
+	@$(call said,$@,$(BIN)/pytest -q tests/integration $(OWN_STACKS:%=--deselect %))
+
+test-own-stacks:
+	@$(call said,$@,$(BIN)/pytest -q $(OWN_STACKS))
 
 test-browser:
 	@$(call said,$@,$(BIN)/pytest -q tests/clients tests/e2e)

@@ -133,13 +133,19 @@ class TestIssuers:
     async def test_while_an_issuer_is_down_its_known_keys_are_good_and_no_others(
         self, oidc: OidcServer, everywhere: httpx.Client, connect: Connect
     ) -> None:
+        async def is_told(token: str, wanted: object) -> bool:
+            answers = {await told(connect, token), told_by_http(everywhere, token)}
+            # A process of the function that starts only now has never had the keys: who comes to it may try again.
+            assert answers <= {wanted, 2001}
+            return answers == {wanted}
+
         token = oidc.token("ec")
         assert await told(connect, token) == told_by_http(everywhere, token) == "ec:ann"
         oidc.down.add("ec")
         try:
-            assert await told(connect, token) == told_by_http(everywhere, token) == "ec:ann"
+            await eventually(partial(is_told, token, "ec:ann"))
             unknown = SigningKey("unknown", "ES256").sign(oidc.claims("ec"))
-            assert await told(connect, unknown) == told_by_http(everywhere, unknown) == 1004
+            await eventually(partial(is_told, unknown, 1004))
         finally:
             oidc.down.remove("ec")
 
