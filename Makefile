@@ -17,7 +17,9 @@ unexport PYTHONDONTWRITEBYTECODE
 
 CODE := app.py bench clients/python/src functions infra localstack shared tools
 
-.PHONY: run test test-stack test-process check check-types check-rest sbom bench torture fuzz deploy-set-up deploy destroy format generate build clean
+TESTS := test-process test-integration test-browser test-own-stacks test-centrifugo test-fuzz test-torture
+
+.PHONY: run test $(TESTS) check check-types check-rest sbom bench torture fuzz deploy-set-up deploy destroy format generate build clean
 .DEFAULT_GOAL := run
 
 run: $(READY) web/dist/demo/index.html
@@ -26,7 +28,6 @@ run: $(READY) web/dist/demo/index.html
 # Three side by side, the longest first: those on a stack wait half of their time, and what needs none takes what they
 # leave. The fuzzer has a stack that nobody has sent anything unreadable to (it comes again for half an hour), and the
 # run that does its worst to it one of its own. What each has said comes when it is done; meanwhile it is in .local/test.
-TESTS := test-process test-integration test-browser test-own-stacks test-centrifugo test-fuzz test-torture
 SHORT_RUN := tests/torture/test_run.py
 OWN_STACKS := $(addprefix tests/integration/test_,backend.py deploy.py start.py upgrade.py runbooks.py::test_a_restore)
 test: $(READY) $(STAMPS)/openapi $(STAMPS)/centrifugo build
@@ -35,8 +36,8 @@ test: $(READY) $(STAMPS)/openapi $(STAMPS)/centrifugo build
 	  grep -hE '^ ?(FAIL|FAILED|ERROR) ' .local/test/*.log | cut -c 1-200; exit $$status
 
 # $(call said,NAME,COMMAND)
-said = mkdir -p .local/test; echo '$(1): $(2)'; { $(2); } > .local/test/$(1).log 2>&1; status=$$?; \
-  echo; echo "$(1): exit code $$status"; cat .local/test/$(1).log; exit $$status
+said = mkdir -p .local/test; echo '$(1): $(2)' | tee .local/test/$(1).log; { $(2); } >> .local/test/$(1).log 2>&1; \
+  status=$$?; echo "$(1): exit code $$status" >> .local/test/$(1).log; cat .local/test/$(1).log; exit $$status
 
 test-process:
 	@$(call said,$@,nice $(BIN)/pytest -q -n 2 tests/unit tests/contract tests/infra tests/edge tests/perf tests/torture \

@@ -49,7 +49,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, oidc: "OidcServer") -> "Iter
     )
     with LocalStack(folder, stream_max_age_s=STREAM_MAX_AGE_S, issuers=issuers) as running:
         yield running
-    remove(folder / "cdk.out")  # 130 MB, and pytest keeps the folders of three runs
+    remove(folder / "cdk.out")  # 130 MB, and pytest keeps the folders of eight runs
 
 
 @pytest.fixture(scope="session")
