@@ -75,5 +75,8 @@ def _decoded(text: str) -> str:
 
 def _foreign(encoded: str) -> str:
     """Return the text, if it is one that had to be encoded."""
-    text = unquote(encoded, errors="replace")
+    try:
+        text = unquote(encoded, errors="strict")
+    except UnicodeDecodeError:
+        return encoded
     return text if _FOREIGN.fullmatch(text) else encoded

@@ -1,7 +1,7 @@
 """Channels by their names and by ours: one to one."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.domain.centrifugo import centrifugo_id, is_centrifugo, to_channel, to_name, users_of, websocket_id
@@ -43,6 +43,7 @@ def test_no_two_names_mean_one_channel(name: str) -> None:
         assert to_name(channel) == name
 
 
+@example("0:%80")
 @given(st.from_regex(r"[A-Za-z0-9_.~%-]{1,20}:[A-Za-z0-9_.:~%-]{1,40}", fullmatch=True))
 def test_what_our_channels_are_called_means_nothing_else(channel: str) -> None:
     assert to_channel(to_name(channel)) in (channel, None)
