@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from shared.adapters.rotated_secret import RotatedSecret
     from shared.services.centrifugo import Centrifugo
     from shared.services.centrifugo_reading import CentrifugoReading
+    from shared.services.centrifugo_requests import CentrifugoRequests
     from shared.services.centrifugo_server import CentrifugoServer
     from shared.services.channel_tail import ChannelTail
     from shared.services.commands import Commands
@@ -654,25 +655,35 @@ class Services:
     @cached_property
     def centrifugo_server(self) -> "CentrifugoServer":
         """Answers servers' calls to Centrifugo's HTTP API."""
+        from shared.services.centrifugo_census import CentrifugoCensus
         from shared.services.centrifugo_server import CentrifugoServer
+        from shared.services.centrifugo_users import CentrifugoUsers
 
         return CentrifugoServer(
             publishing=self.publishing,
             reading=self.centrifugo_reading,
             purge=self.purge,
             revocation=self.revocation,
+            users=CentrifugoUsers(
+                requests=self.centrifugo_requests,
+                connections=self.connections,
+                sessions=self.sessions,
+                revocation=self.revocation,
+                transport=self.transport,
+                now_ms=self.now_ms,
+            ),
+            census=CentrifugoCensus(self.connection_list),
             now_ms=self.now_ms,
             on_failure=telemetry.failure,
         )
 
     @cached_property
-    def centrifugo(self) -> "Centrifugo":
-        """Handles the commands of Centrifugo's clients."""
+    def centrifugo_requests(self) -> "CentrifugoRequests":
+        """Does what Centrifugo's commands ask for."""
         from shared.adapters.centrifugo_tokens import HmacCentrifugoTokens
-        from shared.services.centrifugo import Centrifugo  # brings pydantic
-        from shared.services.centrifugo_requests import CentrifugoRequests
+        from shared.services.centrifugo_requests import CentrifugoRequests  # brings pydantic
 
-        requests = CentrifugoRequests(
+        return CentrifugoRequests(
             sessions=self.sessions,
             subscriptions=self.subscriptions,
             publishing=self.publishing,
@@ -682,8 +693,14 @@ class Services:
             namespaces=self.namespaces,
             now_ms=self.now_ms,
         )
+
+    @cached_property
+    def centrifugo(self) -> "Centrifugo":
+        """Handles the commands of Centrifugo's clients."""
+        from shared.services.centrifugo import Centrifugo  # brings pydantic
+
         return Centrifugo(
-            requests=requests,
+            requests=self.centrifugo_requests,
             connections=self.connections,
             sessions=self.sessions,
             transport=self.transport,

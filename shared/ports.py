@@ -207,6 +207,10 @@ class ConnectionStore(Protocol):
         """
         ...
 
+    def last_command(self, connection_id: str, channel: str) -> int:
+        """Return the highest number that a command about this channel has had, as far as it is remembered; else 0."""
+        ...
+
     def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
         """Return the channels of a connection and what it wants of each, also of one closed not long ago."""
         ...

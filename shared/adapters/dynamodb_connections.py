@@ -254,6 +254,10 @@ class DynamoDbConnectionStore:
     def _delete_in_order(self, key: Item, command_id: int) -> None:
         if_so(self._client.delete_item, TableName=self._table, Key=key, **_in_order(command_id))
 
+    def last_command(self, connection_id: str, channel: str) -> int:
+        listed = self._get_item(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel)
+        return int(listed["command_id"]["N"]) if listed and "command_id" in listed else 0
+
     def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
         items = self._query(f"CONNECTION#{connection_id}", prefix=_SUBSCRIPTION)
         return {item[SK]["S"].removeprefix(_SUBSCRIPTION): _wants(item) for item in items if self._alive(item)}

@@ -197,6 +197,9 @@ class MemoryConnectionStore:
         self.commands[connection_id, channel] = command_id
         return True
 
+    def last_command(self, connection_id: str, channel: str) -> int:
+        return self.commands.get((connection_id, channel), 0)
+
     def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
         listed = self.listed.get(connection_id, {})
         return {channel: wants for channel, (expires_at_s, wants) in listed.items() if self._alive(expires_at_s)}

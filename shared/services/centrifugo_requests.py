@@ -84,7 +84,7 @@ class CentrifugoRequests:
             raise DisconnectedError(codes.MALFORMED) from None
         names = [to_name(personal_channel(token.principal.user_id)), *token.channels]
         subs = {
-            name: self._subscribe(connection, name, request.subs.get(name), command_id) for name in dict.fromkeys(names)
+            name: self.subscribe(connection, name, request.subs.get(name), command_id) for name in dict.fromkeys(names)
         }
         result = {
             "client": connection.connection_id,
@@ -156,9 +156,9 @@ class CentrifugoRequests:
         users = users_of(request.channel)
         if users is not None and principal.user_id not in users:
             raise RefusedReplyError(codes.PERMISSION_DENIED)
-        return self._subscribe(connection, request.channel, request, command_id, ends_s=ends_s)
+        return self.subscribe(connection, request.channel, request, command_id, ends_s=ends_s)
 
-    def _subscribe(
+    def subscribe(
         self,
         connection: Connection,
         name: str,
@@ -168,6 +168,13 @@ class CentrifugoRequests:
         ends_s: int | None = None,
     ) -> Answer:
         """Subscribe to a channel that the connection may be in.
+
+        Args:
+            connection: Whose.
+            name: Their name of the channel.
+            wanted: From where it wants to recover, if it does.
+            command_id: As for :meth:`answer`.
+            ends_s: When the subscription ends by itself, if it does.
 
         Its own coming is told it with the answer: a push could be there before that, and would not be understood.
         """

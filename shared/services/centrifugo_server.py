@@ -9,7 +9,9 @@ from shared.errors import InternalError, TidewireError
 from shared.protocol.centrifugo import codes, server_api
 from shared.protocol.centrifugo.codes import ReplyError, error_of
 from shared.protocol.centrifugo.replies import EVENT_NAME
+from shared.services.centrifugo_census import CentrifugoCensus
 from shared.services.centrifugo_reading import CentrifugoReading, RefusedReplyError, channel_of
+from shared.services.centrifugo_users import CentrifugoUsers
 from shared.services.publish import Published, Publishing, PublishRequest
 from shared.services.purge import Purge
 from shared.services.revocation import Revocation
@@ -27,6 +29,8 @@ class CentrifugoServer:
     reading: CentrifugoReading
     purge: Purge
     revocation: Revocation
+    users: CentrifugoUsers
+    census: CentrifugoCensus
     now_ms: Callable[[], int]
     on_failure: Callable[[Exception], None]
 
@@ -39,7 +43,7 @@ class CentrifugoServer:
 
     def _outcome(self, principal: Principal, method: str, body: Any) -> dict[str, Any] | ReplyError:
         if method not in server_api.METHODS:
-            return codes.NOT_AVAILABLE if method in server_api.NOT_SERVED else codes.METHOD_NOT_FOUND
+            return codes.METHOD_NOT_FOUND
         try:
             return self._result(principal, method, server_api.read(method, body))
         except RefusedReplyError as refused:
@@ -58,19 +62,27 @@ class CentrifugoServer:
                 return {"responses": [self.call(principal, "publish", one) for one in _each(request)]}
             case server_api.Batch():
                 return {"replies": [self._reply(principal, command) for command in request.commands]}
-            case server_api.Disconnect():
-                self.revocation.end_user(principal, request.user, only=request.client, but=request.whitelist)
+            case server_api.Subscribe():
+                self.users.subscribe(principal, request)
                 return {}
             case server_api.Unsubscribe():
                 channel = channel_of(request.channel)
                 self.revocation.unsubscribe_user(principal, request.user, channel, only=request.client)
                 return {}
+            case server_api.Refresh():
+                self.users.refresh(principal, request)
+                return {}
+            case server_api.Disconnect():
+                self.users.disconnect(principal, request)
+                return {}
+            case server_api.Channels():
+                return self.census.channels(principal, request.pattern)
             case server_api.History():
                 return self.reading.history(principal, request)
             case server_api.Channel():
                 return self._of_channel(principal, method, channel_of(request.channel))
             case _:
-                return {"nodes": []}  # `info`: there are none
+                return self.census.info(principal)
 
     def _of_channel(self, principal: Principal, method: str, channel: str) -> dict[str, Any]:
         if method == "history_remove":

@@ -457,8 +457,10 @@ class TestConnectionStore:
             assert stores.connections.attending("c") == stores.connections.attended("c")
             return here
 
+        assert stores.connections.last_command("c", "room:a") == 0
         assert unsubscribe(2)
         assert not subscribe(1)
+        assert stores.connections.last_command("c", "room:a") == 2
         assert not there()
         assert subscribe(4)
         assert there()

@@ -46,11 +46,14 @@ from shared.services.append import Append
 from shared.services.attendance import Attendance
 from shared.services.authentication import Authentication
 from shared.services.centrifugo import Centrifugo
+from shared.services.centrifugo_census import CentrifugoCensus
 from shared.services.centrifugo_reading import CentrifugoReading
 from shared.services.centrifugo_requests import CentrifugoRequests
 from shared.services.centrifugo_server import CentrifugoServer
+from shared.services.centrifugo_users import CentrifugoUsers
 from shared.services.channel_tail import ChannelTail
 from shared.services.commands import Commands
+from shared.services.connection_list import ConnectionList
 from shared.services.dispatch import Dispatcher
 from shared.services.document_reader import DocumentReader
 from shared.services.documents import Documents
@@ -299,20 +302,33 @@ class MemoryStack:
             self.presence,
         )
         self.centrifugo_reading = CentrifugoReading(self.history, self.presence)
+        self.centrifugo_requests = CentrifugoRequests(
+            self.sessions,
+            self.subscriptions,
+            self.publishing,
+            self.centrifugo_reading,
+            self.commands,
+            HmacCentrifugoTokens(fixed_secret(SECRET)),
+            self.namespaces,
+            self.clock,
+        )
+        self.connection_list = ConnectionList(
+            self.connections, self.mailbox_store, self.signer, InlineExecutor(), self.clock
+        )
         self.centrifugo_server = CentrifugoServer(
-            self.publishing, self.centrifugo_reading, self.purge, self.revocation, self.clock, self.failures.append
+            self.publishing,
+            self.centrifugo_reading,
+            self.purge,
+            self.revocation,
+            CentrifugoUsers(
+                self.centrifugo_requests, self.connections, self.sessions, self.revocation, self.sinks, self.clock
+            ),
+            CentrifugoCensus(self.connection_list),
+            self.clock,
+            self.failures.append,
         )
         self.centrifugo = Centrifugo(
-            CentrifugoRequests(
-                self.sessions,
-                self.subscriptions,
-                self.publishing,
-                self.centrifugo_reading,
-                self.commands,
-                HmacCentrifugoTokens(fixed_secret(SECRET)),
-                self.namespaces,
-                self.clock,
-            ),
+            self.centrifugo_requests,
             self.connections,
             self.sessions,
             self.sinks,

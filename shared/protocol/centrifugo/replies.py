@@ -45,11 +45,12 @@ def pushes(frame: Mapping[str, Any]) -> Iterator[Reply]:
     """Yield what a push of ours is to them: one push, or none."""
     match frame["type"], frame.get("event"):
         case "event", _:
-            yield _push(frame["channel"], "pub", publication(frame))
+            yield push_of(frame["channel"], "pub", publication(frame))
         case "connection", ("join" | "leave") as event:
-            yield _push(frame["channel"], event, {"info": client_info(frame)})
+            yield push_of(frame["channel"], event, {"info": client_info(frame)})
         case "system", "disconnect":
-            yield disconnect(disconnect_of(frame["code"]))
+            theirs = frame.get("theirs")  # said so by one of their servers
+            yield disconnect(Disconnect(**theirs) if theirs else disconnect_of(frame["code"]))
         case "system", "lagged":
             yield _unsubscribe(frame["channel"], INSUFFICIENT_STATE)
         case "system", "resubscribe":
@@ -82,8 +83,9 @@ def client_info(sender: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unsubscribe(channel: str, why: Disconnect) -> Reply:
-    return _push(channel, "unsubscribe", {"code": why.code, "reason": why.reason})
+    return push_of(channel, "unsubscribe", {"code": why.code, "reason": why.reason})
 
 
-def _push(channel: str, kind: str, what: Mapping[str, Any]) -> Reply:
+def push_of(channel: str, kind: str, what: Mapping[str, Any]) -> Reply:
+    """Return a push about a channel of ours."""
     return {"push": {"channel": to_name(channel), kind: what}}

@@ -2,12 +2,39 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from shared.domain.centrifugo import CHANNEL_NAME_MAX_LENGTH
+from shared.domain.channel import is_user_id
 from shared.errors import BadFrameError
 from shared.protocol.centrifugo.commands import Position
 from shared.protocol.decode import check_data
 from shared.protocol.limits import BATCH_MAX_FRAMES, EVENT_NAME_MAX_LENGTH
+
+# Of the reason why a WebSocket is closed: rfc-editor.org/rfc/rfc6455#section-5.5
+_REASON_MAX_BYTES: Final = 123
+
+
+def _user(value: str) -> str:
+    if not is_user_id(value):
+        raise ValueError("nobody who could be addressed")
+    return value
+
+
+def _reason(value: str) -> str:
+    if len(value.encode()) > _REASON_MAX_BYTES:
+        raise ValueError("too long")
+    return value
+
+
+def _pattern(value: str) -> str:
+    if not set(value).isdisjoint("{}\\"):  # of gobwas/glob, which theirs uses: those of fnmatch are served
+        raise ValueError("alternatives and escapes are not served")
+    return value
+
+
+_User = Annotated[str, AfterValidator(_user)]
+_Nothing = Literal[""]
 
 
 class _Model(BaseModel):
@@ -58,19 +85,57 @@ class History(Channel):
     reverse: bool = False
 
 
-class Unsubscribe(Channel):
+class _OfUser(_Model):
+    """Whose connections, or which one. Sessions there are none here."""
+
+    user: _User
+    client: str = ""
+    session: _Nothing = ""
+
+
+class Subscribe(_OfUser):
+    """Subscribe a user's connections, or one. There is no information by subscription, and no options by call."""
+
+    channel: str
+    data: Any = None
+    recover_since: Position | None = None
+    info: None = None
+    b64info: _Nothing = ""
+    b64data: _Nothing = ""
+    override: None = None
+
+
+class Unsubscribe(_OfUser):
     """Unsubscribe a user's connections, or one."""
 
-    user: Annotated[str, Field(min_length=1)]
-    client: str = ""
+    channel: str
 
 
-class Disconnect(_Model):
+class Refresh(_OfUser):
+    """Have a user's connections, or one, end at another time: at a Unix second, at once, or with 0 never."""
+
+    expired: bool = False
+    expire_at: Annotated[int, Field(ge=0, le=2**53 - 1)] = 0
+
+
+class Why(_Model):
+    """Why a connection is closed; clients know by the code whether to come back: centrifuge's disconnect.go."""
+
+    code: Annotated[int, Field(ge=3000, le=4999)]
+    reason: Annotated[str, AfterValidator(_reason)] = ""
+
+
+class Disconnect(_OfUser):
     """Disconnect a user's connections, or one, or all but some."""
 
-    user: Annotated[str, Field(min_length=1)]
-    client: str = ""
     whitelist: list[str] = []
+    disconnect: Why | None = None
+
+
+class Channels(_Model):
+    """List channels."""
+
+    pattern: Annotated[str, Field(max_length=CHANNEL_NAME_MAX_LENGTH), AfterValidator(_pattern)] = ""
 
 
 class Batch(_Model):
@@ -83,7 +148,9 @@ class Empty(_Model):
     """Nothing."""
 
 
-Request = Publish | Broadcast | History | Channel | Unsubscribe | Disconnect | Batch | Empty
+Request = (
+    Publish | Broadcast | History | Channel | Subscribe | Unsubscribe | Refresh | Disconnect | Channels | Batch | Empty
+)
 METHODS: Final[dict[str, type[Request]]] = {
     "publish": Publish,
     "broadcast": Broadcast,
@@ -91,13 +158,14 @@ METHODS: Final[dict[str, type[Request]]] = {
     "history_remove": Channel,
     "presence": Channel,
     "presence_stats": Channel,
+    "subscribe": Subscribe,
     "unsubscribe": Unsubscribe,
+    "refresh": Refresh,
     "disconnect": Disconnect,
+    "channels": Channels,
     "batch": Batch,
     "info": Empty,
 }
-# Theirs, and not served: nothing lists channels, and a connection's token and subscriptions are its own.
-NOT_SERVED: Final = ("channels", "refresh", "subscribe")
 
 
 def read(method: str, body: Any) -> Request:
@@ -111,6 +179,6 @@ def read(method: str, body: Any) -> Request:
         request = METHODS[method].model_validate(body)
     except ValidationError:
         raise BadFrameError("not what this method takes") from None
-    if isinstance(request, _Publication):
+    if isinstance(request, _Publication | Subscribe):
         check_data(request.data)
     return request
