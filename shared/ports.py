@@ -556,6 +556,10 @@ class TokenExpiredError(UnauthenticatedError):
     """The token was good, and has ended."""
 
 
+class TokenNotServedError(UnauthenticatedError):
+    """The token is good, and says what there is not here; the message is for its user's eyes."""
+
+
 @dataclass(frozen=True, slots=True)
 class CentrifugoToken:
     """What a token of Centrifugo's says when somebody connects.
@@ -590,6 +594,7 @@ class CentrifugoTokens(Protocol):
 
         Raises:
             TokenExpiredError: It has ended.
+            TokenNotServedError: It allows what ours can't say.
             UnauthenticatedError: It is forged or malformed, or names nobody.
         """
         ...

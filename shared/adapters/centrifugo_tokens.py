@@ -7,9 +7,10 @@ import jwt
 
 from shared.adapters.rotated_secret import RotatedSecret
 from shared.adapters.tokens import principal_of, verified
+from shared.domain.centrifugo_capabilities import capabilities_of
 from shared.domain.principal import LEEWAY_S, RESERVED_PREFIXES
 from shared.errors import UnauthenticatedError
-from shared.ports import CentrifugoSubscription, CentrifugoToken, TokenExpiredError
+from shared.ports import CentrifugoSubscription, CentrifugoToken, TokenExpiredError, TokenNotServedError
 from shared.protocol.limits import HELLO_MAX_SUBSCRIPTIONS, TOKEN_MAX_LENGTH
 
 
@@ -24,7 +25,11 @@ class HmacCentrifugoTokens:
         user_id, capabilities, info = claims["sub"], claims.get("caps"), claims.get("info")
         if user_id.startswith(RESERVED_PREFIXES):
             raise UnauthenticatedError("the token's sub is a server's")
-        # Centrifugo PRO has a list there, of another form: it allows nothing here.
+        if isinstance(capabilities, list):  # as Centrifugo PRO has it
+            try:
+                capabilities = capabilities_of(capabilities)
+            except ValueError as error:
+                raise TokenNotServedError(str(error)) from None
         allowed = capabilities if isinstance(capabilities, dict) else {}
         public = info if isinstance(info, dict) else {}
         principal = principal_of(claims | {"public": public}, user_id, allowed)

@@ -135,9 +135,11 @@ class Centrifugo:
             error = codes.INTERNAL
         else:
             caller.positions |= answer.positions
+            if request[0] == "send":
+                return []
             return [{"id": command.id, request[0]: answer.result}, *answer.pushes]
         self.metrics.count("RequestErrors")
-        return [_refusal(command, error)]
+        return [] if request[0] == "send" else [_refusal(command, error)]
 
     def _connect(self, caller: _Caller, request: Connect, command_id: int) -> Answer:
         stub = self.connections.get(caller.websocket_id)

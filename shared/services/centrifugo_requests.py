@@ -6,14 +6,14 @@ from typing import Any, Final, cast
 
 from shared.domain.centrifugo import centrifugo_id, to_name, users_of
 from shared.domain.channel import personal_channel
-from shared.domain.commands import COMMAND_DEFAULT_TIMEOUT_MS
+from shared.domain.commands import COMMAND_DEFAULT_TIMEOUT_MS, may_use
 from shared.domain.connection import Connection
 from shared.domain.presence import Visit
 from shared.domain.principal import Capability, Principal
 from shared.domain.publication import StreamPosition
 from shared.errors import ForbiddenError, LimitReachedError, UnauthenticatedError
 from shared.namespaces import Namespaces, SubscriberRight
-from shared.ports import CentrifugoTokens, TokenExpiredError
+from shared.ports import CentrifugoTokens, TokenExpiredError, TokenNotServedError
 from shared.protocol.centrifugo import codes
 from shared.protocol.centrifugo import commands as theirs
 from shared.protocol.centrifugo.codes import Disconnect
@@ -27,6 +27,8 @@ from shared.services.subscribe import SubscribeRequest, Subscriptions
 # Of what they call a server's version: SDKs show it.
 _VERSION: Final = "tidewire"
 _FLAG_REJECT_UNRECOVERED: Final = 2
+# Which command takes what clients `send`, if there is one.
+MESSAGE_COMMAND: Final = "message"
 
 
 class DisconnectedError(Exception):
@@ -76,6 +78,8 @@ class CentrifugoRequests:
             connection = self.sessions.enter(stub, token.principal, centrifugo_id(stub.connection_id))
         except TokenExpiredError:
             raise RefusedReplyError(codes.TOKEN_EXPIRED) from None
+        except TokenNotServedError as refused:
+            raise DisconnectedError(_not_served(refused)) from None
         except UnauthenticatedError:
             raise DisconnectedError(codes.INVALID_TOKEN) from None
         except LimitReachedError:
@@ -136,14 +140,25 @@ class CentrifugoRequests:
                 read = self.reading.presence if name == "presence" else self.reading.presence_stats
                 return read(principal, channel)
             case "rpc":
-                wanted = CommandRequest(request.method, request.data, COMMAND_DEFAULT_TIMEOUT_MS, received_at_ms)
-                return {
-                    "data": self.commands.run(_principal(connection), wanted, connection_id=connection.connection_id)
-                }
-            case "refresh":
+                return {"data": self._run(connection, request.method, request.data, received_at_ms)}
+            case "send":
+                return self._send(connection, request, received_at_ms)
+            case _:
                 return self._refresh(connection, request)
-            case _:  # `send`: nothing here takes data that nobody answers
-                raise DisconnectedError(codes.NOT_SERVED)
+
+    def _run(self, connection: Connection, name: str, data: Any, received_at_ms: int) -> Any:
+        wanted = CommandRequest(name, data, COMMAND_DEFAULT_TIMEOUT_MS, received_at_ms)
+        return self.commands.run(_principal(connection), wanted, connection_id=connection.connection_id)
+
+    def _send(self, connection: Connection, request: theirs.Send, received_at_ms: int) -> dict[str, Any]:
+        """Have a command take data that nobody waits for an answer to.
+
+        Who may not, or where there is no such command, has to learn it some way: as from theirs without a handler.
+        """
+        if not may_use(_principal(connection), MESSAGE_COMMAND) or MESSAGE_COMMAND not in self.commands.catalogue:
+            raise DisconnectedError(codes.NOT_SERVED)
+        self._run(connection, MESSAGE_COMMAND, request.data, received_at_ms)
+        return {}
 
     def _subscribe_by_client(self, connection: Connection, request: theirs.Subscribe, command_id: int) -> Answer:
         channel = _channel(request.channel)
@@ -221,6 +236,8 @@ class CentrifugoRequests:
             self.sessions.renew(connection, principal)
         except TokenExpiredError:
             raise RefusedReplyError(codes.TOKEN_EXPIRED) from None
+        except TokenNotServedError as refused:
+            raise DisconnectedError(_not_served(refused)) from None
         except (UnauthenticatedError, ForbiddenError):
             raise DisconnectedError(codes.INVALID_TOKEN) from None
         return {"client": connection.connection_id, "version": _VERSION} | self._ttl(principal.expires_at_s)
@@ -262,6 +279,10 @@ class CentrifugoRequests:
 def _principal(connection: Connection) -> Principal:
     assert connection.principal is not None  # it goes by its name since somebody has said who it is
     return connection.principal
+
+
+def _not_served(refused: TokenNotServedError) -> Disconnect:
+    return Disconnect(codes.INVALID_TOKEN.code, f"{codes.INVALID_TOKEN.reason}: {refused}")
 
 
 def _channel(name: str) -> str:

@@ -161,7 +161,7 @@ def _command(value: Any) -> Command:
         command = Command.model_validate(value)
     except ValidationError:
         raise BadFrameError("not a command") from None
-    for request in (command.publish, command.rpc):
+    for request in (command.publish, command.rpc, command.send):
         if request is not None:
             check_data(request.data)
     return command

@@ -60,6 +60,7 @@ def test_commands_come_one_a_line() -> None:
         ('{"id":1,"subscribe":{"channel":5}}', BadFrameError),
         ('{"id":1,"subscribe":{"channel":"a","offset":-1}}', BadFrameError),
         ('{"id":1,"publish":{"channel":"a","data":"' + "x" * 24_001 + '"}}', TooLargeError),
+        ('{"send":{"data":"' + "x" * 24_001 + '"}}', TooLargeError),
         ("\n".join(['{"id":1,"ping":{}}'] * 101), BadFrameError),
         ('{"id":1,"ping":{}}\n' + " " * 40_000 + "{}", TooLargeError),
     ],

@@ -276,9 +276,33 @@ def test_what_is_no_command_ends_the_connection(ann: Client, body: str) -> None:
     assert told_and_closed(ann) == [3501]
 
 
-def test_nothing_takes_data_that_nobody_answers(ann: Client) -> None:
+def test_a_command_named_message_takes_what_is_sent(stack: MemoryStack) -> None:
+    taken = []
+
+    def take(given: Number, context: CommandContext) -> Number:
+        taken.append((given.value, context.principal.user_id))
+        if given.value == 0:
+            raise RuntimeError("secret")
+        return given
+
+    stack.catalogue["message"] = command("message")(take)
+    client = Client(stack, "a=")
+    client.ask("connect", token=stack.token("ann", ALL))
+    sent = ({"send": {"data": {"value": value}}} for value in (1, 0, 2))
+    assert client.send(*sent, {"send": {"data": "four"}}, {"id": 9, "send": {"data": {"value": 3}}}) == []
+    assert taken == [(1, "ann"), (0, "ann"), (2, "ann"), (3, "ann")]
+    assert [type(failure) for failure in stack.failures] == [RuntimeError]
+    assert client.ask("ping") == {}
+
+
+def test_who_sends_where_nothing_takes_it_learns_that(stack: MemoryStack, ann: Client) -> None:
+    client = Client(stack, "b=")
+    client.ask("connect", token=stack.token("bob", ALL))
+    client.send({"send": {"data": 1}})
+    assert told_and_closed(client) == [3508]
+    stack.catalogue["message"] = command("message")(double)
     ann.send({"send": {"data": 1}})
-    assert told_and_closed(ann) == [3508]
+    assert told_and_closed(ann) == [3508], "its token does not allow it"
 
 
 def test_a_pong_and_a_ping(ann: Client) -> None:
