@@ -9,6 +9,7 @@ from shared.protocol.centrifugo.commands import speaks_centrifugo
 from shared.protocol.centrifugo.replies import encode
 from shared.protocol.encode import encode_frames
 from shared.protocol.limits import WEBSOCKET_FRAME_MAX_BYTES
+from shared.services.caller import MIXED
 
 bootstrap.prewarm("dispatcher", "transport")
 
@@ -20,14 +21,18 @@ def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     context = event["requestContext"]
     connection_id = context["connectionId"]
     body, received_at_ms = event.get("body") or "", context["requestTimeEpoch"]
-    if speaks_centrifugo(body):
+    theirs = speaks_centrifugo(body)
+    if theirs or (theirs is None and services.centrifugo.is_spoken_by(connection_id)):
         messages = encode(services.centrifugo.handle(connection_id, body, received_at_ms=received_at_ms))
     else:
-        messages = encode_frames(
-            services.dispatcher.handle(
-                connection_id, body, max_bytes=WEBSOCKET_FRAME_MAX_BYTES, received_at_ms=received_at_ms
-            )
+        replies = services.dispatcher.handle(
+            connection_id, body, max_bytes=WEBSOCKET_FRAME_MAX_BYTES, received_at_ms=received_at_ms
         )
+        messages = encode_frames(replies)
+        if replies and replies[-1] is MIXED:  # an answer would come behind the end
+            services.transport.push_all([connection_id], messages)
+            services.session_end.end_connection(connection_id, None)
+            return {"statusCode": 200}
     if not messages:  # every reply comes later; without a body, API Gateway sends nothing
         return {"statusCode": 200}
     first, *rest = messages

@@ -83,6 +83,15 @@ class Centrifugo:
             return []
         return replies if not caller.positions else self._subscribed(caller, replies)
 
+    def is_spoken_by(self, connection_id: str) -> bool:
+        """Tell whether a connection has begun to speak it: what came in does not say. Raises nothing."""
+        try:
+            stub = self.connections.get(connection_id)
+        except Exception as error:  # what came in is to be refused anyway
+            self.on_failure(error)
+            return False
+        return stub is not None and stub.alias is not None
+
     def _subscribed(self, caller: _Caller, replies: Sequence[Reply]) -> list[Reply]:
         """Send the replies, then what has come into the channels meanwhile; return the replies if that is not the way.
 

@@ -39,8 +39,12 @@ class SessionEnd:
             raise SessionUnknownError("the session has ended, or is another user's")
         self._end(session)
 
-    def end_connection(self, connection_id: str, told: Mapping[str, Any]) -> Exception | None:
+    def end_connection(self, connection_id: str, told: Mapping[str, Any] | None) -> Exception | None:
         """Tell a connection why, close it, and let nobody take its session up again. A repeat changes nothing.
+
+        Args:
+            connection_id: Which.
+            told: Why; ``None`` for one that has been told.
 
         Returns:
             What kept it from being told. It is closed all the same.

@@ -121,30 +121,32 @@ class Command(_Model):
 REQUESTS: Final = tuple(name for name in Command.model_fields if name != "id")
 
 
-def speaks_centrifugo(body: str) -> bool:
-    """Tell by what came in whose protocol it is: theirs has objects, one a line, with no ``type``.
+def speaks_centrifugo(body: str) -> bool | None:
+    """Tell by what came in whether it is their protocol: theirs has objects, one a line, with no ``type``.
 
-    What is neither is ours: it gets our errors.
+    ``None`` for what is neither theirs nor ours: it is whose the connection is.
     """
     first = body.lstrip().partition("\n")[0]
-    if not first.startswith("{") or first.startswith('{"type"'):  # as our own clients' do: nothing to be parsed twice
+    if first.startswith(('{"type"', "[")):  # as our own clients' do: nothing to be parsed twice
         return False
     try:
         value = json.loads(first)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(value, dict) and "type" not in value and (not value or not value.keys().isdisjoint(REQUESTS))
+        return None
+    if not isinstance(value, dict) or "type" in value:
+        return False if isinstance(value, dict) else None
+    return True if not value or not value.keys().isdisjoint(REQUESTS) else None
 
 
 def parse(body: str, *, max_bytes: int) -> list[Command]:
-    """Return the commands, at most 100.
+    """Return the commands, 1 to 100.
 
     Raises:
         TidewireError: Some are not as they must be, or there are too many, or it is too large.
     """
     lines = [line for line in body.split("\n") if line.strip()]
-    if len(lines) > BATCH_MAX_FRAMES:
-        raise BadFrameError(f"a message has at most {BATCH_MAX_FRAMES} commands")
+    if not 0 < len(lines) <= BATCH_MAX_FRAMES:
+        raise BadFrameError(f"a message has 1 to {BATCH_MAX_FRAMES} commands")
     commands = []
     left = max_bytes
     for line in lines:

@@ -17,12 +17,12 @@ from shared.adapters.memory import (
     MemoryDeadLetterQueues,
     MemoryHeldStreams,
     MemoryMetricSource,
+    fixed_secret,
 )
 from shared.bootstrap import Services
 from shared.domain.api_key import ApiKey
-from shared.services.connection_list import ConnectionList
 from shared.settings import Settings
-from tests.unit.stack import InlineExecutor, MemoryStack
+from tests.unit.stack import SECRET, MemoryStack
 
 ENVIRONMENT = {
     "TIDEWIRE_STAGE": "local",
@@ -38,11 +38,10 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     services.connections = stack.connections
     services.api_keys = MemoryApiKeyStore()
     services.dead_letter_queues = MemoryDeadLetterQueues()
-    services.connection_list = ConnectionList(
-        stack.connections, stack.mailbox_store, stack.signer, InlineExecutor(), stack.clock
-    )
+    services.connection_list = stack.connection_list
     services.metric_source = MemoryMetricSource()
     services.tokens = stack.tokens
+    services.token_secret = fixed_secret(SECRET)
     services.revocations = stack.revocations
     services.revocation = stack.revocation
     services.transport = stack.sinks

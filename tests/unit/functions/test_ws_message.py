@@ -7,6 +7,7 @@ import pytest
 
 from functions.ws_message.handler import lambda_handler
 from shared.errors import UnavailableError
+from tests.unit.centrifugo.client import Client, token
 from tests.unit.functions.conftest import Context
 from tests.unit.stack import MemoryStack
 
@@ -123,3 +124,55 @@ def test_a_reply_that_could_not_be_posted_fails_so_that_the_client_asks_again(fu
     full.transport.failures = {"c": UnavailableError()}
     with pytest.raises(UnavailableError):
         send([HISTORY | {"id": number} for number in range(2)])
+
+
+def raw(body: str, connection_id: str = "a=") -> dict[str, Any]:
+    event = {"requestContext": {"connectionId": connection_id, "requestTimeEpoch": RECEIVED_AT_MS}, "body": body}
+    return lambda_handler(event, Context())
+
+
+@pytest.fixture
+def theirs(stack: MemoryStack) -> Client:
+    client = Client(stack, "a=")
+    assert raw(json.dumps({"id": 1, "connect": {"token": token("ann")}})) == {"statusCode": 200}
+    client.send({})
+    return client
+
+
+def test_ours_on_a_connection_that_speaks_centrifugos_is_refused_and_closed(stack: MemoryStack, theirs: Client) -> None:
+    assert raw('{"type":"ping","id":7}') == {"statusCode": 200}
+    (told,) = map(json.loads, stack.transport.received["a="][-1:])
+    assert [(one.get("id"), one.get("code")) for one in told] == [(7, None), (None, 3502)]
+    assert stack.transport.closed == ["a="]
+    assert stack.connections.get("a=") is None
+    assert stack.connections.get(theirs.name) is None
+
+
+def test_theirs_on_a_connection_that_speaks_ours_is_refused_and_closed(stack: MemoryStack) -> None:
+    stack.connect("c", "ann")
+    assert raw('{"id":7,"ping":{}}', "c") == {"statusCode": 200}
+    assert json.loads(stack.transport.received["c"][-1])["push"]["disconnect"]["code"] == 3501
+    assert stack.transport.closed == ["c"]
+    assert stack.connections.get("c") is None
+
+
+@pytest.mark.parametrize(
+    "body", ["", "no json", '{"id":5}', '{"id":5,"nonsense":{}}', '{"id":', "\0", "AAEC", "5", "\n\n"]
+)
+def test_what_is_nobodys_ends_a_connection_that_speaks_centrifugos(
+    stack: MemoryStack, theirs: Client, body: str
+) -> None:
+    assert raw(body) == {"statusCode": 200}
+    assert stack.transport.closed == ["a="]
+    assert json.loads(stack.transport.received["a="][-1])["push"]["disconnect"]["code"] == 3501
+
+
+def test_what_is_nobodys_is_answered_while_it_can_t_be_told_whose_it_is(
+    stack: MemoryStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise UnavailableError
+
+    stack.connect("c", "ann")
+    monkeypatch.setattr(stack.connections, "get", broken)
+    assert send("nonsense")["error"]["name"] == "bad_frame"
