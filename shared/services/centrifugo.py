@@ -148,7 +148,7 @@ class Centrifugo:
                 return []
             return [{"id": command.id, request[0]: answer.result}, *answer.pushes]
         self.metrics.count("RequestErrors")
-        return [] if request[0] == "send" else [_refusal(command, error)]
+        return [] if request and request[0] == "send" else [_refusal(command, error)]
 
     def _connect(self, caller: _Caller, request: Connect, command_id: int) -> Answer:
         stub = self.connections.get(caller.websocket_id)
