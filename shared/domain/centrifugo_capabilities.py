@@ -4,7 +4,7 @@ Source: centrifugal.dev/docs/pro/capabilities
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from shared.domain.centrifugo import NAMESPACE, to_channel
 from shared.domain.channel import PERSONAL_NAMESPACE, matches
@@ -91,5 +91,5 @@ def _covers(pattern: str, other: str) -> bool:
     return matches(pattern, other.removesuffix("*")) and (pattern.endswith("*") or not other.endswith("*"))
 
 
-def _are_texts(value: Any) -> bool:
+def _are_texts(value: Any) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)

@@ -9,16 +9,23 @@ import sys
 from cent import (  # type: ignore[import-not-found]  # in the environment beside it
     BatchRequest,
     BroadcastRequest,
-    CentApiResponseError,
     ChannelsRequest,
     Client,
+    Disconnect,
     DisconnectRequest,
+    HistoryRemoveRequest,
     HistoryRequest,
     InfoRequest,
     PresenceRequest,
     PresenceStatsRequest,
     PublishRequest,
+    RefreshRequest,
+    SubscribeRequest,
+    UnsubscribeRequest,
 )
+
+_OTHER = "room:by-the-server"
+_ENDS_AT = 4_000_000_000
 
 
 def main() -> None:
@@ -36,12 +43,16 @@ def main() -> None:
     told["history"] = [one.data for one in history.publications]
     presence = client.presence(PresenceRequest(channel=channel)).presence
     told["presence"] = sorted(one.user for one in presence.values())
-    told["info"] = client.info(InfoRequest()).nodes
-    try:
-        client.channels(ChannelsRequest())
-    except CentApiResponseError as error:
-        told["channels"] = error.code
-    client.disconnect(DisconnectRequest(user=user))
+    client.subscribe(SubscribeRequest(user=user, channel=_OTHER, data={"why": "so"}))
+    client.refresh(RefreshRequest(user=user, expire_at=_ENDS_AT))
+    client.publish(PublishRequest(channel=_OTHER, data={"n": 4}))
+    told["channels"] = client.channels(ChannelsRequest(pattern="room:by-*")).channels[_OTHER].num_clients
+    (node,) = client.info(InfoRequest()).nodes
+    told["info"] = [node.name, node.num_clients > 0, node.num_users > 0, node.num_channels > 1, node.num_subs > 1]
+    client.unsubscribe(UnsubscribeRequest(user=user, channel=_OTHER))
+    client.history_remove(HistoryRemoveRequest(channel=_OTHER))
+    told["removed"] = client.history(HistoryRequest(channel=_OTHER, limit=10)).publications
+    client.disconnect(DisconnectRequest(user=user, disconnect=Disconnect(code=4501, reason="closing time")))
     sys.stdout.write(json.dumps(told) + "\n")
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import httpx
 import pytest
 from playwright.async_api import Browser, Page
+from websockets.asyncio.client import connect
 
 from localstack.stack import LocalStack
 from tests.centrifugo.conformance import PYTHON
@@ -28,7 +29,8 @@ window.open_ = (url, token, channel) => {
   window.subscription = centrifuge.newSubscription(channel);
   for (const kind of ["publication", "join", "leave", "subscribed", "unsubscribed", "error"])
     subscription.on(kind, note(kind));
-  for (const kind of ["connected", "connecting", "disconnected", "error"]) centrifuge.on(kind, note("client " + kind));
+  for (const kind of ["connected", "connecting", "disconnected", "error", "subscribed", "publication", "unsubscribed"])
+    centrifuge.on(kind, note("client " + kind));
   subscription.subscribe();
   centrifuge.connect();
   return subscription.ready(30_000);
@@ -145,12 +147,20 @@ async def test_a_server_calls_by_the_library_for_servers(
         "batch": [3, 1],
         "history": [{"n": 1}, {"n": 2}, {"n": 3}],
         "presence": ["dan"],
-        "info": [],
-        "channels": 108,
+        "channels": 1,
+        "info": ["tidewire", *[True] * 4],
+        "removed": [],
     }
     (context,) = await call(page, "until", "client disconnected", 1)
-    assert context["code"] == 3503
+    assert (context["code"], context["reason"]) == (4501, "closing time")
     assert [one["data"] for one in await call(page, "of", "publication")] == [{"n": 1}, {"n": 2}, {"n": 3}]
+    by_the_server = [await call(page, "of", f"client {kind}") for kind in ("subscribed", "publication", "unsubscribed")]
+    (subscribed, publication, unsubscribed) = (
+        [one for one in seen if one["channel"] == "room:by-the-server"] for seen in by_the_server
+    )
+    assert [(one["data"], one["recoverable"]) for one in subscribed] == [({"why": "so"}, True)]
+    assert [one["data"] for one in publication] == [{"n": 4}]
+    assert len(unsubscribed) == 1
 
 
 async def test_what_ours_has_is_told_in_their_words(theirs: LocalStack, network: Network, page: Page) -> None:
@@ -160,3 +170,22 @@ async def test_what_ours_has_is_told_in_their_words(theirs: LocalStack, network:
     assert await call(page, denied) == 103
     unknown = "() => centrifuge.rpc('no.such', {}).catch((error) => error.code)"
     assert await call(page, unknown) == 104
+
+
+async def test_both_protocols_on_one_socket_end_it(theirs: LocalStack) -> None:
+    url = theirs.url.replace("http", "ws", 1) + "/v1/ws"
+    token = dev_token(theirs.url, "eve")
+    connect_ = {"id": 1, "connect": {"token": token}}
+    hello = {"id": 1, "type": "hello", "protocol": 1, "token": token}
+    for first, second, told in (
+        (connect_, hello, "protocol_violation"),
+        (hello, connect_, "3501"),
+        (connect_, 5, "3501"),
+    ):
+        async with connect(url, proxy=None) as socket:
+            await socket.send(json.dumps(first))
+            await socket.recv()
+            await socket.send(json.dumps(second))
+            async with asyncio.timeout(30):
+                lines = [str(line) async for line in socket]  # until it is closed
+        assert told in lines[-1]

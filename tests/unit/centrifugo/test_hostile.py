@@ -72,12 +72,9 @@ COMMANDS: Final = st.builds(
 QUICK: Final = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def known(constants: Any, kind: type) -> set[int]:
-    return {one.code for one in vars(constants).values() if isinstance(one, kind)}
-
-
-ERRORS: Final = known(codes, codes.ReplyError) - {100} | {1013, 1014}
-DISCONNECTS: Final = known(codes, codes.Disconnect) - {3004}
+CONSTANTS: Final = vars(codes).values()
+ERRORS: Final = {one.code for one in CONSTANTS if isinstance(one, codes.ReplyError)} - {100} | {1013, 1014}
+DISCONNECTS: Final = {one.code for one in CONSTANTS if isinstance(one, codes.Disconnect)} - {3004}
 
 
 def judge(client: Client, lines: list[dict[str, Any]]) -> None:
