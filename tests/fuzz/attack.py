@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import httpx
 
+from tests.fuzz.centrifugo import CentrifugoClient
 from tests.fuzz.clients import CLIENTS, Person, Scene
 from tests.fuzz.oracle import Finding
 from tests.fuzz.witness import Testimony, witness
@@ -29,6 +30,7 @@ _PEOPLE: Final[tuple[tuple[str, str, Mapping[str, Any] | None], ...]] = (
     ("admin", "call", {"*": [*_EVERYTHING, "admin"]}),
     ("", "call", None),
     ("raw", "raw", None),
+    ("theirs", "centrifugo", _ALL),
 )
 
 
@@ -69,7 +71,8 @@ async def _attack(url: str, seed: int, frames: int, only: int | None) -> Result:
     try:
         async with asyncio.TaskGroup() as group:
             for place, person in enumerate(people):
-                group.create_task(CLIENTS[person.kind](scene, place).run())
+                client = CentrifugoClient if person.kind == "centrifugo" else CLIENTS[person.kind]
+                group.create_task(client(scene, place).run())
     finally:
         stop.set()
     testimony, ledger = await watching, scene.ledger

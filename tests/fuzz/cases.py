@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from urllib.parse import quote
 
 Dice = random.Random
-Kind = Literal["socket", "session", "call", "raw"]
+Kind = Literal["socket", "centrifugo", "session", "call", "raw"]
 
 _GOLDEN: Final = Path(__file__).parents[1] / "golden"
 _REQUESTS: Final[list[str]] = [
@@ -23,6 +23,17 @@ _REQUESTS: Final[list[str]] = [
 ]
 _BAD_TEXTS: Final[list[str]] = [one["text"] for one in json.loads((_GOLDEN / "bad_frames.json").read_text())]
 _TYPES: Final = sorted({json.loads(text)["type"] for text in _REQUESTS})
+# Of Centrifugo's protocol.
+_COMMANDS: Final[list[dict[str, Any]]] = [
+    {"subscribe": {"channel": "room:a", "recover": True, "offset": 1, "epoch": "${epoch}", "flag": 3, "token": ""}},
+    *({name: {"channel": "room:a"}} for name in ("unsubscribe", "presence", "presence_stats")),
+    {"publish": {"channel": "room:a", "data": {"text": "x"}}},
+    {"history": {"channel": "room:a", "limit": 3, "since": {"offset": 1, "epoch": "${epoch}"}, "reverse": False}},
+    {"rpc": {"method": "dice.roll", "data": {"sides": 6}}},
+    {"refresh": {"token": "${token}"}},
+    {"sub_refresh": {"channel": "room:a", "token": "${token}"}},
+    *({"ping": {}}, {"ping": {}}, {"send": {"data": 1}}, {"connect": {"token": "${token}", "subs": {}}}),
+]
 # A channel is used for so many cases: the emulator reads through all that a long one has.
 _CASES_PER_CHANNEL: Final = 1_000
 
@@ -90,6 +101,8 @@ def case(seed: int, index: int, kind: Kind) -> Case:
             if dice.random() < 0.003:
                 body = dice.randbytes(dice.choice((0, 1, 100, 5_000)))
             return Case(index, kind, body)
+        case "centrifugo":
+            return Case(index, kind, _theirs(dice, channel))
         case "session":
             return Case(index, kind, _message(dice, channel), path="/v1/sessions/${session}/frames")
         case "call":
@@ -118,9 +131,25 @@ def _frame(dice: Dice, channel: str) -> str:
         frame["timeout_ms"] = dice.choice((100, 500, 1_000))  # what a peer is asked in vain is not waited for long
     if "command_id" in frame and dice.random() < 0.5:
         frame["command_id"] = "${command}"
+    return _mutated(dice, frame, dice.choice((0, 1, 1, 1, 2, 2, 3, 5)))
+
+
+def _theirs(dice: Dice, channel: str) -> str:
+    """Return commands of Centrifugo's, one a line; half of them as they should be."""
+    lines = []
+    for number in range(dice.choice((1, 1, 1, 2, 3, 10, 100, 101))):
+        command = dice.choice(_COMMANDS)
+        command = json.loads(json.dumps({"id": number + 2, **command}).replace("room:a", channel))
+        lines.append(_mutated(dice, command, 0 if dice.random() < 0.5 else dice.choice((1, 1, 2, 3))))
+    text = "\n".join(lines)
+    return _torn(dice, text) if dice.random() < 0.08 else text
+
+
+def _mutated(dice: Dice, frame: Any, times: int) -> str:
+    """Return it as JSON, so many times mutated."""
     ascii_ = dice.random() < 0.5
     text = ""
-    for _ in range(1 + dice.choice((0, 1, 1, 1, 2, 2, 3, 5))):
+    for _ in range(1 + times):
         text = json.dumps(frame, ensure_ascii=ascii_).encode(errors="replace").decode()
         if len(text) > _LARGE:  # lists of lists of lists
             break

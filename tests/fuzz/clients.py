@@ -21,7 +21,7 @@ from tests.fuzz.oracle import Answers, Expected, Ledger, expected, judge_problem
 ANSWER_WITHIN_S: Final = 45
 # More under way would measure how long queues are.
 _DUE_MAX: Final = 12
-_GATEWAY_MAX_BYTES: Final = 32 * 1024  # of a frame; longer ones end the connection, as on AWS
+GATEWAY_MAX_BYTES: Final = 32 * 1024  # of a frame; longer ones end the connection, as on AWS
 _RAW_ANSWER_WITHIN_S: Final = 2
 _STREAM_READ_S: Final = 0.3
 _PAUSE_MAX_S: Final = 2
@@ -176,7 +176,7 @@ class SocketClient(Client):
         self._sent += 1
         body = self.put_in(one.body) if isinstance(one.body, str) else one.body
         size = len(body.encode()) if isinstance(body, str) else 0
-        if isinstance(body, bytes) or size > _GATEWAY_MAX_BYTES:
+        if isinstance(body, bytes) or size > GATEWAY_MAX_BYTES:
             await self._end_by(body)
             return
         await self._answered(_DUE_MAX, self.answers.due)

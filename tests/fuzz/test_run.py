@@ -7,6 +7,8 @@ import pytest
 from localstack.stack import LocalStack
 from tests.fuzz.backstage import error_of
 from tests.fuzz.cases import case
+from tests.fuzz.centrifugo import CentrifugoClient, owed
+from tests.fuzz.clients import Person, Scene
 from tests.fuzz.memory import Memory
 from tests.fuzz.oracle import Answers, Ledger, expected
 from tests.fuzz.report import written, wrong
@@ -27,6 +29,7 @@ def test_a_case_follows_from_seed_and_index() -> None:
     for index in range(200):
         assert case(7, index, "socket") == case(7, index, "socket")
         assert case(7, index, "call") == case(7, index, "call")
+        assert case(7, index, "centrifugo") == case(7, index, "centrifugo")
     assert case(7, 1, "socket") != case(8, 1, "socket")
 
 
@@ -94,3 +97,31 @@ def test_memory_that_still_grows_in_the_second_half_is_seen() -> None:
     assert memory.growth_mb("one of them leaks") == pytest.approx(49, abs=1)
     assert memory.growth_mb("come and go") is None
     assert memory.growth_mb("not there") is None
+
+
+def test_each_command_of_centrifugos_is_owed_a_reply_or_the_connection_its_end() -> None:
+    assert owed('{"id": 1, "ping": {}}\n{}\n{"send": {"data": 1}}\n{"id": 2, "rpc": {}}') == {1, 2}
+    assert owed("[1") == set()
+    for ending in (
+        "",
+        "x",
+        '{"id": 1}',
+        '{"ping": {}}',
+        '{"type": "ping"}',
+        "[]",
+        '{"id": 1, "ping": {}}\n{"type": 1}',
+    ):
+        assert owed(ending) is None
+
+
+async def test_a_fault_that_centrifugos_clients_are_told_of_is_found() -> None:
+    def found(*lines: object) -> list[str]:
+        scene = Scene("", 1, 1, None, [Person("theirs", "centrifugo")])
+        client = CentrifugoClient(scene, 0)
+        client.judge(3, list(lines))  # type: ignore[arg-type]
+        return [finding.what for finding in scene.ledger.findings]
+
+    assert found({"id": 1, "ping": {}}, {"id": 2, "error": {"code": 103}}) == []
+    assert found({"id": 1, "error": {"code": 100}}) == ["a failure"]
+    assert found({"push": {"disconnect": {"code": 3004}}}) == ["a failure"]
+    assert found({"message": "Internal server error", "connectionId": "c"}) == ["the integration failed"]
