@@ -23,6 +23,7 @@ from tests.integration.edited import edited
 ROOT: Final = Path(__file__).resolve().parents[2]
 PYTHON: Final = Path(__file__).parent / ".venv/bin/python"
 _TIMEOUT_S: Final = 420
+_AT_ONCE: Final = 6
 _QUICK_S: Final = 2.5  # half of what a client waits; who has gone is told a second later
 _CALM_ROUNDS: Final = 2
 _WARM_UP_S: Final = 180.0
@@ -96,6 +97,16 @@ class _Guest:
         found: dict[str, Any] = self.until(lambda line: line.get("id") == self._id)[name]
         return found
 
+    def subscribe_at_once(self, channels: Sequence[str]) -> None:
+        """Subscribe to several, with a message for each and without waiting: as many functions work then."""
+        left = set(range(self._id + 1, self._id + 1 + len(channels)))
+        for channel in channels:
+            self._id += 1
+            wanted = {"channel": channel, "token": _token(channel=channel)}
+            self._websocket.send(json.dumps({"id": self._id, "subscribe": wanted}))
+        while left:
+            left.discard(self.until(lambda line: line.get("id") in left)["id"])
+
     def until(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Return the first line that is wanted."""
         began = time.monotonic()
@@ -117,13 +128,14 @@ class _Guest:
 def _warm_up(stack: LocalStack) -> None:
     """Have every function that the tests use started, and idle: a client waits 5 s, and a cold start takes seconds.
 
-    One step after the other: what is asked for at once starts as many functions at once, and on a busy machine those of
-    the first tests were still starting when these had given up.
+    What handles messages is needed several times at once; the rest comes one step after the other. Coming and going that
+    is told of at once starts a dozen more, and on a busy machine the first tests gave up before those were through.
     """
     deadline, calm = time.monotonic() + _WARM_UP_S, 0
     while calm < _CALM_ROUNDS and time.monotonic() < deadline:
         channel = f"warm-up-{secrets.token_hex(4)}"
         first, second = (_Guest(websocket_url(stack)) for _ in range(2))
+        first.subscribe_at_once([f"smallhistory:{channel}-{number}" for number in range(_AT_ONCE)])
         first.ask("subscribe", channel=channel, token=_token(channel=channel))
         second.ask("subscribe", channel=channel, token=_token(channel=channel))
         first.told("join", second.client)
