@@ -128,8 +128,8 @@ class _Guest:
 def _warm_up(stack: LocalStack) -> None:
     """Have every function that the tests use started, and idle: a client waits 5 s, and a cold start takes seconds.
 
-    What handles messages is needed several times at once; the rest comes one step after the other. Coming and going that
-    is told of at once starts a dozen more, and on a busy machine the first tests gave up before those were through.
+    What handles messages is needed several times at once; the rest comes one step after the other. Coming and going
+    that is told of at once starts a dozen more: on a busy machine the first tests gave up before those were through.
     """
     deadline, calm = time.monotonic() + _WARM_UP_S, 0
     while calm < _CALM_ROUNDS and time.monotonic() < deadline:
