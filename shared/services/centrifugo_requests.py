@@ -88,7 +88,7 @@ class CentrifugoRequests:
             raise DisconnectedError(codes.MALFORMED) from None
         names = [to_name(personal_channel(token.principal.user_id)), *token.channels]
         subs = {
-            name: self.subscribe(connection, name, request.subs.get(name), command_id) for name in dict.fromkeys(names)
+            name: self._subscribe(connection, name, request.subs.get(name), command_id) for name in dict.fromkeys(names)
         }
         result = {
             "client": connection.connection_id,
@@ -124,6 +124,22 @@ class CentrifugoRequests:
             self.subscriptions.unsubscribe_in_order(connection, _channel(request.channel), command_id)
             return Answer({})
         return Answer(self._result(connection, name, request, received_at_ms))
+
+    def subscribe_by_server(
+        self, connection: Connection, name: str, wanted: theirs.Subscribe | None, command_id: int
+    ) -> Answer:
+        """Subscribe a connection to a channel that a server wants it to be in.
+
+        Args:
+            connection: Whose.
+            name: Their name of the channel.
+            wanted: From where it is to recover, if it is.
+            command_id: As for :meth:`answer`.
+
+        Raises:
+            RefusedReplyError, TidewireError: As for a client's ``subscribe``.
+        """
+        return self._subscribe(connection, name, wanted, command_id)
 
     def _result(self, connection: Connection, name: str, request: Any, received_at_ms: int) -> dict[str, Any]:
         match name:
@@ -171,9 +187,9 @@ class CentrifugoRequests:
         users = users_of(request.channel)
         if users is not None and principal.user_id not in users:
             raise RefusedReplyError(codes.PERMISSION_DENIED)
-        return self.subscribe(connection, request.channel, request, command_id, ends_s=ends_s)
+        return self._subscribe(connection, request.channel, request, command_id, ends_s=ends_s)
 
-    def subscribe(
+    def _subscribe(
         self,
         connection: Connection,
         name: str,
@@ -183,13 +199,6 @@ class CentrifugoRequests:
         ends_s: int | None = None,
     ) -> Answer:
         """Subscribe to a channel that the connection may be in.
-
-        Args:
-            connection: Whose.
-            name: Their name of the channel.
-            wanted: From where it wants to recover, if it does.
-            command_id: As for :meth:`answer`.
-            ends_s: When the subscription ends by itself, if it does.
 
         Its own coming is told it with the answer: a push could be there before that, and would not be understood.
         """

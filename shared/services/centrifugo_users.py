@@ -48,7 +48,7 @@ class CentrifugoUsers:
         for connection in self._of(request.user, request.client):
             # As if it were what its client has asked for last: what that asks for next is a later one.
             command_id = self.connections.last_command(connection.connection_id, channel)
-            answer = self.requests.subscribe(connection, request.channel, wanted, command_id)
+            answer = self.requests.subscribe_by_server(connection, request.channel, wanted, command_id)
             told = {name: answer.result[name] for name in _TOLD}
             if request.data is not None:
                 told["data"] = request.data
