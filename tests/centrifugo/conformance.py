@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import boto3
 import jwt
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from localstack.stack import LocalStack
 from shared.contract import OUTPUT_TOKEN_SECRET_ARN
@@ -83,11 +83,8 @@ def set_up(stack: LocalStack) -> Iterator[None]:
 class _Guest:
     """A client that waits for what it is told, and notes the longest wait."""
 
-    def __init__(self, url: str) -> None:
-        began = time.monotonic()
-        self._websocket = connect(url, open_timeout=_WARM_UP_S)
-        self.slowest_s = time.monotonic() - began
-        self._id = 0
+    def __init__(self, websocket: ClientConnection, slowest_s: float) -> None:
+        self._websocket, self.slowest_s, self._id = websocket, slowest_s, 0
         self.client = self.ask("connect", token=_token())["client"]
 
     def ask(self, name: str, **fields: Any) -> dict[str, Any]:
@@ -121,8 +118,12 @@ class _Guest:
         """Wait for a push of somebody's coming or going."""
         self.until(lambda line: line.get("push", {}).get(kind, {}).get("info", {}).get("client") == about)
 
-    def close(self) -> None:
-        self._websocket.close()
+
+@contextmanager
+def _guest(url: str) -> Iterator[_Guest]:
+    began = time.monotonic()
+    with connect(url, open_timeout=_WARM_UP_S) as websocket:
+        yield _Guest(websocket, time.monotonic() - began)
 
 
 def _warm_up(stack: LocalStack) -> None:
@@ -133,21 +134,23 @@ def _warm_up(stack: LocalStack) -> None:
     """
     deadline, calm = time.monotonic() + _WARM_UP_S, 0
     while calm < _CALM_ROUNDS and time.monotonic() < deadline:
-        channel = f"warm-up-{secrets.token_hex(4)}"
-        first, second = (_Guest(websocket_url(stack)) for _ in range(2))
-        first.subscribe_at_once([f"smallhistory:{channel}-{number}" for number in range(_AT_ONCE)])
-        first.ask("subscribe", channel=channel, token=_token(channel=channel))
-        second.ask("subscribe", channel=channel, token=_token(channel=channel))
-        first.told("join", second.client)
-        second.ask("publish", channel=channel, data={})
-        first.until(lambda line: "pub" in line.get("push", {}))
-        second.ask("history", channel=channel, limit=1)
-        second.ask("presence", channel=channel)
-        second.ask("unsubscribe", channel=channel)
-        first.told("leave", second.client)
-        for guest in (first, second):
-            guest.close()
+        with _guest(websocket_url(stack)) as first, _guest(websocket_url(stack)) as second:
+            _meet(first, second, f"warm-up-{secrets.token_hex(4)}")
         calm = calm + 1 if max(first.slowest_s, second.slowest_s) < _QUICK_S else 0
+
+
+def _meet(first: _Guest, second: _Guest, channel: str) -> None:
+    """Do once what the tests do."""
+    first.subscribe_at_once([f"smallhistory:{channel}-{number}" for number in range(_AT_ONCE)])
+    first.ask("subscribe", channel=channel, token=_token(channel=channel))
+    second.ask("subscribe", channel=channel, token=_token(channel=channel))
+    first.told("join", second.client)
+    second.ask("publish", channel=channel, data={})
+    first.until(lambda line: "pub" in line.get("push", {}))
+    second.ask("history", channel=channel, limit=1)
+    second.ask("presence", channel=channel)
+    second.ask("unsubscribe", channel=channel)
+    first.told("leave", second.client)
 
 
 def _token(**claims: Any) -> str:
