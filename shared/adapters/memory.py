@@ -745,6 +745,8 @@ class MemoryTransport:
     def push_all(
         self, connection_ids: Sequence[str], messages: Sequence[bytes], gate: Gate | None = None
     ) -> Sequence[Exception | None]:
+        if not messages:
+            raise ValueError("nothing to push")
         return [self._outcome(connection_id, messages, gate) for connection_id in connection_ids]
 
     def _outcome(self, connection_id: str, messages: Sequence[bytes], gate: Gate | None) -> Exception | None:
