@@ -848,7 +848,9 @@ class ConnectionTransport(Protocol):
     def push_all(
         self, connection_ids: Sequence[str], messages: Sequence[bytes], gate: Gate | None = None
     ) -> Sequence[Exception | None]:
-        """Send each of them these messages, one at least, of at most 32,000 bytes, in their order, and none behind one that failed.
+        """Send each of them these messages, at least one, of at most 32,000 bytes, in their order.
+
+        None is sent behind one that failed.
 
         Args:
             gate: Stands before each message. Those to mailboxes do not pass it: they go another way.

@@ -53,10 +53,10 @@ class CentrifugoUsers:
             if request.data is not None:
                 told["data"] = request.data
             missed = [push_of(channel, "pub", pub) for pub in answer.result.get("publications", ())]
-            if self._tell(connection, push_of(channel, "subscribe", told), *missed, *answer.pushes):
-                # SDKs drop what is pushed into a channel before they know that they are subscribed to it.
-                if meanwhile := self.requests.reading.missed(channel, answer.positions[channel]):
-                    self._tell(connection, *meanwhile)
+            there = self._tell(connection, push_of(channel, "subscribe", told), *missed, *answer.pushes)
+            # SDKs drop what is pushed into a channel before they know that they are subscribed to it.
+            if there and (meanwhile := self.requests.reading.missed(channel, answer.positions[channel])):
+                self._tell(connection, *meanwhile)
 
     def refresh(self, principal: Principal, request: server_api.Refresh) -> None:
         """Have a user's connections, or one, end then, or with neither time nor ``expired`` not before they close.
