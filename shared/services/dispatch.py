@@ -84,7 +84,8 @@ class Dispatcher:
         try:
             frames = parse(body, max_bytes=max_bytes)
         except TidewireError as error:
-            return [self._unreadable(connection_id, body, error)]
+            told = [MIXED] if self._speaks_another(connection_id) else []
+            return [self._unreadable(connection_id, body, error), *told]
         try:
             self.limits.received(connection_id, _size(body))
             caller = self._caller(connection_id, received_at_ms)
@@ -173,6 +174,14 @@ class Dispatcher:
         except RateLimitedError as error:
             caller.refused = error
             raise
+
+    def _speaks_another(self, connection_id: str) -> bool:
+        try:
+            connection = self.connections.get(connection_id)
+        except Exception as failure:  # what came in is refused anyway
+            self.on_failure(failure)
+            return False
+        return connection is not None and connection.alias is not None
 
     def _unreadable(self, connection_id: str, body: str | bytes, error: TidewireError) -> dict[str, Any]:
         self.metrics.count("Requests")

@@ -26,9 +26,8 @@ class CentrifugoClient(Client):
     async def send(self, one: Case) -> None:
         """See :class:`Client`."""
         try:
-            if self._socket is None:
-                await self._open()
-            assert self._socket is not None
+            if self._socket is None and not await self._open(one.index):
+                return
             assert isinstance(one.body, str)
             body = self.put_in(one.body)
             self.ledger.frames += 1 + body.count("\n")
@@ -44,13 +43,20 @@ class CentrifugoClient(Client):
             await self._socket.close()
         self._socket = None
 
-    async def _open(self) -> None:
+    async def _open(self, index: int) -> bool:
+        """Connect; return whether that was answered."""
         url = f"{self.scene.url.replace('http', 'ws', 1)}/v1/ws"
         self._socket = await connect(url, proxy=None, open_timeout=ANSWER_WITHIN_S, ping_interval=None, max_size=None)
         await self._socket.send(json.dumps({"id": 1, "connect": {"token": self.facts["token"]}}))
-        async with asyncio.timeout(ANSWER_WITHIN_S):
-            while not any(line.get("id") == 1 for line in await self._lines()):
-                pass
+        said: list[dict[str, Any]] = []
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                while not any(line.get("id") == 1 for line in said):
+                    said += await self._lines()
+        except ConnectionClosed:
+            self.ledger.find("a connection was refused", index, f"{self.person.name}: {said}")
+            self._socket = None
+        return self._socket is not None
 
     async def _hear(self, index: int, body: str) -> None:
         """Read until there is nothing more to come of it."""
@@ -97,21 +103,11 @@ class CentrifugoClient(Client):
 
 def owed(body: str) -> set[int] | None:
     """Return the ids that are to be replied to; ``None`` if the connection is to end."""
-    theirs = speaks_centrifugo(body)
-    if theirs is False:
-        return set() if _is_torn_batch(body) else None
+    if speaks_centrifugo(body) is False:
+        return None
     try:
         commands = parse(body, max_bytes=WEBSOCKET_FRAME_MAX_BYTES)
     except TidewireError:
         return None
     ids = {command.id for command in commands if command.request and command.request[0] != "send"}
     return None if 0 in ids or any(command.id and not command.request for command in commands) else ids
-
-
-def _is_torn_batch(body: str) -> bool:
-    """Tell whether it begins as a batch of ours and is none: that is answered, and ends nothing."""
-    try:
-        json.loads(body)
-    except (ValueError, RecursionError):
-        return body.lstrip().startswith("[")
-    return False

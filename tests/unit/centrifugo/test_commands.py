@@ -22,7 +22,20 @@ def test_ours(body: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ['{"id":1}', '{"foo":{}}', "", "{", '{"a":' * 100_000, "1", "1" * 10_000, "\0", "AAEC"]
+    "body",
+    [
+        '{"id":1}',
+        '{"id":1,"channel":"a:b","history":300}',
+        '{"presence":true,"id":2}',
+        '{"foo":{}}',
+        "",
+        "{",
+        '{"a":' * 100_000,
+        "1",
+        "1" * 10_000,
+        "\0",
+        "AAEC",
+    ],
 )
 def test_nobodys(body: str) -> None:
     assert speaks_centrifugo(body) is None
