@@ -101,9 +101,9 @@ def test_memory_that_still_grows_in_the_second_half_is_seen() -> None:
 
 def test_each_command_of_centrifugos_is_owed_a_reply_or_the_connection_its_end() -> None:
     assert owed('{"id": 1, "ping": {}}\n{}\n{"send": {"data": 1}}\n{"id": 2, "rpc": {}}') == {1, 2}
-    assert owed("[1") == set()
     for ending in (
         "",
+        "[1",
         "x",
         '{"id": 1}',
         '{"ping": {}}',

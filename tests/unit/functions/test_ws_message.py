@@ -148,6 +148,14 @@ def test_ours_on_a_connection_that_speaks_centrifugos_is_refused_and_closed(stac
     assert stack.connections.get(theirs.name) is None
 
 
+@pytest.mark.parametrize("body", ["[1", '{"type":"ping"}\n{"id":1,"ping":{}}'])
+def test_ours_that_can_t_be_read_is_refused_there_too(stack: MemoryStack, theirs: Client, body: str) -> None:
+    assert raw(body) == {"statusCode": 200}
+    assert b'"code":3502' in stack.transport.received["a="][-1]
+    assert stack.transport.closed == ["a="]
+    assert stack.connections.get(theirs.name) is None
+
+
 def test_theirs_on_a_connection_that_speaks_ours_is_refused_and_closed(stack: MemoryStack) -> None:
     stack.connect("c", "ann")
     assert raw('{"id":7,"ping":{}}', "c") == {"statusCode": 200}
