@@ -63,6 +63,7 @@ class RealtimeStack(Stack):
         stream = HttpStream(self, "Stream", stage=stage, store=store, functions=functions)
         http = HttpApi(self, "Http", stage=stage, store=store, functions=functions, stream_url=stream.url)
         pipeline.grant_publish(http.function)
+        pipeline.grant_put_events(stream.function)  # who has come, where Centrifugo's clients are told of that
         fan_out.grant_deliver_later(http.function)
         for function in (http.function, stream.function):
             fan_out.grant_set_deadlines(function)

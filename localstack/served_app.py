@@ -18,7 +18,7 @@ from shared.ports import Metrics
 from shared.settings import Settings
 
 # Where the stream function is asked: docs/protocol.md 4.3.
-_HELD: Final = re.compile(r"/v1/stream/.*|/v1/sessions/[^/]*/frames", re.DOTALL)
+_HELD: Final = re.compile(r"(?:GET|POST) /v1/stream/.*|GET /v1/sessions/[^/]*/frames", re.DOTALL)
 
 
 class ServedApp:
@@ -35,7 +35,7 @@ class ServedApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve."""
-        held = scope["type"] == "http" and scope["method"] == "GET" and _HELD.fullmatch(scope["path"])
+        held = scope["type"] == "http" and _HELD.fullmatch(f"{scope['method']} {scope['path']}")
         await (self._held if held else self._all)(scope, receive, send)
 
     def close(self) -> None:

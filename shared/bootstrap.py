@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from shared.services.centrifugo_reading import CentrifugoReading
     from shared.services.centrifugo_requests import CentrifugoRequests
     from shared.services.centrifugo_server import CentrifugoServer
+    from shared.services.centrifugo_streams import CentrifugoEmulation, CentrifugoStreams
     from shared.services.channel_tail import ChannelTail
     from shared.services.commands import Commands
     from shared.services.connection_list import ConnectionList
@@ -686,13 +687,41 @@ class Services:
         return CentrifugoRequests(
             sessions=self.sessions,
             subscriptions=self.subscriptions,
-            publishing=self.publishing,
+            publishing=lambda: self.publishing,
             reading=self.centrifugo_reading,
-            commands=self.commands,
+            commands=lambda: self.commands,
             tokens=HmacCentrifugoTokens(self.token_secret),
             namespaces=self.namespaces,
             now_ms=self.now_ms,
         )
+
+    @cached_property
+    def centrifugo_streams(self) -> "CentrifugoStreams":
+        """Opens the streams of Centrifugo's clients."""
+        from shared.services.centrifugo_streams import CentrifugoMailboxReader, CentrifugoStreams
+
+        return CentrifugoStreams(
+            requests=self.centrifugo_requests,
+            sessions=self.sessions,
+            mailboxes=self.mailboxes,
+            reader=CentrifugoMailboxReader(
+                store=self.mailbox_store,
+                connections=self.connections,
+                sessions=self.http_sessions,
+                history=self.history,
+                signer=self.signer,
+                limits=self.limits,
+                now_ms=self.now_ms,
+            ),
+            signer=self.signer,
+        )
+
+    @cached_property
+    def centrifugo_emulation(self) -> "CentrifugoEmulation":
+        """Takes the commands of who has such a stream."""
+        from shared.services.centrifugo_streams import CentrifugoEmulation
+
+        return CentrifugoEmulation(self.centrifugo, self.signer, self.limits)
 
     @cached_property
     def centrifugo(self) -> "Centrifugo":

@@ -15,6 +15,7 @@ from functions.http_api.anonymous import add_anonymous
 from functions.http_api.answer_headers import AnswerHeaders
 from functions.http_api.caller import Bearer, Caller, ServicesDep, anonymous
 from functions.http_api.centrifugo import add_centrifugo
+from functions.http_api.centrifugo_streams import add_centrifugo_emulation, add_centrifugo_streams
 from functions.http_api.channel import ChannelPath
 from functions.http_api.console import add_console
 from functions.http_api.dead_letters import add_dead_letters
@@ -107,6 +108,7 @@ def create_app(services: Services, *, calls: bool = True, streams: bool = True, 
     add_polls(app)
     if streams:
         add_streams(app)
+        add_centrifugo_streams(app)
     if calls:
         _add_calls(app, services.settings)
     if pages is not None:
@@ -139,6 +141,7 @@ def _add_calls(app: FastAPI, settings: Settings) -> None:
     add_keys(app)
     add_dead_letters(app)
     add_console(app)
+    add_centrifugo_emulation(app)  # first: the other takes whatever method there is
     add_centrifugo(app)
     app.post("/v1/tickets")(issue_ticket)
     app.get("/v1/channels/{channel}/history")(history)

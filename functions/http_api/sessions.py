@@ -26,7 +26,6 @@ from shared.services.subscribe import subscription
 # HTTP APIs wait 30 s for their function, cold start included:
 # docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 _ANSWER_WITHIN_S: Final = 27
-SUPERSEDED: Final = '{"type":"system","event":"superseded"}'
 
 
 def add_polls(app: FastAPI) -> None:
@@ -144,13 +143,8 @@ async def _awaited(reader: MailboxReader, watcher: Watcher, reading: Reading, an
         if reading.hole:
             silent_since_s = asyncio.get_running_loop().time()  # it is on its way
         if reading.ended:
-            return await run_in_threadpool(last_words, reader, reading)
+            return await run_in_threadpool(reader.last_words, reading)
     return ()
-
-
-def last_words(reader: MailboxReader, reading: Reading) -> Sequence[Read]:
-    """Return what a reader is told that may not go on: why its session is over, or that another reads now."""
-    return reader.last_words(reading) if reading.over else [Read(SUPERSEDED, reader.cursor(reading))]
 
 
 def end_session(services: ServicesDep, user_id: SessionUser, session_id: SessionId) -> None:

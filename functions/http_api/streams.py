@@ -16,7 +16,7 @@ from starlette.types import Send
 from functions.http_api.address import address_of
 from functions.http_api.caller import ServicesDep, bearer
 from functions.http_api.held import hold, release
-from functions.http_api.sessions import SessionId, batch, last_words, session_user, watcher_of
+from functions.http_api.sessions import SessionId, batch, session_user, watcher_of
 from functions.http_api.waiting import Watcher, look_again_s, too_late
 from shared.adapters.telemetry import failure
 from shared.bootstrap import Services
@@ -29,7 +29,7 @@ from shared.services.mailbox_reader import MailboxReader, Read, Reading
 SSE: Final = "text/event-stream"
 NDJSON: Final = "application/x-ndjson"
 _RETRY_MS: Final = 1_000  # after how long an EventSource comes back by itself
-_PING_S: Final = 15  # proxies close what is silent for 30 s and more
+PING_S: Final = 15  # proxies close what is silent for 30 s and more
 _STAY_S: Final = 20  # well below what a session may be silent for
 _STAY_MESSAGES: Final = 250  # well below what a mailbox holds
 _SLOW_READER_S: Final = 10
@@ -37,8 +37,12 @@ _HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # ng
 
 
 @dataclass(frozen=True, slots=True)
-class _Format:
-    """How a stream looks."""
+class Format:
+    """How a stream looks.
+
+    Attributes:
+        opening: What it begins with; if that is nothing, it begins with a ping.
+    """
 
     media_type: str
     way: Way
@@ -49,11 +53,11 @@ class _Format:
 
 # JSON escapes all that ends a line but these, which some readers of lines (Python's ``splitlines``, and so httpx) take
 # for ends as well.
-_ENDS_OF_LINES: Final = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+ENDS_OF_LINES: Final = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
 def _events(reads: Iterable[Read]) -> bytes:
-    return b"".join(format_sse_event(data_str=one.text.translate(_ENDS_OF_LINES), id=one.cursor) for one in reads)
+    return b"".join(format_sse_event(data_str=one.text.translate(ENDS_OF_LINES), id=one.cursor) for one in reads)
 
 
 def _sse(_reader: MailboxReader, _reading: Reading, reads: Sequence[Read]) -> bytes:
@@ -61,16 +65,16 @@ def _sse(_reader: MailboxReader, _reading: Reading, reads: Sequence[Read]) -> by
 
 
 def _ndjson(reader: MailboxReader, reading: Reading, reads: Sequence[Read]) -> bytes:
-    return batch(reader, reading, reads).translate(_ENDS_OF_LINES).encode() + b"\n"
+    return batch(reader, reading, reads).translate(ENDS_OF_LINES).encode() + b"\n"
 
 
 _FORMATS: Final = {
-    SSE: _Format(SSE, "sse", format_sse_event(retry=_RETRY_MS), KEEPALIVE_COMMENT, _sse),
-    NDJSON: _Format(NDJSON, "stream", b"", b"\n", _ndjson),
+    SSE: Format(SSE, "sse", format_sse_event(retry=_RETRY_MS), KEEPALIVE_COMMENT, _sse),
+    NDJSON: Format(NDJSON, "stream", b"", b"\n", _ndjson),
 }
 
 
-class _Stream(StreamingResponse):
+class HeldStreamResponse(StreamingResponse):
     """A stream that ends a little after its age also where its reader takes nothing any more."""
 
     def __init__(self, content: AsyncIterator[bytes], media_type: str, max_age_s: int) -> None:
@@ -107,7 +111,7 @@ async def session_stream(
     if ticket is not None:
         services.limits.check_failures(address_of(request))
     user_id = await run_in_threadpool(_reader_of, services, session_id, authorization, ticket, cursor)
-    held = await _hold(services, request, user_id)
+    held = await hold_stream(services, request, user_id)
     try:
         reading = await run_in_threadpool(services.mailbox_reader.begin, session_id, user_id, cursor, style.way)
     except BaseException:
@@ -116,22 +120,29 @@ async def session_stream(
 
     async def stream() -> AsyncIterator[bytes]:
         try:
-            async for chunk in _session_chunks(services, watcher_of(request), reading, style):
+            async for chunk in session_chunks(
+                services.mailbox_reader,
+                watcher_of(request),
+                reading,
+                style,
+                max_age_s=services.settings.stream_max_age_s,
+            ):
                 yield chunk
         except Exception as error:  # hosts would log its text
             failure(error)  # the answer has begun: the client finds the end, and comes back
         finally:
             await release(services, held)
 
-    return _Stream(stream(), style.media_type, services.settings.stream_max_age_s)
+    return HeldStreamResponse(stream(), style.media_type, services.settings.stream_max_age_s)
 
 
-async def _session_chunks(
-    services: Services, watcher: Watcher, reading: Reading, style: _Format
+async def session_chunks(
+    reader: MailboxReader, watcher: Watcher, reading: Reading, style: Format, *, max_age_s: int
 ) -> AsyncIterator[bytes]:
-    reader, loop = services.mailbox_reader, asyncio.get_running_loop()
+    """Yield what a reader is given, until it is that old, or may not go on."""
+    loop = asyncio.get_running_loop()
     silent_since_s = stayed_s = pinged_s = loop.time()
-    ends_s = silent_since_s + services.settings.stream_max_age_s
+    ends_s = silent_since_s + max_age_s
     stayed_at, arrived = reading.after, True
     yield style.opening or style.ping
     while (now_s := loop.time()) < ends_s and not watcher.closed:
@@ -142,12 +153,12 @@ async def _session_chunks(
         else:
             if arrived and reading.hole:
                 silent_since_s = now_s  # it is on its way
-            until_s = min(ends_s, pinged_s + _PING_S, stayed_s + _STAY_S)
+            until_s = min(ends_s, pinged_s + PING_S, stayed_s + _STAY_S)
             outcome = await watcher.wait(reading, silent_since_s=silent_since_s, timeout_s=until_s - now_s)
             arrived = outcome == "arrived"
             if outcome == "another reader":
                 stayed_s = -math.inf
-            if loop.time() >= pinged_s + _PING_S:
+            if loop.time() >= pinged_s + PING_S:
                 yield style.ping
                 pinged_s = loop.time()
         if loop.time() >= stayed_s + _STAY_S or reading.after - stayed_at >= _STAY_MESSAGES:
@@ -156,7 +167,7 @@ async def _session_chunks(
             stayed_s, stayed_at = loop.time(), reading.after
         if reading.ended:
             # Said aloud, so that two that read one session do not take it from one another for ever.
-            if last := await run_in_threadpool(last_words, reader, reading):
+            if last := await run_in_threadpool(reader.last_words, reading):
                 yield style.encode(reader, reading, last)
             return
 
@@ -182,7 +193,7 @@ async def channel_stream(
     onlooker = await run_in_threadpool(_onlooker, services, channel, authorization, ticket, cursor)
     # Before the answer begins: who sees it begin may count on all that is published from then on.
     begin = await run_in_threadpool(tail.begin, onlooker, cursor)
-    held = await _hold(services, request, onlooker.user_id)
+    held = await hold_stream(services, request, onlooker.user_id)
 
     async def stream() -> AsyncIterator[bytes]:
         loop, position = asyncio.get_running_loop(), begin
@@ -201,7 +212,7 @@ async def channel_stream(
                     silent_since_s = pinged_s = loop.time()
                     continue
                 await asyncio.sleep(pause_s)
-                if loop.time() >= pinged_s + _PING_S:
+                if loop.time() >= pinged_s + PING_S:
                     yield KEEPALIVE_COMMENT
                     pinged_s = loop.time()
         except UnauthenticatedError:
@@ -211,10 +222,10 @@ async def channel_stream(
         finally:
             await release(services, held)
 
-    return _Stream(stream(), SSE, services.settings.stream_max_age_s)
+    return HeldStreamResponse(stream(), SSE, services.settings.stream_max_age_s)
 
 
-def _negotiated(accept: str) -> _Format:
+def _negotiated(accept: str) -> Format:
     """Return the first format of those that the client takes.
 
     Raises:
@@ -263,7 +274,7 @@ def _onlooker(
     return known
 
 
-async def _hold(services: Services, request: Request, user_id: str) -> str:
+async def hold_stream(services: Services, request: Request, user_id: str) -> str:
     """Count one more stream of the user's.
 
     Raises:

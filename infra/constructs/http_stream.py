@@ -64,8 +64,8 @@ class HttpStream(Construct):
             # Cross-origin rules live here alone: Lambda answers preflights, and the app has none of its own.
             cors=lambda_.FunctionUrlCorsOptions(
                 allowed_origins=list(stage.allowed_origins),
-                allowed_methods=[lambda_.HttpMethod.GET],
-                allowed_headers=["Authorization", "Last-Event-ID"],
+                allowed_methods=[lambda_.HttpMethod.GET, lambda_.HttpMethod.POST],
+                allowed_headers=["Authorization", "Content-Type", "Last-Event-ID"],
                 exposed_headers=["Retry-After"],
                 max_age=Duration.hours(1),
             ),

@@ -65,6 +65,10 @@ class PublishPipeline(Construct):
         for lane, queue in self.lanes.items():
             queue.grant_send_messages(function)
             function.add_environment(contract.ENV_LANE_URLS[lane], queue.queue_url)
+        self.grant_put_events(function)
+
+    def grant_put_events(self, function: lambda_.Function) -> None:
+        """Let a function put events, and tell it where."""
         self.bus.grant_put_events_to(function)
         function.add_environment(contract.ENV_EVENT_BUS_NAME, self.bus.event_bus_name)
 

@@ -23,12 +23,12 @@ def is_centrifugo(connection_id: str) -> bool:
 
 
 def centrifugo_id(websocket_id: str) -> str:
-    """Return the name that a WebSocket goes by when it speaks Centrifugo's protocol."""
+    """Return the name that a WebSocket, or a mailbox, goes by when it speaks Centrifugo's protocol."""
     return _PREFIX + websocket_id
 
 
 def websocket_id(connection_id: str) -> str:
-    """Return the gateway's id of a connection, whatever it goes by."""
+    """Return the gateway's id of a connection, or its mailbox's, whatever it goes by."""
     return connection_id.removeprefix(_PREFIX)
 
 

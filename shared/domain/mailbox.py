@@ -7,7 +7,7 @@ until it has, there is a hole, and readers do not go past it. A writer may fail 
 
 import json
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from shared.domain.connection import SESSION_GRACE_S
 
@@ -36,9 +36,17 @@ def mailbox_id(random: str) -> str:
 
 
 def is_farewell(text: str) -> bool:
-    """Tell whether a push says that the connection ends, and why. It is sent by itself, never with others."""
-    frame = json.loads(text)
-    return isinstance(frame, dict) and (frame.get("type"), frame.get("event")) == ("system", "disconnect")
+    """Tell whether a push says that the connection ends, and why.
+
+    Ours is sent by itself, never with others. Where Centrifugo's protocol is spoken, there is one frame a line.
+    """
+    return any(_ends(json.loads(line)) for line in text.split("\n"))
+
+
+def _ends(frame: Any) -> bool:
+    if not isinstance(frame, dict):
+        return False
+    return (frame.get("type"), frame.get("event")) == ("system", "disconnect") or "disconnect" in frame.get("push", ())
 
 
 @dataclass(frozen=True, slots=True)

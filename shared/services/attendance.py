@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from shared.domain.centrifugo import websocket_id
 from shared.domain.connection import CONNECTION_MAX_AGE_S, Connection
 from shared.domain.mailbox import is_mailbox
 from shared.domain.presence import PRESENCE_GRACE_S, Look, Visit
@@ -79,7 +80,7 @@ class Attendance:
             return self.end(closed.alias)
         if closed is not None:
             self.metrics.count("Disconnects")
-            if not is_mailbox(connection_id):
+            if not is_mailbox(websocket_id(connection_id)):
                 minutes = (self.now_ms() - closed.connected_at_ms) / 60_000
                 self.metrics.billed("WebSocketConnectionMinutes", min(minutes, CONNECTION_MAX_AGE_S / 60))
         # One that was just coming in may have found the record still there.

@@ -56,13 +56,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class CentrifugoRequests:
-    """Their commands, by our services."""
+    """Their commands, by our services.
+
+    Attributes:
+        publishing, commands: Made when they are asked for: not every function that lets connections in has them.
+    """
 
     sessions: Sessions
     subscriptions: Subscriptions
-    publishing: Publishing
+    publishing: Callable[[], Publishing]
     reading: CentrifugoReading
-    commands: Commands
+    commands: Callable[[], Commands]
     tokens: CentrifugoTokens
     namespaces: Namespaces
     now_ms: Callable[[], int]
@@ -164,14 +168,14 @@ class CentrifugoRequests:
 
     def _run(self, connection: Connection, name: str, data: Any, received_at_ms: int) -> Any:
         wanted = CommandRequest(name, data, COMMAND_DEFAULT_TIMEOUT_MS, received_at_ms)
-        return self.commands.run(_principal(connection), wanted, connection_id=connection.connection_id)
+        return self.commands().run(_principal(connection), wanted, connection_id=connection.connection_id)
 
     def _send(self, connection: Connection, request: theirs.Send, received_at_ms: int) -> dict[str, Any]:
         """Have a command take data that nobody waits for an answer to.
 
         Who may not, or where there is no such command, has to learn it some way: as from theirs without a handler.
         """
-        if not may_use(_principal(connection), MESSAGE_COMMAND) or MESSAGE_COMMAND not in self.commands.catalogue:
+        if not may_use(_principal(connection), MESSAGE_COMMAND) or MESSAGE_COMMAND not in self.commands().catalogue:
             raise DisconnectedError(codes.NOT_SERVED)
         self._run(connection, MESSAGE_COMMAND, request.data, received_at_ms)
         return {}
@@ -236,7 +240,7 @@ class CentrifugoRequests:
         # Express: what is answered is in the history, as with theirs.
         wanted = PublishRequest(channel, EVENT_NAME, request.data, priority="express", received_at_ms=received_at_ms)
         principal = self._may(connection, channel, "publish")
-        self.publishing.publish(principal, wanted, connection_id=connection.connection_id)
+        self.publishing().publish(principal, wanted, connection_id=connection.connection_id)
         return {}
 
     def _refresh(self, connection: Connection, request: theirs.Token) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal
 
+from shared.domain.centrifugo import websocket_id
 from shared.domain.connection import CHECK_AFTER_S, Connection
 from shared.domain.mailbox import Way, is_mailbox
 from shared.domain.principal import Principal
@@ -109,13 +110,13 @@ class ConnectionList:
             there |= self.connections.get_all(list(aliases.values()))
             for one in aliases:
                 del there[one]
-        mailboxes = self.mailboxes.get_all([one for one in there if is_mailbox(one)])
+        mailboxes = self.mailboxes.get_all([one for one in map(websocket_id, there) if is_mailbox(one)])
         now_s = self.now_ms() // 1000
         living: dict[str, _Found] = {}
         for connection_id, connection in there.items():
-            if not is_mailbox(connection_id):
+            if not is_mailbox(websocket_id(connection_id)):
                 living[connection_id] = connection, "websocket"
-            elif (mailbox := mailboxes.get(connection_id)) and not mailbox.gone(now_s):
+            elif (mailbox := mailboxes.get(websocket_id(connection_id))) and not mailbox.gone(now_s):
                 living[connection_id] = connection, mailbox.way
         return living
 

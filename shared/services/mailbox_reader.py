@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from shared.domain.centrifugo import websocket_id
 from shared.domain.channel import BROADCAST_CHANNEL, personal_channel
 from shared.domain.connection import Connection
 from shared.domain.mailbox import HOLE_MS, READ_MAX_MESSAGES, Message, Way, is_farewell
@@ -16,6 +17,7 @@ from shared.services.http_sessions import HttpSessions
 from shared.services.limits import RateLimits
 
 CURSOR: Final = "cursor"
+SUPERSEDED: Final = '{"type":"system","event":"superseded"}'
 _TOLD_WITHIN_S: Final = 5  # the end of a token is told by way of a queue
 
 
@@ -45,8 +47,8 @@ class Reading:
 
     @property
     def mailbox_id(self) -> str:
-        """The mailbox's."""
-        return self.connection.connection_id
+        """The mailbox's: its connection goes by another name where it speaks Centrifugo's protocol."""
+        return websocket_id(self.connection.connection_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +95,24 @@ class MailboxReader:
         self.limits.request(connection.connection_id)
         # A cursor of a mailbox that it had before says nothing here.
         confirmed = number[1] if number and number[0] == connection.connection_id else None
-        reader = secrets.token_urlsafe(9)
+        return self.claim(connection, session_id, user_id, way, confirmed=confirmed)
+
+    def claim(
+        self, connection: Connection, session_id: str, user_id: str, way: Way, *, confirmed: int | None = None
+    ) -> Reading:
+        """Become the reader of a connection's mailbox, as :meth:`begin` of a session's.
+
+        Raises:
+            SessionUnknownError: It is gone.
+        """
+        reading = Reading(connection, session_id, user_id, secrets.token_urlsafe(9), 0, 0)
         mailbox = self.store.claim(
-            connection.connection_id, reader, way=way, confirmed=confirmed, seen_at_s=self._now_s()
+            reading.mailbox_id, reading.reader, way=way, confirmed=confirmed, seen_at_s=self._now_s()
         )
         if mailbox is None:
             raise SessionUnknownError("the session has ended")
-        return Reading(connection, session_id, user_id, reader, mailbox.confirmed, mailbox.confirmed)
+        reading.after = reading.given = mailbox.confirmed
+        return reading
 
     def read(self, reading: Reading) -> list[Read]:
         """Return what has come since, in order, at most 25 messages; each with the cursor behind it.
@@ -121,10 +134,13 @@ class MailboxReader:
         return reads
 
     def last_words(self, reading: Reading) -> list[Read]:
-        """Return what is left of a session that is over, as much as one read gives; at the end, why it is over.
+        """Return what a reader is told that may not go on: that another reads now; or, where the session is over, why.
 
-        Whatever else there is: holes that nobody will fill, or more than the mailbox has room for.
+        Before that what is left, as much as one read gives; and that whatever else there is: holes that nobody will
+        fill, or more than the mailbox has room for.
         """
+        if not reading.over:
+            return [Read(SUPERSEDED, self.cursor(reading))]
         reads = self.read(reading)
         for message in self.store.newest(reading.mailbox_id, limit=READ_MAX_MESSAGES):
             if message.number > reading.given and message.text is not None and is_farewell(message.text):
@@ -145,7 +161,7 @@ class MailboxReader:
         """Note that the reader is there, and how far it is; return whether it may go on."""
         if self._expired(reading.connection):
             # Unless it has been refreshed meanwhile.
-            reading.connection = self.connections.get(reading.mailbox_id) or reading.connection
+            reading.connection = self.connections.get(reading.connection.connection_id) or reading.connection
             if self._expired(reading.connection):
                 return False
         there = self.store.note(reading.mailbox_id, reading.reader, fetched=reading.after, seen_at_s=self._now_s())

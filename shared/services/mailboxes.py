@@ -102,7 +102,7 @@ class Sinks:
         replies = translated(messages) if connection_ids else []
         if not replies:
             return [None] * len(connection_ids)
-        return self.websockets.push_all([websocket_id(one) for one in connection_ids], replies, gate)
+        return self.push_all([websocket_id(one) for one in connection_ids], replies, gate)
 
     def last_active_ms(self, connection_id: str) -> int | None:
         """As :meth:`ConnectionTransport.last_active_ms`."""
@@ -121,4 +121,4 @@ class Sinks:
         return None
 
     def _of(self, connection_id: str) -> ConnectionTransport | Mailboxes:
-        return self.mailboxes if is_mailbox(connection_id) else self.websockets
+        return self.mailboxes if is_mailbox(websocket_id(connection_id)) else self.websockets

@@ -130,8 +130,8 @@ class Sessions:
             return None
         return None if self.authentication.revoked(principal.user_id, principal.issued_at_s) else principal
 
-    def connect(self, connection_id: str, ticket: str | None) -> None:
-        """Write the record of a new connection; without a ticket it is pending, and has 10 s.
+    def connect(self, connection_id: str, ticket: str | None) -> Connection:
+        """Write the record of a new connection, and return it; without a ticket it is pending, and has 10 s.
 
         With one it is not to be found yet: what is pushed before ``$connect`` has answered gets a 410, as if it had
         gone, and it would be taken out of everything. So it is announced with its first request, or in 10 s.
@@ -147,13 +147,15 @@ class Sessions:
                 raise UnauthenticatedError("the ticket is unknown, used or too old")
             self.subscriptions.check_connections(principal.user_id)
         expires_at_s = self._now_s() + CONNECTION_MAX_AGE_S + EXPIRY_MARGIN_S
-        self.connections.open(Connection(connection_id, self.now_ms(), expires_at_s, principal))
+        connection = Connection(connection_id, self.now_ms(), expires_at_s, principal)
+        self.connections.open(connection)
         self.connections.remind(connection_id, minute=(self._now_s() + CHECK_AFTER_S) // 60)
         self.metrics.count("Connects")
         if principal is None:
             self.deadlines.send(connection_id, delay_s=AUTHENTICATION_DEADLINE_S)
         else:
             self.deadlines.send_arrived(connection_id, delay_s=AUTHENTICATION_DEADLINE_S)
+        return connection
 
     def hello(self, connection: Connection, request: HelloRequest) -> tuple[Connection, dict[str, Any]]:
         """Say who it is, take a session up again or begin one, subscribe.

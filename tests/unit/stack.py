@@ -50,6 +50,7 @@ from shared.services.centrifugo_census import CentrifugoCensus
 from shared.services.centrifugo_reading import CentrifugoReading
 from shared.services.centrifugo_requests import CentrifugoRequests
 from shared.services.centrifugo_server import CentrifugoServer
+from shared.services.centrifugo_streams import CentrifugoEmulation, CentrifugoMailboxReader, CentrifugoStreams
 from shared.services.centrifugo_users import CentrifugoUsers
 from shared.services.channel_tail import ChannelTail
 from shared.services.commands import Commands
@@ -305,9 +306,9 @@ class MemoryStack:
         self.centrifugo_requests = CentrifugoRequests(
             self.sessions,
             self.subscriptions,
-            self.publishing,
+            lambda: self.publishing,
             self.centrifugo_reading,
-            self.commands,
+            lambda: self.commands,
             HmacCentrifugoTokens(fixed_secret(SECRET)),
             self.namespaces,
             self.clock,
@@ -337,6 +338,22 @@ class MemoryStack:
             self.slept_s.append,
             self.failures.append,
         )
+        self.centrifugo_streams = CentrifugoStreams(
+            self.centrifugo_requests,
+            self.sessions,
+            self.mailboxes,
+            CentrifugoMailboxReader(
+                self.mailbox_store,
+                self.connections,
+                self.http_sessions,
+                self.history,
+                self.signer,
+                self.limits,
+                self.clock,
+            ),
+            self.signer,
+        )
+        self.centrifugo_emulation = CentrifugoEmulation(self.centrifugo, self.signer, self.limits)
 
     def connect(self, connection_id: str, user_id: str | None = None, caps: Any = None) -> None:
         """Open a connection; with ``user_id``, say hello as well."""

@@ -5,9 +5,14 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from shared.errors import BadFrameError
+from shared.errors import BadFrameError, TooLargeError
 from shared.protocol.decode import check_data, parse_json
-from shared.protocol.limits import BATCH_MAX_FRAMES, TOKEN_MAX_LENGTH
+from shared.protocol.limits import (
+    BATCH_MAX_FRAMES,
+    HTTP_FRAME_MAX_BYTES,
+    TOKEN_MAX_LENGTH,
+    WEBSOCKET_FRAME_MAX_BYTES,
+)
 
 _UINT32_MAX: Final = 2**32 - 1
 _Token = Annotated[str, Field(max_length=TOKEN_MAX_LENGTH)]
@@ -118,6 +123,13 @@ class Command(_Model):
         return next(((name, request) for name, request in requests if request is not None), None)
 
 
+class Emulation(_Model):
+    """What their clients send beside a stream: commands, one a line. ``node`` says nothing here."""
+
+    session: Annotated[str, Field(max_length=1_000)]
+    data: str
+
+
 REQUESTS: Final = tuple(name for name in Command.model_fields if name != "id")
 
 
@@ -168,3 +180,18 @@ def _command(value: Any) -> Command:
         if request is not None:
             check_data(request.data)
     return command
+
+
+def parse_emulation(body: bytes) -> Emulation:
+    """Return what came by a request beside a stream.
+
+    Raises:
+        TidewireError: It is not as it must be, or larger than a message may be.
+    """
+    try:
+        emulation = Emulation.model_validate(parse_json(body, max_bytes=HTTP_FRAME_MAX_BYTES))
+    except ValidationError:
+        raise BadFrameError("not an object with session and data, both strings") from None
+    if len(emulation.data.encode()) > WEBSOCKET_FRAME_MAX_BYTES:  # once it is taken, this would end the connection
+        raise TooLargeError(f"data has at most {WEBSOCKET_FRAME_MAX_BYTES} bytes")
+    return emulation

@@ -482,7 +482,7 @@ async def test_a_stream_whose_store_fails_ends(url: str, http: Any, stack: Memor
 async def test_an_idle_stream_reads_nothing_until_something_has_come(
     url: str, http: Any, stack: MemoryStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "_PING_S", 0.2)  # longer than until the next look
+    monkeypatch.setattr(streams, "PING_S", 0.2)  # longer than until the next look
     session = await opened(http, stack)
     read, asked = stack.mailbox_store.read, list[int]()
 
