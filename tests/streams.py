@@ -22,8 +22,8 @@ class Lines:
             name, _, value = line.partition(": ")
             if not line and "data" in fields:
                 return fields
-            if line:
-                fields[name] = value
+            if line:  # data of several lines comes as several fields
+                fields[name] = f"{fields[name]}\n{value}" if name in fields else value
         raise EOFError(fields)
 
     async def ndjson(self) -> dict[str, Any]:
@@ -36,7 +36,7 @@ class Lines:
 
 
 @asynccontextmanager
-async def streaming(url: str, **options: Any) -> AsyncIterator[Lines]:
+async def streaming(url: str, method: str = "GET", **options: Any) -> AsyncIterator[Lines]:
     """Open a stream."""
-    async with httpx.AsyncClient(timeout=20) as client, client.stream("GET", url, **options) as response:
+    async with httpx.AsyncClient(timeout=20) as client, client.stream(method, url, **options) as response:
         yield Lines(response)
