@@ -1,11 +1,13 @@
 """A stack set up as Centrifugo's clients expect their server to be."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from localstack.stack import LocalStack, remove
 from tests.centrifugo.conformance import set_up
+from tests.clients.network import Network
+from tests.integration.client import Client, dev_token
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +17,17 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     with LocalStack(folder) as stack, set_up(stack):
         yield stack
     remove(folder / "cdk.out")
+
+
+@pytest.fixture
+async def network(theirs: LocalStack) -> AsyncIterator[Network]:
+    async with Network(theirs.url) as network:
+        yield network
+
+
+@pytest.fixture
+async def ours(theirs: LocalStack) -> AsyncIterator[Client]:
+    client = await Client.open(theirs.url)
+    await client.hello(dev_token(theirs.url, "bob"))
+    yield client
+    await client.close()

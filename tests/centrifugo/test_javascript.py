@@ -6,7 +6,6 @@ import secrets
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
 
 import httpx
 import pytest
@@ -15,32 +14,9 @@ from websockets.asyncio.client import connect
 
 from localstack.stack import LocalStack
 from tests.centrifugo.conformance import PYTHON
+from tests.centrifugo.javascript import call, page_at
 from tests.clients.network import Network
-from tests.e2e.browser import ROOT
-from tests.integration.client import Client, dev_token
-
-_CLIENT: Final = ROOT / "node_modules/centrifuge/dist/centrifuge.js"
-# A page that notes what happens, and waits until as much has happened as a test expects.
-_HARNESS: Final = """
-window.open_ = (url, token, channel) => {
-  window.seen = [];
-  window.centrifuge = new Centrifuge(url, { token, minReconnectDelay: 50 });
-  const note = (kind) => (context) => seen.push([kind, context]);
-  window.subscription = centrifuge.newSubscription(channel);
-  for (const kind of ["publication", "join", "leave", "subscribed", "unsubscribed", "error"])
-    subscription.on(kind, note(kind));
-  for (const kind of ["connected", "connecting", "disconnected", "error", "subscribed", "publication", "unsubscribed"])
-    centrifuge.on(kind, note("client " + kind));
-  subscription.subscribe();
-  centrifuge.connect();
-  return subscription.ready(30_000);
-};
-window.of = (kind) => seen.filter(([one]) => one === kind).map(([, context]) => context);
-window.until = async (kind, count) => {
-  while (of(kind).length < count) await new Promise((resolve) => setTimeout(resolve, 20));
-  return of(kind);
-};
-"""
+from tests.integration.client import dev_token
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -49,75 +25,12 @@ pytestmark = [
 
 
 @pytest.fixture
-async def network(theirs: LocalStack) -> AsyncIterator[Network]:
-    async with Network(theirs.url) as network:
-        yield network
-
-
-@pytest.fixture
 async def page(browser: Browser, network: Network) -> AsyncIterator[Page]:
-    context = await browser.new_context()
-    await context.add_init_script(path=_CLIENT)
-    await context.add_init_script(_HARNESS)
-    page = await context.new_page()
-    await page.goto(f"{network.url}/healthz")
-    yield page
-    await context.close()
+    async with page_at(browser, f"{network.url}/healthz") as page:
+        yield page
 
 
-@pytest.fixture
-async def ours(theirs: LocalStack) -> AsyncIterator[Client]:
-    client = await Client.open(theirs.url)
-    await client.hello(dev_token(theirs.url, "bob"))
-    yield client
-    await client.close()
-
-
-async def call(page: Page, script: str, *arguments: Any) -> Any:
-    return await page.evaluate(f"(args) => ({script})(...args)", list(arguments))
-
-
-async def test_both_see_each_other(theirs: LocalStack, network: Network, page: Page, ours: Client) -> None:
-    channel = f"room:{secrets.token_hex(6)}"
-    await ours.ask("subscribe", channel=channel, presence=True)
-    await call(page, "open_", network.websocket_url, dev_token(theirs.url, "ann"), channel)
-
-    await ours.publish(channel, {"from": "ours"}, priority="express")
-    (publication,) = await call(page, "until", "publication", 1)
-    assert publication["data"] == {"from": "ours"}
-    assert publication["info"]["user"] == "bob"
-
-    await call(page, "(data) => subscription.publish(data)", {"from": "theirs"})
-    mine, event = await ours.wait_for_events(channel, 2)
-    assert (mine["data"], event["data"]) == ({"from": "ours"}, {"from": "theirs"})
-    assert event["sender"]["user_id"] == "ann"
-
-    history = await call(page, "() => subscription.history({limit: 10})")
-    assert [entry["data"] for entry in history["publications"]] == [{"from": "ours"}, {"from": "theirs"}]
-    members = await call(page, "() => subscription.presence()")
-    assert sorted(client["user"] for client in members["clients"].values()) == ["ann", "bob"]
-    answer = await ours.ask("presence.get", channel=channel)
-    assert [member["user_id"] for member in answer["members"]] == ["ann", "bob"]
-
-
-async def test_what_is_missed_while_it_is_cut_off_is_recovered(
-    theirs: LocalStack, network: Network, page: Page, ours: Client
-) -> None:
-    channel = f"room:{secrets.token_hex(6)}"
-    await call(page, "open_", network.websocket_url, dev_token(theirs.url, "ann"), channel)
-    for round_ in range(3):
-        network.away()
-        for number in range(3):
-            await ours.publish(channel, [round_, number], priority="express")
-        network.back()
-        await call(page, "until", "subscribed", 2 + round_)
-        seen = await call(page, "until", "publication", 3 * (round_ + 1))
-    assert [entry["data"] for entry in seen] == [[round_, number] for round_ in range(3) for number in range(3)]
-    subscribed = await call(page, "of", "subscribed")
-    assert [context.get("recovered", False) for context in subscribed] == [False, True, True, True]
-
-
-async def test_who_is_thrown_out_stays_out(theirs: LocalStack, network: Network, page: Page, ours: Client) -> None:
+async def test_who_is_thrown_out_stays_out(theirs: LocalStack, network: Network, page: Page) -> None:
     channel = f"room:{secrets.token_hex(6)}"
     await call(page, "open_", network.websocket_url, dev_token(theirs.url, "cho"), channel)
     admin = {"Authorization": f"Bearer {dev_token(theirs.url, 'root', caps={'*': ['admin']})}"}
