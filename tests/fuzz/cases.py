@@ -246,6 +246,8 @@ _CALLS: Final = [
     ("GET", "/v1/stream/sessions/${session}"),
     ("GET", "/v1/stream/sessions/${peer_session}"),
     *[("GET", "/v1/stream/events")] * 2,
+    *[("POST", "/v1/stream/centrifugo/http_stream"), ("GET", "/v1/stream/centrifugo/sse")],
+    ("POST", "/v1/centrifugo/emulation"),
     *[("POST", "/v1/tickets")] * 2,
     *[("GET", "/v1/channels/CHANNEL/history")] * 3,
     *[("GET", "/v1/channels/CHANNEL/presence")] * 2,
@@ -262,7 +264,7 @@ _CALLS: Final = [
 ]
 _QUERIES: Final = (
     *("since_epoch", "since_offset", "limit", "reverse", "after", "wait_s", "cursor", "ticket", "channel", "minutes"),
-    "before_ms",
+    *("before_ms", "cf_connect"),
 )
 _HEADERS: Final = ("Accept", "Authorization", "X-API-Key", "If-Match", "If-None-Match", "Last-Event-ID", "Content-Type")
 _HEADER_VALUES: Final = (

@@ -84,6 +84,7 @@ _EXPECTED: Final = {
             contract.ENV_DEADLINE_QUEUE_URL,
             *_PRESENCE,
             contract.ENV_TOKEN_SECRET_ARN,
+            contract.ENV_EVENT_BUS_NAME,
             contract.ENV_STREAM_MAX_AGE_S,
             "AWS_LAMBDA_EXEC_WRAPPER",
             "AWS_LWA_INVOKE_MODE",

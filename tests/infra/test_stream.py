@@ -50,8 +50,8 @@ def test_the_url_streams_and_has_the_only_cross_origin_rules(stage: Synthesised)
     [url] = stage.of_type("AWS::Lambda::Url").values()
     assert (url["InvokeMode"], url["AuthType"]) == ("RESPONSE_STREAM", "NONE")
     assert url["TargetFunctionArn"] == arn(stage.function_ids[STREAM])
-    assert url["Cors"]["AllowMethods"] == ["GET"]
-    assert {"Authorization", "Last-Event-ID"} <= set(url["Cors"]["AllowHeaders"])
+    assert url["Cors"]["AllowMethods"] == ["GET", "POST"]  # by POST, Centrifugo's clients ask for a stream
+    assert set(url["Cors"]["AllowHeaders"]) == {"Authorization", "Content-Type", "Last-Event-ID"}
     source = Path(__file__).parents[2] / "functions" / "http_api"
     assert not [path for path in source.glob("*.py") if "CORSMiddleware" in path.read_text()]
 

@@ -58,7 +58,7 @@ MAY: Final[dict[tuple[str, str], set[str]]] = {
     ("look queue", "take"): {"presence"},
     ("event queue", "send"): {"http_api"},
     ("event queue", "take"): {"event_publish"},
-    ("bus", "put"): {*_PUBLISHERS, "publish_worker", "janitor", "presence"},
+    ("bus", "put"): {*_LIMITED, "publish_worker", "janitor", "presence"},
     ("default bus", "put"): _NOBODY,
     ("token secret", "read"): {*_CLIENTS_SIDE, "http_stream", "canary"},
     ("token secret", "write"): _NOBODY,
