@@ -88,7 +88,7 @@ async def test_who_comes_back_recovers_server_side_subscriptions_too(
 
 
 async def test_silence_is_broken_by_pings_and_the_stream_ends_by_age(
-    http: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch, way: Way
+    http: httpx.AsyncClient, stack: MemoryStack, services: Services, monkeypatch: pytest.MonkeyPatch, way: Way
 ) -> None:
     monkeypatch.setattr(streams, "PING_S", 0.2)
     services.settings = replace(services.settings, stream_max_age_s=1)
@@ -99,6 +99,9 @@ async def test_silence_is_broken_by_pings_and_the_stream_ends_by_age(
                 assert await stream.next() == {}
                 pings += 1
     assert pings >= 2
+    assert stack.mailbox_store.get(stream.connected["client"].removeprefix("centrifugo.")) is None
+    assert names_of(stack) == set()
+    assert not services.held_streams.held  # type: ignore[attr-defined]
 
 
 async def test_who_was_revoked_is_not_let_in_and_leaves_nothing(
@@ -118,6 +121,16 @@ async def test_who_is_thrown_out_is_told(http: httpx.AsyncClient, stack: MemoryS
         with pytest.raises(EOFError):
             await stream.next()
     assert names_of(stack) == set()
+
+
+async def test_why_it_ends_finds_room_where_nothing_else_does(stack: MemoryStack) -> None:
+    admission = stack.centrifugo_streams.admit(json.dumps({"id": 1, "connect": {"token": token("ann")}}))
+    reading = stack.centrifugo_streams.open(admission, "sse", ping_s=15).reading
+    for _ in range(MAILBOX_MAX_MESSAGES + 1):
+        stack.mailboxes.push(reading.mailbox_id, b'{"push":{}}\n{"push":{}}')
+    stack.revocation.end_user(ADMIN, "ann")
+    assert not stack.centrifugo_streams.reader.stay(reading)
+    assert "3503" in stack.centrifugo_streams.reader.last_words(reading)[-1].text
 
 
 async def test_who_is_told_that_the_token_has_ended(http: httpx.AsyncClient, stack: MemoryStack, way: Way) -> None:
