@@ -30,7 +30,7 @@ _ELSEWHERE: Final = (
 )
 _TYPESCRIPT: Final = "reference/typescript"  # written by TypeDoc before: Makefile
 _MERMAID: Final = "assets/mermaid.js"
-_LINK: Final = re.compile(r"(?<=\]\()[^)\s#:]+")
+_LINK: Final = re.compile(r"(?<=\]\()(?![a-z]+:)[^)\s#]+")
 _ROLE: Final = re.compile(r":(?:class|meth|func|data):(?=<code>)")
 
 
