@@ -61,4 +61,3 @@ def test_the_protocol_has_the_same_codes() -> None:
 def test_each_has_a_cause_and_a_cure(code: int) -> None:
     text = _SECTIONS[code][1]
     assert "**Cause:** " in text and "**Cure:** " in " ".join(text.split())
-
