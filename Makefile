@@ -30,7 +30,7 @@ run: $(READY) web/dist/demo/index.html
 # run that does its worst to it one of its own. What each has said comes when it is done; meanwhile it is in .local/test.
 SHORT_RUN := tests/torture/test_run.py
 OWN_STACKS := $(addprefix tests/integration/test_,backend.py deploy.py start.py upgrade.py runbooks.py::test_a_restore)
-test: $(READY) $(STAMPS)/openapi $(STAMPS)/centrifugo build
+test: $(READY) $(STAMPS)/openapi $(STAMPS)/centrifugo $(STAMPS)/site build
 	@rm -rf .local/test
 	@$(MAKE) --no-print-directory -k -j 3 $(TESTS); status=$$?; \
 	  grep -hE '^ ?(FAIL|FAILED|ERROR) ' .local/test/*.log | cut -c 1-200; exit $$status
