@@ -80,7 +80,8 @@ def _elsewhere() -> dict[str, Path]:
     """Return path on the site and file of what does not lie in docs/."""
     found = {path.relative_to(ROOT).as_posix(): path for pattern in _ELSEWHERE for path in sorted(ROOT.glob(pattern))}
     api = ROOT / ".local" / "typedoc"
-    found |= {f"{_TYPESCRIPT}/{path.relative_to(api).as_posix()}": path for path in sorted(api.rglob("*.md"))}
+    modules = (path for path in api.rglob("*.md") if path.name != "modules.md")
+    found |= {f"{_TYPESCRIPT}/{path.relative_to(api).as_posix()}": path for path in modules}
     found[_MERMAID] = ROOT / "tools/site/node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js"
     return found
 
