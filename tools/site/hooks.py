@@ -31,6 +31,7 @@ _ELSEWHERE: Final = (
 _TYPESCRIPT: Final = "reference/typescript"  # written by TypeDoc before: Makefile
 _MERMAID: Final = "assets/mermaid.js"
 _LINK: Final = re.compile(r"(?<=\]\()(?![a-z]+:)[^)\s#]+")
+_DIAGRAM: Final = re.compile(r'<pre class="mermaid">.*?</pre>', re.DOTALL)
 _ROLE: Final = re.compile(r":(?:class|meth|func|data):(?=<code>)")
 
 
@@ -64,8 +65,8 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Take away the roles that the Python client's docstrings have before names."""
-    return _ROLE.sub("", html)
+    """Take away the roles that the Python client's docstrings have before names; put diagrams into a frame."""
+    return _DIAGRAM.sub(r'<div class="diagram">\g<0></div>', _ROLE.sub("", html))
 
 
 def on_post_page(output: str, page: Page, **_: Any) -> str:
