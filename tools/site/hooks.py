@@ -31,6 +31,7 @@ _ELSEWHERE: Final = (
 _TYPESCRIPT: Final = "reference/typescript"  # written by TypeDoc before: Makefile
 _MERMAID: Final = "assets/mermaid.js"
 _LINK: Final = re.compile(r"(?<=\]\()(?![a-z]+:)[^)\s#]+")
+_INHERITED: Final = re.compile(r"^#+ (?:Inherited from|Overrides)\n\n.+\n\n?", re.MULTILINE)
 _DIAGRAM: Final = re.compile(r'<pre class="mermaid">.*?</pre>', re.DOTALL)
 _ROLE: Final = re.compile(r":(?:class|meth|func|data):(?=<code>)")
 
@@ -53,7 +54,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Have links lead to where the pages are on the site: a path from docs/ and one into it are no longer."""
     home = page.file.src_uri if page.file.src_uri in _elsewhere() else f"docs/{page.file.src_uri}"
     if page.file.src_uri.startswith(_TYPESCRIPT):
-        return markdown
+        return _INHERITED.sub("", markdown).replace(r"\<", "&lt;")  # which Python-Markdown does not know
 
     def led(link: re.Match[str]) -> str:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(home), link[0]))
