@@ -19,6 +19,7 @@ _HEAD: Final = f"""{GENERATED}
 it into `.venv`. `tidewire COMMAND --help` says what is here.
 """
 _NOTE: Final = re.compile(r"\s*\[(default[^:\]]*|env): ([^\]]+)\]")
+_TESTED: Final = "<!-- tested: tests/unit/tools/test_cli_reference.py -->"
 _TYPES: Final = {int: "number", float: "number", str: "text", list[str]: "text"}
 
 
@@ -62,7 +63,7 @@ def _prose(text: str) -> str:
     parts = []
     for paragraph in text.split("\n\n"):
         example, is_example, command = paragraph.partition("Example: ")
-        parts.append(f"```sh\n{command.strip()}\n```" if is_example and not example else escaped(paragraph))
+        parts.append(f"{_TESTED}\n```sh\n{command.strip()}\n```" if is_example and not example else escaped(paragraph))
     return "\n\n".join(parts) + "\n"
 
 
