@@ -109,9 +109,7 @@ def _exported(module: str) -> set[str]:
 async def test_a_diagram_that_cannot_be_read_is_noticed(site: str, browser: Browser) -> None:
     folder = Path(_SITE / "spoilt")
     folder.mkdir(exist_ok=True)
-    (folder / "index.html").write_text(
-        (_SITE / "delivery" / "index.html").read_text().replace("flowchart LR", "chart")
-    )
+    (folder / "index.html").write_text((_SITE / "delivery" / "index.html").read_text().replace("flowchart LR", "chart"))
     page = await browser.new_page()
     assert "a diagram is not drawn" in await _visit(page, f"{site}/spoilt/")
     await page.close()
