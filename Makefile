@@ -19,7 +19,7 @@ CODE := app.py bench clients/python/src functions infra localstack shared tools
 
 TESTS := test-process test-integration test-browser test-own-stacks test-centrifugo test-fuzz test-torture
 
-.PHONY: run test $(TESTS) check check-types check-rest sbom bench torture fuzz deploy-set-up deploy destroy format generate build clean
+.PHONY: run test $(TESTS) check check-types check-rest docs sbom bench torture fuzz deploy-set-up deploy destroy format generate build clean
 .DEFAULT_GOAL := run
 
 run: $(READY) web/dist/demo/index.html
@@ -30,7 +30,7 @@ run: $(READY) web/dist/demo/index.html
 # run that does its worst to it one of its own. What each has said comes when it is done; meanwhile it is in .local/test.
 SHORT_RUN := tests/torture/test_run.py
 OWN_STACKS := $(addprefix tests/integration/test_,backend.py deploy.py start.py upgrade.py runbooks.py::test_a_restore)
-test: $(READY) $(STAMPS)/openapi $(STAMPS)/centrifugo build
+test: $(READY) $(STAMPS)/openapi $(STAMPS)/centrifugo $(STAMPS)/site build
 	@rm -rf .local/test
 	@$(MAKE) --no-print-directory -k -j 3 $(TESTS); status=$$?; \
 	  grep -hE '^ ?(FAIL|FAILED|ERROR) ' .local/test/*.log | cut -c 1-200; exit $$status
@@ -64,7 +64,17 @@ test-centrifugo:
 
 # mypy takes as long as all the others.
 check: $(READY)
-	@$(MAKE) --no-print-directory -j 2 check-types check-rest
+	@$(MAKE) --no-print-directory -j 2 check-types check-rest docs
+
+# The site, into .local/site: strict, so a link or an anchor that leads nowhere fails it. NO_MKDOCS_2_WARNING: the theme's
+# advertisement of what will come after it.
+SITE := tools/site
+docs: $(STAMPS)/site .local/typedoc/modules.md
+	NO_MKDOCS_2_WARNING=1 $(SITE)/.venv/bin/mkdocs build
+
+.local/typedoc/modules.md: $(STAMPS)/site $(SITE)/typedoc.json $(wildcard clients/js/src/*.ts clients/js/src/*/*.ts)
+	$(SITE)/node_modules/.bin/typedoc --options $(SITE) --logLevel Warn
+	@touch $@
 
 check-types:
 	$(BIN)/mypy
@@ -145,6 +155,11 @@ $(STAMPS)/peers: bench/peers/uv.lock $(STAMPS)/python
 
 $(STAMPS)/openapi: tests/openapi/uv.lock $(STAMPS)/python
 	$(BIN)/uv sync --quiet --frozen --project tests/openapi --python $(BIN)/python
+	@touch $@
+
+$(STAMPS)/site: tools/site/uv.lock tools/site/package-lock.json $(STAMPS)/python
+	$(BIN)/uv sync --quiet --frozen --project tools/site --python $(BIN)/python
+	npm ci --silent --no-audit --no-fund --prefix tools/site
 	@touch $@
 
 # Its tests are in its source distribution alone.

@@ -1,5 +1,6 @@
-"""Generates what follows from the pydantic models (JSON Schema, AsyncAPI, OpenAPI, TypeScript types), what the
-ledger says that each request is billed, and what else ``tidewire cost`` needs.
+"""Generates what follows from the pydantic models (JSON Schema, AsyncAPI, OpenAPI, TypeScript types) and the command
+line, as pages of the reference, too; what the ledger says that each request is billed, and what else ``tidewire cost``
+needs.
 
 ``python -m tools.generate`` writes the files; ``--check`` says which are not current, and exits with 1.
 """
@@ -19,9 +20,11 @@ from shared.protocol import requests, rest, server
 from shared.protocol.requests import Model
 from shared.settings import Settings
 from tools import cost_tables
+from tools.reference import cli, frames, http_api
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SCHEMAS: Final = ROOT / "docs" / "schemas"
+REFERENCE: Final = ROOT / "docs" / "reference"
 _MODELS: Final[tuple[type[Model], ...]] = (*requests.REQUESTS, server.Reply, *server.PUSHES)
 _ANSWERS: Final[tuple[type[Model], ...]] = (  # to what the console asks by HTTP
     rest.MetricsAnswer,
@@ -139,6 +142,9 @@ def generated() -> dict[Path, str]:
         ROOT / "clients" / "js" / "src" / "generated" / "frames.ts": typescript(frames_schema(), "Frame"),
         ROOT / "web" / "src" / "console" / "generated" / "answers.ts": typescript(answers_schema(), "Answer"),
         ledger.PATH: ledger.text(),
+        REFERENCE / "cli.md": cli.document(),
+        REFERENCE / "frames.md": frames.document(frames_schema()),
+        REFERENCE / "http-api.md": http_api.document(openapi()),
     }
 
 

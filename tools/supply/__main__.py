@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     with ThreadPoolExecutor() as pool:
         npm = pool.submit(advisories.audit_npm)
         try:
-            audits = [*advisories.audit_python(), npm.result()]
+            audits = [*advisories.audit_python(), *npm.result()]
         except advisories.AuditFailedError as error:
             raise SystemExit(str(error)) from error
     for ecosystem, reason in sorted({(audit.ecosystem, audit.unreached) for audit in audits if audit.unreached}):

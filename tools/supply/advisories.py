@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from tools.supply.locked import ROOT, everything_python
+from tools.supply.locked import NPM_LOCKS, ROOT, everything_python
 
 IGNORED: Final = Path(__file__).with_name("ignored.toml")
 _TIMEOUT_S: Final = 120
@@ -28,6 +28,7 @@ _UNREACHED: Final = ("ConnectionError", "Timeout", "Could not connect", "Service
 _NPM_ENDPOINT: Final = "/-/npm/v1/security/"
 
 AuditedEcosystem = Literal["pypi", "npm"]
+_AUDITED: Final[tuple[AuditedEcosystem, ...]] = get_args(AuditedEcosystem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +77,15 @@ def ignored(path: Path = IGNORED) -> list[Ignored]:
 
 def problems(audits: Iterable[Audit], ignoring: Iterable[Ignored]) -> list[str]:
     """Return what fails: advisories that nobody ignores, and entries that ignore nothing."""
-    ignoring = list(ignoring)
-    told = []
+    audits, told = list(audits), list[str]()
+    entries = {ecosystem: {entry.id for entry in ignoring if entry.ecosystem == ecosystem} for ecosystem in _AUDITED}
     for audit in audits:
-        if audit.unreached is not None:
-            continue
-        entries = {entry.id for entry in ignoring if entry.ecosystem == audit.ecosystem}
-        told += [advisory.told for advisory in audit.found if not advisory.ids & entries]
-        ids = frozenset[str]().union(*(advisory.ids for advisory in audit.found))
-        told += [f"{entry} is found no more: take it out of {IGNORED.name}" for entry in sorted(entries - ids)]
+        told += [advisory.told for advisory in audit.found if not advisory.ids & entries[audit.ecosystem]]
+    for ecosystem, names in entries.items():
+        of_it = [audit for audit in audits if audit.ecosystem == ecosystem]
+        if all(audit.unreached is None for audit in of_it):
+            ids = {name for audit in of_it for advisory in audit.found for name in advisory.ids}
+            told += [f"{name} is found no more: take it out of {IGNORED.name}" for name in sorted(names - ids)]
     return told
 
 
@@ -94,9 +95,10 @@ def audit_python() -> list[Audit]:
         return list(pool.map(_audit_requirements, requirement_files(everything_python())))
 
 
-def audit_npm() -> Audit:
-    """Ask the registry of every package of package-lock.json."""
-    return _asked("npm", ["npm", "audit", "--json", "--package-lock-only", "--fetch-retries", "1"])
+def audit_npm() -> list[Audit]:
+    """Ask npm's registry of every package of each package-lock.json."""
+    command = ["npm", "audit", "--json", "--package-lock-only", "--fetch-retries", "1"]
+    return [_asked("npm", [*command, "--prefix", str(lock.parent)]) for lock in NPM_LOCKS]
 
 
 def requirement_files(packages: Iterable[tuple[str, str]]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 UV_LOCKS: Final = (ROOT / "uv.lock", *sorted(ROOT.glob("*/*/uv.lock")))  # bench/peers and its like
-NPM_LOCK: Final = ROOT / "package-lock.json"
+NPM_LOCKS: Final = (ROOT / "package-lock.json", *sorted(ROOT.glob("tools/*/package-lock.json")))  # tools/site
 LAYERS: Final = ("functions", "publish", "http", "stream", "canary", "issuers")  # dependency groups
 _PROJECT: Final = "tidewire-backend"
 _CLIENT: Final = "tidewire"
@@ -53,7 +53,7 @@ def of_client(lock: Path = UV_LOCKS[0]) -> list[Package]:
     return _closure(packages, [*client["dependencies"], *client["optional-dependencies"]["cli"]])
 
 
-def in_pages(lock: Path = NPM_LOCK) -> list[Package]:
+def in_pages(lock: Path = NPM_LOCKS[0]) -> list[Package]:
     """Return what is bundled with the pages. The browser client itself needs nothing."""
     packages: dict[str, Any] = json.loads(lock.read_text())["packages"]
     found: dict[str, Package] = {}

@@ -62,6 +62,7 @@ export class Channel<E extends Events = Events> {
   #wake: ((error?: TidewireError) => void) | undefined; // what waits for its next attempt
   #stale = false; // the answer that is awaited is of a stream that has been replaced
 
+  /** @internal */
   constructor(name: string, host: ChannelHost) {
     this.name = name;
     this.#host = host;
@@ -78,7 +79,7 @@ export class Channel<E extends Events = Events> {
 
   /**
    * Receive the channel's events from now on; after a reconnect too, without loss or repetition.
-   * @param options.history how many of the latest publications to return now, oldest first
+   * @param options `history`: how many of the latest publications to return now, oldest first
    * @throws TidewireError when the server refuses, or when it ends before the server has answered
    */
   async subscribe({ history = 0 }: { readonly history?: number } = {}): Promise<readonly Publication[]> {
@@ -156,7 +157,7 @@ export class Channel<E extends Events = Events> {
 
   // The client's side.
 
-  /** A connection stands: take the subscription up again. */
+  /** A connection stands: take the subscription up again. @internal */
   connected(): void {
     if (this.#wake) this.#wake();
     else if (this.#left && !this.#wanted)
@@ -164,25 +165,25 @@ export class Channel<E extends Events = Events> {
     else this.resubscribe();
   }
 
-  /** The connection has gone. */
+  /** The connection has gone. @internal */
   disconnected(): void {
     this.#stands = false;
     this.#parts.forEach((part) => part.disconnected());
   }
 
-  /** What was missed last shows in nothing else: ask for it. */
+  /** What was missed last shows in nothing else: ask for it. @internal */
   check(): void {
     this.#parts.forEach((part) => part.check());
   }
 
-  /** The channel was left or refused, or the client closed: nothing that waits will come. */
+  /** The channel was left or refused, or the client closed: nothing that waits will come. @internal */
   closed(error: TidewireError): void {
     this.#wake?.(error);
     this.#parts.forEach((part) => part.closed(error));
     this.#iterators.forEach((tell) => tell(error));
   }
 
-  /** An event's turn has come. */
+  /** An event's turn has come. @internal */
   deliver(event: WireEvent): void {
     this.#iterators.forEach((tell) => tell(event));
     for (const name of new Set([event.name, "*"])) {
@@ -190,18 +191,18 @@ export class Channel<E extends Events = Events> {
     }
   }
 
-  /** Something else of this channel was pushed. */
+  /** Something else of this channel was pushed. @internal */
   push(push: Push): void {
     if (push.type === "receipt") this.#receipts.forEach((listener) => this.#call(() => listener(push)));
     else this.#parts.forEach((part) => this.#call(() => part.push(push)));
   }
 
-  /** What was missed up to there can't be had. */
+  /** What was missed up to there can't be had. @internal */
   startOver(position: Position): void {
     this.#resets.forEach((listener) => this.#call(() => listener(position)));
   }
 
-  /** The stream was replaced: ask where it stands now. */
+  /** The stream was replaced: ask where it stands now. @internal */
   resubscribe(): void {
     if (this.#joining) this.#stale = true;
     else if (this.#wanted) this.#join().catch((error: unknown) => isPassing(error) || this.#host.report(error));

@@ -93,6 +93,7 @@ export class Document<T = unknown> {
   #base = 0; // the version that this shows
   #sending = false;
 
+  /** @internal */
   constructor(key: string, documents: Documents) {
     this.key = key;
     this.channel = documents.channel;
@@ -160,7 +161,7 @@ export class Document<T = unknown> {
 
   // The channel's side.
 
-  /** What `value` is made of has changed, or what is known. */
+  /** What `value` is made of has changed, or what is known. @internal */
   update(): void {
     const { replica, told } = this.#documents;
     const missing = replica.missing.has(this.key);
@@ -188,7 +189,10 @@ export class Document<T = unknown> {
     if (told && !missing) this.#waiting.splice(0).forEach(({ resolve }) => resolve(this.#value));
   }
 
-  /** Take up a write that an earlier page has left: it goes before all of this page, but for one that is under way. */
+  /**
+   * Take up a write that an earlier page has left: it goes before all of this page, but for one that is under way.
+   * @internal
+   */
   restore({ id, request }: Kept): void {
     const place = this.#writes.findIndex(({ restored }, index) => !restored && !(index === 0 && this.#sending));
     this.#add(request as Change, Promise.resolve(id), place < 0 ? this.#writes.length : place, true).catch(
@@ -196,12 +200,12 @@ export class Document<T = unknown> {
     );
   }
 
-  /** It can't be read. */
+  /** It can't be read. @internal */
   unreadable(error: unknown): void {
     this.#waiting.splice(0).forEach(({ reject }) => reject(error));
   }
 
-  /** Nothing is sent any more. What is kept stays so, for the next page. */
+  /** Nothing is sent any more. What is kept stays so, for the next page. @internal */
   closed(error: TidewireError): void {
     this.unreadable(error);
     const writes = this.#writes.splice(0);
@@ -210,7 +214,7 @@ export class Document<T = unknown> {
     writes.forEach(({ restored, reject }) => reject(restored ? closed("left") : error));
   }
 
-  /** Send what waits, one after the other. */
+  /** Send what waits, one after the other. @internal */
   async send(): Promise<void> {
     if (this.#sending || !this.#documents.open) return;
     this.#sending = true;

@@ -1,4 +1,7 @@
-// What users import: the client with everything.
+/**
+ * What users import: the client with everything.
+ * @module tidewire
+ */
 
 export type { Event, Events, PublishOptions } from "./channel.js";
 export type { StateListener } from "./client.js";

@@ -172,12 +172,14 @@ export class Presence implements ChannelPart {
 
   // The channel's side.
 
+  /** @internal */
   subscribing(): { presence?: true } {
     this.#subscribed = true;
     this.#suspend();
     return this.#joining ? { presence: true } : {};
   }
 
+  /** @internal */
   subscribed({ position, presence }: SubscribeResult): void {
     if (this.#epoch !== undefined && this.#epoch !== position?.epoch) {
       this.#forgetRead(closed("the stream was replaced"));
@@ -191,6 +193,7 @@ export class Presence implements ChannelPart {
     this.#updates.flush();
   }
 
+  /** @internal */
   push(push: Push): void {
     if (!this.#joining) return;
     if (push.type === "system" && push.event === "lagged") this.check();
@@ -199,16 +202,19 @@ export class Presence implements ChannelPart {
     this.#settle();
   }
 
+  /** @internal */
   check(): void {
     if (this.#here && !this.#asking) void this.#ask();
     this.#settle();
   }
 
+  /** @internal */
   disconnected(): void {
     this.#suspend();
     this.#settle(); // who types is forgotten all the same
   }
 
+  /** @internal */
   closed(error: TidewireError): void {
     this.#subscribed = false;
     this.#forgetRead(error);
@@ -352,7 +358,7 @@ class Line {
   readonly #ready: () => boolean;
   readonly #again: boolean;
 
-  /** `again`: what failed in passing is sent again. */
+  /** `again`: what failed in passing is sent again. @internal */
   constructor(request: object, host: PresenceHost, ready: () => boolean, again = true) {
     this.#request = request;
     this.#host = host;

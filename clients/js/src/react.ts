@@ -1,5 +1,8 @@
+/**
+ * The client in React: what a component shows is subscribed to while it is mounted.
+ * @module tidewire/react
+ */
 "use client";
-// The client in React: what a component shows is subscribed to while it is mounted.
 
 import {
   createContext,

@@ -32,6 +32,7 @@ export class LiveChannel<E extends Events = Events> extends Channel<E> {
   readonly #report: (error: unknown) => void;
   #documents: Documents | undefined;
 
+  /** @internal */
   constructor(name: string, host: ChannelHost, documents: DocumentsHost, userId: () => string | undefined) {
     super(name, host);
     this.#documentsHost = documents;
@@ -49,12 +50,12 @@ export class LiveChannel<E extends Events = Events> extends Channel<E> {
     return this.#withDocuments().document<T>(key);
   }
 
-  /** What is kept can be read from now on. */
+  /** What is kept can be read from now on. @internal */
   async prepare(): Promise<void> {
     await this.#documents?.prepare();
   }
 
-  /** Take up what an earlier page has left. */
+  /** Take up what an earlier page has left. @internal */
   async restore(kept: Kept): Promise<void> {
     const documents = this.#withDocuments();
     this.want();

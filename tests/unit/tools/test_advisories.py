@@ -74,6 +74,11 @@ def test_to_ignore_what_is_found_no_more_is_a_problem() -> None:
     assert told == [f"{name} is found no more: take it out of ignored.toml" for name in ("GHSA-c", "GHSA-a")]
 
 
+def test_what_one_of_several_lockfiles_has_is_found() -> None:
+    audits = [Audit("npm"), Audit("npm", [Advisory("a", frozenset({"GHSA-a"}), "a")])]
+    assert problems(audits, [_ignoring("GHSA-a", "npm")]) == []
+
+
 def test_who_was_not_asked_shows_nothing_of_what_is_ignored() -> None:
     assert problems([Audit("pypi", unreached="no network")], [_ignoring("GHSA-a")]) == []
 

@@ -36,7 +36,9 @@ from tidewire.ways import WAYS, Deployment, Way, http_client, real_ways
 logger = logging.getLogger("tidewire")
 
 GetToken = Callable[[bool], str | Awaitable[str]]
+"""Returns a token, or what it can be awaited of; with ``True`` it has to be a new one."""
 StateListener = Callable[[ConnectionState, TidewireError | None], object]
+"""Is told the state, and with ``closed`` why, where it was not the user who closed it."""
 
 _HEARTBEAT_MIN_S: Final = 5.0
 _STANDING_S: Final = 10.0

@@ -18,6 +18,7 @@ from tidewire.transports.session import HttpSession
 from tidewire.transports.transport import Endpoints, OpenTransport
 
 ConnectionState = Literal["idle", "connecting", "connected", "reconnecting", "closed"]
+"""How the client stands; ``closed`` is for good, until it connects again."""
 Ways = Mapping[str, OpenTransport]
 """The ways to the server by name, the best first."""
 

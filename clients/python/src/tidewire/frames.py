@@ -9,7 +9,9 @@ from tidewire.errors import TidewireError, uncertain
 T = TypeVar("T")
 Frame = dict[str, Any]
 Priority = Literal["express", "high", "normal", "low"]
+"""How soon a publication is pushed, and in which order: each priority is in order by itself."""
 Status = Literal["online", "away", "busy", "offline"]
+"""What a user says of itself; it hides nothing."""
 
 
 @dataclass(frozen=True, slots=True)

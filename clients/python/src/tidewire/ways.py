@@ -13,6 +13,7 @@ from tidewire.transports.transport import Endpoints, OpenTransport
 from tidewire.transports.websocket import websocket_transport
 
 Way = Literal["websocket", "sse", "stream", "long_poll", "short_poll"]
+"""A way to the server."""
 WAYS: Final[tuple[Way, ...]] = get_args(Way)
 """The best first: what they are called in ``GET /v1/config``."""
 
