@@ -12,7 +12,7 @@ from typing import Any, Final
 import boto3
 import jwt
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from shared.adapters.issuer_tokens import IssuerTokens
 from shared.contract import OUTPUT_EVENT_BUS_NAME, OUTPUT_TOKEN_SECRET_ARN
@@ -130,6 +130,46 @@ async def _chat(reader: Reader) -> None:
     await expect(bob.locator("#here")).to_have_text("1 here: bob", timeout=SEEN_MS)
 
 
+async def _todo(reader: Reader) -> None:
+    ann = await reader.open_page(f"{reader.site}/todo/?user=ann")
+    bob = await reader.open_page(f"{reader.site}/todo/?user=bob")
+    await _add(ann, "Milk")
+    await expect(bob.locator("li")).to_have_text([re.compile("Milk")], timeout=SEEN_MS)
+    await bob.context.set_offline(True)
+    await bob.get_by_label("Milk").check()
+    await _add(bob, "Bread")
+    await expect(bob.locator("#state")).to_have_text(re.compile("2 not sent yet"), timeout=SEEN_MS)
+    await _add(ann, "Eggs")
+    await expect(ann.locator("li")).to_have_count(2, timeout=SEEN_MS)
+    await expect(ann.locator("#state")).to_have_text("ann: connected", timeout=SEEN_MS)
+    await bob.close()
+    await bob.context.set_offline(False)
+    bob = await bob.context.new_page()
+    await bob.goto(f"{reader.site}/todo/?user=bob")
+    for page in (ann, bob):
+        await expect(page.locator("li")).to_have_count(3, timeout=SEEN_MS)
+        await expect(page.get_by_label("Milk")).to_be_checked(timeout=SEEN_MS)
+    await reader.said.wait_for('…"text":"Bread"…')
+    await ann.get_by_title("Remove Eggs").click()
+    await expect(bob.locator("li")).to_have_text([re.compile("Milk"), re.compile("Bread")], timeout=SEEN_MS)
+
+
+async def _add(page: Page, text: str) -> None:
+    await page.locator("form input").fill(text)
+    await page.locator("form input").press("Enter")
+
+
+def _events_at_hand(reader: Reader) -> None:
+    reader.given[".local/run/emulator.log"] = str(reader.stack.folder / "emulator.log")
+
+
+async def _dashboard(reader: Reader) -> None:
+    page = await reader.open_page(f"{reader.site}/dashboard/")
+    await expect(page.locator("#nightly")).to_have_text("nightly: succeeded", timeout=SEEN_MS)
+    await expect(page.locator("#broken")).to_have_text("broken: failed", timeout=SEEN_MS)
+    await expect(page.locator("#reports li")).to_have_text("2026/november.csv, 16 bytes", timeout=SEEN_MS)
+
+
 def _own_tokens(reader: Reader) -> None:
     arn = reader.stack.outputs[OUTPUT_TOKEN_SECRET_ARN]
     secret = boto3.client("secretsmanager").get_secret_value(SecretId=arn)["SecretString"]
@@ -194,6 +234,7 @@ GIVEN: Final[dict[str, Callable[[Reader], None]]] = {
     "docs/how-to/own-tokens.md": _own_tokens,
     "docs/iam.md": _iam,
     "docs/tokens.md": _tokens,
+    "docs/tutorials/dashboard.md": _events_at_hand,
 }
 CHECKS: Final[dict[str, Callable[[Reader], Awaitable[None]]]] = {
     "docs/centrifugo.md": _centrifugo,
@@ -202,4 +243,6 @@ CHECKS: Final[dict[str, Callable[[Reader], Awaitable[None]]]] = {
     "docs/how-to/auth-cognito.md": _cognito,
     "docs/start.md": _started,
     "docs/tutorials/chat.md": _chat,
+    "docs/tutorials/dashboard.md": _dashboard,
+    "docs/tutorials/todo.md": _todo,
 }

@@ -4,29 +4,31 @@ import ast
 import asyncio
 import inspect
 import os
+import re
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, Route
 
 from localstack.deploy import ROOT
 from localstack.stack import LocalStack
-from tests.docs import models, pages
+from tests.docs import models, pages, rules
 from tests.docs.clone import Clone
 from tests.docs.pages import Block
-from tests.docs.said import Said
+from tests.docs.said import ERROR, Said
 from tests.integration.client import dev_token
 from tests.integration.command_line import environment
 from tests.integration.edited import overlaid
 from tests.integration.shell import Shell
 from tests.oidc import OidcServer
 
+_RULES: Final = "infra/realtime_stack.py"  # a page adds rules to it
 _END: Final = "--- the script has come to its end ---"
 
 
@@ -36,7 +38,7 @@ class Reader:
     Attributes:
         clone: Where it types.
         said: What its terminals and its browser's console say.
-        names: What Python code knows, and what it has defined.
+        names: What Python code takes for granted, and what it has defined.
         site: Where what it serves from its folder is.
         given: What stands in this run for what the page has.
         modules: Code of packages that scripts import and that are not here, by their names.
@@ -46,7 +48,10 @@ class Reader:
     def __init__(self, stack: LocalStack, oidc: OidcServer, browser: Browser, folder: Path) -> None:
         self.stack, self.oidc, self.browser = stack, oidc, browser
         self.clone, self.said = Clone(folder), Said()
-        self.names: dict[str, Any] = {}
+        self.names: dict[str, Any] = {
+            "get_token": lambda _fresh: dev_token(stack.url, "ann"),
+            "print": lambda *words: self.said.add(" ".join(map(str, words))),
+        }
         self.site = f"http://localhost:{_free_port()}"
         self.given: dict[str, str] = {}
         self.modules: dict[str, str] = {}
@@ -86,6 +91,8 @@ class Reader:
             return
         if name := marks.get("file"):
             self.clone.write(name, code)
+        elif marks.get("in") == _RULES:
+            await asyncio.to_thread(self._open.enter_context, rules.deployed(code))
         elif name := marks.get("in"):
             self.clone.put_in(name, code)
         elif name := marks.get("is"):
@@ -178,7 +185,6 @@ class Reader:
         if "from functions." in code:
             self.said.add(await asyncio.to_thread(self.clone.python, code))
             return
-        self.names.setdefault("print", lambda *words: self.said.add(" ".join(map(str, words))))
         compiled = compile(code, where, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         outcome = eval(compiled, self.names)
         if inspect.isawaitable(outcome):
@@ -188,8 +194,8 @@ class Reader:
         """Run a page's script in a browser to its end, with the client that was built."""
         page = await self.open_page(f"{self.stack.url}/healthz")
         for path, answer in self.routes.items():
-            await page.route(f"**{path}", lambda route, answer=answer: route.fulfill(body=answer()))
-        if " getToken }" in script or ", getToken," in script:
+            await page.route(f"**{path}", _answering(answer))
+        if re.search(r"\bgetToken\b(?=,| })", script):  # what a page takes for granted
             script = f"const getToken = async () => {dev_token(self.stack.url, 'ann')!r};\n{script}"
         bundled = await asyncio.to_thread(bundle, f"{script}\nconsole.log({_END!r});", self.modules, self.clone.folder)
         await page.add_script_tag(content=bundled, type="module")
@@ -201,7 +207,7 @@ class Reader:
         self._open.push_async_callback(context.close)
         page = await context.new_page()
         page.on("console", lambda message: self.said.add(message.text))
-        page.on("pageerror", lambda error: self.said.add(f"page error: {error}"))
+        page.on("pageerror", lambda error: self.said.add(f"{ERROR} {error}"))
         await page.goto(url)
         return page
 
@@ -215,6 +221,13 @@ def bundle(script: str, modules: Mapping[str, str], folder: Path) -> str:
     done = subprocess.run(command, input=script, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def _answering(answer: Callable[[], str]) -> Callable[[Route], Awaitable[None]]:
+    async def fulfil(route: Route) -> None:
+        await route.fulfill(body=answer())
+
+    return fulfil
 
 
 def _is_script(block: Block) -> bool:

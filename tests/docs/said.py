@@ -4,6 +4,7 @@ import asyncio
 import re
 from typing import Final
 
+ERROR: Final = "page error:"  # begins a line of a script that has failed
 _DEADLINE_S: Final = 60  # of a function that starts from cold, on a busy machine
 
 
@@ -23,13 +24,14 @@ class Said:
         """Return when a line has been said, spaces aside; ``…`` in it stands for anything.
 
         Raises:
-            AssertionError: It does not come.
+            AssertionError: It does not come, or a script has failed.
         """
         parts = re.sub(r"\s+", " ", wanted).strip().split("…")
         pattern = re.compile(".*".join(map(re.escape, parts)))
         try:
             async with asyncio.timeout(_DEADLINE_S):
                 while not any(pattern.fullmatch(line) for line in self.lines):
+                    assert not any(line.startswith(ERROR) for line in self.lines), "\n".join(self.lines[-40:])
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
