@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import boto3
+import httpx
 import jwt
 import pytest
 from playwright.async_api import Page, expect
@@ -130,6 +131,22 @@ async def _chat(reader: Reader) -> None:
     await expect(bob.locator("#here")).to_have_text("1 here: bob", timeout=SEEN_MS)
 
 
+def _server(reader: Reader) -> None:
+    """A server's key, and for the command line an admin."""
+    admin = dev_token(reader.stack.url, "root", caps={"*": ["admin"]})
+    made = httpx.post(
+        f"{reader.stack.url}/v1/keys",
+        json={"name": "docs", "caps": {"*": ["publish"]}},
+        headers={"Authorization": f"Bearer {admin}"},
+        timeout=SEEN_MS / 1000,
+    )
+    reader.names["key"] = made.raise_for_status().json()["key"]
+
+
+def _household(reader: Reader) -> None:
+    reader.given["household"] = f"household-{secrets.token_hex(4)}"
+
+
 async def _todo(reader: Reader) -> None:
     ann = await reader.open_page(f"{reader.site}/todo/?user=ann")
     bob = await reader.open_page(f"{reader.site}/todo/?user=bob")
@@ -231,10 +248,13 @@ GIVEN: Final[dict[str, Callable[[Reader], None]]] = {
     "docs/extending.md": _extending,
     "docs/how-to/auth-auth0.md": _auth_auth0,
     "docs/how-to/auth-cognito.md": _auth_cognito,
+    "docs/how-to/from-api-gateway.md": _server,
+    "docs/how-to/from-pusher.md": _server,
     "docs/how-to/own-tokens.md": _own_tokens,
     "docs/iam.md": _iam,
     "docs/tokens.md": _tokens,
     "docs/tutorials/dashboard.md": _events_at_hand,
+    "docs/tutorials/todo.md": _household,
 }
 CHECKS: Final[dict[str, Callable[[Reader], Awaitable[None]]]] = {
     "docs/centrifugo.md": _centrifugo,
