@@ -245,6 +245,7 @@ def verified(issuer: Issuer, claims: Mapping[str, Any]) -> Principal:
 
 
 GIVEN: Final[dict[str, Callable[[Reader], None]]] = {
+    "docs/best-practices.md": _server,
     "docs/extending.md": _extending,
     "docs/how-to/auth-auth0.md": _auth_auth0,
     "docs/how-to/auth-cognito.md": _auth_cognito,

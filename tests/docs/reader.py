@@ -75,13 +75,16 @@ class Reader:
             AssertionError: One fails, or does not say what it should.
         """
         last_script = max((block.line for block in blocks if _is_script(block)), default=0)
+        promised: list[str] = []
         for block in blocks:
             try:
                 await self._do(block)
+                promised += _promised(block)
                 if block.line == last_script:
                     await self.run_script(self._script)
-                for line in _expected(block):
-                    await self.said.wait_for(line)
+                if not _is_script(block) or block.line == last_script:
+                    while promised:
+                        await self.said.wait_for(promised.pop(0))
             except Exception as error:
                 raise AssertionError(f"{block.where}: {type(error).__name__}: {error}") from error
 
@@ -235,7 +238,7 @@ def _is_script(block: Block) -> bool:
     return block.language in ("ts", "js") and not ways
 
 
-def _expected(block: Block) -> list[str]:
+def _promised(block: Block) -> list[str]:
     lines = [line for line in block.code.splitlines() if line.strip()] if "output" in block.marks else []
     return [*lines, *([block.marks["prints"]] if "prints" in block.marks else [])]
 
