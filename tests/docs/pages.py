@@ -57,7 +57,7 @@ class Block:
         page: Where it stands, below the repository's root.
         line: Its first.
         language: What stands behind the fence.
-        marks: What comments above it say, by the names of ``WAYS``.
+        marks: What comments above it say, by the names of ``WAYS``; what is said twice stands there line by line.
     """
 
     page: str
@@ -99,9 +99,9 @@ def read(page: str, text: str) -> Iterator[Block]:
     for match in found:
         indent, language, code = match.groups()
         before = text[: match.start()].splitlines()
-        marks = {}
+        marks: dict[str, str] = {}
         while before and (mark := _MARK.fullmatch(before[-1])):
-            marks[mark[1]] = mark[2] or ""
+            marks[mark[1]] = "\n".join(filter(None, (mark[2], marks.get(mark[1]))))
             before.pop()
         line = text.count("\n", 0, match.start()) + 2
         yield Block(page, line, language, re.sub(f"^{indent}", "", code, flags=re.MULTILINE), marks)

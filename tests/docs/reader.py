@@ -79,12 +79,15 @@ class Reader:
         for block in blocks:
             try:
                 await self._do(block)
-                promised += _promised(block)
-                if block.line == last_script:
+                lines = _promised(block)
+                if _is_script(block):
+                    promised += lines
+                    if block.line != last_script:
+                        continue
                     await self.run_script(self._script)
-                if not _is_script(block) or block.line == last_script:
-                    while promised:
-                        await self.said.wait_for(promised.pop(0))
+                    lines = promised
+                for line in lines:
+                    await self.said.wait_for(line)
             except Exception as error:
                 raise AssertionError(f"{block.where}: {type(error).__name__}: {error}") from error
 
@@ -240,7 +243,7 @@ def _is_script(block: Block) -> bool:
 
 def _promised(block: Block) -> list[str]:
     lines = [line for line in block.code.splitlines() if line.strip()] if "output" in block.marks else []
-    return [*lines, *([block.marks["prints"]] if "prints" in block.marks else [])]
+    return [*lines, *block.marks.get("prints", "").splitlines()]
 
 
 def _free_port() -> int:

@@ -22,7 +22,7 @@ def deployed(code: str) -> Iterator[None]:
             client.put_rule(Name=name, EventPattern=json.dumps(rule["EventPattern"]))
             made.append(name)
             [asked] = rule["Targets"]
-            wanted = {"Id": "Target0", "Arn": target["Arn"], "InputTransformer": asked["InputTransformer"]}
+            wanted: Any = {"Id": "Target0", "Arn": target["Arn"], "InputTransformer": asked["InputTransformer"]}
             client.put_targets(Rule=name, Targets=[wanted])
         yield
     finally:
@@ -44,5 +44,5 @@ def _synthesised(code: str) -> dict[str, Any]:
     queue = sqs.Queue(stack, "Queue")
     sources = SimpleNamespace(target=lambda message: targets.SqsQueue(queue, message=message))
     exec(code, {**vars(realtime_stack), "self": stack, "sources": sources})
-    rules: dict[str, Any] = Template.from_stack(stack).find_resources("AWS::Events::Rule")
+    rules = Template.from_stack(stack).find_resources("AWS::Events::Rule")
     return {name: rule["Properties"] for name, rule in rules.items()}

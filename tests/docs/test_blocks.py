@@ -42,6 +42,11 @@ def test_a_block_that_nothing_would_run_is_found(text: str, why: str) -> None:
     assert why in (pages.fault(block, []) or "")
 
 
+def test_what_a_comment_says_twice_is_minded_twice() -> None:
+    [block] = pages.read("docs/new.md", "<!-- prints: one -->\n<!-- prints: two -->\n```sh\nx\n```\n")
+    assert block.marks == {"prints": "one\ntwo"}
+
+
 def test_a_fence_that_is_not_closed_is_found() -> None:
     with pytest.raises(AssertionError, match="is not closed"):
         list(pages.read("docs/new.md", "```sh\nx\n"))
