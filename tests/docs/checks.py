@@ -23,6 +23,7 @@ from shared.errors import UnauthenticatedError
 from tests.docs.reader import Reader
 from tests.integration.checks import eventually
 from tests.integration.client import Client, RequestError, dev_token
+from tests.integration.command_line import forget_dead_letters
 from tests.oidc import SigningKey
 
 SEEN_MS: Final = 30_000  # a function that starts from cold
@@ -41,6 +42,10 @@ async def connected(reader: Reader, user_id: str, **hello: Any) -> AsyncIterator
         yield client
     finally:
         await client.close()
+
+
+def _healthy(reader: Reader) -> None:
+    forget_dead_letters(reader.stack)  # of other tests: doctor would tell of them
 
 
 def _tokens(reader: Reader) -> None:
@@ -245,6 +250,7 @@ def verified(issuer: Issuer, claims: Mapping[str, Any]) -> Principal:
 
 
 GIVEN: Final[dict[str, Callable[[Reader], None]]] = {
+    "README.md": _healthy,
     "docs/best-practices.md": _server,
     "docs/extending.md": _extending,
     "docs/how-to/auth-auth0.md": _auth_auth0,
