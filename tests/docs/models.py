@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from shared.domain.principal import why_no_capabilities
-from shared.protocol import decode
 
 
 def _token(code: str) -> None:
@@ -21,12 +20,7 @@ def _policy(code: str) -> None:
         assert statement.keys() == {"Effect", "Action", "Resource"}
 
 
-def _request(code: str) -> None:
-    decode.validate(json.loads(code))
-
-
 MODELS: Final[Mapping[str, Callable[[str], Any]]] = {
     "a token": _token,
     "an IAM policy": _policy,
-    "a request": _request,
 }

@@ -28,8 +28,7 @@ WAYS: Final = {
     "quotes": "it stands in this file, which is deployed",
     "deploys": "in its place the page's changes are deployed to these functions",
     "endless": "its lines with this in them never end: each is typed in a terminal of its own",
-    "prints": "it says this, a line of it",
-    "output": "the blocks before it say each of its lines; … stands for what differs",
+    "prints": "it says this, a line of it; … stands for what differs",
 }
 RUN: Final = {"sh", "python", "ts", "js", "toml"}  # by their language; others need a mark
 NO_CODE: Final = {"text", "mermaid"}  # drawings, and what a terminal shows

@@ -242,8 +242,7 @@ def _is_script(block: Block) -> bool:
 
 
 def _promised(block: Block) -> list[str]:
-    lines = [line for line in block.code.splitlines() if line.strip()] if "output" in block.marks else []
-    return [*lines, *block.marks.get("prints", "").splitlines()]
+    return block.marks.get("prints", "").splitlines()
 
 
 def _free_port() -> int:
