@@ -208,15 +208,15 @@ def _auth_auth0(reader: Reader) -> None:
 async def _auth0(reader: Reader) -> None:
     [issuer] = reader.clone.stages[0].issuers
     claims = {
-        "iss": issuer.url,
+        "iss": "https://example.eu.auth0.com/",
         "sub": "auth0|ann",
-        "aud": ["https://realtime.example.com", f"{issuer.url}userinfo"],
+        "aud": ["https://realtime.example.com", "https://example.eu.auth0.com/userinfo"],
         "azp": "my_client_id",
         "scope": "openid profile",
     }
     principal = verified(issuer, claims)
     assert (principal.user_id, principal.may("publish", "room:1")) == ("auth0:auth0|ann", True)
-    principal = verified(issuer, {**claims, issuer.capabilities_claim: {"team:1": ["subscribe"]}})
+    principal = verified(issuer, {**claims, "https://realtime.example.com/caps": {"team:1": ["subscribe"]}})
     assert principal.may("subscribe", "team:1") and not principal.may("publish", "room:1")
     with pytest.raises(UnauthenticatedError):
         verified(issuer, {**claims, "aud": "my_client_id"})  # an ID token's
@@ -230,7 +230,8 @@ def _auth_cognito(reader: Reader) -> None:
 
 async def _cognito(reader: Reader) -> None:
     [issuer] = reader.clone.stages[1].issuers
-    claims = {"iss": issuer.url, "sub": "ann", "client_id": "1example23456789", "token_use": "access"}
+    pool = "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_EXAMPLE"
+    claims = {"iss": pool, "sub": "ann", "client_id": "1example23456789", "token_use": "access"}
     principal = verified(issuer, claims)
     assert (principal.user_id, principal.may("publish", "room:1")) == ("cognito:ann", True)
     event = {"request": {"groupConfiguration": {"groupsToOverride": ["blue"]}}, "response": {}}
@@ -238,7 +239,7 @@ async def _cognito(reader: Reader) -> None:
     principal = verified(issuer, {**claims, **overridden["accessTokenGeneration"]["claimsToAddOrOverride"]})
     assert principal.may("publish", "team:blue") and not principal.may("publish", "room:1")
     with pytest.raises(UnauthenticatedError):
-        verified(issuer, {"iss": issuer.url, "sub": "ann", "aud": "1example23456789", "token_use": "id"})
+        verified(issuer, {"iss": pool, "sub": "ann", "aud": "1example23456789", "token_use": "id"})
 
 
 def verified(issuer: Issuer, claims: Mapping[str, Any]) -> Principal:
