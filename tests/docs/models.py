@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from shared.domain.centrifugo_capabilities import capabilities_of
 from shared.domain.principal import why_no_capabilities
 
 
@@ -20,7 +21,12 @@ def _policy(code: str) -> None:
         assert statement.keys() == {"Effect", "Action", "Resource"}
 
 
+def _centrifugo_capabilities(code: str) -> None:
+    assert why_no_capabilities(capabilities_of(json.loads(code))) is None
+
+
 MODELS: Final[Mapping[str, Callable[[str], Any]]] = {
     "a token": _token,
     "an IAM policy": _policy,
+    "capabilities of Centrifugo's": _centrifugo_capabilities,
 }
