@@ -51,7 +51,7 @@ test-own-stacks:
 	@$(call said,$@,$(BIN)/pytest -q $(OWN_STACKS))
 
 test-browser:
-	@$(call said,$@,$(BIN)/pytest -q tests/clients tests/e2e)
+	@$(call said,$@,$(BIN)/pytest -q tests/clients tests/e2e tests/docs)
 
 test-fuzz:
 	@$(call said,$@,$(BIN)/pytest -q tests/fuzz tests/openapi)

@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -16,9 +16,31 @@ from tests.integration.client import DEADLINE_S
 _FRAME: Final = json.dumps({"requestContext": {"connectionId": "nobody"}, "body": '{"type": "ping"}'})
 
 
+Files = dict[str, bytes]
+
+
 @contextmanager
 def edited(stack: LocalStack, function: str, path: str, old: str, new: str) -> Iterator[None]:
     """Deploy a function with ``new`` for ``old`` in a file of its zip; at the end, with what it had."""
+
+    def change(files: Files) -> Files:
+        text = files[path].decode()
+        assert old in text
+        return {**files, path: text.replace(old, new).encode()}
+
+    with _changed(stack, function, change):
+        yield
+
+
+@contextmanager
+def overlaid(stack: LocalStack, function: str, files: Mapping[str, str]) -> Iterator[None]:
+    """Deploy a function with other files, or more, in its zip; at the end, with what it had."""
+    with _changed(stack, function, lambda before: {**before, **{path: text.encode() for path, text in files.items()}}):
+        yield
+
+
+@contextmanager
+def _changed(stack: LocalStack, function: str, change: Callable[[Files], Files]) -> Iterator[None]:
     client, name = boto3.client("lambda"), stack.function_names()[function]
     location = client.get_function(FunctionName=name)["Code"]["Location"]
     code = httpx.get(location, timeout=DEADLINE_S).raise_for_status().content
@@ -30,17 +52,20 @@ def edited(stack: LocalStack, function: str, path: str, old: str, new: str) -> I
             client.invoke(FunctionName=name, Payload=_FRAME)
 
     try:
-        deploy(_replaced(code, path, old, new))
+        deploy(_zipped(change(_files(code))))
         yield
     finally:
         deploy(code)
 
 
-def _replaced(code: bytes, path: str, old: str, new: str) -> bytes:
+def _files(code: bytes) -> Files:
+    with zipfile.ZipFile(io.BytesIO(code)) as archive:
+        return {item.filename: archive.read(item) for item in archive.infolist()}
+
+
+def _zipped(files: Files) -> bytes:
     written = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(code)) as before, zipfile.ZipFile(written, "w") as after:
-        text = before.read(path).decode()
-        assert old in text
-        for item in before.infolist():
-            after.writestr(item, text.replace(old, new) if item.filename == path else before.read(item))
+    with zipfile.ZipFile(written, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
     return written.getvalue()

@@ -30,7 +30,7 @@ class Asked:
     def __init__(self) -> None:
         self._logs: Any = boto3.client("logs")
         self._since_s = int(time.time()) - 1
-        (self._query,) = re.findall(r"^```\n(fields .+?)\n```$", _DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+        (self._query,) = re.findall(r"^```text\n(fields .+?)\n```$", _DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
 
     def __call__(self, one: str) -> Lines:
         """Return the lines about a publication, each with its log group, in the order in which they were written.

@@ -1,4 +1,7 @@
-"""The dashboard of the deployed stack: every query that is in it is answered. With ``PICTURES=1`` for docs/ as well."""
+"""The dashboard of the deployed stack: every query that is in it is answered. With ``PICTURES=1`` for docs/ as well.
+
+And the picture is drawn as docs/observability.md says.
+"""
 
 import asyncio
 import math

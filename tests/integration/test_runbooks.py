@@ -1,11 +1,10 @@
 """Every command of docs/runbooks is typed into a shell, as it stands there, while what the page is for is the case.
 
-A block is ``sh``; one that is marked ``not-run`` needs what the emulator has not, and is listed here.
+Every block is ``sh``; a comment above it says why one is not run: what it needs the emulator has not.
 """
 
 import asyncio
 import json
-import os
 import re
 import secrets
 import subprocess
@@ -13,18 +12,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import boto3
 import pytest
 
 from localstack.deploy import ROOT
 from localstack.stack import LocalStack
+from tests.docs import pages
 from tests.integration.checks import eventually, next_second
 from tests.integration.client import Client, dev_token
-from tests.integration.command_line import environment, forget_dead_letters
+from tests.integration.command_line import forget_dead_letters
 from tests.integration.conftest import Connect
+from tests.integration.shell import Shell
 from tests.integration.test_canary import sing
 from tests.integration.test_dead_letters import bury, record
 from tests.integration.test_deploy import share_set_up
@@ -32,15 +32,6 @@ from tests.integration.test_doctor import lane_without_worker, no_fan_out, throt
 
 _PAGES: Final = ROOT / "docs" / "runbooks"
 _INDEX: Final = "README"
-_END: Final = "--- end ---"
-_NOT_RUN: Final = {
-    "budget": 1,  # Cost Explorer
-    "errors": 1,  # going back a version: tests/integration/test_runbooks.py deploys for restore.md
-    "quotas": 1,  # Service Quotas
-    "throttles": 1,  # the same
-}
-_BLOCK: Final = re.compile(r"^( *)```sh( not-run)?\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
-
 _MEASURED_S: Final = 60  # on a busy machine
 
 pytestmark = pytest.mark.timeout(300)
@@ -48,55 +39,7 @@ pytestmark = pytest.mark.timeout(300)
 
 def blocks(page: str) -> list[str]:
     """Return what is typed, block by block."""
-    found = _BLOCK.findall((_PAGES / f"{page}.md").read_text())
-    return [re.sub(f"^{indent}", "", block, flags=re.MULTILINE) for indent, mark, block in found if not mark]
-
-
-class Shell:
-    """Somebody's shell: variables that were set stay set. Whatever fails ends it."""
-
-    def __init__(self, folder: Path, cwd: Path, **variables: str) -> None:
-        self._process = subprocess.Popen(
-            ["sh", "-eu"],
-            cwd=cwd,
-            env={
-                **os.environ,
-                **environment(folder),
-                "CDK_DISABLE_CLI_TELEMETRY": "true",
-                "STAGE": "local",
-                **variables,
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def type(self, block: str) -> str:
-        """Return what it says to these lines.
-
-        Raises:
-            AssertionError: A command has failed.
-        """
-        assert self._process.stdin is not None and self._process.stdout is not None
-        # What it starts is not to read the lines that come, and may end without a line's end.
-        self._process.stdin.write(f"{{\n{block}\n}} < /dev/null\nprintf '\\n%s\\n' '{_END}'\n")
-        self._process.stdin.flush()
-        said = ""
-        for line in self._process.stdout:
-            if line.strip() == _END:
-                return said.removesuffix("\n")
-            said += line
-        raise AssertionError(f"{block}\nfailed after:\n{said}")
+    return [block.code for block in pages.blocks(f"docs/runbooks/{page}.md") if "not-run" not in block.marks]
 
 
 @pytest.fixture(scope="module")
@@ -113,14 +56,10 @@ def type_all(shell: Shell, page: str) -> str:
     return "".join(shell.type(block) for block in blocks(page))
 
 
-def test_every_block_is_typed_but_those_that_are_listed() -> None:
-    marked = {
-        page.stem: sum(1 for _, mark, _ in _BLOCK.findall(page.read_text()) if mark) for page in _PAGES.glob("*.md")
-    }
-    assert {name: count for name, count in marked.items() if count} == _NOT_RUN
+def test_every_block_is_typed_or_says_why_not() -> None:
     for page in _PAGES.glob("*.md"):
-        text = page.read_text()
-        assert text.count("```") == 2 * len(_BLOCK.findall(text)), page.name
+        for block in pages.blocks(f"docs/runbooks/{page.name}"):
+            assert block.language == "sh" and block.marks.keys() <= {"not-run"}, block.where
 
 
 @pytest.mark.parametrize("page", ["breaker", "budget", "extensions", "latency", "quotas", "recoveries"])
