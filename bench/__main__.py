@@ -21,6 +21,7 @@ from bench import (
     units,
 )
 from bench.fan_out import report as fan_out
+from bench.order import run as order
 from bench.results import FOLDER, NotMeasuredError, Report, write
 from localstack.deploy import ROOT
 from localstack.errors import StartError
@@ -34,6 +35,7 @@ IN_PROCESS: Final[Mapping[str, Callable[[], Report]]] = {
     "units": units.run,
     "fan_out": fan_out.run,
     "fan_out_candidates": fan_out.run_candidates,
+    "order": order.run,  # on a stack of its own, with faults between
 }
 # These share one local stack.
 ON_STACK: Final[Mapping[str, Callable[[LocalStack], Report]]] = {

@@ -25,6 +25,7 @@ from shared.adapters.dynamodb_presence import DynamoDbPresenceStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_revocations import DynamoDbRevocationStore
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
+from shared.adapters.dynamodb_telling import DynamoDbTelling
 from shared.adapters.eventbridge import EventBridgeBus
 from shared.adapters.meter import metered
 from shared.adapters.pusher import pusher_of
@@ -61,6 +62,7 @@ from shared.ports import (
     ReadMarkers,
     RevocationStore,
     Signer,
+    Telling,
     TicketStore,
     TokenVerifier,
     Trail,
@@ -71,6 +73,7 @@ from shared.services.authentication import Authentication
 from shared.services.document_reader import DocumentReader
 from shared.services.fan_out import FanOut
 from shared.services.history import History
+from shared.services.in_order import InOrder
 from shared.services.janitor import Deadlines, Janitor
 from shared.services.limits import RateLimits
 from shared.services.mailboxes import Mailboxes, Sinks
@@ -335,7 +338,13 @@ class Services:
             on_failure=telemetry.channel_failure,
             attendance=self.attendance,
             trail=self.trail,
+            in_order=InOrder(self.telling, self.history, self._pushing, time.sleep, self.now_ms),
         )
+
+    @cached_property
+    def telling(self) -> Telling:
+        """Who is told in order."""
+        return DynamoDbTelling(self._dynamodb, self.settings.connections_table, self.now_ms)
 
     @cached_property
     def presence_store(self) -> PresenceStore:
@@ -692,6 +701,7 @@ class Services:
             commands=lambda: self.commands,
             tokens=HmacCentrifugoTokens(self.token_secret),
             namespaces=self.namespaces,
+            telling=self.telling,
             now_ms=self.now_ms,
         )
 

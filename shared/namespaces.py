@@ -44,6 +44,7 @@ class Namespace:
     pace_ms: int = 100
     subscribers_may: tuple[SubscriberRight, ...] = ()
     join_leave: bool = False
+    force_positioning: bool = False
 
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -54,7 +55,7 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "state_strategy": get_args(StateStrategy),
 }
 _LISTS: Final[Mapping[str, tuple[str, ...]]] = {"subscribers_may": get_args(SubscriberRight)}
-_SWITCHES: Final = ("join_leave",)
+_SWITCHES: Final = ("join_leave", "force_positioning")
 _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "history_count": (1, 100_000),
     # Retention stays far above the minute that a writer remembers a stream's end: a segment that time

@@ -3,7 +3,7 @@
 Every method may raise UnavailableError (throttled, timed out: try again) unless it says otherwise.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
@@ -20,6 +20,7 @@ from shared.domain.principal import Principal
 from shared.domain.publication import Publication, StreamPosition
 from shared.domain.rate import Rate
 from shared.domain.segment import Ring, Segment
+from shared.domain.telling import Positioned, Turn
 from shared.errors import TidewireError, UnauthenticatedError
 
 Lane = Literal["high", "normal", "low"]
@@ -107,10 +108,14 @@ class Shard:
 
     Attributes:
         count: How many shards the channel has; known from shard 0 alone, else 1.
+        positioned: Those among them that are told what is published in order: see :class:`Telling`.
+        fossil: Those among these that take deltas.
     """
 
     connection_ids: Sequence[str]
     count: int = 1
+    positioned: Set[str] = frozenset()
+    fossil: Set[str] = frozenset()
 
 
 class ConnectionStore(Protocol):
@@ -189,10 +194,12 @@ class ConnectionStore(Protocol):
         expires_at_s: int,
         ends_at_s: int,
         command_id: int,
+        positioned: bool = False,
     ) -> bool:
         """As :meth:`subscribe`, unless a command with a higher number was about this channel; return whether it is.
 
-        It can be prolonged until ``ends_at_s``, and no longer.
+        It can be prolonged until ``ends_at_s``, and no longer. With ``positioned`` it is told nothing that is published
+        before :meth:`Telling.start`; without, a repeat leaves that as it is.
         """
         ...
 
@@ -209,6 +216,10 @@ class ConnectionStore(Protocol):
 
     def last_command(self, connection_id: str, channel: str) -> int:
         """Return the highest number that a command about this channel has had, as far as it is remembered; else 0."""
+        ...
+
+    def shard_of(self, connection_id: str, channel: str) -> int:
+        """Return the shard in which a connection is subscribed there."""
         ...
 
     def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
@@ -294,6 +305,37 @@ class ConnectionStore(Protocol):
 
     def session(self, session_id: str) -> Session | None:
         """Return the session, or ``None`` if it has ended."""
+        ...
+
+
+class Telling(Protocol):
+    """Subscribers that are told what is published in order, each once, and whose turn it is to tell a shard of them.
+
+    Reads are strongly consistent.
+    """
+
+    def positioned(self, channel: str, shard: int) -> Sequence[Positioned]:
+        """Return those that may be told."""
+        ...
+
+    def start(self, channel: str, shard: int, one: Positioned) -> bool:
+        """Have a subscriber be told all that is behind ``since``, if that command still counts; return whether so."""
+        ...
+
+    def mark_told(self, channel: str, shard: int, one: Positioned) -> None:
+        """Remember that it is as far as its shard, if that command still counts."""
+        ...
+
+    def stop(self, channel: str, shard: int, one: Positioned) -> None:
+        """Take it out of the channel's subscribers, if that command still counts."""
+        ...
+
+    def take(self, channel: str, shard: int, *, holder: str, until_ms: int) -> Turn:
+        """Take the turn, unless somebody has it; it ends by itself then. ``holder`` is another one each time."""
+        ...
+
+    def end(self, channel: str, shard: int, *, holder: str, position: StreamPosition | None) -> None:
+        """End the turn, if it is still had; the shard has been told up to there, or as far as before."""
         ...
 
 
@@ -734,6 +776,7 @@ class Delivery:
         connection_ids: To whom; ``None`` for everybody in ``shard``.
         attempt: How often it has been tried.
         interest: As in a :class:`Broadcast`, and so is ``but``.
+        positioned: To those alone that are told in order.
         about: Correlation ids of publications that the frames do not name any more.
     """
 
@@ -744,6 +787,7 @@ class Delivery:
     shard: int = 0
     interest: Interest | None = None
     but: str | None = None
+    positioned: bool = False
     about: Sequence[str] = ()
 
 

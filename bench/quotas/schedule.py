@@ -13,11 +13,14 @@ from typing import Any, Final
 from bench.quotas.account import LAMBDA_CONCURRENCY, REQUESTS_PER_S
 from bench.quotas.virtual_time import VirtualTime
 from infra.stage import StageConfig
+from shared import namespaces
 from shared.adapters.memory import (
     MemoryConnectionStore,
     MemoryLookQueue,
     MemoryMetrics,
     MemoryPresenceStore,
+    MemoryStreamStore,
+    MemoryTelling,
     MemoryTrail,
 )
 from shared.adapters.pusher import IN_FLIGHT_MAX
@@ -29,6 +32,9 @@ from shared.errors import ConnectionGoneError, ThrottledError
 from shared.ports import Broadcast, Delivery, Shard
 from shared.services.attendance import Attendance
 from shared.services.fan_out import SHARD_MAX_SUBSCRIBERS, SHARDS_MAX, FanOut
+from shared.services.history import History
+from shared.services.in_order import InOrder
+from shared.services.streams import Streams
 
 # Assumed, none was measured on AWS: from an event or a queued task to its function's first call, warm; one call of
 # ``@connections``.
@@ -217,6 +223,12 @@ class Schedule:
         self._running += more
         self.seen.functions = max(self.seen.functions, self._running)
 
+    def _in_order(self) -> InOrder:
+        """Return what nobody needs: no subscriber is positioned."""
+        now_ms = self._time.now_ms
+        history = History(Streams(MemoryStreamStore(), namespaces.parse(""), now_ms))
+        return InOrder(MemoryTelling(self._subscribers, now_ms), history, _EXECUTOR, lambda _s: None, now_ms)
+
     def _fan_out(self) -> FanOut:
         now_ms = self._time.now_ms
         attendance = Attendance(
@@ -233,6 +245,7 @@ class Schedule:
             on_failure=_raise,
             attendance=attendance,
             trail=MemoryTrail(),
+            in_order=self._in_order(),
             uniform=self._random.uniform,
         )
 

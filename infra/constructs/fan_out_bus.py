@@ -11,7 +11,7 @@ from aws_cdk.aws_lambda_event_sources import SqsEventSource
 from constructs import Construct
 
 from infra.constructs.functions import Functions, table_environment
-from infra.constructs.message_store import MessageStore, grant_read_write
+from infra.constructs.message_store import MessageStore, grant_append, grant_read_write
 from infra.constructs.queues import NOTHING_LOST, dead_letter_queue, standard_queue
 from infra.stage import StageConfig
 from shared import contract
@@ -47,12 +47,17 @@ class FanOutBus(Construct):
         )
         connections = table_environment(store, contract.ENV_CONNECTIONS_TABLE)
         push_rate = {contract.ENV_PUSH_RATE_PER_S: str(stage.push_rate_per_s // stage.push_concurrency)}
-        self.fan_out = functions.make("fan_out", timeout_s=_FAN_OUT_TIMEOUT_S, environment=connections | push_rate)
+        # Who is told in order is told from the log what is missing between.
+        streams = table_environment(store, contract.ENV_STREAMS_TABLE)
+        self.fan_out = functions.make(
+            "fan_out", timeout_s=_FAN_OUT_TIMEOUT_S, environment=connections | streams | push_rate
+        )
         put_events = {contract.ENV_EVENT_BUS_NAME: bus.event_bus_name}
         self.janitor = functions.make(
             "janitor", timeout_s=_JANITOR_TIMEOUT_S, environment=connections | put_events, memory_mb=512
         )
         grant_read_write(store.connections, self.fan_out)
+        grant_append(store.streams, self.fan_out)  # a stream that has ended is replaced by whoever reads it
         grant_read_write(store.connections, self.janitor)
         bus.grant_put_events_to(self.janitor)
         self.grant_set_deadlines(self.janitor)

@@ -44,7 +44,8 @@ class DynamoDbConnectionStore:
         pk CONNECTION#<id>        sk META                    connected_at_ms N, session_id S, announced BOOL, alias S,
                                                              principal, expires_at_s N
         pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  shard N, wants S, user_id S, command_id N, expires_at_s N
-        pk CHANNEL#<channel>#<shard>  sk <connection id>     wants S, command_id N, expires_at_s N
+        pk CHANNEL#<channel>#<shard>  sk <connection id>     wants S, command_id N, expires_at_s N,
+                                                             positioned BOOL, since S (dynamodb_telling.py)
         pk CHANNEL#<channel>#0    sk !SHARDS                 shards N: how many there are, if more than one
         pk DUE#<minute>           sk <connection id>         expires_at_s N
         pk JANITOR                sk META                    minute N
@@ -188,6 +189,7 @@ class DynamoDbConnectionStore:
         expires_at_s: int,
         ends_at_s: int,
         command_id: int,
+        positioned: bool = False,
     ) -> bool:
         connection_id = connection.connection_id
         shard = self._shard(connection_id, channel, kept=True)
@@ -197,11 +199,12 @@ class DynamoDbConnectionStore:
         listed |= {"shard": {"N": str(shard)}, TTL_ATTRIBUTE: {"N": str(ends_at_s)}}
         if "presence" in interests and connection.principal is not None:
             listed["user_id"] = {"S": connection.principal.user_id}
-        subscriber = _key(_channel_pk(channel, shard), connection_id) | wants | number
-        subscriber[TTL_ATTRIBUTE] = {"N": str(expires_at_s)}
-        if not self._put_in_order(listed, command_id):
+        if not if_so(self._client.put_item, TableName=self._table, Item=listed, **_in_order(command_id)):
             return False
-        self._put_in_order(subscriber, command_id)
+        subscriber = wants | {TTL_ATTRIBUTE: {"N": str(expires_at_s)}}
+        subscriber |= {"positioned": {"BOOL": False}} if positioned else {}
+        lacking = [name for name, lacks in (("wants", not interests), ("since", positioned)) if lacks]
+        self._update_in_order(_key(_channel_pk(channel, shard), connection_id), subscriber, lacking, command_id)
         # An unsubscribing that came in between has found nothing to delete.
         last = self._get_item(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel)
         if last is None or int(last["command_id"]["N"]) == command_id:
@@ -215,11 +218,10 @@ class DynamoDbConnectionStore:
             if not self._alive(listed):
                 continue
             channel, ends_at_s = listed[SK]["S"].removeprefix(_SUBSCRIPTION), int(listed[TTL_ATTRIBUTE]["N"])
-            subscriber = _key(_channel_pk(channel, int(listed["shard"]["N"])), connection_id)
-            subscriber |= {name: listed[name] for name in ("wants", "command_id") if name in listed}
-            subscriber[TTL_ATTRIBUTE] = {"N": str(min(expires_at_s, ends_at_s))}
+            key = _key(_channel_pk(channel, int(listed["shard"]["N"])), connection_id)
+            until = {TTL_ATTRIBUTE: {"N": str(min(expires_at_s, ends_at_s))}}
             # Not where it has been unsubscribed, or subscribed anew, since it was read.
-            self._put_in_order(subscriber, int(listed["command_id"]["N"]), there=True)
+            self._update_in_order(key, until, (), int(listed["command_id"]["N"]), there=True)
 
     def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int) -> bool:
         answer: Item = {}
@@ -245,11 +247,17 @@ class DynamoDbConnectionStore:
             self._delete_in_order(_key(_channel_pk(channel, int(before["shard"]["N"])), connection_id), command_id)
         return gone
 
-    def _put_in_order(self, item: Item, command_id: int, *, there: bool = False) -> bool:
+    def _update_in_order(
+        self, key: Item, attributes: Item, lacking: Sequence[str], command_id: int, *, there: bool = False
+    ) -> None:
+        """Write some attributes of a subscriber, and leave the others as they are."""
+        names = ", ".join(f"{name} = :{name}" for name in ("command_id", *attributes))
         condition = _in_order(command_id)
         if there:
             condition["ConditionExpression"] = f"attribute_exists({PK}) AND ({condition['ConditionExpression']})"
-        return if_so(self._client.put_item, TableName=self._table, Item=item, **condition)
+        condition["ExpressionAttributeValues"] |= {f":{name}": value for name, value in attributes.items()}
+        expression = f"SET {names}" + (f" REMOVE {', '.join(lacking)}" if lacking else "")
+        if_so(self._client.update_item, TableName=self._table, Key=key, UpdateExpression=expression, **condition)
 
     def _delete_in_order(self, key: Item, command_id: int) -> None:
         if_so(self._client.delete_item, TableName=self._table, Key=key, **_in_order(command_id))
@@ -257,6 +265,9 @@ class DynamoDbConnectionStore:
     def last_command(self, connection_id: str, channel: str) -> int:
         listed = self._get_item(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel)
         return int(listed["command_id"]["N"]) if listed and "command_id" in listed else 0
+
+    def shard_of(self, connection_id: str, channel: str) -> int:
+        return self._shard(connection_id, channel, kept=True)
 
     def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
         items = self._query(f"CONNECTION#{connection_id}", prefix=_SUBSCRIPTION)
@@ -275,6 +286,8 @@ class DynamoDbConnectionStore:
     ) -> Shard:
         count = 1
         connection_ids: list[str] = []
+        positioned: set[str] = set()
+        fossil: set[str] = set()
         # Whoever is left out has been read all the same: a page of so many would be too short.
         limit = None if at_most is None or interest is not None else at_most + 1
         for item in self._query(_channel_pk(channel, shard), limit=limit):
@@ -282,9 +295,13 @@ class DynamoDbConnectionStore:
                 count = int(item["shards"]["N"])
             elif self._alive(item) and (interest is None or interest in _wants(item)):
                 connection_ids.append(item[SK]["S"])
+                if "positioned" in item:
+                    positioned.add(item[SK]["S"])
+                if "fossil" in _wants(item):
+                    fossil.add(item[SK]["S"])
                 if len(connection_ids) == at_most:
                     break
-        return Shard(connection_ids, count)
+        return Shard(connection_ids, count, positioned, fossil)
 
     def grow(self, channel: str, shards: int) -> None:
         if_so(
@@ -540,7 +557,7 @@ def _attended(listed: Iterable[Item]) -> Mapping[str, str]:
 
 
 def _in_order(command_id: int) -> Item:
-    values = {":command_id": {"N": str(command_id)}}
+    values: Item = {":command_id": {"N": str(command_id)}}
     return {"ConditionExpression": _NO_LATER, "ExpressionAttributeValues": values}
 
 

@@ -21,6 +21,7 @@ from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
 from shared.domain.rate import Rate
 from shared.domain.segment import Ring, Segment
+from shared.domain.telling import Positioned, Turn
 from shared.errors import ConnectionGoneError, ThrottledError, TidewireError, UnavailableError
 from shared.ports import (
     Broadcast,
@@ -99,6 +100,8 @@ class MemoryConnectionStore:
         self.listed: dict[str, dict[str, tuple[int, Interests]]] = defaultdict(dict)
         self.users: dict[str, str] = {}  # of connections that have listed some
         self.commands: dict[tuple[str, str], int] = {}  # the last about each connection's channel
+        self.told_since: dict[tuple[str, str], StreamPosition | None] = {}  # of those that may be told in order
+        self.positioned: set[tuple[str, str]] = set()
 
     def _alive(self, expires_at_s: int) -> bool:
         return expires_at_s > self._now_ms() // 1000
@@ -163,6 +166,8 @@ class MemoryConnectionStore:
         for channel in channels:
             self.channels[channel].pop(connection_id, None)
             self.listed[connection_id].pop(channel, None)
+            self.positioned.discard((connection_id, channel))
+            self.told_since.pop((connection_id, channel), None)
 
     def subscribe_in_order(
         self,
@@ -173,9 +178,13 @@ class MemoryConnectionStore:
         expires_at_s: int,
         ends_at_s: int,
         command_id: int,
+        positioned: bool = False,
     ) -> bool:
         if not self._in_order(connection.connection_id, channel, command_id):
             return False
+        if positioned:
+            self.positioned.add((connection.connection_id, channel))
+            self.told_since.pop((connection.connection_id, channel), None)
         self.subscribe(connection, {channel: interests}, expires_at_s=expires_at_s)
         self.listed[connection.connection_id][channel] = ends_at_s, interests
         return True
@@ -200,6 +209,9 @@ class MemoryConnectionStore:
     def last_command(self, connection_id: str, channel: str) -> int:
         return self.commands.get((connection_id, channel), 0)
 
+    def shard_of(self, connection_id: str, channel: str) -> int:
+        return zlib.crc32(connection_id.encode()) % self.shards[channel]
+
     def subscriptions(self, connection_id: str) -> Mapping[str, Interests]:
         listed = self.listed.get(connection_id, {})
         return {channel: wants for channel, (expires_at_s, wants) in listed.items() if self._alive(expires_at_s)}
@@ -220,8 +232,10 @@ class MemoryConnectionStore:
             for c, (expires_at_s, wants) in sorted(self.channels[channel].items())
             if self._alive(expires_at_s) and (interest is None or interest in wants)
         ]
-        here = [c for c in everybody if zlib.crc32(c.encode()) % count == shard]
-        return Shard(here[:at_most], count if shard == 0 else 1)
+        here = [c for c in everybody if self.shard_of(c, channel) == shard]
+        positioned = {c for c in here[:at_most] if (c, channel) in self.positioned}
+        fossil = {c for c in here[:at_most] if "fossil" in self.channels[channel][c][1]}
+        return Shard(here[:at_most], count if shard == 0 else 1, positioned, fossil)
 
     def grow(self, channel: str, shards: int) -> None:
         self.shards[channel] = max(self.shards[channel], shards)
@@ -279,6 +293,58 @@ def _may_follow(principal: Principal | None, known: Principal | None) -> bool:
     if known is None:
         return True
     return principal is not None and (principal.user_id == known.user_id and principal.issued_at_s >= known.issued_at_s)
+
+
+class MemoryTelling:
+    """Subscribers that are told in order: those of a connection store, and turns in a dictionary."""
+
+    def __init__(self, connections: MemoryConnectionStore, now_ms: Callable[[], int]) -> None:
+        self._connections = connections
+        self._now_ms = now_ms
+        self.turns: dict[tuple[str, int], tuple[str, int]] = {}
+        self.told: dict[tuple[str, int], StreamPosition] = {}
+
+    def positioned(self, channel: str, shard: int) -> Sequence[Positioned]:
+        store = self._connections
+        here = store.subscribers(channel, shard)
+        return [
+            Positioned(one, store.commands[one, channel], store.told_since[one, channel], one in here.fossil)
+            for one in here.connection_ids
+            if (one, channel) in store.told_since
+        ]
+
+    def start(self, channel: str, shard: int, one: Positioned) -> bool:
+        return self._mark(channel, one, one.since)
+
+    def mark_told(self, channel: str, shard: int, one: Positioned) -> None:
+        self._mark(channel, one, None)
+
+    def _mark(self, channel: str, one: Positioned, since: StreamPosition | None) -> bool:
+        if not self._counts(channel, one):
+            return False
+        self._connections.told_since[one.connection_id, channel] = since
+        return True
+
+    def stop(self, channel: str, shard: int, one: Positioned) -> None:
+        if self._counts(channel, one):
+            del self._connections.channels[channel][one.connection_id]
+
+    def _counts(self, channel: str, one: Positioned) -> bool:
+        there = one.connection_id in self._connections.channels[channel]
+        return there and self._connections.commands.get((one.connection_id, channel)) == one.command_id
+
+    def take(self, channel: str, shard: int, *, holder: str, until_ms: int) -> Turn:
+        held = self.turns.get((channel, shard))
+        free = held is None or held[0] == holder or held[1] < self._now_ms()
+        if free:
+            self.turns[channel, shard] = holder, until_ms
+        return Turn(free, self.told.get((channel, shard)))
+
+    def end(self, channel: str, shard: int, *, holder: str, position: StreamPosition | None) -> None:
+        if self.turns.get((channel, shard), ("", 0))[0] == holder:
+            del self.turns[channel, shard]
+            if position is not None:
+                self.told[channel, shard] = position
 
 
 class MemoryDocumentStore:

@@ -116,7 +116,7 @@ class SqsLaneRecords:
 
 class SqsDeliveryQueue:
     """A standard queue: ``{"v", "channel", "frames", "attempt", "connection_ids" or "shard"}``, and perhaps
-    ``"interest"``, ``"but"`` and ``"about"``.
+    ``"interest"``, ``"but"``, ``"positioned"`` and ``"about"``.
     """
 
     def __init__(self, client: "SQSClient", url: str) -> None:
@@ -137,7 +137,7 @@ def _delivery_body(delivery: Delivery) -> dict[str, Any]:
     if delivery.about:
         body["about"] = list(delivery.about)
     if delivery.connection_ids is None:
-        wanted = {"interest": delivery.interest, "but": delivery.but}
+        wanted = {"interest": delivery.interest, "but": delivery.but, "positioned": delivery.positioned or None}
         return body | {"shard": delivery.shard} | {name: value for name, value in wanted.items() if value is not None}
     return body | {"connection_ids": list(delivery.connection_ids)}
 
@@ -153,6 +153,7 @@ def delivery(record: Mapping[str, Any]) -> Delivery:
         shard=body.get("shard", 0),
         interest=body.get("interest"),
         but=body.get("but"),
+        positioned=body.get("positioned", False),
         about=body.get("about", ()),
     )
 

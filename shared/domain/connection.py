@@ -20,8 +20,8 @@ DEADLINE_MAX_DELAY_S: Final = 900
 
 
 # What a subscriber is told of beside events, if it asked: changes of documents; who is there, and who types; which
-# connections come and go.
-Interest = Literal["state", "presence", "connections"]
+# connections come and go. And how it is told of events: as deltas, where that can be.
+Interest = Literal["state", "presence", "connections", "fossil"]
 INTERESTS: Final[tuple[Interest, ...]] = get_args(Interest)
 Interests = frozenset[Interest]
 

@@ -6,7 +6,6 @@ from typing import Final
 
 from shared.domain.centrifugo import centrifugo_id
 from shared.domain.connection import Connection
-from shared.domain.publication import StreamPosition
 from shared.errors import ConnectionGoneError, RateLimitedError, TidewireError
 from shared.ports import ConnectionStore, ConnectionTransport, Metrics
 from shared.protocol.centrifugo import codes
@@ -15,7 +14,7 @@ from shared.protocol.centrifugo.commands import Command, Connect, parse
 from shared.protocol.centrifugo.replies import Reply, disconnect, encode
 from shared.protocol.limits import WEBSOCKET_FRAME_MAX_BYTES
 from shared.services.centrifugo_reading import RefusedReplyError
-from shared.services.centrifugo_requests import Answer, CentrifugoRequests, DisconnectedError
+from shared.services.centrifugo_requests import Answer, CentrifugoRequests, DisconnectedError, Subscribed
 from shared.services.limits import RateLimits
 from shared.services.sessions import Sessions
 
@@ -30,13 +29,13 @@ class _Caller:
 
     Attributes:
         connection: As it goes by its name; ``None`` before ``connect``.
-        positions: Up to where it is told everything, by channel that it has just been subscribed to.
+        subscribed: To which channels it has just been.
     """
 
     websocket_id: str
     received_at_ms: int
     connection: Connection | None
-    positions: dict[str, StreamPosition] = field(default_factory=dict)
+    subscribed: dict[str, Subscribed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class Centrifugo:
             self.on_failure(error)
             self._end(caller, replies, codes.SERVER_ERROR)
             return []
-        return replies if not caller.positions else self._subscribed(caller, replies)
+        return replies if not caller.subscribed else self._subscribed(caller, replies)
 
     def is_spoken_by(self, connection_id: str) -> bool:
         """Tell whether a connection has begun to speak it: what came in does not say. Raises nothing."""
@@ -96,17 +95,21 @@ class Centrifugo:
         """Send the replies, then what has come into the channels meanwhile; return the replies if that is not the way.
 
         SDKs drop what is pushed into a channel before they have the reply that subscribes them, and don't see by the
-        next one that it is missing. Who gets some of it twice has it at least.
+        next one that it is missing. Who gets some of it twice has it at least; who is positioned gets all of it once.
         """
         (error,) = self.transport.push_all([caller.websocket_id], encode(replies))
-        if error is not None:
+        positioned = any(one.command_id is not None for one in caller.subscribed.values())
+        if isinstance(error, ConnectionGoneError) or (error is not None and not positioned):
             return list(replies)
         try:
-            missed = [
-                push
-                for channel, position in caller.positions.items()
-                for push in self.requests.reading.missed(channel, position)
-            ]
+            if error is not None:  # the reply would have to be there before it is told anything
+                raise error
+            missed: list[Reply] = []
+            for channel, one in caller.subscribed.items():
+                if one.command_id is None:
+                    missed += self.requests.reading.missed(channel, one.position)
+                elif caller.connection is not None:
+                    self.requests.start_telling(caller.connection, channel, one.position, one.command_id)
             if missed:
                 self.transport.push_all([caller.websocket_id], encode(missed))
         except Exception as failure:  # the replies have gone: whoever comes back recovers
@@ -143,7 +146,7 @@ class Centrifugo:
             self.on_failure(failure)
             error = codes.INTERNAL
         else:
-            caller.positions |= answer.positions
+            caller.subscribed |= answer.subscribed
             if request[0] == "send":
                 return []
             return [{"id": command.id, request[0]: answer.result}, *answer.pushes]

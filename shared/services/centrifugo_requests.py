@@ -11,15 +11,17 @@ from shared.domain.connection import Connection
 from shared.domain.presence import Visit
 from shared.domain.principal import Capability, Principal
 from shared.domain.publication import StreamPosition
+from shared.domain.telling import Positioned
 from shared.errors import ForbiddenError, LimitReachedError, UnauthenticatedError
 from shared.namespaces import Namespaces, SubscriberRight
-from shared.ports import CentrifugoTokens, TokenExpiredError, TokenNotServedError
+from shared.ports import CentrifugoTokens, Telling, TokenExpiredError, TokenNotServedError
 from shared.protocol.centrifugo import codes
 from shared.protocol.centrifugo import commands as theirs
 from shared.protocol.centrifugo.codes import Disconnect
-from shared.protocol.centrifugo.replies import EVENT_NAME, Reply, publication, pushes
+from shared.protocol.centrifugo.replies import EVENT_NAME, Reply, deltas, publication, pushes
 from shared.services.centrifugo_reading import CentrifugoReading, RefusedReplyError, channel_of
 from shared.services.commands import CommandRequest, Commands
+from shared.services.history import PAGE_MAX_BYTES
 from shared.services.publish import Publishing, PublishRequest
 from shared.services.sessions import Sessions
 from shared.services.subscribe import SubscribeRequest, Subscriptions
@@ -40,18 +42,31 @@ class DisconnectedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Subscribed:
+    """A subscription of which the client is about to be told.
+
+    Attributes:
+        position: Up to where it has everything.
+        command_id: That has subscribed it, if it is positioned: nothing is pushed to it before it is told to start.
+    """
+
+    position: StreamPosition
+    command_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a command is answered with.
 
     Attributes:
         result: The result of theirs with the command's name.
         pushes: What the client is told behind it.
-        positions: Up to where it has everything, by channel that it has been subscribed to.
+        subscribed: To which channels it has been.
     """
 
     result: dict[str, Any]
     pushes: Sequence[Reply] = ()
-    positions: Mapping[str, StreamPosition] = field(default_factory=dict)
+    subscribed: Mapping[str, Subscribed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +84,7 @@ class CentrifugoRequests:
     commands: Callable[[], Commands]
     tokens: CentrifugoTokens
     namespaces: Namespaces
+    telling: Telling
     now_ms: Callable[[], int]
 
     def connect(self, stub: Connection, request: theirs.Connect, command_id: int) -> tuple[Connection, Answer]:
@@ -90,6 +106,7 @@ class CentrifugoRequests:
             raise DisconnectedError(codes.CONNECTION_LIMIT) from None
         except ForbiddenError:
             raise DisconnectedError(codes.MALFORMED) from None
+        # They are not positioned: what a client is unsubscribed from that the server has subscribed, it leaves.
         names = [to_name(personal_channel(token.principal.user_id)), *token.channels]
         subs = {
             name: self._subscribe(connection, name, request.subs.get(name), command_id) for name in dict.fromkeys(names)
@@ -100,8 +117,8 @@ class CentrifugoRequests:
             "subs": {name: answer.result for name, answer in subs.items()},
         }
         pushes = [push for answer in subs.values() for push in answer.pushes]
-        positions = {channel: position for answer in subs.values() for channel, position in answer.positions.items()}
-        return connection, Answer(result | self._ttl(token.principal.expires_at_s), pushes, positions)
+        subscribed = {channel: one for answer in subs.values() for channel, one in answer.subscribed.items()}
+        return connection, Answer(result | self._ttl(token.principal.expires_at_s), pushes, subscribed)
 
     def answer(
         self, connection: Connection, name: str, request: Any, *, command_id: int, received_at_ms: int
@@ -191,7 +208,8 @@ class CentrifugoRequests:
         users = users_of(request.channel)
         if users is not None and principal.user_id not in users:
             raise RefusedReplyError(codes.PERMISSION_DENIED)
-        return self._subscribe(connection, request.channel, request, command_id, ends_s=ends_s)
+        positioned = self.namespaces.of(channel).force_positioning
+        return self._subscribe(connection, request.channel, request, command_id, ends_s=ends_s, positioned=positioned)
 
     def _subscribe(
         self,
@@ -201,6 +219,7 @@ class CentrifugoRequests:
         command_id: int,
         *,
         ends_s: int | None = None,
+        positioned: bool = False,
     ) -> Answer:
         """Subscribe to a channel that the connection may be in.
 
@@ -211,16 +230,23 @@ class CentrifugoRequests:
         may = settings.subscribers_may
         seen = settings.presence != "off" and ("presence" in may or _principal(connection).may("presence", channel))
         since = wanted.since if wanted else None
+        # A delta is good for who has what it is made of: who is told all in order.
+        fossil = positioned and wanted is not None and wanted.delta == "fossil"
         request = SubscribeRequest(
             channel=channel,
             since=self.reading.position(channel, since) if since else None,
             presence=seen,
             connections=seen and settings.join_leave,
+            fossil=fossil,
             members=False,
             expires_at_s=ends_s,
             command_id=command_id,
+            positioned=positioned,
         )
-        result = self.subscriptions.subscribe(_with(connection, channel, "subscribe", *may), request)
+        # As a text within JSON, data may take twice as much.
+        max_bytes = PAGE_MAX_BYTES // 2 if fossil else PAGE_MAX_BYTES
+        subscriber = _with(connection, channel, "subscribe", *may)
+        result = self.subscriptions.subscribe(subscriber, request, max_bytes=max_bytes)
         recovered = result["recovered"] and "more" not in result
         if since and not recovered and wanted and wanted.flag & _FLAG_REJECT_UNRECOVERED:
             self.subscriptions.unsubscribe_in_order(connection, channel, command_id)
@@ -228,12 +254,22 @@ class CentrifugoRequests:
         answer = {"recoverable": True, "positioned": True, **result["position"]} | self._ttl(ends_s)
         if since:
             answer |= {"was_recovering": True, "recovered": recovered}
+        if fossil:
+            answer["delta"] = True
         if recovered and result["publications"]:
-            answer["publications"] = [publication(event) for event in result["publications"]]
+            missed = result["publications"]
+            answer["publications"] = deltas(missed) if fossil else [publication(event) for event in missed]
         principal = _principal(connection)
         join = Visit(principal.user_id, connection.connection_id).to_push(channel, "join")
-        position = StreamPosition(answer["epoch"], answer["offset"])
-        return Answer(answer, list(pushes(join)) if request.connections else (), {channel: position})
+        subscribed = Subscribed(StreamPosition(answer["epoch"], answer["offset"]), command_id if positioned else None)
+        return Answer(answer, list(pushes(join)) if request.connections else (), {channel: subscribed})
+
+    def start_telling(self, connection: Connection, channel: str, since: StreamPosition, command_id: int) -> None:
+        """Have a positioned subscription be told what comes; at once what has come while it was being subscribed."""
+        shard = self.subscriptions.connections.shard_of(connection.connection_id, channel)
+        started = self.telling.start(channel, shard, Positioned(connection.connection_id, command_id, since))
+        if started and self.reading.history_reader.behind(channel, since):
+            self.publishing.fan_out.catch_up(channel, shard)
 
     def _publish(self, connection: Connection, request: theirs.Publish, received_at_ms: int) -> dict[str, Any]:
         channel = _channel(request.channel)

@@ -55,7 +55,7 @@ class CentrifugoUsers:
             missed = [push_of(channel, "pub", pub) for pub in answer.result.get("publications", ())]
             there = self._tell(connection, push_of(channel, "subscribe", told), *missed, *answer.pushes)
             # SDKs drop what is pushed into a channel before they know that they are subscribed to it.
-            if there and (meanwhile := self.requests.reading.missed(channel, answer.positions[channel])):
+            if there and (meanwhile := self.requests.reading.missed(channel, answer.subscribed[channel].position)):
                 self._tell(connection, *meanwhile)
 
     def refresh(self, principal: Principal, request: server_api.Refresh) -> None:

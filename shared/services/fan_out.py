@@ -7,12 +7,24 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final
 
+from shared.domain.centrifugo import is_centrifugo
 from shared.domain.correlation import about, note, of_frames
 from shared.domain.gate import Gate
 from shared.errors import ConnectionGoneError, UnavailableError
-from shared.ports import Broadcast, ConnectionStore, ConnectionTransport, Delivery, DeliveryQueue, Metrics, Trail
+from shared.ports import (
+    Broadcast,
+    ConnectionStore,
+    ConnectionTransport,
+    Delivery,
+    DeliveryQueue,
+    Metrics,
+    Shard,
+    Trail,
+)
+from shared.protocol.centrifugo.replies import as_text
 from shared.protocol.encode import encode_frames
 from shared.services.attendance import Attendance
+from shared.services.in_order import InOrder
 
 # After the last try the publication stays in the log, and the client finds the gap: prev_offset, sync, resubscribing.
 MAX_ATTEMPTS: Final = 6
@@ -47,6 +59,7 @@ class FanOut:
     on_failure: Callable[[str, Exception], None]
     attendance: Attendance
     trail: Trail
+    in_order: InOrder
     uniform: Callable[[float, float], float] = random.uniform
 
     def deliver(self, broadcast: Broadcast) -> int:
@@ -70,7 +83,7 @@ class FanOut:
         if others:
             self.deliveries.send(others, delay_s=0)
         self._grow(channel, shard.count, len(shard.connection_ids))
-        return self._push(channel, frames, ids, _others(shard.connection_ids, but), attempt=0)
+        return self._push_shard(channel, frames, ids, shard, 0, but=but, attempt=0)
 
     def deliver_to_few(self, broadcast: Broadcast, *, at_most: int) -> bool:
         """As :meth:`deliver`, unless there are more subscribers than that: then do nothing and return False."""
@@ -78,8 +91,12 @@ class FanOut:
         if shard.count > 1 or len(shard.connection_ids) > at_most:
             return False
         ids = of_frames(broadcast.channel, broadcast.frames)
-        self._push(broadcast.channel, broadcast.frames, ids, _others(shard.connection_ids, broadcast.but), attempt=0)
+        self._push_shard(broadcast.channel, broadcast.frames, ids, shard, 0, but=broadcast.but, attempt=0)
         return True
+
+    def catch_up(self, channel: str, shard: int) -> None:
+        """Have a shard's positioned subscribers be told what they lack, to the end of the log."""
+        self._push_in_order(channel, (), (), shard, attempt=0)
 
     def resume(self, delivery: Delivery) -> int:
         """Push to a shard, or to the connections that are left; return how many took it."""
@@ -88,16 +105,66 @@ class FanOut:
             return self._resume(delivery, ids)
 
     def _resume(self, delivery: Delivery, ids: Sequence[str]) -> int:
-        connection_ids = delivery.connection_ids
-        if connection_ids is None:
-            shard = self.connections.subscribers(delivery.channel, delivery.shard, interest=delivery.interest)
-            self._grow(delivery.channel, delivery.shard + 1, len(shard.connection_ids))
-            connection_ids = _others(shard.connection_ids, delivery.but)
-        return self._push(delivery.channel, delivery.frames, ids, connection_ids, attempt=delivery.attempt)
+        channel, frames, attempt = delivery.channel, delivery.frames, delivery.attempt
+        if delivery.connection_ids is not None:
+            return self._push(channel, frames, ids, delivery.connection_ids, attempt=attempt)
+        if delivery.positioned:
+            return self._push_in_order(channel, frames, ids, delivery.shard, attempt=attempt)
+        shard = self.connections.subscribers(channel, delivery.shard, interest=delivery.interest)
+        self._grow(channel, delivery.shard + 1, len(shard.connection_ids))
+        return self._push_shard(channel, frames, ids, shard, delivery.shard, but=delivery.but, attempt=attempt)
 
     def _grow(self, channel: str, shards: int, subscribers: int) -> None:
         if subscribers > SHARD_MAX_SUBSCRIBERS and shards < SHARDS_MAX:
             self.connections.grow(channel, 1 << shards.bit_length())
+
+    def _push_shard(
+        self,
+        channel: str,
+        frames: Sequence[Frame],
+        ids: Sequence[str],
+        shard: Shard,
+        number: int,
+        *,
+        but: str | None,
+        attempt: int,
+    ) -> int:
+        everybody = [one for one in shard.connection_ids if one != but]
+        positioned = [one for one in everybody if one in shard.positioned]
+        if not positioned:
+            return self._push(channel, frames, ids, everybody, attempt=attempt)
+        as_it_comes = [one for one in everybody if one not in shard.positioned]
+        events = [frame for frame in frames if "offset" in frame]
+        others = [frame for frame in frames if "offset" not in frame]
+        delivered = self._push(channel, frames, ids, as_it_comes, attempt=attempt) if as_it_comes else 0
+        for fossil in (False, True) if others else ():
+            some = [one for one in positioned if (one in shard.fossil) is fossil]
+            if some:
+                delivered += self._push(channel, as_text(others) if fossil else others, ids, some, attempt=attempt)
+        return delivered + (self._push_in_order(channel, events, ids, number, attempt=attempt) if events else 0)
+
+    def _push_in_order(
+        self, channel: str, events: Sequence[Frame], ids: Sequence[str], shard: int, *, attempt: int
+    ) -> int:
+        delivered = 0
+
+        def push(connection_ids: Sequence[str], frames: Sequence[Frame]) -> Sequence[str]:
+            nonlocal delivered
+            accepted, remaining = self._send(channel, frames, ids, connection_ids, attempt=attempt)
+            delivered += accepted
+            return remaining
+
+        try:
+            lost = self.in_order.tell(channel, shard, events, push)
+        except UnavailableError:
+            if attempt + 1 < MAX_ATTEMPTS:  # else the next publication brings these with it
+                again = Delivery(channel, events, None, attempt + 1, shard=shard, positioned=True, about=ids)
+                self.deliveries.send([again], delay_s=2**attempt)
+            return delivered
+        if lost:
+            lagged = {"type": "system", "event": "lagged", "channel": channel}
+            self._push(channel, [lagged], ids, lost, attempt=LAGGED_FROM_ATTEMPT - 1)
+        return delivered
 
     def _push(
         self, channel: str, frames: Sequence[Frame], ids: Sequence[str], connection_ids: Sequence[str], *, attempt: int
@@ -108,6 +175,14 @@ class FanOut:
         if not frames or not connection_ids:
             self.trail.step("not pushed", ids, why="nobody is there" if frames else "the breaker is open")
             return 0
+        delivered, remaining = self._send(channel, frames, ids, connection_ids, attempt=attempt)
+        self._later(channel, frames, ids, remaining, attempt + 1)
+        return delivered
+
+    def _send(
+        self, channel: str, frames: Sequence[Frame], ids: Sequence[str], connection_ids: Sequence[str], *, attempt: int
+    ) -> tuple[int, Sequence[str]]:
+        """Push now; return how many took it, and who else may be there. Who has gone is taken out."""
         outcomes = self.transport.push_all(connection_ids, encode_frames(frames), self.gate)
         failed = [(c, error) for c, error in zip(connection_ids, outcomes, strict=True) if error]
         gone = [c for c, error in failed if isinstance(error, ConnectionGoneError)]
@@ -117,9 +192,8 @@ class FanOut:
         delivered = len(outcomes) - len(failed)
         self._measure(frames, delivered, len(gone), len(remaining))
         self.trail.step("pushed", ids, delivered=delivered, gone=len(gone), left=len(remaining), attempt=attempt)
-        self._later(channel, frames, ids, remaining, attempt + 1)
         self._take_out(channel, gone)
-        return delivered
+        return delivered, remaining
 
     def _take_out(self, channel: str, connection_ids: Sequence[str]) -> None:
         # $disconnect is best effort on API Gateway: a 410 is how one learns of the rest.
@@ -131,6 +205,20 @@ class FanOut:
             return None
 
         self._tell(channel, [error for error in self.executor.map(take_out, connection_ids) if error])
+
+    def _close(self, channel: str, connection_ids: Sequence[str]) -> None:
+        """Have clients come back that ask for nothing that they were not told of."""
+
+        def close(connection_id: str) -> Exception | None:
+            try:
+                self.transport.close(connection_id)
+            except ConnectionGoneError:
+                return None
+            except Exception as error:  # it ends by itself, after 2 hours at the latest
+                return error
+            return None
+
+        self._tell(channel, [error for error in self.executor.map(close, connection_ids) if error])
 
     def _tell(self, channel: str, errors: Sequence[Exception], ids: Sequence[str] = ()) -> None:
         """Report each kind of error once: a shard's thousand connections may all have the same."""
@@ -156,6 +244,7 @@ class FanOut:
         if attempt >= MAX_ATTEMPTS:
             self.metrics.count("DeliveriesGivenUp", len(connection_ids))
             self.trail.step("given up", ids, always=True, connections=len(connection_ids))
+            self._close(channel, list(filter(is_centrifugo, connection_ids)))
             return
         if not frames:
             return
@@ -177,10 +266,6 @@ class FanOut:
             for frame in frames:
                 if "published_at_ms" in frame:
                     self.metrics.milliseconds("PublishToDeliverLatency", self.now_ms() - frame["published_at_ms"])
-
-
-def _others(connection_ids: Sequence[str], but: str | None) -> Sequence[str]:
-    return connection_ids if but is None else [one for one in connection_ids if one != but]
 
 
 def _lagged(channel: str, frames: Sequence[Frame]) -> list[Frame]:

@@ -63,6 +63,7 @@ _RIGHTS: Final[Mapping[Interest, Capability]] = {
     "state": "state.read",
     "presence": "presence",
     "connections": "presence",
+    "fossil": "subscribe",
 }
 _EVENTS_ALONE: Final[Interests] = frozenset()
 

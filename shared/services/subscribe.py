@@ -30,9 +30,11 @@ class SubscribeRequest:
         state: It wants the channel's documents, and is told of their changes: those with other versions than these.
         presence: It wants its user to be seen there, and is told who comes, goes and types.
         connections: It is told which connections come and go there.
+        fossil: It takes deltas.
         members: It wants to have who is there, if it is to be seen.
         expires_at_s: When it ends by itself, if it does.
         command_id: Of several about this channel the one with the highest counts, whenever it is handled.
+        positioned: It is told what is published in order, from when :class:`Telling` is told to start.
     """
 
     channel: str
@@ -41,9 +43,11 @@ class SubscribeRequest:
     state: Mapping[str, int] | None = None
     presence: bool = False
     connections: bool = False
+    fossil: bool = False
     members: bool = True
     expires_at_s: int | None = None
     command_id: int | None = None
+    positioned: bool = False
 
     @property
     def interests(self) -> Interests:
@@ -52,6 +56,7 @@ class SubscribeRequest:
             "state": self.state is not None,
             "presence": self.presence,
             "connections": self.connections,
+            "fossil": self.fossil,
         }
         return frozenset(interest for interest, wants in wanted.items() if wants)
 
@@ -162,10 +167,19 @@ class Subscriptions:
         if request.command_id is None:
             self.connect(connection, {request.channel: interests}, until_s=until_s)
             return True
-        return self.connect_in_order(connection, request.channel, interests, request.command_id, until_s=until_s)
+        return self.connect_in_order(
+            connection, request.channel, interests, request.command_id, until_s=until_s, positioned=request.positioned
+        )
 
     def connect_in_order(
-        self, connection: Connection, channel: str, interests: Interests, command_id: int, *, until_s: int | None = None
+        self,
+        connection: Connection,
+        channel: str,
+        interests: Interests,
+        command_id: int,
+        *,
+        until_s: int | None = None,
+        positioned: bool = False,
     ) -> bool:
         """As :meth:`connect`, unless a command with a higher number was about this channel; return whether it is."""
         return self.connections.subscribe_in_order(
@@ -175,6 +189,7 @@ class Subscriptions:
             expires_at_s=_end_of(connection, until_s),
             ends_at_s=min(connection.expires_at_s, until_s or connection.expires_at_s),
             command_id=command_id,
+            positioned=positioned,
         )
 
     def unsubscribe_in_order(self, connection: Connection, channel: str, command_id: int) -> None:

@@ -40,6 +40,9 @@ history_count = 100
 subscribers_may = ["publish", "history", "presence"]
 join_leave = true
 
+[namespaces.exact]
+force_positioning = true
+
 [namespaces.smallhistory]
 history_count = 2
 subscribers_may = ["publish", "history"]

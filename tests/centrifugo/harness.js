@@ -1,12 +1,12 @@
 // Centrifugo's client, as tests use it: it notes what happens, and waits until as much has happened as they expect.
 // In a page or in Node; `Centrifuge` is there.
 
-globalThis.open_ = (url, token, channel, emulationEndpoint) => {
+globalThis.open_ = (url, token, channel, { emulationEndpoint, ...options } = {}) => {
   globalThis.seen = [];
   globalThis.centrifuge = new Centrifuge(url, { token, emulationEndpoint, minReconnectDelay: 50 });
   const note = (kind) => (context) => seen.push([kind, context]);
-  globalThis.subscription = centrifuge.newSubscription(channel);
-  for (const kind of ["publication", "join", "leave", "subscribed", "unsubscribed", "error"])
+  globalThis.subscription = centrifuge.newSubscription(channel, options);
+  for (const kind of ["publication", "join", "leave", "subscribed", "subscribing", "unsubscribed", "error"])
     subscription.on(kind, note(kind));
   for (const kind of ["connected", "connecting", "disconnected", "error", "subscribed", "publication", "unsubscribed"])
     centrifuge.on(kind, note("client " + kind));

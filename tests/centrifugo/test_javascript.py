@@ -6,6 +6,7 @@ import secrets
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,9 +15,10 @@ from websockets.asyncio.client import connect
 
 from localstack.stack import LocalStack
 from tests.centrifugo.conformance import PYTHON
+from tests.centrifugo.conftest import Refusals
 from tests.centrifugo.javascript import call, page_at
 from tests.clients.network import Network
-from tests.integration.client import dev_token
+from tests.integration.client import Client, dev_token
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -28,6 +30,51 @@ pytestmark = [
 async def page(browser: Browser, network: Network) -> AsyncIterator[Page]:
     async with page_at(browser, f"{network.url}/healthz") as page:
         yield page
+
+
+async def test_what_the_gateway_refuses_is_recovered_before_anything_later_comes(
+    theirs: LocalStack, refusals: Refusals, network: Network, page: Page, ours: Client
+) -> None:
+    channel = f"exact:{secrets.token_hex(6)}"
+    token = dev_token(theirs.url, "ann", caps={"exact:*": ["subscribe"]})
+    await call(page, "open_", network.websocket_url, token, channel)
+    await ours.publish(channel, 1, priority="express")
+    await call(page, "until", "publication", 1)
+    refusals.left = 1
+    for number in (2, 3, 4):
+        await ours.publish(channel, number, priority="express")
+    seen = await call(page, "until", "publication", 4)
+    assert [entry["data"] for entry in seen] == [1, 2, 3, 4]
+    assert [context["code"] for context in await call(page, "of", "subscribing")] == [0, 2500]
+    assert [context.get("recovered", False) for context in await call(page, "of", "subscribed")] == [False, True]
+
+
+async def test_what_it_is_told_and_what_it_recovers_is_deltas(
+    theirs: LocalStack, network: Network, page: Page, ours: Client
+) -> None:
+    channel, many = f"exact:{secrets.token_hex(6)}", 5
+    token = dev_token(theirs.url, "ann", caps={"exact:*": ["subscribe"]})
+    await call(page, "open_", network.websocket_url, token, channel, {"delta": "fossil"})
+
+    def document(number: int) -> dict[str, Any]:
+        return {"rows": [f"née {n}" for n in range(40)], "changed": number}
+
+    frames = [{"type": "publish", "channel": channel, "name": "message", "data": document(n)} for n in range(many)]
+    await ours.batch(frames)
+    await call(page, "until", "publication", many)
+    network.away()
+    await ours.batch(frames)
+    while (await ours.ask("history", channel=channel, limit=1))["position"]["offset"] < 2 * many:
+        await asyncio.sleep(0.2)  # what waits in a lane is an event to nobody here
+    network.back()
+    seen = await call(page, "until", "publication", 2 * many)
+    assert [entry["data"] for entry in seen] == [document(n) for n in range(many)] * 2
+    (_, subscribed) = await call(page, "until", "subscribed", 2)
+    assert subscribed["recovered"]
+    stats = await call(page, "() => subscription.deltaStats()")
+    assert stats["numPublications"] == 2 * many
+    # What is recovered is one reply; what is pushed, a message for each batch that the lane has handed out.
+    assert stats["numDeltaPayloads"] >= many - 1
 
 
 async def test_who_is_thrown_out_stays_out(theirs: LocalStack, network: Network, page: Page) -> None:

@@ -38,7 +38,8 @@ async def test_both_see_each_other_and_what_is_missed_while_it_is_cut_off_is_rec
     endpoints = [{"transport": transport, "endpoint": endpoint}]
     token = dev_token(theirs.url, "ann")
     await ours.ask("subscribe", channel=channel, presence=True)
-    await call(where, "open_", endpoints, token, channel, f"{network.url}/v1/centrifugo/emulation")
+    options = {"emulationEndpoint": f"{network.url}/v1/centrifugo/emulation"}
+    await call(where, "open_", endpoints, token, channel, options)
     (connected,) = await call(where, "of", "client connected")
     assert connected["transport"] == transport
 

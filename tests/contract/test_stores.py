@@ -18,6 +18,7 @@ from shared.adapters.dynamodb_presence import DynamoDbPresenceStore
 from shared.adapters.dynamodb_read_markers import DynamoDbReadMarkers
 from shared.adapters.dynamodb_revocations import DynamoDbRevocationStore
 from shared.adapters.dynamodb_streams import DynamoDbStreamStore
+from shared.adapters.dynamodb_telling import DynamoDbTelling
 from shared.adapters.memory import (
     MemoryApiKeyStore,
     MemoryBucketStore,
@@ -29,6 +30,7 @@ from shared.adapters.memory import (
     MemoryReadMarkers,
     MemoryRevocationStore,
     MemoryStreamStore,
+    MemoryTelling,
     MemoryTicketStore,
 )
 from shared.domain.api_key import ApiKey
@@ -41,6 +43,7 @@ from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
 from shared.domain.rate import Rate
 from shared.domain.segment import Segment, Tail
+from shared.domain.telling import Positioned, Turn
 from shared.ports import (
     ApiKeyStore,
     BucketStore,
@@ -54,6 +57,7 @@ from shared.ports import (
     Stream,
     StreamConflictError,
     StreamStore,
+    Telling,
     TicketStore,
 )
 from tests.unit.stack import Clock, connection, events_of, publication
@@ -75,14 +79,16 @@ class Stores:
     pending_commands: PendingCommandStore
     presence: PresenceStore
     revocations: RevocationStore
+    telling: Telling
     clock: Clock
 
 
 def memory() -> Iterator[Stores]:
     clock = Clock()
+    connections = MemoryConnectionStore(clock)
     yield Stores(
         MemoryStreamStore(),
-        MemoryConnectionStore(clock),
+        connections,
         MemoryTicketStore(),
         MemoryApiKeyStore(),
         MemoryBucketStore(),
@@ -92,6 +98,7 @@ def memory() -> Iterator[Stores]:
         MemoryPendingCommandStore(),
         MemoryPresenceStore(clock),
         MemoryRevocationStore(),
+        MemoryTelling(connections, clock),
         clock,
     )
 
@@ -122,6 +129,7 @@ def dynamodb() -> Iterator[Stores]:
             DynamoDbPendingCommandStore(client, "connections"),
             DynamoDbPresenceStore(client, "presence", clock),
             DynamoDbRevocationStore(client, "connections"),
+            DynamoDbTelling(client, "connections", clock),
             clock,
         )
 
@@ -664,6 +672,77 @@ def test_many_mailboxes_are_read_together(stores: Stores) -> None:
     stores.mailboxes.claim("m007", "ann", way="long_poll", confirmed=None, seen_at_s=NOW_S + 7)
     boxes["m007"] = replace(boxes["m007"], reader="ann", way="long_poll")
     assert stores.mailboxes.get_all([*boxes, "none"]) == boxes
+
+
+class TestTelling:
+    AT = StreamPosition("e", 7)
+
+    def subscribed(self, stores: Stores, command_id: int = 1, *, positioned: bool = True) -> None:
+        stores.connections.open(connection("c"))
+        stores.connections.subscribe_in_order(
+            connection("c"),
+            "room:a",
+            frozenset(),
+            expires_at_s=NOW_S + 60,
+            ends_at_s=NOW_S + 90,
+            command_id=command_id,
+            positioned=positioned,
+        )
+
+    def test_who_is_positioned_is_told_once_it_is_started_and_from_there(self, stores: Stores) -> None:
+        assert stores.connections.shard_of("c", "room:a") == 0
+        self.subscribed(stores, positioned=False)
+        assert stores.connections.subscribers("room:a").positioned == frozenset()
+        self.subscribed(stores)
+        assert stores.connections.subscribers("room:a").positioned == {"c"}
+        assert stores.telling.positioned("room:a", 0) == []
+        fresh = Positioned("c", 1, self.AT)
+        assert stores.telling.start("room:a", 0, fresh)
+        assert stores.telling.positioned("room:a", 0) == [fresh]
+        stores.telling.mark_told("room:a", 0, fresh)
+        assert stores.telling.positioned("room:a", 0) == [replace(fresh, since=None)]
+        self.subscribed(stores, 2, positioned=False)  # a later command that only refreshes
+        stores.connections.prolong("c", expires_at_s=NOW_S + 80)
+        assert stores.telling.positioned("room:a", 0) == [Positioned("c", 2, None)]
+        self.subscribed(stores, 3)
+        assert stores.telling.positioned("room:a", 0) == []
+        stores.telling.start("room:a", 0, replace(fresh, command_id=3))
+        stores.clock.pass_s(60)
+        assert stores.telling.positioned("room:a", 0) == []
+
+    def test_only_the_command_that_counts_is_heard(self, stores: Stores) -> None:
+        early = Positioned("c", 1, self.AT)
+        assert not stores.telling.start("room:a", 0, early)
+        assert stores.telling.positioned("room:a", 0) == []
+        self.subscribed(stores, 2)
+        assert not stores.telling.start("room:a", 0, early)
+        late = replace(early, command_id=2)
+        assert stores.telling.start("room:a", 0, late)
+        stores.telling.mark_told("room:a", 0, early)
+        stores.telling.stop("room:a", 0, early)
+        assert stores.telling.positioned("room:a", 0) == [late]
+        stores.telling.stop("room:a", 0, late)
+        assert list(stores.connections.subscribers("room:a").connection_ids) == []
+        assert "room:a" in stores.connections.subscriptions("c"), "it is to subscribe anew"
+
+    def test_a_turn_is_one_holders_until_it_ends(self, stores: Stores) -> None:
+        def take(holder: str) -> Turn:
+            return stores.telling.take("room:a", 0, holder=holder, until_ms=stores.clock() + 1_000)
+
+        assert take("x") == Turn(True, None)
+        assert take("x") == Turn(True, None), "whoever repeats it has it"
+        assert take("y") == Turn(False, None)
+        assert stores.telling.take("room:a", 1, holder="y", until_ms=stores.clock() + 1_000).taken
+        stores.telling.end("room:a", 0, holder="x", position=self.AT)
+        stores.telling.end("room:a", 0, holder="x", position=replace(self.AT, offset=1))
+        assert take("y") == Turn(True, self.AT)
+        assert take("x") == Turn(False, self.AT)
+        stores.telling.end("room:a", 0, holder="x", position=None)
+        assert not take("x").taken
+        stores.telling.end("room:a", 0, holder="y", position=None)
+        assert take("z") == Turn(True, self.AT)
+        stores.clock.pass_s(2)
+        assert take("x") == Turn(True, self.AT), "it ends by itself"
 
 
 class TestPresenceStore:

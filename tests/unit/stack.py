@@ -24,6 +24,7 @@ from shared.adapters.memory import (
     MemoryReadMarkers,
     MemoryRevocationStore,
     MemoryStreamStore,
+    MemoryTelling,
     MemoryTicketStore,
     MemoryTrail,
     MemoryTransport,
@@ -61,6 +62,7 @@ from shared.services.documents import Documents
 from shared.services.fan_out import FanOut
 from shared.services.history import History
 from shared.services.http_sessions import HttpSessions
+from shared.services.in_order import InOrder
 from shared.services.janitor import Deadlines, Janitor
 from shared.services.limits import RateLimits
 from shared.services.mailbox_reader import MailboxReader
@@ -155,6 +157,8 @@ class MemoryStack:
             lambda _channel, error: self.failures.append(error),
             InlineExecutor(),
         )
+        self.telling = MemoryTelling(self.connections, self.clock)
+        self.in_order = InOrder(self.telling, self.history, InlineExecutor(), self.slept_s.append, self.clock)
         self.fan_out = FanOut(
             self.connections,
             self.sinks,
@@ -166,6 +170,7 @@ class MemoryStack:
             lambda _channel, error: self.failures.append(error),
             self.attendance,
             self.trail,
+            self.in_order,
             uniform=lambda _low, high: high,
         )
         self.buckets = MemoryBucketStore()
@@ -311,6 +316,7 @@ class MemoryStack:
             lambda: self.commands,
             HmacCentrifugoTokens(fixed_secret(SECRET)),
             self.namespaces,
+            self.telling,
             self.clock,
         )
         self.connection_list = ConnectionList(

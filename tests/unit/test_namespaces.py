@@ -27,6 +27,11 @@ def test_nobody_is_seen_in_everybodys_channels_unless_the_file_says_so() -> None
     assert namespaces.parse("[namespaces.user]\npresence = 'members'").of("user:x").presence == "members"
 
 
+def test_subscribers_are_told_in_order_where_the_file_says_so() -> None:
+    settings = namespaces.parse("[namespaces.a]\nforce_positioning = true")
+    assert (settings.of("a:x").force_positioning, settings.defaults.force_positioning) == (True, False)
+
+
 def test_a_subscription_alone_allows_what_the_file_says_and_by_default_nothing() -> None:
     settings = namespaces.parse("[namespaces.a]\nsubscribers_may = ['publish', 'history']\njoin_leave = true")
     assert (settings.of("a:x").subscribers_may, settings.of("a:x").join_leave) == (("publish", "history"), True)

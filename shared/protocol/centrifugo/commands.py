@@ -31,7 +31,10 @@ class Position(_Model):
 
 
 class Subscribe(_Model):
-    """Subscribe. ``flag`` has bits: 1 offers numeric channel ids, 2 wants 112 where nothing can be recovered."""
+    """Subscribe. ``flag`` has bits: 1 offers numeric channel ids, 2 wants 112 where nothing can be recovered.
+
+    ``delta`` names what deltas it takes, if any: ``fossil``.
+    """
 
     channel: str = ""
     token: _Token = ""
@@ -39,6 +42,7 @@ class Subscribe(_Model):
     epoch: str = ""
     offset: _Offset = 0
     flag: int = 0
+    delta: str = ""
 
     @property
     def since(self) -> Position | None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from shared.domain import fossil
 from shared.domain.centrifugo import to_name
 from shared.protocol.centrifugo.codes import INSUFFICIENT_STATE, UNSUBSCRIBED, Disconnect, disconnect_of
 from shared.protocol.encode import to_json
@@ -15,19 +16,64 @@ EVENT_NAME: Final = "message"
 Reply = Mapping[str, Any]
 
 
+# What marks an event of ours for who takes deltas: its data is to be a text of JSON.
+_AS_TEXT: Final = "as_text"
+
+
+class _Text(str):
+    """Data as a text of JSON: a delta may stand for it."""
+
+
 def encode(replies: Iterable[Reply]) -> list[bytes]:
     """Return replies as messages of at most 32,000 bytes, one a line in each.
 
-    One that is larger is sent alone all the same: whoever makes replies keeps them below.
+    One that is larger is sent alone all the same: whoever makes replies keeps them below. Only within a message is a
+    delta sent, made of what stands before it there: a message may get lost, or come twice.
     """
     messages: list[bytes] = []
+    texts: dict[str, bytes] = {}
     for reply in replies:
-        line = to_json(reply)
+        line = _line(reply, texts)
         if messages and len(messages[-1]) + 1 + len(line) <= SERVER_FRAME_MAX_BYTES:
             messages[-1] += b"\n" + line
+        elif messages:
+            texts.clear()
+            messages.append(_line(reply, texts))
         else:
             messages.append(line)
     return messages
+
+
+def _line(reply: Reply, texts: dict[str, bytes]) -> bytes:
+    """Return a line of JSON; a publication's data as a delta of its channel's ``texts``, where that is shorter."""
+    push = reply.get("push")
+    if push is None or "pub" not in push or not isinstance(push["pub"]["data"], _Text):
+        return to_json(reply)
+    made = _delta(push["pub"], texts.get(push["channel"]))
+    texts[push["channel"]] = push["pub"]["data"].encode()
+    return to_json({"push": {**push, "pub": made}})
+
+
+def _delta(made: dict[str, Any], before: bytes | None) -> dict[str, Any]:
+    text = made["data"].encode()
+    delta = text if before is None else fossil.create(before, text)
+    return {**made, "data": delta.decode(), "delta": True} if len(delta) < len(text) else made
+
+
+def deltas(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return entries of a history as publications of one reply: the first whole, each of the others as a delta."""
+    before: bytes | None = None
+    made = []
+    for event in events:
+        whole = publication({**event, _AS_TEXT: True})
+        made.append(_delta(whole, before))
+        before = whole["data"].encode()
+    return made
+
+
+def as_text(frames: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return our pushes for who takes deltas: events are marked, and become publications with a text as their data."""
+    return [{**frame, _AS_TEXT: True} if frame["type"] == "event" else frame for frame in frames]
 
 
 def translated(messages: Sequence[bytes]) -> list[bytes]:
@@ -65,7 +111,8 @@ def disconnect(why: Disconnect) -> Reply:
 
 def publication(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return an ``event`` of ours, or an entry of a history, as a publication of theirs."""
-    made: dict[str, Any] = {"data": event["data"]}
+    data = event["data"]
+    made: dict[str, Any] = {"data": _Text(to_json(data).decode()) if event.get(_AS_TEXT) else data}
     sender = event["sender"]
     if sender["connection_id"] is not None:
         made["info"] = client_info(sender)

@@ -1,0 +1,256 @@
+"""Positioned subscribers: told in order, each publication once, or not at all until they have recovered."""
+
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import pytest
+
+from shared.domain.telling import Turn
+from shared.errors import ThrottledError
+from shared.ports import Broadcast
+from shared.services.append import Submission
+from shared.services.fan_out import MAX_ATTEMPTS, FanOut
+from tests.unit.centrifugo.client import Client, in_seconds, token
+from tests.unit.stack import MemoryStack, publication
+
+CHANNELS = """
+[namespaces.exact]
+force_positioning = true
+subscribers_may = ["publish", "history"]
+
+[namespaces.wide]
+subscribers_may = ["publish", "history"]
+"""
+ROOM = "exact:room"
+NUMBERS = count()
+
+
+@pytest.fixture
+def stack() -> MemoryStack:
+    return MemoryStack(CHANNELS)
+
+
+@pytest.fixture
+def ann(stack: MemoryStack) -> Client:
+    client = Client(stack, "a=")
+    client.connect("ann")
+    assert client.subscribe(ROOM, "ann")["offset"] == 0
+    return client
+
+
+@pytest.fixture
+def bob(stack: MemoryStack) -> Client:
+    client = Client(stack, "b=")
+    client.connect("bob")
+    client.subscribe("wide:any", "bob")
+    return client
+
+
+def stored(stack: MemoryStack, *data: Any, channel: str = ROOM) -> list[Broadcast]:
+    """Append each by itself; return the events of it, which nobody has delivered."""
+    broadcasts = []
+    for one in data:
+        made = replace(publication(f"m-{next(NUMBERS)}"), data=one)
+        appended = stack.append.execute(channel, [Submission(made)])
+        broadcasts.append(Broadcast(channel, [e.to_event(channel, appended.epoch) for e in appended.ordered]))
+    return broadcasts
+
+
+def offsets(client: Client) -> list[int]:
+    return [push["pub"]["offset"] for push in client.pushes() if "pub" in push]
+
+
+def failing(stack: MemoryStack, websocket_id: str) -> FanOut:
+    """Return a fan-out whose pushes to this one are refused."""
+    transport = replace(stack.transport, failures={websocket_id: ThrottledError()})
+    return replace(stack.fan_out, transport=replace(stack.sinks, websockets=transport))
+
+
+def test_what_is_told_late_brings_what_came_before_and_is_told_once(stack: MemoryStack, ann: Client) -> None:
+    first, second, third = stored(stack, 1, 2, 3)
+    stack.fan_out.deliver(second)
+    assert offsets(ann) == [1, 2, 3]  # from the log, to its end
+    for one in (first, third, second):
+        stack.fan_out.deliver(one)
+    assert offsets(ann) == []
+
+
+def test_where_nothing_is_missing_the_log_is_not_read(stack: MemoryStack, ann: Client, monkeypatch: Any) -> None:
+    (first,) = stored(stack, 1)
+    stack.fan_out.deliver(first)
+    monkeypatch.setattr(type(stack.history), "read", lambda *_a, **_k: pytest.fail("read"))
+    (second,) = stored(stack, 2)
+    stack.fan_out.deliver(second)
+    assert offsets(ann) == [1, 2]
+
+
+def test_others_of_the_channel_are_told_as_it_comes_and_take_no_turn(stack: MemoryStack, bob: Client) -> None:
+    stack.connect("ours", "cho")
+    assert "result" in stack.ask("ours", {"type": "subscribe", "channel": ROOM})
+    first, second = stored(stack, 1, 2)
+    for one in (second, first, second):
+        stack.fan_out.deliver(one)
+    assert [frame["offset"] for frame in stack.events("ours") if frame["type"] == "event"] == [2, 1, 2]
+    wide = stored(stack, 1, channel="wide:any")
+    stack.fan_out.deliver(wide[0])
+    assert len(offsets(bob)) == 1
+    assert stack.telling.told == {}
+
+
+def test_who_subscribes_later_is_told_what_is_behind_its_position(stack: MemoryStack, ann: Client) -> None:
+    first, second, third = stored(stack, 1, 2, 3)
+    stack.fan_out.deliver(first)
+    late = Client(stack, "l=")
+    late.connect("late")
+    assert late.subscribe(ROOM, "late")["offset"] == 3
+    stack.fan_out.deliver(second)
+    (fourth,) = stored(stack, 4)
+    stack.fan_out.deliver(third)
+    stack.fan_out.deliver(fourth)
+    assert (offsets(ann), offsets(late)) == ([1, 2, 3, 4], [4])
+
+
+def test_what_is_published_while_it_is_being_subscribed_comes_behind_the_answer_once(
+    stack: MemoryStack, monkeypatch: Any
+) -> None:
+    ann = Client(stack, "a=")
+    ann.connect("ann")
+    stored(stack, 1)
+    push_all = type(stack.sinks).push_all
+
+    def published_meanwhile(self: Any, ids: Any, messages: Any, gate: Any = None) -> Any:
+        if gate is None and b'"subscribe"' in messages[0]:
+            (second,) = stored(stack, 2)
+            stack.fan_out.deliver(second)  # nobody has told the client yet that it is subscribed
+        return push_all(self, ids, messages, gate)
+
+    monkeypatch.setattr(type(stack.sinks), "push_all", published_meanwhile)
+    wanted = {"channel": ROOM, "token": token("ann", channel=ROOM)}
+    reply, *behind = ann.send({"id": 7, "subscribe": wanted})
+    monkeypatch.undo()
+    assert (reply["subscribe"]["offset"], [line["push"]["pub"]["offset"] for line in behind]) == (1, [2])
+    (third,) = stored(stack, 3)
+    stack.fan_out.deliver(third)
+    assert offsets(ann) == [3]
+
+
+def test_the_hole_is_told_and_nothing_hides_it(stack: MemoryStack, ann: Client) -> None:
+    (first,) = stored(stack, 1)
+    stack.fan_out.deliver(first)
+    (second,) = stored(stack, 2)
+    failing(stack, "a=").deliver(second)
+    (third,) = stored(stack, 3)
+    stack.fan_out.deliver(third)
+    assert offsets(ann) == [1]
+    while stack.deliveries.sent:
+        stack.fan_out.resume(stack.deliveries.sent.pop()[0])
+    assert [push["unsubscribe"]["code"] for push in ann.pushes()] == [2500]
+    answer = ann.subscribe(ROOM, "ann", recover=True, offset=1, epoch=stack.streams.end(ROOM).stream.epoch)
+    assert answer.get("was_recovering")
+
+
+def test_who_can_not_even_be_told_that_is_closed(stack: MemoryStack, ann: Client) -> None:
+    (first,) = stored(stack, 1)
+    fan_out = failing(stack, "a=")
+    fan_out.deliver(first)
+    for _ in range(MAX_ATTEMPTS):
+        if not stack.deliveries.sent:
+            break
+        delivery, _ = stack.deliveries.sent.pop()
+        if delivery.attempt == MAX_ATTEMPTS - 1:
+            fan_out = replace(fan_out, transport=_Refusing(stack.sinks))
+        fan_out.resume(delivery)
+    assert stack.transport.closed == ["a="]
+
+
+class _Refusing:
+    """Takes no push, and closes."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.last_active_ms, self.close = transport.last_active_ms, transport.close
+
+    def push_all(self, connection_ids: Any, messages: Any, gate: Any = None) -> list[Exception]:
+        return [ThrottledError() for _ in connection_ids]
+
+
+def test_one_at_a_time_tells_and_the_others_wait_or_find_it_done(stack: MemoryStack, ann: Client) -> None:
+    first, second = stored(stack, 1, 2)
+    assert stack.telling.take(ROOM, 0, holder="somebody", until_ms=stack.clock() + 60_000) == Turn(True, None)
+    stack.fan_out.deliver(first)
+    assert offsets(ann) == []
+    assert len(stack.slept_s) == 6
+    ((again, delay_s),) = stack.deliveries.sent
+    assert (again.positioned, again.connection_ids, delay_s) == (True, None, 1)
+    stack.clock.pass_s(61)  # whoever had the turn has died
+    stack.fan_out.deliver(second)
+    assert offsets(ann) == [1, 2]
+    stack.telling.take(ROOM, 0, holder="somebody", until_ms=stack.clock() + 60_000)
+    stack.slept_s.clear()
+    stack.fan_out.resume(again)
+    assert (offsets(ann), stack.slept_s) == ([], [])
+
+
+def test_whoever_fails_ends_its_turn(stack: MemoryStack, ann: Client, monkeypatch: Any) -> None:
+    (first,) = stored(stack, 1)
+    monkeypatch.setattr(type(stack.telling), "positioned", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        stack.fan_out.deliver(first)
+    monkeypatch.undo()
+    stack.fan_out.deliver(first)
+    assert offsets(ann) == [1]
+
+
+def test_who_is_too_far_behind_or_of_another_stream_is_to_recover(stack: MemoryStack, ann: Client) -> None:
+    events = stored(stack, *range(302))
+    stack.fan_out.deliver(events[-1])
+    assert [push["unsubscribe"]["code"] for push in ann.pushes()] == [2500]
+    assert ann.name not in stack.connections.subscribers(ROOM).connection_ids
+    ann.subscribe(ROOM, "ann")
+    other = replace(events[-1], frames=[dict(events[-1].frames[0]) | {"epoch": "another"}])
+    stack.fan_out.deliver(other)
+    assert [push["unsubscribe"]["code"] for push in ann.pushes()] == [2500]
+
+
+def test_what_the_log_does_not_have_any_more_can_not_be_told(stack: MemoryStack, ann: Client) -> None:
+    _, second = stored(stack, 1, 2)
+    stack.store.segments.clear()
+    stack.fan_out.deliver(second)
+    assert [push["unsubscribe"]["code"] for push in ann.pushes()] == [2500]
+
+
+def test_a_subscription_goes_on_where_it_is_when_its_token_is_refreshed(stack: MemoryStack, ann: Client) -> None:
+    until = token("ann", channel=ROOM, exp=in_seconds(10_000_000))
+    assert ann.ask("sub_refresh", channel=ROOM, token=until)["expires"]
+    first, second = stored(stack, 1, 2)
+    stack.fan_out.deliver(second)
+    stack.fan_out.deliver(first)
+    assert offsets(ann) == [1, 2]
+
+
+def test_what_the_server_has_subscribed_is_told_as_it_comes(stack: MemoryStack) -> None:
+    client = Client(stack, "s=")
+    client.connect("sue", channels=[ROOM])
+    first, second = stored(stack, 1, 2)
+    stack.fan_out.deliver(second)
+    stack.fan_out.deliver(first)
+    assert offsets(client) == [2, 1]
+
+
+def test_who_can_not_be_answered_is_to_come_back(stack: MemoryStack) -> None:
+    ann = Client(stack, "a=")
+    ann.connect("ann")
+    stack.transport.failures = {"a=": ThrottledError()}
+    assert ann.subscribe(ROOM, "ann") == {}
+    assert stack.connections.get(ann.name) is None
+    assert [type(error) for error in stack.failures] == [ThrottledError]
+
+
+def test_who_has_gone_meanwhile_is_no_failure(stack: MemoryStack) -> None:
+    ann = Client(stack, "a=")
+    ann.connect("ann")
+    del stack.transport.inboxes["a="]
+    wanted = {"channel": ROOM, "token": token("ann", channel=ROOM)}
+    assert "subscribe" in ann.send({"id": 7, "subscribe": wanted})[0]
+    assert stack.failures == []
