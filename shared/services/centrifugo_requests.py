@@ -256,11 +256,9 @@ class CentrifugoRequests:
             answer |= {"was_recovering": True, "recovered": recovered}
         if fossil:
             answer["delta"] = True
-        if recovered and result["publications"]:
-            missed = result["publications"]
+        if recovered and (missed := result["publications"]):
             answer["publications"] = deltas(missed) if fossil else [publication(event) for event in missed]
-        principal = _principal(connection)
-        join = Visit(principal.user_id, connection.connection_id).to_push(channel, "join")
+        join = Visit(_principal(connection).user_id, connection.connection_id).to_push(channel, "join")
         subscribed = Subscribed(StreamPosition(answer["epoch"], answer["offset"]), command_id if positioned else None)
         return Answer(answer, list(pushes(join)) if request.connections else (), {channel: subscribed})
 
@@ -269,7 +267,7 @@ class CentrifugoRequests:
         shard = self.subscriptions.connections.shard_of(connection.connection_id, channel)
         started = self.telling.start(channel, shard, Positioned(connection.connection_id, command_id, since))
         if started and self.reading.history_reader.behind(channel, since):
-            self.publishing.fan_out.catch_up(channel, shard)
+            self.publishing().fan_out.catch_up(channel, shard)
 
     def _publish(self, connection: Connection, request: theirs.Publish, received_at_ms: int) -> dict[str, Any]:
         channel = _channel(request.channel)
