@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
-from shared.domain.centrifugo import centrifugo_id, to_name, users_of
+from shared.domain.centrifugo import centrifugo_id, to_name, users_of, websocket_id
 from shared.domain.channel import personal_channel
 from shared.domain.commands import COMMAND_DEFAULT_TIMEOUT_MS, may_use
 from shared.domain.connection import Connection
+from shared.domain.mailbox import is_mailbox
 from shared.domain.presence import Visit
 from shared.domain.principal import Capability, Principal
 from shared.domain.publication import StreamPosition
@@ -208,7 +209,9 @@ class CentrifugoRequests:
         users = users_of(request.channel)
         if users is not None and principal.user_id not in users:
             raise RefusedReplyError(codes.PERMISSION_DENIED)
-        positioned = self.namespaces.of(channel).force_positioning
+        # Not by HTTP: the function that streams could not push to the others what they lack.
+        by_http = is_mailbox(websocket_id(connection.connection_id))
+        positioned = self.namespaces.of(channel).force_positioning and not by_http
         return self._subscribe(connection, request.channel, request, command_id, ends_s=ends_s, positioned=positioned)
 
     def _subscribe(

@@ -15,6 +15,9 @@ CHANNELS = """
 subscribers_may = ["publish", "history", "presence"]
 join_leave = true
 
+[namespaces.exact]
+force_positioning = true
+
 [namespaces.short]
 history_count = 2
 subscribers_may = ["publish", "history"]

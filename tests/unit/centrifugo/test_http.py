@@ -42,6 +42,18 @@ async def test_commands_are_answered_in_the_stream_and_what_is_published_comes_t
         assert await stream.next() == {"id": 4, "publish": {}}
 
 
+async def test_who_comes_by_http_is_told_as_it_comes_where_others_are_told_in_order(
+    http: httpx.AsyncClient, stack: MemoryStack, way: Way
+) -> None:
+    channel = "exact:a"
+    async with connected(http, way) as stream:
+        wanted = {"channel": channel, "token": token("ann", channel=channel), "delta": "fossil"}
+        subscribed = await stream.ask(2, subscribe=wanted)
+        assert "delta" not in subscribed["subscribe"]
+        shard = stack.connections.subscribers(channel)
+        assert (list(shard.connection_ids), shard.positioned) == ([stream.connected["client"]], frozenset())
+
+
 async def test_what_comes_between_subscribing_and_the_reply_is_told_behind_it(
     http: httpx.AsyncClient, stack: MemoryStack, way: Way
 ) -> None:
