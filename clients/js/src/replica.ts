@@ -49,7 +49,7 @@ export class Replica {
     for (const change of changes) if (change.version === this.version(key) + 1) this.#apply(key, change);
   }
 
-  /** Take a `state` push; return what to ask where versions before it have not come. */
+  /** Take a `state` push; return what to ask: the versions before a patch, where they have not come. */
   pushed(key: string, push: Version): StateGet | undefined {
     return push.version > this.version(key) ? this.#next(key, push) : undefined;
   }
@@ -73,7 +73,7 @@ export class Replica {
   }
 
   #next(key: string, change: Version): StateGet | undefined {
-    if (change.version > this.version(key) + 1) return this.#since(key);
+    if (change.patch && change.version > this.version(key) + 1) return this.#since(key);
     this.#apply(key, change);
     return undefined;
   }

@@ -55,7 +55,7 @@ class Replica:
                 self._apply(key, change)
 
     def pushed(self, push: Frame) -> dict[str, Any] | None:
-        """Take a ``state`` push; return what has to be asked where versions before it have not come."""
+        """Take a ``state`` push; return what has to be asked: the versions before a patch, where they have not come."""
         return self._take(push["key"], push)
 
     def wrote(self, key: str, result: Frame) -> dict[str, Any] | None:
@@ -82,7 +82,7 @@ class Replica:
     def _take(self, key: str, change: Frame) -> dict[str, Any] | None:
         if not is_version(change) or change["version"] <= self.version(key):
             return None
-        if change["version"] > self.version(key) + 1:
+        if change.get("patch") is not None and change["version"] > self.version(key) + 1:
             return self._since(key)
         self._apply(key, change)
         return None
