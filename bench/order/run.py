@@ -49,7 +49,7 @@ class GatewayFaults:
     def __init__(self) -> None:
         self.on = False
         self.pushes = self.hits = 0
-        self._dice = random.Random(7)
+        self._dice = random.Random(7)  # nosec B311 # faults that come again
 
     def next(self, operation: Operation) -> Fault | None:
         """See :class:`localstack.edge.faults.Faults`."""

@@ -56,6 +56,7 @@ def over_memory(services: Services, stack: MemoryStack) -> Services:
     services.bus = stack.bus
     services.streams = stack.streams
     services.fan_out = replace(stack.fan_out, on_failure=telemetry.channel_failure)
+    services.telling = stack.telling
     services.publishing = stack.publishing
     services.sessions = stack.sessions
     services.limits = stack.limits
