@@ -53,7 +53,16 @@ _EXPECTED: Final = {
         memory_mb=512,
         layer="publish",
     ),
-    "fan_out": _Expected(60, {contract.ENV_CONNECTIONS_TABLE, contract.ENV_PUSH_RATE_PER_S, *_PUSH, *_PRESENCE}),
+    "fan_out": _Expected(
+        60,
+        {
+            contract.ENV_CONNECTIONS_TABLE,
+            contract.ENV_STREAMS_TABLE,
+            contract.ENV_PUSH_RATE_PER_S,
+            *_PUSH,
+            *_PRESENCE,
+        },
+    ),
     "http_api": _Expected(
         29,
         {
