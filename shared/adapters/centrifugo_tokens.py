@@ -22,6 +22,8 @@ class HmacCentrifugoTokens:
 
     def connection(self, token: str) -> CentrifugoToken:
         claims = self._claims(token, "sub")
+        if "channel" in claims:
+            raise UnauthenticatedError("the token is for a subscription alone")
         user_id, capabilities, info = claims["sub"], claims.get("caps"), claims.get("info")
         if user_id.startswith(RESERVED_PREFIXES):
             raise UnauthenticatedError("the token's sub is a server's")

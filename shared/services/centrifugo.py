@@ -73,8 +73,8 @@ class Centrifugo:
             return []
         except RateLimitedError:
             return [_refusal(command, codes.TOO_MANY_REQUESTS) for command in commands if command.id]
-        except TidewireError:
-            self._end(caller, replies, codes.MALFORMED)
+        except TidewireError as error:
+            self._end(caller, replies, codes.SERVER_ERROR if error.temporary else codes.MALFORMED)
             return []
         except Exception as error:
             self.on_failure(error)
@@ -166,8 +166,10 @@ class Centrifugo:
             if caller.connection is not None:
                 break
             stub = self.connections.get(caller.websocket_id)
-            if stub is None or stub.principal is not None:
-                break  # it has gone, or speaks our protocol
+            if stub is None:
+                raise DisconnectedError(codes.SERVER_ERROR)  # it has gone here, and not there: it is to come back
+            if stub.principal is not None:
+                break  # it speaks our protocol
             self.sleep(_CONNECT_LOOK_S)
             caller.connection = self.connections.get(centrifugo_id(caller.websocket_id))
         if caller.connection is None:
@@ -180,10 +182,12 @@ class Centrifugo:
         self.metrics.count("RequestErrors")
         (error,) = self.transport.push_all([connection_id], encode([*replies, disconnect(why)]))
         try:
-            if error is None:
+            if not isinstance(error, ConnectionGoneError):
                 self.transport.close(connection_id)
         except ConnectionGoneError:
             pass  # it has closed by itself, as it was told
+        except TidewireError as failure:  # with nothing left of it here, what it sends next ends it
+            self.on_failure(failure)
         finally:
             self.sessions.disconnect(connection_id)
 

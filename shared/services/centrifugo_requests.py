@@ -105,8 +105,8 @@ class CentrifugoRequests:
             raise DisconnectedError(codes.INVALID_TOKEN) from None
         except LimitReachedError:
             raise DisconnectedError(codes.CONNECTION_LIMIT) from None
-        except ForbiddenError:
-            raise DisconnectedError(codes.MALFORMED) from None
+        except ForbiddenError:  # somebody's already, perhaps its own by a call that was repeated: it is to come back
+            raise DisconnectedError(codes.SERVER_ERROR) from None
         # They are not positioned: what a client is unsubscribed from that the server has subscribed, it leaves.
         names = [to_name(personal_channel(token.principal.user_id)), *token.channels]
         subs = {

@@ -9,6 +9,7 @@ from shared.errors import InternalError, TidewireError
 from shared.protocol.centrifugo import codes, server_api
 from shared.protocol.centrifugo.codes import ReplyError, error_of
 from shared.protocol.centrifugo.replies import EVENT_NAME
+from shared.protocol.limits import BATCH_MAX_FRAMES
 from shared.services.centrifugo_census import CentrifugoCensus
 from shared.services.centrifugo_reading import CentrifugoReading, RefusedReplyError, channel_of
 from shared.services.centrifugo_users import CentrifugoUsers
@@ -61,6 +62,8 @@ class CentrifugoServer:
             case server_api.Broadcast():
                 return {"responses": [self.call(principal, "publish", one) for one in _each(request)]}
             case server_api.Batch():
+                if request.publications > BATCH_MAX_FRAMES:
+                    raise RefusedReplyError(codes.LIMIT_EXCEEDED)
                 return {"replies": [self._reply(principal, command) for command in request.commands]}
             case server_api.Subscribe():
                 self.users.subscribe(principal, request)

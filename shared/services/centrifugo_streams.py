@@ -13,7 +13,7 @@ from shared.domain.mailbox import Message, Way, mailbox_id
 from shared.errors import BadFrameError, ConnectionGoneError, NotFoundError, UnauthenticatedError
 from shared.ports import Signer, TokenExpiredError
 from shared.protocol.centrifugo import codes
-from shared.protocol.centrifugo.commands import Command, Connect, parse
+from shared.protocol.centrifugo.commands import Connect, parse
 from shared.protocol.centrifugo.replies import Reply, disconnect, encode
 from shared.protocol.limits import WEBSOCKET_FRAME_MAX_BYTES
 from shared.services.centrifugo import Centrifugo
@@ -93,8 +93,9 @@ class CentrifugoStreams:
             BadFrameError, TooLargeError: It is something else.
             StreamRefusedError: The token is not good.
         """
-        command, *others = parse(body, max_bytes=WEBSOCKET_FRAME_MAX_BYTES) or [Command()]
-        if others or not command.id or command.connect is None:
+        commands = parse(body, max_bytes=WEBSOCKET_FRAME_MAX_BYTES)
+        command = commands[0] if len(commands) == 1 else None
+        if command is None or not command.id or command.connect is None:
             raise BadFrameError("a stream is asked for with one connect command, and nothing else")
         try:
             token = self.requests.tokens.connection(command.connect.token)

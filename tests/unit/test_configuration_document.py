@@ -60,7 +60,7 @@ def test_a_setting_may_be_what_it_says_and_nothing_beside(name: str) -> None:
         good, bad = [low, high], [f"{float(low) - 0.1:g}", f"{float(high) + 1:g}"]
     elif said.startswith("list of "):
         good, bad = [str(re.findall(r"\w+", said)[2:])], ['["send"]', '"publish"']
-    elif name == "join_leave":
+    elif re.findall(r"\w+", said) == ["true", "false"]:
         good, bad = ["true", "false"], ["1"]
     else:
         good, bad = [f'"{choice}"' for choice in re.findall(r"\w+", said)], ['"other"']

@@ -31,7 +31,6 @@ class Disconnect:
 
 
 INTERNAL: Final = ReplyError(100, "internal server error", temporary=True)
-UNKNOWN_CHANNEL: Final = ReplyError(102, "unknown channel")
 PERMISSION_DENIED: Final = ReplyError(103, "permission denied")
 METHOD_NOT_FOUND: Final = ReplyError(104, "method not found")
 LIMIT_EXCEEDED: Final = ReplyError(106, "limit exceeded")

@@ -143,6 +143,13 @@ class Batch(_Model):
 
     commands: Annotated[list[dict[str, Any]], Field(max_length=BATCH_MAX_FRAMES)]
 
+    @property
+    def publications(self) -> int:
+        """How many it publishes: a broadcast as many as it has channels."""
+        broadcasts = [one["broadcast"] for one in self.commands if isinstance(one.get("broadcast"), dict)]
+        lists = [channels for one in broadcasts if isinstance(channels := one.get("channels"), list)]
+        return sum("publish" in one for one in self.commands) + sum(map(len, lists))
+
 
 class Empty(_Model):
     """Nothing."""

@@ -97,6 +97,14 @@ def test_a_batch_is_answered_one_by_one(stack: MemoryStack, ann: Client) -> None
     assert [code(reply) for reply in answer["replies"][2:]] == [107, 104, 104]
 
 
+def test_a_call_publishes_100_times_at_most(stack: MemoryStack) -> None:
+    channels = [f"room:{number}" for number in range(50)]
+    half = {"broadcast": {"channels": channels, "data": 1}}
+    assert len(call(stack, "batch", commands=[half, half])["replies"]) == 2
+    one = {"publish": {"channel": "room:0", "data": 1}}
+    assert call(stack, "batch", commands=[half, half, one])["error"]["code"] == 106
+
+
 def test_presence_is_by_connection(stack: MemoryStack, ann: Client) -> None:
     answer = call(stack, "presence", channel="news")
     assert answer == {"result": {"presence": {ann.name: {"user": "ann", "client": ann.name}}}}

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from shared.domain.commands import CommandContext, command
 from shared.domain.principal import Principal
+from shared.errors import ThrottledError, UnavailableError
 from tests.unit.centrifugo.client import CHANNELS, Client, in_seconds, token
 from tests.unit.services.test_token_life import run_deadlines
 from tests.unit.stack import ALL, MemoryStack
@@ -274,6 +275,36 @@ def test_a_connection_speaks_one_protocol(stack: MemoryStack, ann: Client) -> No
 def test_what_is_no_command_ends_the_connection(ann: Client, body: str) -> None:
     assert ann.stack.centrifugo.handle("a=", body, received_at_ms=ann.stack.clock()) == []
     assert told_and_closed(ann) == [3501]
+
+
+def test_a_store_that_does_not_answer_has_clients_come_back(ann: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def get(*_: Any) -> None:
+        monkeypatch.undo()
+        raise ThrottledError
+
+    monkeypatch.setattr(ann.stack.connections, "get", get)
+    assert ann.ask("ping") == {}
+    assert told_and_closed(ann) == [3004]
+
+
+def test_who_has_gone_here_and_not_there_is_to_come_back(stack: MemoryStack, ann: Client) -> None:
+    stack.sessions.disconnect("a=")
+    assert ann.ask("ping") == {}
+    assert told_and_closed(ann) == [3004]
+
+
+def test_who_can_t_be_told_the_end_is_closed_all_the_same(
+    stack: MemoryStack, ann: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack.transport, "push_all", lambda connections, *_: [UnavailableError()] * len(connections))
+    stack.centrifugo.handle("a=", "{]", received_at_ms=stack.clock())
+    assert told_and_closed(ann) == []
+
+
+def test_a_token_for_a_subscription_connects_nobody(stack: MemoryStack) -> None:
+    client = Client(stack, "b=")
+    assert client.ask("connect", token=token("ann", channel="news")) == {}
+    assert told_and_closed(client) == [3500]
 
 
 def test_a_command_named_message_takes_what_is_sent(stack: MemoryStack) -> None:
