@@ -19,3 +19,8 @@ globalThis.until = async (kind, count) => {
   while (of(kind).length < count) await new Promise((resolve) => setTimeout(resolve, 20));
   return of(kind);
 };
+globalThis.published = async (data) => {
+  while (!of("publication").some((publication) => publication.data === data))
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  return of("publication");
+};

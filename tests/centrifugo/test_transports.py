@@ -61,8 +61,9 @@ async def test_both_see_each_other_and_what_is_missed_while_it_is_cut_off_is_rec
         await call(where, "until", "subscribed", 2 + round_)
         await ours.publish(channel, f"{round_}.live", priority="express")
         expected += [*missed, f"{round_}.live"]
-        seen = await call(where, "until", "publication", len(expected))
-    assert [entry["data"] for entry in seen] == expected
+        seen = await call(where, "published", expected[-1])
+    # What comes just after the answer to `subscribe` may come twice.
+    assert list(dict.fromkeys(entry["data"] for entry in seen)) == expected
     assert [seen[0]["info"]["user"], seen[-1]["info"]["user"]] == ["ann", "bob"]
     subscribed = await call(where, "of", "subscribed")
     assert [context.get("recovered", False) for context in subscribed] == [False, True, True]
