@@ -181,8 +181,11 @@ class ConnectionStore(Protocol):
         """
         ...
 
-    def unsubscribe(self, connection_id: str, channels: Sequence[str]) -> None:
-        """Take the connection out of the channels; a repeat changes nothing."""
+    def unsubscribe(self, connection_id: str, channels: Sequence[str], *, stays: bool = False) -> None:
+        """Take the connection out of the channels; a repeat changes nothing.
+
+        With ``stays`` they are listed no more, but it remains among their subscribers, and wants nothing but events.
+        """
         ...
 
     def subscribe_in_order(
@@ -207,7 +210,7 @@ class ConnectionStore(Protocol):
         """Have all that were subscribed in order go on until then, but none longer than it can."""
         ...
 
-    def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int) -> bool:
+    def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int, stays: bool = False) -> bool:
         """As :meth:`unsubscribe`, unless a command with a higher number was about this channel; return whether it is.
 
         Commands are handled in any order, and which one came last is remembered also where it was this.

@@ -168,7 +168,7 @@ class DynamoDbConnectionStore:
                 requests.append(_put(pk, _SUBSCRIPTION + channel, connection.expires_at_s, **listed))
         write_all(self._client, self._table, requests)
 
-    def unsubscribe(self, connection_id: str, channels: Sequence[str]) -> None:
+    def unsubscribe(self, connection_id: str, channels: Sequence[str], *, stays: bool = False) -> None:
         for channel in channels:
             with translated():
                 answer = self._client.delete_item(
@@ -177,8 +177,21 @@ class DynamoDbConnectionStore:
                     ReturnValues="ALL_OLD",
                 )
             if "Attributes" in answer:
-                shard = int(answer["Attributes"]["shard"]["N"])
-                write_all(self._client, self._table, [_delete(_channel_pk(channel, shard), connection_id)])
+                pk = _channel_pk(channel, int(answer["Attributes"]["shard"]["N"]))
+                if stays:
+                    self._want_events_alone(_key(pk, connection_id))
+                else:
+                    write_all(self._client, self._table, [_delete(pk, connection_id)])
+
+    def _want_events_alone(self, key: Item) -> None:
+        if_so(
+            self._client.update_item,
+            TableName=self._table,
+            Key=key,
+            # Numbers begin anew, as where it is deleted.
+            UpdateExpression="REMOVE wants, command_id",
+            ConditionExpression=f"attribute_exists({PK})",
+        )
 
     def subscribe_in_order(
         self,
@@ -209,7 +222,7 @@ class DynamoDbConnectionStore:
         last = self._get_item(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel)
         if last is None or int(last["command_id"]["N"]) == command_id:
             return True
-        if not self._alive(last):
+        if not self._alive(last) and not connection.stays_in(channel):
             self._delete_in_order(_key(_channel_pk(channel, shard), connection_id), command_id)
         return False
 
@@ -223,7 +236,7 @@ class DynamoDbConnectionStore:
             # Not where it has been unsubscribed, or subscribed anew, since it was read.
             self._update_in_order(key, until, (), int(listed["command_id"]["N"]), there=True)
 
-    def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int) -> bool:
+    def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int, stays: bool = False) -> bool:
         answer: Item = {}
 
         def update(**request: Any) -> None:
@@ -244,7 +257,11 @@ class DynamoDbConnectionStore:
         )
         before = answer.get("Attributes", {})
         if gone and "shard" in before:
-            self._delete_in_order(_key(_channel_pk(channel, int(before["shard"]["N"])), connection_id), command_id)
+            key = _key(_channel_pk(channel, int(before["shard"]["N"])), connection_id)
+            if stays:
+                self._update_in_order(key, {}, ["wants"], command_id, there=True)
+            else:
+                self._delete_in_order(key, command_id)
         return gone
 
     def _update_in_order(

@@ -162,9 +162,11 @@ class MemoryConnectionStore:
                 self.listed[connection.connection_id][channel] = connection.expires_at_s, interests
                 self.users[connection.connection_id] = connection.principal.user_id if connection.principal else ""
 
-    def unsubscribe(self, connection_id: str, channels: Sequence[str]) -> None:
+    def unsubscribe(self, connection_id: str, channels: Sequence[str], *, stays: bool = False) -> None:
         for channel in channels:
-            self.channels[channel].pop(connection_id, None)
+            subscriber = self.channels[channel].pop(connection_id, None)
+            if stays and subscriber is not None:
+                self.channels[channel][connection_id] = subscriber[0], frozenset()
             self.listed[connection_id].pop(channel, None)
             self.positioned.discard((connection_id, channel))
             self.told_since.pop((connection_id, channel), None)
@@ -194,10 +196,10 @@ class MemoryConnectionStore:
             if self._alive(ends_at_s) and connection_id in self.channels[channel]:
                 self.channels[channel][connection_id] = min(expires_at_s, ends_at_s), interests
 
-    def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int) -> bool:
+    def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int, stays: bool = False) -> bool:
         if not self._in_order(connection_id, channel, command_id):
             return False
-        self.unsubscribe(connection_id, [channel])
+        self.unsubscribe(connection_id, [channel], stays=stays)
         return True
 
     def _in_order(self, connection_id: str, channel: str, command_id: int) -> bool:

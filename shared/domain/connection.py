@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from shared.domain.channel import personal_channel
 from shared.domain.principal import Principal
 
 # API Gateway ends a WebSocket after 2 hours, fixed:
@@ -45,6 +46,10 @@ class Connection:
     session_id: str | None = None
     announced: bool = False
     alias: str | None = None
+
+    def stays_in(self, channel: str) -> bool:
+        """Tell whether it is among this channel's subscribers as long as it is there: that is how its user finds it."""
+        return self.principal is not None and channel == personal_channel(self.principal.user_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,8 +211,14 @@ class CentrifugoRequests:
             raise RefusedReplyError(codes.PERMISSION_DENIED)
         # Not by HTTP: the function that streams could not push to the others what they lack.
         by_http = is_mailbox(websocket_id(connection.connection_id))
-        positioned = self.namespaces.of(channel).force_positioning and not by_http
-        return self._subscribe(connection, request.channel, request, command_id, ends_s=ends_s, positioned=positioned)
+        # Nor where it stays: who can't be told in order is taken out.
+        exempt = by_http or connection.stays_in(channel)
+        positioned = self.namespaces.of(channel).force_positioning and not exempt
+        answer = self._subscribe(connection, request.channel, request, command_id, ends_s=ends_s, positioned=positioned)
+        if request.flag & _FLAG_REJECT_UNRECOVERED and answer.result.get("recovered") is False:
+            self.subscriptions.unsubscribe_in_order(connection, channel, command_id)
+            raise RefusedReplyError(codes.UNRECOVERABLE_POSITION)
+        return answer
 
     def _subscribe(
         self,
@@ -251,9 +257,6 @@ class CentrifugoRequests:
         subscriber = _with(connection, channel, "subscribe", *may)
         result = self.subscriptions.subscribe(subscriber, request, max_bytes=max_bytes)
         recovered = result["recovered"] and "more" not in result
-        if since and not recovered and wanted and wanted.flag & _FLAG_REJECT_UNRECOVERED:
-            self.subscriptions.unsubscribe_in_order(connection, channel, command_id)
-            raise RefusedReplyError(codes.UNRECOVERABLE_POSITION)
         answer = {"recoverable": True, "positioned": True, **result["position"]} | self._ttl(ends_s)
         if since:
             answer |= {"was_recovering": True, "recovered": recovered}

@@ -115,7 +115,7 @@ class Revocation:
             connection = self.connections.get(connection_id) if only in ("", connection_id) else None
             if connection is not None and channel in self.connections.subscriptions(connection_id):
                 with self.presence.leaving(connection, channel):
-                    self.connections.unsubscribe(connection_id, [channel])
+                    self.connections.unsubscribe(connection_id, [channel], stays=connection.stays_in(channel))
                 self.session_end.transport.push_all([connection_id], [told])
 
     def _end_all(self, left: Sequence[str], theirs: Disconnect | None = None) -> Sequence[str]:

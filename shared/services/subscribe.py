@@ -182,6 +182,8 @@ class Subscriptions:
         positioned: bool = False,
     ) -> bool:
         """As :meth:`connect`, unless a command with a higher number was about this channel; return whether it is."""
+        if connection.stays_in(channel):
+            until_s = None  # no token is needed to be there
         return self.connections.subscribe_in_order(
             connection,
             channel,
@@ -194,9 +196,10 @@ class Subscriptions:
 
     def unsubscribe_in_order(self, connection: Connection, channel: str, command_id: int) -> None:
         """As :meth:`unsubscribe`, unless a command with a higher number was about this channel."""
-        connection_id = connection.connection_id
+        connection_id, stays = connection.connection_id, connection.stays_in(channel)
         attended = channel in self.connections.attended(connection_id)
-        if not self.connections.unsubscribe_in_order(connection_id, channel, command_id=command_id) or not attended:
+        last = self.connections.unsubscribe_in_order(connection_id, channel, command_id=command_id, stays=stays)
+        if not last or not attended:
             return
         attendance = self.presence.attendance
         with attendance.leaving(connection, [channel]):
@@ -207,9 +210,13 @@ class Subscriptions:
             attendance.look([channel])
 
     def unsubscribe(self, connection: Connection, channel: str) -> None:
-        """Unsubscribe; a channel that is not subscribed to is no error."""
+        """Unsubscribe; a channel that is not subscribed to is no error.
+
+        In its user's personal channel it stays among the subscribers: else no revocation would find it.
+        """
         with self.presence.leaving(connection, channel):
-            self.connections.unsubscribe(connection.connection_id, [channel])
+            stays = connection.stays_in(channel)
+            self.connections.unsubscribe(connection.connection_id, [channel], stays=stays)
 
     def _result(self, request: SubscribeRequest, max_bytes: int) -> dict[str, Any]:
         if request.since is not None:

@@ -488,6 +488,46 @@ class TestConnectionStore:
         assert stores.connections.attended("c") == {"room:a": "ann"}
         assert stores.connections.attending("c") == {}, "it has gone"
 
+    def test_who_stays_in_a_channel_is_only_listed_no_more(self, stores: Stores) -> None:
+        item, seen = connection("c"), frozenset[Interest]({"presence"})
+        stores.connections.open(item)
+
+        def subscribe(command_id: int) -> bool:
+            return stores.connections.subscribe_in_order(
+                item, "user:ann", seen, expires_at_s=NOW_S + 60, ends_at_s=NOW_S + 90, command_id=command_id
+            )
+
+        def unsubscribe(command_id: int) -> bool:
+            return stores.connections.unsubscribe_in_order("c", "user:ann", command_id=command_id, stays=True)
+
+        def wanting(interest: Interest | None = None) -> list[str]:
+            return list(stores.connections.subscribers("user:ann", interest=interest).connection_ids)
+
+        def stays() -> bool:
+            listed = {*stores.connections.subscriptions("c"), *stores.connections.attended("c")}
+            return wanting() == ["c"] and not wanting("presence") and not listed
+
+        assert unsubscribe(1)
+        assert wanting() == [], "it never was there"
+        stores.connections.subscribe(item, events_of("user:ann"), expires_at_s=NOW_S + 60, kept=False)
+        for command_id in (2, 5):
+            assert subscribe(command_id)
+            assert wanting("presence") == ["c"]
+            assert unsubscribe(command_id + 1)
+            assert unsubscribe(command_id + 1)
+            assert not subscribe(command_id)
+            assert stays()
+        for _ in range(2):
+            stores.connections.subscribe(item, {"user:ann": seen}, expires_at_s=NOW_S + 60)
+            stores.connections.unsubscribe("c", ["user:ann"], stays=True)
+            stores.connections.unsubscribe("c", ["user:ann"], stays=True)
+            assert stays()
+        assert subscribe(7)
+        assert stores.connections.close("c") == item
+        assert unsubscribe(8)
+        stores.connections.unsubscribe("c", ["user:ann"], stays=True)
+        assert wanting() == [], "it has gone"
+
     def test_what_is_prolonged_goes_on_as_long_as_it_can(self, stores: Stores) -> None:
         item = connection("c")
         stores.connections.open(item)

@@ -128,8 +128,8 @@ def test_who_unsubscribes_and_subscribes_at_once_is_there(stack: MemoryStack) ->
     stack.drain()
     unsubscribe, first = stack.connections.unsubscribe, [True]
 
-    def overtaken(connection_id: str, channels: Sequence[str]) -> None:
-        unsubscribe(connection_id, channels)
+    def overtaken(connection_id: str, channels: Sequence[str], *, stays: bool = False) -> None:
+        unsubscribe(connection_id, channels, stays=stays)
         if first and first.pop():
             assert subscribe(stack, "b")["presence"]["count"] == 2
 
