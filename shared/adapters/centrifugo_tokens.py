@@ -1,5 +1,6 @@
 """Centrifugo's JWTs, signed with the stage's secret (HS256)."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,6 +68,8 @@ def _decoded(token: str, secret: str, required: Sequence[str]) -> dict[str, Any]
         return None
     except jwt.ExpiredSignatureError:
         raise TokenExpiredError("the token has expired") from None
+    if "exp" in claims and int(claims["exp"]) <= time.time():
+        raise TokenExpiredError("the token has expired")  # no leeway: what it gave would be over at once
     return claims
 
 

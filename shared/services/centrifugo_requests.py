@@ -19,7 +19,7 @@ from shared.ports import CentrifugoTokens, Telling, TokenExpiredError, TokenNotS
 from shared.protocol.centrifugo import codes
 from shared.protocol.centrifugo import commands as theirs
 from shared.protocol.centrifugo.codes import Disconnect
-from shared.protocol.centrifugo.replies import EVENT_NAME, Reply, deltas, publication, pushes
+from shared.protocol.centrifugo.replies import EVENT_NAME, Reply, deltas, ending, publication, push_of, pushes
 from shared.services.centrifugo_reading import CentrifugoReading, RefusedReplyError, channel_of
 from shared.services.commands import CommandRequest, Commands
 from shared.services.history import PAGE_MAX_BYTES
@@ -141,7 +141,7 @@ class CentrifugoRequests:
         if name == "subscribe":
             return self._subscribe_by_client(connection, request, command_id)
         if name == "sub_refresh":
-            return Answer(self._sub_refresh(connection, request, command_id))
+            return self._sub_refresh(connection, request, command_id)
         if name == "unsubscribe":
             self.subscriptions.unsubscribe_in_order(connection, _channel(request.channel), command_id)
             return Answer({})
@@ -287,22 +287,38 @@ class CentrifugoRequests:
         try:
             principal = self.tokens.connection(request.token).principal
             self.sessions.renew(connection, principal)
-        except TokenExpiredError:
-            raise RefusedReplyError(codes.TOKEN_EXPIRED) from None
+        except TokenExpiredError:  # as theirs: the error would end SDKs for good
+            raise DisconnectedError(codes.EXPIRED) from None
         except TokenNotServedError as refused:
             raise DisconnectedError(_not_served(refused)) from None
         except (UnauthenticatedError, ForbiddenError):
             raise DisconnectedError(codes.INVALID_TOKEN) from None
         return {"client": connection.connection_id, "version": _VERSION} | self._ttl(principal.expires_at_s)
 
-    def _sub_refresh(self, connection: Connection, request: theirs.Token, command_id: int) -> dict[str, Any]:
+    def _sub_refresh(self, connection: Connection, request: theirs.Token, command_id: int) -> Answer:
         channel = _channel(request.channel)
-        ends_s = self._checked(_principal(connection), request.token, request.channel)
+        try:
+            ends_s = self._checked(_principal(connection), request.token, request.channel)
+        except RefusedReplyError as refused:
+            if refused.error != codes.TOKEN_EXPIRED:
+                raise
+            return self._lapsed(connection, channel, command_id)
         interests = self.subscriptions.connections.subscriptions(connection.connection_id).get(channel)
         if interests is None:
-            raise RefusedReplyError(codes.PERMISSION_DENIED)
+            return self._lapsed(connection, channel, command_id)
         self.subscriptions.connect_in_order(connection, channel, interests, command_id, until_s=ends_s)
-        return self._ttl(ends_s)
+        return Answer(self._ttl(ends_s))
+
+    def _lapsed(self, connection: Connection, channel: str, command_id: int) -> Answer:
+        """Have the client subscribe anew, and recover: by an error, SDKs would end the subscription for good.
+
+        Unless a later command was about the channel. Whether there was a subscription is not asked: those that have
+        ended are not kept.
+        """
+        if self.subscriptions.connections.last_command(connection.connection_id, channel) > command_id:
+            return Answer({})
+        why = codes.SUBSCRIPTION_EXPIRED
+        return Answer({}, [push_of(channel, "unsubscribe", {"code": why.code, "reason": why.reason})])
 
     def _checked(self, principal: Principal, token: str, name: str) -> int | None:
         """Return when a subscription token ends that is this user's for this channel."""
@@ -326,7 +342,7 @@ class CentrifugoRequests:
         return _principal(_with(connection, channel, right))
 
     def _ttl(self, ends_s: int | None) -> dict[str, Any]:
-        return {} if ends_s is None else {"expires": True, "ttl": max(1, ends_s - self.now_ms() // 1000)}
+        return ending(ends_s, now_ms=self.now_ms())
 
 
 def _principal(connection: Connection) -> Principal:

@@ -11,7 +11,7 @@ from shared.errors import ConnectionGoneError, ForbiddenError, UnauthenticatedEr
 from shared.ports import ConnectionStore, ConnectionTransport
 from shared.protocol.centrifugo import codes, server_api
 from shared.protocol.centrifugo import commands as theirs
-from shared.protocol.centrifugo.replies import Reply, encode, push_of
+from shared.protocol.centrifugo.replies import Reply, encode, ending, push_of
 from shared.services.admin import check_admin
 from shared.services.centrifugo_reading import channel_of
 from shared.services.centrifugo_requests import CentrifugoRequests
@@ -67,11 +67,11 @@ class CentrifugoUsers:
         """
         check_admin(principal)
         connections = list(self._of(request.user, request.client))
-        ttl_s = request.expire_at - self.now_ms() // 1000 if request.expire_at else None
-        if request.expired or (ttl_s is not None and ttl_s <= 0):
+        now_ms = self.now_ms()
+        if request.expired or (request.expire_at and request.expire_at <= now_ms // 1000):
             self.revocation.end_all([one.connection_id for one in connections], theirs=codes.EXPIRED)
             return
-        push: Reply = {"push": {"refresh": {} if ttl_s is None else {"expires": True, "ttl": ttl_s}}}
+        push: Reply = {"push": {"refresh": ending(request.expire_at or None, now_ms=now_ms)}}
         for connection in connections:
             assert connection.principal is not None  # it goes by its name since somebody has said who it is
             refreshed = replace(connection.principal, expires_at_s=request.expire_at or None)

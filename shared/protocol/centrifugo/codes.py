@@ -54,6 +54,7 @@ NOT_SERVED: Final = Disconnect(3508, "not available")
 UNSUBSCRIBED: Final = Disconnect(2000, "server unsubscribe")
 # From 2500 on, clients subscribe again, and ask for what they missed.
 INSUFFICIENT_STATE: Final = Disconnect(2500, "insufficient state")
+SUBSCRIPTION_EXPIRED: Final = Disconnect(2501, "subscription expired")
 
 _ERRORS: Final[dict[type[errors.TidewireError], ReplyError]] = {
     errors.ForbiddenError: PERMISSION_DENIED,

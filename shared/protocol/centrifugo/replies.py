@@ -12,6 +12,7 @@ from shared.protocol.limits import SERVER_FRAME_MAX_BYTES
 
 # What their publications are called where ours have names.
 EVENT_NAME: Final = "message"
+_REFRESHING_S: Final = 25  # so long before the end clients are to refresh
 
 Reply = Mapping[str, Any]
 
@@ -102,6 +103,19 @@ def pushes(frame: Mapping[str, Any]) -> Iterator[Reply]:
         case "system", "resubscribe":
             allowed = frame.get("reason") != "capabilities"
             yield _unsubscribe(frame["channel"], INSUFFICIENT_STATE if allowed else UNSUBSCRIBED)
+
+
+def ending(ends_s: int | None, *, now_ms: int) -> dict[str, Any]:
+    """Return ``expires`` and ``ttl`` of what ends at that Unix second; nothing if it does not end.
+
+    SDKs refresh ``ttl`` seconds after they are told. With theirs that is at the end, for it waits another 25 s before
+    it acts: github.com/centrifugal/centrifuge, config.go, ``ClientExpiredCloseDelay``, ``ClientExpiredSubCloseDelay``.
+    With ours the end is the end. So they are told to refresh that much sooner, or at half of what is left.
+    """
+    if ends_s is None:
+        return {}
+    left_s = ends_s - now_ms // 1000
+    return {"expires": True, "ttl": max(1, left_s - min(_REFRESHING_S, left_s // 2))}
 
 
 def disconnect(why: Disconnect) -> Reply:

@@ -76,7 +76,8 @@ def test_who_shows_no_good_token_is_sent_away_for_good(stack: MemoryStack, shown
 
 
 def test_whose_token_has_ended_is_told_to_get_another(stack: MemoryStack) -> None:
-    assert code(Client(stack, "a=").ask("connect", token=token("ann", exp=in_seconds(-60)))) == 109
+    for ended_s in (-60, -1):  # no leeway: what a token that has just ended gave would be over at once
+        assert code(Client(stack, f"{ended_s}=").ask("connect", token=token("ann", exp=in_seconds(ended_s)))) == 109
 
 
 def test_a_revoked_user_is_sent_away(stack: MemoryStack, ann: Client) -> None:
@@ -100,7 +101,9 @@ def test_commands_without_a_right_are_denied(ann: Client) -> None:
 def test_a_subscription_token_is_one_users_and_one_channels(ann: Client) -> None:
     for shown in ("no token", token("bob", channel="news"), token("ann", channel="other"), token("ann")):
         assert code(ann.ask("subscribe", channel="news", token=shown)) == 103
-    assert code(ann.ask("subscribe", channel="news", token=token("ann", channel="news", exp=in_seconds(-60)))) == 109
+    for ended_s in (-60, -1):
+        shown = token("ann", channel="news", exp=in_seconds(ended_s))
+        assert code(ann.ask("subscribe", channel="news", token=shown)) == 109
     assert ann.subscribe("news", "ann")["recoverable"]
 
 
@@ -450,9 +453,8 @@ def test_a_token_is_refreshed_and_subscriptions_stay(stack: MemoryStack) -> None
     client.subscribe("news", "ann")
     shown = token("ann", channel="short:a", exp=now_s + 1200)
     client.ask("subscribe", channel="short:a", token=shown)
-    assert code(client.ask("refresh", token=token("ann", exp=in_seconds(-60)))) == 109
     refreshed = client.ask("refresh", token=token("ann", exp=now_s + 2000))
-    assert refreshed == refreshed | {"client": client.name, "expires": True, "ttl": 2000}
+    assert refreshed == refreshed | {"client": client.name, "expires": True, "ttl": 1975}
     stack.clock.pass_s(1500)
     assert client.name in stack.connections.subscribers("centrifugo:news").connection_ids
     assert client.name not in stack.connections.subscribers("short:a").connection_ids, "its own token has ended"
@@ -464,15 +466,69 @@ def test_a_subscription_ends_with_its_token_unless_that_is_refreshed(stack: Memo
     ends_s = stack.clock() // 1000 + 100
     shown = token("ann", channel="news", exp=ends_s)
     result = ann.ask("subscribe", channel="news", token=shown)
-    assert (result["expires"], result["ttl"]) == (True, 100)
+    assert (result["expires"], result["ttl"]) == (True, 75)
     stack.clock.pass_s(50)
     later = token("ann", channel="news", exp=ends_s + 100)
-    assert ann.ask("sub_refresh", channel="news", token=later) == {"expires": True, "ttl": 150}
+    assert ann.ask("sub_refresh", channel="news", token=later) == {"expires": True, "ttl": 125}
     stack.clock.pass_s(100)
     assert ann.name in stack.connections.subscribers("centrifugo:news").connection_ids
     stack.clock.pass_s(100)
     assert ann.name not in stack.connections.subscribers("centrifugo:news").connection_ids
-    assert code(ann.ask("sub_refresh", channel="other", token=token("ann", channel="other"))) == 103
+    assert code(ann.ask("sub_refresh", channel="news", token=token("ann", channel="other"))) == 103
+
+
+@pytest.mark.parametrize("left_s", [2, 3, 10, 60, 1000])
+def test_who_refreshes_when_it_is_told_to_is_in_time(stack: MemoryStack, left_s: int) -> None:
+    now_s = stack.clock() // 1000
+    client = Client(stack, "a=")
+    stack.clock.now_ms += 999
+    told = client.connect("ann", exp=now_s + left_s)["ttl"]
+    shown = token("ann", channel="news", exp=now_s + left_s)
+    assert client.ask("subscribe", channel="news", token=shown)["ttl"] == told
+    client.pushes()
+    stack.clock.pass_s(told)
+    later = now_s + 5000
+    assert client.ask("refresh", token=token("ann", exp=later))["expires"]
+    assert client.ask("sub_refresh", channel="news", token=token("ann", channel="news", exp=later))["expires"]
+    stack.clock.pass_s(1000)
+    assert client.pushes() == []
+    assert client.name in stack.connections.subscribers("centrifugo:news").connection_ids
+
+
+def test_who_refreshes_a_subscription_too_late_subscribes_anew(stack: MemoryStack, ann: Client, bob: Client) -> None:
+    ends_s = stack.clock() // 1000 + 100
+    position = ann.ask("subscribe", channel="news", token=token("ann", channel="news", exp=ends_s))
+    stack.clock.pass_s(101)
+    bob.subscribe("news", "bob")
+    bob.ask("publish", channel="news", data="missed")
+    later = {"channel": "news", "token": token("ann", channel="news", exp=ends_s + 1000)}
+    reply, push = ann.send({"id": 50, "sub_refresh": later})
+    assert reply == {"id": 50, "sub_refresh": {}}
+    assert push["push"] == {"channel": "news", "unsubscribe": {"code": 2501, "reason": "subscription expired"}}
+    recover = {"recover": True, "epoch": position["epoch"], "offset": position["offset"]}
+    reply, *_ = ann.send({"id": 51, "subscribe": later | recover})
+    assert reply["subscribe"]["recovered"]
+    assert [missed["data"] for missed in reply["subscribe"]["publications"]] == ["missed"]
+
+
+def test_a_subscription_is_not_refreshed_by_a_token_that_has_ended(stack: MemoryStack, ann: Client) -> None:
+    ann.subscribe("news", "ann")
+    ann.pushes()
+    shown = token("ann", channel="news", exp=in_seconds(-1))
+    reply, push = ann.send({"id": 50, "sub_refresh": {"channel": "news", "token": shown}})
+    assert reply == {"id": 50, "sub_refresh": {}}
+    assert push["push"]["unsubscribe"]["code"] == 2501
+
+
+def test_a_late_refresh_does_not_undo_what_came_after_it(ann: Client) -> None:
+    late(ann, 12, "unsubscribe")
+    fields = {"channel": "news", "token": token("ann", channel="news")}
+    assert ann.send({"id": 11, "sub_refresh": fields}) == [{"id": 11, "sub_refresh": {}}]
+
+
+def test_who_shows_an_ended_token_to_refresh_may_come_back(stack: MemoryStack, ann: Client) -> None:
+    ann.ask("refresh", token=token("ann", exp=in_seconds(-1)))
+    assert told_and_closed(ann) == [3005]
 
 
 def test_whose_token_ends_is_told_and_may_come_back(stack: MemoryStack) -> None:
