@@ -20,6 +20,7 @@ from shared.protocol.centrifugo import codes
 from shared.protocol.centrifugo import commands as theirs
 from shared.protocol.centrifugo.codes import Disconnect
 from shared.protocol.centrifugo.replies import EVENT_NAME, Reply, deltas, publication, pushes
+from shared.protocol.encode import to_json
 from shared.services.centrifugo_reading import CentrifugoReading, RefusedReplyError, channel_of
 from shared.services.commands import CommandRequest, Commands
 from shared.services.history import PAGE_MAX_BYTES
@@ -30,6 +31,8 @@ from shared.services.subscribe import SubscribeRequest, Subscriptions
 # Of what they call a server's version: SDKs show it.
 _VERSION: Final = "tidewire"
 _FLAG_REJECT_UNRECOVERED: Final = 2
+# What one of the subscriptions in the answer to `connect` takes beside its name and its publications, at most.
+_SUB_MAX_BYTES: Final = 200
 # Which command takes what clients `send`, if there is one.
 MESSAGE_COMMAND: Final = "message"
 
@@ -109,9 +112,11 @@ class CentrifugoRequests:
             raise DisconnectedError(codes.SERVER_ERROR) from None
         # They are not positioned: what a client is unsubscribed from that the server has subscribed, it leaves.
         names = [to_name(personal_channel(token.principal.user_id)), *token.channels]
-        subs = {
-            name: self._subscribe(connection, name, request.subs.get(name), command_id) for name in dict.fromkeys(names)
-        }
+        subs: dict[str, Answer] = {}
+        left = PAGE_MAX_BYTES - sum(len(to_json(name)) + _SUB_MAX_BYTES for name in names)  # it is one reply
+        for name in dict.fromkeys(names):
+            subs[name] = self._subscribe(connection, name, request.subs.get(name), command_id, max_bytes=left)
+            left -= len(to_json(subs[name].result.get("publications", [])))
         result = {
             "client": connection.connection_id,
             "version": _VERSION,
@@ -223,6 +228,7 @@ class CentrifugoRequests:
         *,
         ends_s: int | None = None,
         positioned: bool = False,
+        max_bytes: int = PAGE_MAX_BYTES,
     ) -> Answer:
         """Subscribe to a channel that the connection may be in.
 
@@ -247,7 +253,7 @@ class CentrifugoRequests:
             positioned=positioned,
         )
         # As a text within JSON, data may take twice as much.
-        max_bytes = PAGE_MAX_BYTES // 2 if fossil else PAGE_MAX_BYTES
+        max_bytes = max_bytes // 2 if fossil else max_bytes
         subscriber = _with(connection, channel, "subscribe", *may)
         result = self.subscriptions.subscribe(subscriber, request, max_bytes=max_bytes)
         recovered = result["recovered"] and "more" not in result
