@@ -52,10 +52,12 @@ class Subscribed:
     Attributes:
         position: Up to where it has everything.
         command_id: That has subscribed it, if it is positioned: nothing is pushed to it before it is told to start.
+        by_server: Not its client has asked for it.
     """
 
     position: StreamPosition
     command_id: int | None
+    by_server: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,9 @@ class CentrifugoRequests:
         subs: dict[str, Answer] = {}
         left = PAGE_MAX_BYTES - sum(len(to_json(name)) + _SUB_MAX_BYTES for name in names)  # it is one reply
         for name in dict.fromkeys(names):
-            subs[name] = self._subscribe(connection, name, request.subs.get(name), command_id, max_bytes=left)
+            subs[name] = self._subscribe(
+                connection, name, request.subs.get(name), command_id, by_server=True, max_bytes=left
+            )
             left -= len(to_json(subs[name].result.get("publications", [])))
         result = {
             "client": connection.connection_id,
@@ -166,7 +170,7 @@ class CentrifugoRequests:
         Raises:
             RefusedReplyError, TidewireError: As for a client's ``subscribe``.
         """
-        return self._subscribe(connection, name, wanted, command_id)
+        return self._subscribe(connection, name, wanted, command_id, by_server=True)
 
     def _result(self, connection: Connection, name: str, request: Any, received_at_ms: int) -> dict[str, Any]:
         match name:
@@ -228,6 +232,7 @@ class CentrifugoRequests:
         *,
         ends_s: int | None = None,
         positioned: bool = False,
+        by_server: bool = False,
         max_bytes: int = PAGE_MAX_BYTES,
     ) -> Answer:
         """Subscribe to a channel that the connection may be in.
@@ -247,6 +252,7 @@ class CentrifugoRequests:
             presence=seen,
             connections=seen and settings.join_leave,
             fossil=fossil,
+            by_server=by_server,
             members=False,
             expires_at_s=ends_s,
             command_id=command_id,
@@ -268,7 +274,8 @@ class CentrifugoRequests:
         if recovered and (missed := result["publications"]):
             answer["publications"] = deltas(missed) if fossil else [publication(event) for event in missed]
         join = Visit(_principal(connection).user_id, connection.connection_id).to_push(channel, "join")
-        subscribed = Subscribed(StreamPosition(answer["epoch"], answer["offset"]), command_id if positioned else None)
+        position = StreamPosition(answer["epoch"], answer["offset"])
+        subscribed = Subscribed(position, command_id if positioned else None, by_server)
         return Answer(answer, list(pushes(join)) if request.connections else (), {channel: subscribed})
 
     def start_telling(self, connection: Connection, channel: str, since: StreamPosition, command_id: int) -> None:
