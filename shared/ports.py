@@ -110,12 +110,14 @@ class Shard:
         count: How many shards the channel has; known from shard 0 alone, else 1.
         positioned: Those among them that are told what is published in order: see :class:`Telling`.
         fossil: Those among these that take deltas.
+        by_server: Those whose clients have not asked for it, and do not again.
     """
 
     connection_ids: Sequence[str]
     count: int = 1
     positioned: Set[str] = frozenset()
     fossil: Set[str] = frozenset()
+    by_server: Set[str] = frozenset()
 
 
 class ConnectionStore(Protocol):

@@ -305,6 +305,7 @@ class DynamoDbConnectionStore:
         connection_ids: list[str] = []
         positioned: set[str] = set()
         fossil: set[str] = set()
+        by_server: set[str] = set()
         # Whoever is left out has been read all the same: a page of so many would be too short.
         limit = None if at_most is None or interest is not None else at_most + 1
         for item in self._query(_channel_pk(channel, shard), limit=limit):
@@ -316,9 +317,11 @@ class DynamoDbConnectionStore:
                     positioned.add(item[SK]["S"])
                 if "fossil" in _wants(item):
                     fossil.add(item[SK]["S"])
+                if "by_server" in _wants(item):
+                    by_server.add(item[SK]["S"])
                 if len(connection_ids) == at_most:
                     break
-        return Shard(connection_ids, count, positioned, fossil)
+        return Shard(connection_ids, count, positioned, fossil, by_server)
 
     def grow(self, channel: str, shards: int) -> None:
         if_so(

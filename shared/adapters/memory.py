@@ -236,8 +236,10 @@ class MemoryConnectionStore:
         ]
         here = [c for c in everybody if self.shard_of(c, channel) == shard]
         positioned = {c for c in here[:at_most] if (c, channel) in self.positioned}
-        fossil = {c for c in here[:at_most] if "fossil" in self.channels[channel][c][1]}
-        return Shard(here[:at_most], count if shard == 0 else 1, positioned, fossil)
+        fossil, by_server = (
+            {c for c in here[:at_most] if wanted in self.channels[channel][c][1]} for wanted in ("fossil", "by_server")
+        )
+        return Shard(here[:at_most], count if shard == 0 else 1, positioned, fossil, by_server)
 
     def grow(self, channel: str, shards: int) -> None:
         self.shards[channel] = max(self.shards[channel], shards)

@@ -21,8 +21,9 @@ DEADLINE_MAX_DELAY_S: Final = 900
 
 
 # What a subscriber is told of beside events, if it asked: changes of documents; who is there, and who types; which
-# connections come and go. And how it is told of events: as deltas, where that can be.
-Interest = Literal["state", "presence", "connections", "fossil"]
+# connections come and go. And how it is told of events: as deltas, where that can be; as one that the server has
+# subscribed, whose Centrifugo SDK does not subscribe again.
+Interest = Literal["state", "presence", "connections", "fossil", "by_server"]
 INTERESTS: Final[tuple[Interest, ...]] = get_args(Interest)
 Interests = frozenset[Interest]
 

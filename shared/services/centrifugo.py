@@ -107,7 +107,11 @@ class Centrifugo:
             missed: list[Reply] = []
             for channel, one in caller.subscribed.items():
                 if one.command_id is None:
-                    missed += self.requests.reading.missed(channel, one.position)
+                    found = self.requests.reading.missed(channel, one.position, by_server=one.by_server)
+                    if found is None:
+                        self._end(caller, missed, codes.MISSED)
+                        return []
+                    missed += found
                 elif caller.connection is not None:
                     self.requests.start_telling(caller.connection, channel, one.position, one.command_id)
             if missed:

@@ -106,10 +106,15 @@ class CentrifugoReading:
         clients = sum(len(member.connection_ids) for member in attendees.members.values())
         return {"num_clients": clients, "num_users": len(attendees.members)}
 
-    def missed(self, channel: str, since: StreamPosition) -> list[Reply]:
-        """Return what is to be pushed so that nothing is missing behind a position: publications; or to begin anew."""
+    def missed(self, channel: str, since: StreamPosition, *, by_server: bool) -> list[Reply] | None:
+        """Return what is to be pushed so that nothing is missing behind a position: publications; or to begin anew.
+
+        Whom the server has subscribed does that by connecting anew: ``None``.
+        """
         recovered = self.history_reader.recover(channel, since)
         if not recovered.whole or recovered.page.more:
+            if by_server:
+                return None
             return list(pushes({"type": "system", "event": "lagged", "channel": channel}))
         events = [{"type": "event", **event} for event in recovered.page.publications]
         return [push for event in events for push in pushes(event)]

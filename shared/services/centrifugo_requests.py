@@ -20,6 +20,7 @@ from shared.protocol.centrifugo import codes
 from shared.protocol.centrifugo import commands as theirs
 from shared.protocol.centrifugo.codes import Disconnect
 from shared.protocol.centrifugo.replies import EVENT_NAME, Reply, deltas, ending, publication, push_of, pushes
+from shared.protocol.encode import to_json
 from shared.services.centrifugo_reading import CentrifugoReading, RefusedReplyError, channel_of
 from shared.services.commands import CommandRequest, Commands
 from shared.services.history import PAGE_MAX_BYTES
@@ -30,6 +31,8 @@ from shared.services.subscribe import SubscribeRequest, Subscriptions
 # Of what they call a server's version: SDKs show it.
 _VERSION: Final = "tidewire"
 _FLAG_REJECT_UNRECOVERED: Final = 2
+# What one of the subscriptions in the answer to `connect` takes beside its name and its publications, at most.
+_SUB_MAX_BYTES: Final = 200
 # Which command takes what clients `send`, if there is one.
 MESSAGE_COMMAND: Final = "message"
 
@@ -49,10 +52,12 @@ class Subscribed:
     Attributes:
         position: Up to where it has everything.
         command_id: That has subscribed it, if it is positioned: nothing is pushed to it before it is told to start.
+        by_server: Not its client has asked for it.
     """
 
     position: StreamPosition
     command_id: int | None
+    by_server: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +114,13 @@ class CentrifugoRequests:
             raise DisconnectedError(codes.SERVER_ERROR) from None
         # They are not positioned: what a client is unsubscribed from that the server has subscribed, it leaves.
         names = [to_name(personal_channel(token.principal.user_id)), *token.channels]
-        subs = {
-            name: self._subscribe(connection, name, request.subs.get(name), command_id) for name in dict.fromkeys(names)
-        }
+        subs: dict[str, Answer] = {}
+        left = PAGE_MAX_BYTES - sum(len(to_json(name)) + _SUB_MAX_BYTES for name in names)  # it is one reply
+        for name in dict.fromkeys(names):
+            subs[name] = self._subscribe(
+                connection, name, request.subs.get(name), command_id, by_server=True, max_bytes=left
+            )
+            left -= len(to_json(subs[name].result.get("publications", [])))
         result = {
             "client": connection.connection_id,
             "version": _VERSION,
@@ -161,7 +170,7 @@ class CentrifugoRequests:
         Raises:
             RefusedReplyError, TidewireError: As for a client's ``subscribe``.
         """
-        return self._subscribe(connection, name, wanted, command_id)
+        return self._subscribe(connection, name, wanted, command_id, by_server=True)
 
     def _result(self, connection: Connection, name: str, request: Any, received_at_ms: int) -> dict[str, Any]:
         match name:
@@ -229,6 +238,8 @@ class CentrifugoRequests:
         *,
         ends_s: int | None = None,
         positioned: bool = False,
+        by_server: bool = False,
+        max_bytes: int = PAGE_MAX_BYTES,
     ) -> Answer:
         """Subscribe to a channel that the connection may be in.
 
@@ -247,13 +258,14 @@ class CentrifugoRequests:
             presence=seen,
             connections=seen and settings.join_leave,
             fossil=fossil,
+            by_server=by_server,
             members=False,
             expires_at_s=ends_s,
             command_id=command_id,
             positioned=positioned,
         )
         # As a text within JSON, data may take twice as much.
-        max_bytes = PAGE_MAX_BYTES // 2 if fossil else PAGE_MAX_BYTES
+        max_bytes = max_bytes // 2 if fossil else max_bytes
         subscriber = _with(connection, channel, "subscribe", *may)
         result = self.subscriptions.subscribe(subscriber, request, max_bytes=max_bytes)
         recovered = result["recovered"] and "more" not in result
@@ -265,7 +277,8 @@ class CentrifugoRequests:
         if recovered and (missed := result["publications"]):
             answer["publications"] = deltas(missed) if fossil else [publication(event) for event in missed]
         join = Visit(_principal(connection).user_id, connection.connection_id).to_push(channel, "join")
-        subscribed = Subscribed(StreamPosition(answer["epoch"], answer["offset"]), command_id if positioned else None)
+        position = StreamPosition(answer["epoch"], answer["offset"])
+        subscribed = Subscribed(position, command_id if positioned else None, by_server)
         return Answer(answer, list(pushes(join)) if request.connections else (), {channel: subscribed})
 
     def start_telling(self, connection: Connection, channel: str, since: StreamPosition, command_id: int) -> None:

@@ -55,7 +55,11 @@ class CentrifugoUsers:
             missed = [push_of(channel, "pub", pub) for pub in answer.result.get("publications", ())]
             there = self._tell(connection, push_of(channel, "subscribe", told), *missed, *answer.pushes)
             # SDKs drop what is pushed into a channel before they know that they are subscribed to it.
-            if there and (meanwhile := self.requests.reading.missed(channel, answer.subscribed[channel].position)):
+            since_then = answer.subscribed[channel].position
+            meanwhile = self.requests.reading.missed(channel, since_then, by_server=True) if there else []
+            if meanwhile is None:
+                self.revocation.end_all([connection.connection_id], theirs=codes.MISSED)
+            elif meanwhile:
                 self._tell(connection, *meanwhile)
 
     def refresh(self, principal: Principal, request: server_api.Refresh) -> None:

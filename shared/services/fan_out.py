@@ -21,7 +21,7 @@ from shared.ports import (
     Shard,
     Trail,
 )
-from shared.protocol.centrifugo.replies import as_text
+from shared.protocol.centrifugo.replies import BY_SERVER, as_text, for_server_side
 from shared.protocol.encode import encode_frames
 from shared.services.attendance import Attendance
 from shared.services.in_order import InOrder
@@ -131,12 +131,18 @@ class FanOut:
     ) -> int:
         everybody = [one for one in shard.connection_ids if one != but]
         positioned = [one for one in everybody if one in shard.positioned]
-        if not positioned:
-            return self._push(channel, frames, ids, everybody, attempt=attempt)
         as_it_comes = [one for one in everybody if one not in shard.positioned]
+        by_server = [one for one in as_it_comes if one in shard.by_server]
+        delivered = 0
+        if by_server:
+            delivered = self._push(channel, for_server_side(frames), ids, by_server, attempt=attempt)
+            as_it_comes = [one for one in as_it_comes if one not in shard.by_server]
+        if as_it_comes or not everybody:
+            delivered += self._push(channel, frames, ids, as_it_comes, attempt=attempt)
+        if not positioned:
+            return delivered
         events = [frame for frame in frames if "offset" in frame]
         others = [frame for frame in frames if "offset" not in frame]
-        delivered = self._push(channel, frames, ids, as_it_comes, attempt=attempt) if as_it_comes else 0
         for fossil in (False, True) if others else ():
             some = [one for one in positioned if (one in shard.fossil) is fossil]
             if some:
@@ -176,6 +182,9 @@ class FanOut:
             self.trail.step("not pushed", ids, why="nobody is there" if frames else "the breaker is open")
             return 0
         delivered, remaining = self._send(channel, frames, ids, connection_ids, attempt=attempt)
+        if frames[0].get("event") == "lagged" and BY_SERVER in frames[0]:
+            left = set(remaining)
+            self._close(channel, [one for one in connection_ids if one not in left])
         self._later(channel, frames, ids, remaining, attempt + 1)
         return delivered
 
@@ -275,4 +284,5 @@ def _lagged(channel: str, frames: Sequence[Frame]) -> list[Frame]:
     if not events:
         return rest
     position = {"epoch": events[-1]["epoch"], "offset": events[-1]["offset"]}
-    return [{"type": "system", "event": "lagged", "channel": channel, "position": position}, *rest]
+    lagged = {"type": "system", "event": "lagged", "channel": channel, "position": position}
+    return [*(for_server_side([lagged]) if BY_SERVER in events[-1] else [lagged]), *rest]

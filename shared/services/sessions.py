@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from shared.domain.centrifugo import is_centrifugo
 from shared.domain.channel import BROADCAST_CHANNEL, personal_channel
 from shared.domain.connection import (
     AUTHENTICATION_DEADLINE_S,
@@ -64,6 +65,7 @@ _RIGHTS: Final[Mapping[Interest, Capability]] = {
     "presence": "presence",
     "connections": "presence",
     "fossil": "subscribe",
+    "by_server": "subscribe",
 }
 _EVENTS_ALONE: Final[Interests] = frozenset()
 
@@ -244,7 +246,8 @@ class Sessions:
 
     def join(self, connection: Connection, principal: Principal, channels: Mapping[str, Interests]) -> None:
         """Subscribe to a session's channels, as far as its token still allows, and to those that everybody has."""
-        everybodys = dict.fromkeys([personal_channel(principal.user_id), BROADCAST_CHANNEL], _EVENTS_ALONE)
+        personal: Interests = frozenset({"by_server"}) if is_centrifugo(connection.connection_id) else _EVENTS_ALONE
+        everybodys = {personal_channel(principal.user_id): personal, BROADCAST_CHANNEL: _EVENTS_ALONE}
         self.subscriptions.connect(connection, everybodys, kept=False)
         allowed = {
             channel: _allowed(principal, channel, interests)

@@ -31,6 +31,7 @@ class SubscribeRequest:
         presence: It wants its user to be seen there, and is told who comes, goes and types.
         connections: It is told which connections come and go there.
         fossil: It takes deltas.
+        by_server: Its client has not asked for it, and does not again.
         members: It wants to have who is there, if it is to be seen.
         expires_at_s: When it ends by itself, if it does.
         command_id: Of several about this channel the one with the highest counts, whenever it is handled.
@@ -44,6 +45,7 @@ class SubscribeRequest:
     presence: bool = False
     connections: bool = False
     fossil: bool = False
+    by_server: bool = False
     members: bool = True
     expires_at_s: int | None = None
     command_id: int | None = None
@@ -57,6 +59,7 @@ class SubscribeRequest:
             "presence": self.presence,
             "connections": self.connections,
             "fossil": self.fossil,
+            "by_server": self.by_server,
         }
         return frozenset(interest for interest, wants in wanted.items() if wants)
 

@@ -750,6 +750,15 @@ class TestTelling:
         stores.clock.pass_s(60)
         assert stores.telling.positioned("room:a", 0) == []
 
+    def test_whom_the_server_has_subscribed_is_so_until_its_client_asks_for_it(self, stores: Stores) -> None:
+        stores.connections.open(connection("c"))
+        stores.connections.subscribe(
+            connection("c"), {"room:a": frozenset({"by_server", "presence"})}, expires_at_s=NOW_S + 60
+        )
+        assert stores.connections.subscribers("room:a").by_server == {"c"}
+        self.subscribed(stores, positioned=False)
+        assert stores.connections.subscribers("room:a").by_server == frozenset()
+
     def test_only_the_command_that_counts_is_heard(self, stores: Stores) -> None:
         early = Positioned("c", 1, self.AT)
         assert not stores.telling.start("room:a", 0, early)

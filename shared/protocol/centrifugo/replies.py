@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from shared.domain import fossil
 from shared.domain.centrifugo import to_name
-from shared.protocol.centrifugo.codes import INSUFFICIENT_STATE, UNSUBSCRIBED, Disconnect, disconnect_of
+from shared.protocol.centrifugo.codes import INSUFFICIENT_STATE, MISSED, UNSUBSCRIBED, Disconnect, disconnect_of
 from shared.protocol.encode import to_json
 from shared.protocol.limits import SERVER_FRAME_MAX_BYTES
 
@@ -19,6 +19,8 @@ Reply = Mapping[str, Any]
 
 # What marks an event of ours for who takes deltas: its data is to be a text of JSON.
 _AS_TEXT: Final = "as_text"
+# What marks a push of ours for who was subscribed by the server: its SDK gives that up for good by an `unsubscribe`.
+BY_SERVER: Final = "by_server"
 
 
 class _Text(str):
@@ -77,6 +79,11 @@ def as_text(frames: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [{**frame, _AS_TEXT: True} if frame["type"] == "event" else frame for frame in frames]
 
 
+def for_server_side(frames: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return our pushes for whom the server has subscribed: who lags is disconnected, and recovers when it is back."""
+    return [{**frame, BY_SERVER: True} for frame in frames]
+
+
 def translated(messages: Sequence[bytes]) -> list[bytes]:
     """Return messages of ours, frames or batches of them, as theirs; what they have nothing for is left out."""
     frames = [frame for message in messages for frame in _frames(message)]
@@ -98,11 +105,15 @@ def pushes(frame: Mapping[str, Any]) -> Iterator[Reply]:
         case "system", "disconnect":
             theirs = frame.get("theirs")  # said so by one of their servers
             yield disconnect(Disconnect(**theirs) if theirs else disconnect_of(frame["code"]))
+        case "system", "lagged" if frame.get(BY_SERVER):
+            yield disconnect(MISSED)
         case "system", "lagged":
             yield _unsubscribe(frame["channel"], INSUFFICIENT_STATE)
-        case "system", "resubscribe":
-            allowed = frame.get("reason") != "capabilities"
-            yield _unsubscribe(frame["channel"], INSUFFICIENT_STATE if allowed else UNSUBSCRIBED)
+        case "system", "resubscribe" if frame.get("reason") == "capabilities":
+            yield _unsubscribe(frame["channel"], UNSUBSCRIBED)
+        # Whom the server has subscribed goes on, and sees by the epoch, when it comes back, that the stream is another.
+        case "system", "resubscribe" if not frame.get(BY_SERVER):
+            yield _unsubscribe(frame["channel"], INSUFFICIENT_STATE)
 
 
 def ending(ends_s: int | None, *, now_ms: int) -> dict[str, Any]:

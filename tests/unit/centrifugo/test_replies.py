@@ -65,6 +65,14 @@ def test_claims_that_events_show_are_conn_info() -> None:
             {"channel": "room:1", "unsubscribe": {"code": 2500, "reason": "insufficient state"}},
         ),
         (
+            {"type": "system", "event": "lagged", "channel": "room:1", "position": {}, "by_server": True},
+            {"disconnect": {"code": 3010, "reason": "insufficient state"}},
+        ),
+        (
+            {"type": "system", "event": "resubscribe", "channel": "room:1", "reason": "purged"},
+            {"channel": "room:1", "unsubscribe": {"code": 2500, "reason": "insufficient state"}},
+        ),
+        (
             {"type": "system", "event": "resubscribe", "channel": "room:1", "reason": "capabilities"},
             {"channel": "room:1", "unsubscribe": {"code": 2000, "reason": "server unsubscribe"}},
         ),
@@ -80,6 +88,7 @@ def test_what_they_have_no_word_for_is_left_out() -> None:
         {"type": "presence", "channel": "room:1", "event": "join", "member": {}},
         {"type": "receipt", "channel": "room:1"},
         {"type": "typing", "channel": "room:1", "user_id": "ann", "active": True},
+        {"type": "system", "event": "resubscribe", "channel": "room:1", "reason": "purged", "by_server": True},
     ]
     assert translated(encode_frames(frames)) == []
 
