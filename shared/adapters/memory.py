@@ -182,9 +182,9 @@ class MemoryConnectionStore:
     ) -> bool:
         if not self._in_order(connection.connection_id, channel, command_id):
             return False
+        self.unsubscribe(connection.connection_id, [channel])
         if positioned:
             self.positioned.add((connection.connection_id, channel))
-            self.told_since.pop((connection.connection_id, channel), None)
         self.subscribe(connection, {channel: interests}, expires_at_s=expires_at_s)
         self.listed[connection.connection_id][channel] = ends_at_s, interests
         return True
@@ -193,6 +193,16 @@ class MemoryConnectionStore:
         for channel, (ends_at_s, interests) in self.listed[connection_id].items():
             if self._alive(ends_at_s) and connection_id in self.channels[channel]:
                 self.channels[channel][connection_id] = min(expires_at_s, ends_at_s), interests
+
+    def prolong_one(
+        self, connection_id: str, channel: str, *, expires_at_s: int, ends_at_s: int, command_id: int
+    ) -> None:
+        interests = self.subscriptions(connection_id).get(channel)
+        if interests is None or self.last_command(connection_id, channel) > command_id:
+            return
+        self.listed[connection_id][channel] = ends_at_s, interests
+        if connection_id in self.channels[channel]:
+            self.channels[channel][connection_id] = expires_at_s, interests
 
     def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int) -> bool:
         if not self._in_order(connection_id, channel, command_id):

@@ -298,7 +298,7 @@ class CentrifugoRequests:
         interests = self.subscriptions.connections.subscriptions(connection.connection_id).get(channel)
         if interests is None:
             raise RefusedReplyError(codes.PERMISSION_DENIED)
-        self.subscriptions.connect_in_order(connection, channel, interests, command_id, until_s=ends_s)
+        self.subscriptions.prolong(connection, channel, command_id, until_s=ends_s)
         return self._ttl(ends_s)
 
     def _checked(self, principal: Principal, token: str, name: str) -> int | None:

@@ -167,29 +167,19 @@ class Subscriptions:
         if request.command_id is None:
             self.connect(connection, {request.channel: interests}, until_s=until_s)
             return True
-        return self.connect_in_order(
-            connection, request.channel, interests, request.command_id, until_s=until_s, positioned=request.positioned
-        )
-
-    def connect_in_order(
-        self,
-        connection: Connection,
-        channel: str,
-        interests: Interests,
-        command_id: int,
-        *,
-        until_s: int | None = None,
-        positioned: bool = False,
-    ) -> bool:
-        """As :meth:`connect`, unless a command with a higher number was about this channel; return whether it is."""
         return self.connections.subscribe_in_order(
             connection,
-            channel,
+            request.channel,
             interests,
-            expires_at_s=_end_of(connection, until_s),
-            ends_at_s=min(connection.expires_at_s, until_s or connection.expires_at_s),
-            command_id=command_id,
-            positioned=positioned,
+            **_ends(connection, until_s),
+            command_id=request.command_id,
+            positioned=request.positioned,
+        )
+
+    def prolong(self, connection: Connection, channel: str, command_id: int, *, until_s: int | None) -> None:
+        """Have a subscription end then, if it is there and no command with a higher number was about this channel."""
+        self.connections.prolong_one(
+            connection.connection_id, channel, **_ends(connection, until_s), command_id=command_id
         )
 
     def unsubscribe_in_order(self, connection: Connection, channel: str, command_id: int) -> None:
@@ -225,6 +215,12 @@ class Subscriptions:
 def _end_of(connection: Connection, until_s: int | None) -> int:
     token_ends_s = connection.principal.expires_at_s if connection.principal else None
     return min(ends_s for ends_s in (connection.expires_at_s, token_ends_s, until_s) if ends_s is not None)
+
+
+def _ends(connection: Connection, until_s: int | None) -> dict[str, int]:
+    """Return when a subscription ends, and until when it can be prolonged with the connection's token."""
+    ends_at_s = min(connection.expires_at_s, until_s or connection.expires_at_s)
+    return {"expires_at_s": _end_of(connection, until_s), "ends_at_s": ends_at_s}
 
 
 def subscription(request: "SubscribeFields") -> SubscribeRequest:

@@ -229,6 +229,15 @@ def test_a_subscription_goes_on_where_it_is_when_its_token_is_refreshed(stack: M
     assert offsets(ann) == [1, 2]
 
 
+def test_who_was_taken_out_stays_out_when_its_token_is_refreshed(stack: MemoryStack, ann: Client) -> None:
+    (first,) = stored(stack, 1)
+    failing(stack, "a=").deliver(first)
+    ann.ask("sub_refresh", channel=ROOM, token=token("ann", channel=ROOM))
+    (second,) = stored(stack, 2)
+    stack.fan_out.deliver(second)
+    assert offsets(ann) == [], "it would hide from the client that it lacks one"
+
+
 def test_what_the_server_has_subscribed_is_told_as_it_comes(stack: MemoryStack) -> None:
     client = Client(stack, "s=")
     client.connect("sue", channels=[ROOM])
