@@ -325,7 +325,7 @@ class Telling(Protocol):
     """
 
     def positioned(self, channel: str, shard: int) -> Sequence[Positioned]:
-        """Return those that may be told."""
+        """Return those that may be told, or that nobody has started within :data:`ALIVE_S`."""
         ...
 
     def start(self, channel: str, shard: int, one: Positioned) -> bool:

@@ -45,7 +45,8 @@ class DynamoDbConnectionStore:
                                                              principal, expires_at_s N
         pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  shard N, wants S, user_id S, command_id N, expires_at_s N
         pk CHANNEL#<channel>#<shard>  sk <connection id>     wants S, command_id N, expires_at_s N,
-                                                             positioned BOOL, since S (dynamodb_telling.py)
+                                                             positioned BOOL, subscribed_at_s N, since S
+                                                             (dynamodb_telling.py)
         pk CHANNEL#<channel>#0    sk !SHARDS                 shards N: how many there are, if more than one
         pk DUE#<minute>           sk <connection id>         expires_at_s N
         pk JANITOR                sk META                    minute N
@@ -203,7 +204,8 @@ class DynamoDbConnectionStore:
             return False
         subscriber = _key(_channel_pk(channel, shard), connection_id) | wants | number
         subscriber |= {TTL_ATTRIBUTE: {"N": str(expires_at_s)}}
-        subscriber |= {"positioned": {"BOOL": False}} if positioned else {}
+        if positioned:
+            subscriber |= {"positioned": {"BOOL": False}, "subscribed_at_s": {"N": str(self._now_ms() // 1000)}}
         if_so(self._client.put_item, TableName=self._table, Item=subscriber, **_in_order(command_id))
         # An unsubscribing that came in between has found nothing to delete.
         last = self._get_item(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel)

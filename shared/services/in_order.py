@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from shared.domain.publication import StreamPosition
-from shared.domain.telling import Positioned
+from shared.domain.telling import ALIVE_S, Positioned
 from shared.errors import UnavailableError
 from shared.ports import Telling
 from shared.protocol.centrifugo.replies import as_text
 from shared.protocol.limits import HISTORY_MAX_LIMIT
 from shared.services.history import History
 
-# Longer than any function runs that tells: who has died with the turn keeps others from it no longer.
-_TURN_MS: Final = 65_000
+# Who has died with the turn keeps others from it no longer.
+_TURN_MS: Final = ALIVE_S * 1000
 # A turn is a push to each and two writes. Whoever waits longer than this altogether does so in the delivery queue.
 _PAUSES_S: Final = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 
@@ -137,5 +137,5 @@ class InOrder:
 
 def _start(one: Positioned, at: StreamPosition | None, epoch: str) -> int | None:
     """Return up to where it has been told; ``None``: of this stream that is not known."""
-    place = one.since or at
+    place = (one.since or at) if one.started else None
     return place.offset if place is not None and place.epoch == epoch else None

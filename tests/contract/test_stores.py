@@ -740,6 +740,17 @@ class TestTelling:
         stores.clock.pass_s(60)
         assert stores.telling.positioned("room:a", 0) == []
 
+    def test_who_is_not_started_in_time_is_found(self, stores: Stores) -> None:
+        self.subscribed(stores)
+        stores.connections.prolong_one("c", "room:a", expires_at_s=NOW_S + 500, ends_at_s=NOW_S + 500, command_id=1)
+        stores.clock.pass_s(65)
+        assert stores.telling.positioned("room:a", 0) == []
+        stores.clock.pass_s(1)
+        assert stores.telling.positioned("room:a", 0) == [Positioned("c", 1, None, started=False)]
+        fresh = Positioned("c", 1, self.AT)
+        assert stores.telling.start("room:a", 0, fresh)
+        assert stores.telling.positioned("room:a", 0) == [fresh]
+
     def test_only_the_command_that_counts_is_heard(self, stores: Stores) -> None:
         early = Positioned("c", 1, self.AT)
         assert not stores.telling.start("room:a", 0, early)

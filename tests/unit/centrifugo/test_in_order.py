@@ -238,6 +238,22 @@ def test_who_was_taken_out_stays_out_when_its_token_is_refreshed(stack: MemorySt
     assert offsets(ann) == [], "it would hide from the client that it lacks one"
 
 
+def test_who_was_never_started_is_to_begin_anew(stack: MemoryStack, monkeypatch: Any) -> None:
+    monkeypatch.setattr(type(stack.telling), "start", lambda *_: False)  # the function has died behind its answer
+    ann = Client(stack, "a=")
+    ann.connect("ann")
+    assert ann.subscribe(ROOM, "ann")["offset"] == 0
+    monkeypatch.undo()
+    stack.clock.pass_s(65)
+    first, second = stored(stack, 1, 2)
+    stack.fan_out.deliver(first)
+    assert ann.pushes() == [], "it may be started yet"
+    stack.clock.pass_s(1)
+    stack.fan_out.deliver(second)
+    assert [push["unsubscribe"]["code"] for push in ann.pushes()] == [2500]
+    assert ann.name not in stack.connections.subscribers(ROOM).connection_ids
+
+
 def test_what_the_server_has_subscribed_is_told_as_it_comes(stack: MemoryStack) -> None:
     client = Client(stack, "s=")
     client.connect("sue", channels=[ROOM])
