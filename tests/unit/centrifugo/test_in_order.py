@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.telling import Turn
+from shared.domain.telling import ALIVE_S, Turn
 from shared.errors import ThrottledError
 from shared.ports import Broadcast
 from shared.services.append import Submission
@@ -182,7 +182,7 @@ def test_one_at_a_time_tells_and_the_others_wait_or_find_it_done(stack: MemorySt
     assert offsets(ann) == []
     assert len(stack.slept_s) == 6
     ((again, delay_s),) = stack.deliveries.sent
-    assert (again.positioned, again.connection_ids, delay_s) == (True, None, 1)
+    assert (again.positioned, again.connection_ids, delay_s) == (True, None, 3)
     stack.clock.pass_s(61)  # whoever had the turn has died
     stack.fan_out.deliver(second)
     assert offsets(ann) == [1, 2]
@@ -190,6 +190,18 @@ def test_one_at_a_time_tells_and_the_others_wait_or_find_it_done(stack: MemorySt
     stack.slept_s.clear()
     stack.fan_out.resume(again)
     assert (offsets(ann), stack.slept_s) == ([], [])
+
+
+def test_who_waits_outlasts_the_turn_of_who_has_died(stack: MemoryStack, ann: Client) -> None:
+    _, second = stored(stack, 1, 2)
+    stack.telling.take(ROOM, 0, holder="dead", until_ms=stack.clock() + ALIVE_S * 1000)
+    stack.fan_out.deliver(second)
+    while stack.deliveries.sent:
+        ((again, delay_s),) = stack.deliveries.sent
+        stack.deliveries.sent.clear()
+        stack.clock.pass_s(delay_s)
+        stack.fan_out.resume(again)
+    assert offsets(ann) == [1, 2]
 
 
 def test_whoever_fails_ends_its_turn(stack: MemoryStack, ann: Client, monkeypatch: Any) -> None:
