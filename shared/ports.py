@@ -209,8 +209,8 @@ class ConnectionStore(Protocol):
 
     def prolong_one(
         self, connection_id: str, channel: str, *, expires_at_s: int, ends_at_s: int, command_id: int
-    ) -> None:
-        """Have one go on likewise, and :meth:`prolong` until ``ends_at_s``.
+    ) -> bool:
+        """Have one go on likewise, and :meth:`prolong` until ``ends_at_s``; return whether it does.
 
         Not if it is not there any more, or a command with a higher number was about this channel. Which one has
         subscribed it stays as it is, and whoever :meth:`Telling.stop` has taken out, out.

@@ -223,13 +223,13 @@ class DynamoDbConnectionStore:
 
     def prolong_one(
         self, connection_id: str, channel: str, *, expires_at_s: int, ends_at_s: int, command_id: int
-    ) -> None:
+    ) -> bool:
         answer: Item = {}
 
         def update(**request: Any) -> None:
             answer.update(self._client.update_item(**request))
 
-        if if_so(
+        there = if_so(
             update,
             TableName=self._table,
             Key=_key(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel),
@@ -241,8 +241,10 @@ class DynamoDbConnectionStore:
                 ":now": {"N": str(self._now_ms() // 1000)},
             },
             ReturnValues="ALL_NEW",
-        ):
+        )
+        if there:
             self._prolong(connection_id, answer["Attributes"], expires_at_s)
+        return there
 
     def _prolong(self, connection_id: str, listed: Item, expires_at_s: int) -> None:
         channel = listed[SK]["S"].removeprefix(_SUBSCRIPTION)

@@ -196,13 +196,14 @@ class MemoryConnectionStore:
 
     def prolong_one(
         self, connection_id: str, channel: str, *, expires_at_s: int, ends_at_s: int, command_id: int
-    ) -> None:
+    ) -> bool:
         interests = self.subscriptions(connection_id).get(channel)
         if interests is None or self.last_command(connection_id, channel) > command_id:
-            return
+            return False
         self.listed[connection_id][channel] = ends_at_s, interests
         if connection_id in self.channels[channel]:
             self.channels[channel][connection_id] = expires_at_s, interests
+        return True
 
     def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int) -> bool:
         if not self._in_order(connection_id, channel, command_id):

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 from shared.domain.centrifugo import centrifugo_id, to_name, users_of, websocket_id
 from shared.domain.channel import personal_channel
 from shared.domain.commands import COMMAND_DEFAULT_TIMEOUT_MS, may_use
-from shared.domain.connection import Connection
+from shared.domain.connection import Connection, Interests
 from shared.domain.mailbox import is_mailbox
 from shared.domain.presence import Visit
 from shared.domain.principal import Capability, Principal
@@ -148,7 +148,12 @@ class CentrifugoRequests:
         return Answer(self._result(connection, name, request, received_at_ms))
 
     def subscribe_by_server(
-        self, connection: Connection, name: str, wanted: theirs.Subscribe | None, command_id: int
+        self,
+        connection: Connection,
+        name: str,
+        wanted: theirs.Subscribe | None,
+        command_id: int,
+        kept: Interests | None,
     ) -> Answer:
         """Subscribe a connection to a channel that a server wants it to be in.
 
@@ -157,11 +162,12 @@ class CentrifugoRequests:
             name: Their name of the channel.
             wanted: From where it is to recover, if it is.
             command_id: As for :meth:`answer`.
+            kept: What it is told of there already: that stays as it is.
 
         Raises:
             RefusedReplyError, TidewireError: As for a client's ``subscribe``.
         """
-        return self._subscribe(connection, name, wanted, command_id)
+        return self._subscribe(connection, name, wanted, command_id, kept=kept)
 
     def _result(self, connection: Connection, name: str, request: Any, received_at_ms: int) -> dict[str, Any]:
         match name:
@@ -223,6 +229,7 @@ class CentrifugoRequests:
         *,
         ends_s: int | None = None,
         positioned: bool = False,
+        kept: Interests | None = None,
     ) -> Answer:
         """Subscribe to a channel that the connection may be in.
 
@@ -246,6 +253,9 @@ class CentrifugoRequests:
             command_id=command_id,
             positioned=positioned,
         )
+        if kept is not None:
+            presence, connections, fossils = (one in kept for one in ("presence", "connections", "fossil"))
+            request = replace(request, kept=True, presence=presence, connections=connections, fossil=fossils)
         # As a text within JSON, data may take twice as much.
         max_bytes = PAGE_MAX_BYTES // 2 if fossil else PAGE_MAX_BYTES
         subscriber = _with(connection, channel, "subscribe", *may)

@@ -44,18 +44,26 @@ class CentrifugoUsers:
         """
         check_admin(principal)
         channel, since = channel_of(request.channel), request.recover_since
-        wanted = theirs.Subscribe(recover=True, offset=since.offset, epoch=since.epoch) if since else None
+        missing = theirs.Subscribe(recover=True, offset=since.offset, epoch=since.epoch) if since else None
         for connection in self._of(request.user, request.client):
             # As if it were what its client has asked for last: what that asks for next is a later one.
             command_id = self.connections.last_command(connection.connection_id, channel)
-            answer = self.requests.subscribe_by_server(connection, request.channel, wanted, command_id)
+            kept = self.connections.subscriptions(connection.connection_id).get(channel)
+            # Its client has subscribed it: all comes in order, and what is not a text would be no publication to it.
+            lacks_nothing = kept is not None and "fossil" in kept
+            wanted = None if lacks_nothing else missing
+            answer = self.requests.subscribe_by_server(connection, request.channel, wanted, command_id, kept)
             told = {name: answer.result[name] for name in _TOLD}
             if request.data is not None:
                 told["data"] = request.data
             missed = [push_of(channel, "pub", pub) for pub in answer.result.get("publications", ())]
             there = self._tell(connection, push_of(channel, "subscribe", told), *missed, *answer.pushes)
             # SDKs drop what is pushed into a channel before they know that they are subscribed to it.
-            if there and (meanwhile := self.requests.reading.missed(channel, answer.subscribed[channel].position)):
+            if (
+                there
+                and not lacks_nothing
+                and (meanwhile := self.requests.reading.missed(channel, answer.subscribed[channel].position))
+            ):
                 self._tell(connection, *meanwhile)
 
     def refresh(self, principal: Principal, request: server_api.Refresh) -> None:

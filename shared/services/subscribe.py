@@ -35,6 +35,7 @@ class SubscribeRequest:
         expires_at_s: When it ends by itself, if it does.
         command_id: Of several about this channel the one with the highest counts, whenever it is handled.
         positioned: It is told what is published in order, from when :class:`Telling` is told to start.
+        kept: It is there already, and stays as it is: it only goes on.
     """
 
     channel: str
@@ -48,6 +49,7 @@ class SubscribeRequest:
     expires_at_s: int | None = None
     command_id: int | None = None
     positioned: bool = False
+    kept: bool = False
 
     @property
     def interests(self) -> Interests:
@@ -167,6 +169,8 @@ class Subscriptions:
         if request.command_id is None:
             self.connect(connection, {request.channel: interests}, until_s=until_s)
             return True
+        if request.kept:
+            return self.prolong(connection, request.channel, request.command_id, until_s=until_s)
         return self.connections.subscribe_in_order(
             connection,
             request.channel,
@@ -176,9 +180,9 @@ class Subscriptions:
             positioned=request.positioned,
         )
 
-    def prolong(self, connection: Connection, channel: str, command_id: int, *, until_s: int | None) -> None:
-        """Have a subscription end then, if it is there and no command with a higher number was about this channel."""
-        self.connections.prolong_one(
+    def prolong(self, connection: Connection, channel: str, command_id: int, *, until_s: int | None) -> bool:
+        """Have a subscription end then; return whether it is there, and no later command was about this channel."""
+        return self.connections.prolong_one(
             connection.connection_id, channel, **_ends(connection, until_s), command_id=command_id
         )
 

@@ -513,27 +513,33 @@ class TestConnectionStore:
         item = connection("c")
         stores.connections.open(item)
 
-        def prolong(command_id: int, expires_in_s: int) -> list[str]:
-            expires_at_s = NOW_S + expires_in_s
-            stores.connections.prolong_one(
-                "c", "room:a", expires_at_s=expires_at_s, ends_at_s=expires_at_s + 100, command_id=command_id
+        def prolong(command_id: int, expires_in_s: int) -> bool:
+            at_s = NOW_S + expires_in_s
+            return stores.connections.prolong_one(
+                "c", "room:a", expires_at_s=at_s, ends_at_s=at_s + 100, command_id=command_id
             )
-            return list(stores.connections.subscribers("room:a").connection_ids)
 
-        assert prolong(9, 100) == []
+        def there() -> bool:
+            return list(stores.connections.subscribers("room:a").connection_ids) == ["c"]
+
+        assert not prolong(9, 100)
+        assert not there()
         assert stores.connections.subscriptions("c") == {}
         stores.connections.subscribe_in_order(
             item, "room:a", frozenset(), expires_at_s=NOW_S + 50, ends_at_s=NOW_S + 50, command_id=2
         )
-        prolong(1, 1000)
-        prolong(3, 100)
+        assert not prolong(1, 1000)
+        assert prolong(3, 100)
         assert stores.connections.last_command("c", "room:a") == 2, "that has subscribed it"
         stores.clock.pass_s(90)
-        assert prolong(3, 110) == ["c"]
+        assert there()
         stores.clock.pass_s(20)
-        assert prolong(4, 130) == ["c"], "it was not to be told, but could go on"
+        assert not there()
+        assert prolong(4, 130), "it could go on"
+        assert there()
         stores.connections.unsubscribe_in_order("c", "room:a", command_id=5)
-        assert prolong(6, 1000) == []
+        assert not prolong(6, 1000)
+        assert not there()
         assert stores.connections.subscriptions("c") == {}
 
     def test_subscribers_that_want_more_than_events(self, stores: Stores) -> None:

@@ -12,6 +12,7 @@ from shared.ports import Broadcast
 from shared.services.append import Submission
 from shared.services.fan_out import MAX_ATTEMPTS, FanOut
 from tests.unit.centrifugo.client import Client, in_seconds, token
+from tests.unit.centrifugo.test_server_api import call
 from tests.unit.stack import MemoryStack, publication
 
 CHANNELS = """
@@ -273,6 +274,29 @@ def test_what_the_server_has_subscribed_is_told_as_it_comes(stack: MemoryStack) 
     stack.fan_out.deliver(second)
     stack.fan_out.deliver(first)
     assert offsets(client) == [2, 1]
+
+
+def test_what_a_client_has_subscribed_stays_as_it_is_when_a_server_subscribes_it_too(stack: MemoryStack) -> None:
+    ann = Client(stack, "a=")
+    ann.connect("ann")
+    since = ann.subscribe(ROOM, "ann", delta="fossil")
+    first, second, third = stored(stack, 1, 2, 3)
+    stack.fan_out.deliver(first)
+    told = {"offset": since["offset"], "epoch": since["epoch"]}
+    assert call(stack, "subscribe", user="ann", channel=ROOM, recover_since=told) == {"result": {}}
+    stack.fan_out.deliver(third)
+    stack.fan_out.deliver(second)
+    pushed = ann.pushes()
+    assert [push["subscribe"]["offset"] for push in pushed if "subscribe" in push] == [3]
+    assert [(push["pub"]["offset"], push["pub"]["data"]) for push in pushed if "pub" in push] == [
+        (1, "1"),
+        (2, "2"),
+        (3, "3"),
+    ]
+    (fourth,) = stored(stack, 4)
+    failing(stack, "a=").deliver(fourth)
+    call(stack, "subscribe", user="ann", channel=ROOM)
+    assert ann.name not in stack.connections.subscribers(ROOM).connection_ids, "it is to recover"
 
 
 def test_who_can_not_be_answered_is_to_come_back(stack: MemoryStack) -> None:
