@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.telling import ALIVE_S, Turn
+from shared.domain.telling import ALIVE_S, Positioned, Turn
 from shared.errors import ThrottledError
 from shared.ports import Broadcast
 from shared.services.append import Submission
@@ -213,6 +213,40 @@ def test_whoever_fails_ends_its_turn(stack: MemoryStack, ann: Client, monkeypatc
     monkeypatch.undo()
     stack.fan_out.deliver(first)
     assert offsets(ann) == [1]
+
+
+def test_the_others_are_not_told_again_where_it_can_not_be_noted_of_one_that_it_was(
+    stack: MemoryStack, ann: Client, monkeypatch: Any
+) -> None:
+    ben = Client(stack, "ben=")
+    ben.connect("ben")
+    ben.subscribe(ROOM, "ben")
+    mark_told = type(stack.telling).mark_told
+
+    def failing_for_ann(self: Any, channel: str, shard: int, one: Positioned) -> None:
+        if one.connection_id == ann.name:
+            raise ThrottledError
+        mark_told(self, channel, shard, one)
+
+    monkeypatch.setattr(type(stack.telling), "mark_told", failing_for_ann)
+    first, second = stored(stack, 1, 2)
+    stack.fan_out.deliver(first)
+    monkeypatch.undo()
+    assert [type(error) for error in stack.failures] == [ThrottledError]
+    stack.fan_out.deliver(second)
+    assert offsets(ben) == [1, 2]
+    assert offsets(ann) == [1, 1, 2], "what nobody knows that it was told it is told again"
+    (third,) = stored(stack, 3)
+    stack.fan_out.deliver(third)
+    assert (offsets(ann), offsets(ben)) == ([3], [3])
+
+
+def test_who_can_not_be_taken_out_is_the_whole_turns_failure(stack: MemoryStack, ann: Client, monkeypatch: Any) -> None:
+    (first,) = stored(stack, 1)
+    monkeypatch.setattr(type(stack.telling), "stop", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        failing(stack, "a=").deliver(first)
+    assert stack.telling.told == {}, "a later publication would hide the hole"
 
 
 def test_who_is_too_far_behind_or_of_another_stream_is_to_recover(stack: MemoryStack, ann: Client) -> None:
