@@ -338,7 +338,9 @@ class Services:
             on_failure=telemetry.channel_failure,
             attendance=self.attendance,
             trail=self.trail,
-            in_order=InOrder(self.telling, self.history, self._pushing, time.sleep, self.now_ms),
+            in_order=InOrder(
+                self.telling, self.history, self._pushing, time.sleep, self.now_ms, telemetry.channel_failure
+            ),
         )
 
     @cached_property

@@ -204,12 +204,22 @@ class ConnectionStore(Protocol):
         """As :meth:`subscribe`, unless a command with a higher number was about this channel; return whether it is.
 
         It can be prolonged until ``ends_at_s``, and no longer. With ``positioned`` it is told nothing that is published
-        before :meth:`Telling.start`; without, a repeat leaves that as it is.
+        before :meth:`Telling.start`.
         """
         ...
 
     def prolong(self, connection_id: str, *, expires_at_s: int) -> None:
         """Have all that were subscribed in order go on until then, but none longer than it can."""
+        ...
+
+    def prolong_one(
+        self, connection_id: str, channel: str, *, expires_at_s: int, ends_at_s: int, command_id: int
+    ) -> bool:
+        """Have one go on likewise, and :meth:`prolong` until ``ends_at_s``; return whether it does.
+
+        Not if it is not there any more, or a command with a higher number was about this channel. Which one has
+        subscribed it stays as it is, and whoever :meth:`Telling.stop` has taken out, out.
+        """
         ...
 
     def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int, stays: bool = False) -> bool:
@@ -320,7 +330,7 @@ class Telling(Protocol):
     """
 
     def positioned(self, channel: str, shard: int) -> Sequence[Positioned]:
-        """Return those that may be told."""
+        """Return those that may be told, or that nobody has started within :data:`ALIVE_S`."""
         ...
 
     def start(self, channel: str, shard: int, one: Positioned) -> bool:

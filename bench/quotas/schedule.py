@@ -227,7 +227,8 @@ class Schedule:
         """Return what nobody needs: no subscriber is positioned."""
         now_ms = self._time.now_ms
         history = History(Streams(MemoryStreamStore(), namespaces.parse(""), now_ms))
-        return InOrder(MemoryTelling(self._subscribers, now_ms), history, _EXECUTOR, lambda _s: None, now_ms)
+        telling = MemoryTelling(self._subscribers, now_ms)
+        return InOrder(telling, history, _EXECUTOR, lambda _s: None, now_ms, _raise)
 
     def _fan_out(self) -> FanOut:
         now_ms = self._time.now_ms

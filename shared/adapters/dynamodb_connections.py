@@ -45,7 +45,8 @@ class DynamoDbConnectionStore:
                                                              principal, expires_at_s N
         pk CONNECTION#<id>        sk SUBSCRIPTION#<channel>  shard N, wants S, user_id S, command_id N, expires_at_s N
         pk CHANNEL#<channel>#<shard>  sk <connection id>     wants S, command_id N, expires_at_s N,
-                                                             positioned BOOL, since S (dynamodb_telling.py)
+                                                             positioned BOOL, subscribed_at_s N, since S
+                                                             (dynamodb_telling.py)
         pk CHANNEL#<channel>#0    sk !SHARDS                 shards N: how many there are, if more than one
         pk DUE#<minute>           sk <connection id>         expires_at_s N
         pk JANITOR                sk META                    minute N
@@ -214,10 +215,11 @@ class DynamoDbConnectionStore:
             listed["user_id"] = {"S": connection.principal.user_id}
         if not if_so(self._client.put_item, TableName=self._table, Item=listed, **_in_order(command_id)):
             return False
-        subscriber = wants | {TTL_ATTRIBUTE: {"N": str(expires_at_s)}}
-        subscriber |= {"positioned": {"BOOL": False}} if positioned else {}
-        lacking = [name for name, lacks in (("wants", not interests), ("since", positioned)) if lacks]
-        self._update_in_order(_key(_channel_pk(channel, shard), connection_id), subscriber, lacking, command_id)
+        subscriber = _key(_channel_pk(channel, shard), connection_id) | wants | number
+        subscriber |= {TTL_ATTRIBUTE: {"N": str(expires_at_s)}}
+        if positioned:
+            subscriber |= {"positioned": {"BOOL": False}, "subscribed_at_s": {"N": str(self._now_ms() // 1000)}}
+        if_so(self._client.put_item, TableName=self._table, Item=subscriber, **_in_order(command_id))
         # An unsubscribing that came in between has found nothing to delete.
         last = self._get_item(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel)
         if last is None or int(last["command_id"]["N"]) == command_id:
@@ -230,11 +232,44 @@ class DynamoDbConnectionStore:
         for listed in self._query(f"CONNECTION#{connection_id}", prefix=_SUBSCRIPTION):
             if not self._alive(listed):
                 continue
-            channel, ends_at_s = listed[SK]["S"].removeprefix(_SUBSCRIPTION), int(listed[TTL_ATTRIBUTE]["N"])
-            key = _key(_channel_pk(channel, int(listed["shard"]["N"])), connection_id)
-            until = {TTL_ATTRIBUTE: {"N": str(min(expires_at_s, ends_at_s))}}
-            # Not where it has been unsubscribed, or subscribed anew, since it was read.
-            self._update_in_order(key, until, (), int(listed["command_id"]["N"]), there=True)
+            self._prolong(connection_id, listed, min(expires_at_s, int(listed[TTL_ATTRIBUTE]["N"])))
+
+    def prolong_one(
+        self, connection_id: str, channel: str, *, expires_at_s: int, ends_at_s: int, command_id: int
+    ) -> bool:
+        answer: Item = {}
+
+        def update(**request: Any) -> None:
+            answer.update(self._client.update_item(**request))
+
+        there = if_so(
+            update,
+            TableName=self._table,
+            Key=_key(f"CONNECTION#{connection_id}", _SUBSCRIPTION + channel),
+            UpdateExpression=f"SET {TTL_ATTRIBUTE} = :ends_at_s",
+            ConditionExpression=f"command_id <= :command_id AND {TTL_ATTRIBUTE} > :now",
+            ExpressionAttributeValues={
+                ":ends_at_s": {"N": str(ends_at_s)},
+                ":command_id": {"N": str(command_id)},
+                ":now": {"N": str(self._now_ms() // 1000)},
+            },
+            ReturnValues="ALL_NEW",
+        )
+        if there:
+            self._prolong(connection_id, answer["Attributes"], expires_at_s)
+        return there
+
+    def _prolong(self, connection_id: str, listed: Item, expires_at_s: int) -> None:
+        channel = listed[SK]["S"].removeprefix(_SUBSCRIPTION)
+        if_so(
+            self._client.update_item,
+            TableName=self._table,
+            Key=_key(_channel_pk(channel, int(listed["shard"]["N"])), connection_id),
+            UpdateExpression=f"SET {TTL_ATTRIBUTE} = :expires_at_s",
+            # Not where it has been unsubscribed or taken out, or subscribed anew, since it was read.
+            ConditionExpression="command_id <= :command_id",
+            ExpressionAttributeValues={":expires_at_s": {"N": str(expires_at_s)}, ":command_id": listed["command_id"]},
+        )
 
     def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int, stays: bool = False) -> bool:
         answer: Item = {}
@@ -259,22 +294,16 @@ class DynamoDbConnectionStore:
         if gone and "shard" in before:
             key = _key(_channel_pk(channel, int(before["shard"]["N"])), connection_id)
             if stays:
-                self._update_in_order(key, {}, ["wants"], command_id, there=True)
+                self._want_events_in_order(key, command_id)
             else:
                 self._delete_in_order(key, command_id)
         return gone
 
-    def _update_in_order(
-        self, key: Item, attributes: Item, lacking: Sequence[str], command_id: int, *, there: bool = False
-    ) -> None:
-        """Write some attributes of a subscriber, and leave the others as they are."""
-        names = ", ".join(f"{name} = :{name}" for name in ("command_id", *attributes))
-        condition = _in_order(command_id)
-        if there:
-            condition["ConditionExpression"] = f"attribute_exists({PK}) AND ({condition['ConditionExpression']})"
-        condition["ExpressionAttributeValues"] |= {f":{name}": value for name, value in attributes.items()}
-        expression = f"SET {names}" + (f" REMOVE {', '.join(lacking)}" if lacking else "")
-        if_so(self._client.update_item, TableName=self._table, Key=key, UpdateExpression=expression, **condition)
+    def _want_events_in_order(self, key: Item, command_id: int) -> None:
+        request = _in_order(command_id)
+        request["ConditionExpression"] = f"attribute_exists({PK}) AND ({request['ConditionExpression']})"
+        expression = "SET command_id = :command_id REMOVE wants"
+        if_so(self._client.update_item, TableName=self._table, Key=key, UpdateExpression=expression, **request)
 
     def _delete_in_order(self, key: Item, command_id: int) -> None:
         if_so(self._client.delete_item, TableName=self._table, Key=key, **_in_order(command_id))

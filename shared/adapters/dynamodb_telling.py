@@ -9,7 +9,7 @@ from shared.adapters.aws import translated
 from shared.adapters.dynamodb import Item, if_so, pages, refused
 from shared.contract import PK, SK, TTL_ATTRIBUTE
 from shared.domain.publication import StreamPosition
-from shared.domain.telling import Positioned, Turn
+from shared.domain.telling import ALIVE_S, Positioned, Turn
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -24,8 +24,8 @@ class DynamoDbTelling:
 
     Items::
 
-        pk CHANNEL#<channel>#<shard>  sk <connection id>  positioned BOOL (false: not yet to be told), since S,
-                                                          and what every subscriber has
+        pk CHANNEL#<channel>#<shard>  sk <connection id>  positioned BOOL (false: not yet to be told, and
+                                                          subscribed_at_s N), since S, and what every subscriber has
         pk TURN#<channel>#<shard>     sk META             epoch S, offset N, holder S, until_ms N, expires_at_s N
     """
 
@@ -35,14 +35,16 @@ class DynamoDbTelling:
         self._now_ms = now_ms
 
     def positioned(self, channel: str, shard: int) -> Sequence[Positioned]:
+        now_s = self._now_ms() // 1000
         request: Item = {
             "TableName": self._table,
             "KeyConditionExpression": f"{PK} = :pk",
-            "FilterExpression": f"positioned = :true AND {TTL_ATTRIBUTE} > :now",
+            "FilterExpression": f"(positioned = :true OR subscribed_at_s < :late) AND {TTL_ATTRIBUTE} > :now",
             "ExpressionAttributeValues": {
                 ":pk": {"S": f"CHANNEL#{channel}#{shard}"},
                 ":true": {"BOOL": True},
-                ":now": {"N": str(self._now_ms() // 1000)},
+                ":late": {"N": str(now_s - ALIVE_S)},
+                ":now": {"N": str(now_s)},
             },
             "ConsistentRead": True,
         }
@@ -54,7 +56,7 @@ class DynamoDbTelling:
             channel,
             shard,
             one,
-            UpdateExpression="SET positioned = :true, since = :since",
+            UpdateExpression="SET positioned = :true, since = :since REMOVE subscribed_at_s",
             values={":true": {"BOOL": True}, ":since": {"S": f"{one.since.epoch} {one.since.offset}"}},
         )
 
@@ -143,7 +145,7 @@ def _positioned(item: Item) -> Positioned:
         epoch, offset = item["since"]["S"].split(" ")
         since = StreamPosition(epoch, int(offset))
     fossil = "fossil" in item.get("wants", {"S": ""})["S"].split()
-    return Positioned(item[SK]["S"], int(item["command_id"]["N"]), since, fossil)
+    return Positioned(item[SK]["S"], int(item["command_id"]["N"]), since, fossil, item["positioned"]["BOOL"])
 
 
 def _place(item: Item) -> StreamPosition | None:

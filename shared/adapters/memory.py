@@ -21,7 +21,7 @@ from shared.domain.principal import Principal
 from shared.domain.publication import StreamPosition
 from shared.domain.rate import Rate
 from shared.domain.segment import Ring, Segment
-from shared.domain.telling import Positioned, Turn
+from shared.domain.telling import ALIVE_S, Positioned, Turn
 from shared.errors import ConnectionGoneError, ThrottledError, TidewireError, UnavailableError
 from shared.ports import (
     Broadcast,
@@ -101,7 +101,7 @@ class MemoryConnectionStore:
         self.users: dict[str, str] = {}  # of connections that have listed some
         self.commands: dict[tuple[str, str], int] = {}  # the last about each connection's channel
         self.told_since: dict[tuple[str, str], StreamPosition | None] = {}  # of those that may be told in order
-        self.positioned: set[tuple[str, str]] = set()
+        self.positioned: dict[tuple[str, str], int] = {}  # and when they were subscribed
 
     def _alive(self, expires_at_s: int) -> bool:
         return expires_at_s > self._now_ms() // 1000
@@ -168,7 +168,7 @@ class MemoryConnectionStore:
             if stays and subscriber is not None:
                 self.channels[channel][connection_id] = subscriber[0], frozenset()
             self.listed[connection_id].pop(channel, None)
-            self.positioned.discard((connection_id, channel))
+            self.positioned.pop((connection_id, channel), None)
             self.told_since.pop((connection_id, channel), None)
 
     def subscribe_in_order(
@@ -184,9 +184,9 @@ class MemoryConnectionStore:
     ) -> bool:
         if not self._in_order(connection.connection_id, channel, command_id):
             return False
+        self.unsubscribe(connection.connection_id, [channel])
         if positioned:
-            self.positioned.add((connection.connection_id, channel))
-            self.told_since.pop((connection.connection_id, channel), None)
+            self.positioned[connection.connection_id, channel] = self._now_ms() // 1000
         self.subscribe(connection, {channel: interests}, expires_at_s=expires_at_s)
         self.listed[connection.connection_id][channel] = ends_at_s, interests
         return True
@@ -195,6 +195,17 @@ class MemoryConnectionStore:
         for channel, (ends_at_s, interests) in self.listed[connection_id].items():
             if self._alive(ends_at_s) and connection_id in self.channels[channel]:
                 self.channels[channel][connection_id] = min(expires_at_s, ends_at_s), interests
+
+    def prolong_one(
+        self, connection_id: str, channel: str, *, expires_at_s: int, ends_at_s: int, command_id: int
+    ) -> bool:
+        interests = self.subscriptions(connection_id).get(channel)
+        if interests is None or self.last_command(connection_id, channel) > command_id:
+            return False
+        self.listed[connection_id][channel] = ends_at_s, interests
+        if connection_id in self.channels[channel]:
+            self.channels[channel][connection_id] = expires_at_s, interests
+        return True
 
     def unsubscribe_in_order(self, connection_id: str, channel: str, *, command_id: int, stays: bool = False) -> bool:
         if not self._in_order(connection_id, channel, command_id):
@@ -311,11 +322,19 @@ class MemoryTelling:
     def positioned(self, channel: str, shard: int) -> Sequence[Positioned]:
         store = self._connections
         here = store.subscribers(channel, shard)
-        return [
-            Positioned(one, store.commands[one, channel], store.told_since[one, channel], one in here.fossil)
+        late = self._now_ms() // 1000 - ALIVE_S
+        found = [
+            Positioned(
+                one,
+                store.commands[one, channel],
+                store.told_since.get((one, channel)),
+                one in here.fossil,
+                (one, channel) in store.told_since,
+            )
             for one in here.connection_ids
-            if (one, channel) in store.told_since
+            if one in here.positioned
         ]
+        return [one for one in found if one.started or store.positioned[one.connection_id, channel] < late]
 
     def start(self, channel: str, shard: int, one: Positioned) -> bool:
         return self._mark(channel, one, one.since)

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 from shared.domain.centrifugo import centrifugo_id, to_name, users_of, websocket_id
 from shared.domain.channel import personal_channel
 from shared.domain.commands import COMMAND_DEFAULT_TIMEOUT_MS, may_use
-from shared.domain.connection import Connection
+from shared.domain.connection import Connection, Interests
 from shared.domain.mailbox import is_mailbox
 from shared.domain.presence import Visit
 from shared.domain.principal import Capability, Principal
@@ -157,7 +157,12 @@ class CentrifugoRequests:
         return Answer(self._result(connection, name, request, received_at_ms))
 
     def subscribe_by_server(
-        self, connection: Connection, name: str, wanted: theirs.Subscribe | None, command_id: int
+        self,
+        connection: Connection,
+        name: str,
+        wanted: theirs.Subscribe | None,
+        command_id: int,
+        kept: Interests | None,
     ) -> Answer:
         """Subscribe a connection to a channel that a server wants it to be in.
 
@@ -166,11 +171,12 @@ class CentrifugoRequests:
             name: Their name of the channel.
             wanted: From where it is to recover, if it is.
             command_id: As for :meth:`answer`.
+            kept: What it is told of there already: that stays as it is.
 
         Raises:
             RefusedReplyError, TidewireError: As for a client's ``subscribe``.
         """
-        return self._subscribe(connection, name, wanted, command_id, by_server=True)
+        return self._subscribe(connection, name, wanted, command_id, by_server=True, kept=kept)
 
     def _result(self, connection: Connection, name: str, request: Any, received_at_ms: int) -> dict[str, Any]:
         match name:
@@ -239,6 +245,7 @@ class CentrifugoRequests:
         ends_s: int | None = None,
         positioned: bool = False,
         by_server: bool = False,
+        kept: Interests | None = None,
         max_bytes: int = PAGE_MAX_BYTES,
     ) -> Answer:
         """Subscribe to a channel that the connection may be in.
@@ -264,6 +271,9 @@ class CentrifugoRequests:
             command_id=command_id,
             positioned=positioned,
         )
+        if kept is not None:
+            presence, connections, fossils = (one in kept for one in ("presence", "connections", "fossil"))
+            request = replace(request, kept=True, presence=presence, connections=connections, fossil=fossils)
         # As a text within JSON, data may take twice as much.
         max_bytes = max_bytes // 2 if fossil else max_bytes
         subscriber = _with(connection, channel, "subscribe", *may)
@@ -319,7 +329,7 @@ class CentrifugoRequests:
         interests = self.subscriptions.connections.subscriptions(connection.connection_id).get(channel)
         if interests is None:
             return self._lapsed(connection, channel, command_id)
-        self.subscriptions.connect_in_order(connection, channel, interests, command_id, until_s=ends_s)
+        self.subscriptions.prolong(connection, channel, command_id, until_s=ends_s)
         return Answer(self._ttl(ends_s))
 
     def _lapsed(self, connection: Connection, channel: str, command_id: int) -> Answer:

@@ -165,7 +165,8 @@ class FanOut:
         except UnavailableError:
             if attempt + 1 < MAX_ATTEMPTS:  # else the next publication brings these with it
                 again = Delivery(channel, events, None, attempt + 1, shard=shard, positioned=True, about=ids)
-                self.deliveries.send([again], delay_s=2**attempt)
+                # Altogether longer than a turn: whoever has died with it is no reason to give up.
+                self.deliveries.send([again], delay_s=2 ** (attempt + 1) + 1)
             return delivered
         if lost:
             lagged = {"type": "system", "event": "lagged", "channel": channel}

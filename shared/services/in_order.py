@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from shared.domain.publication import StreamPosition
-from shared.domain.telling import Positioned
+from shared.domain.telling import ALIVE_S, Positioned
 from shared.errors import UnavailableError
 from shared.ports import Telling
 from shared.protocol.centrifugo.replies import as_text
 from shared.protocol.limits import HISTORY_MAX_LIMIT
 from shared.services.history import History
 
-# Longer than any function runs that tells: who has died with the turn keeps others from it no longer.
-_TURN_MS: Final = 65_000
+# Who has died with the turn keeps others from it no longer.
+_TURN_MS: Final = ALIVE_S * 1000
 # A turn is a push to each and two writes. Whoever waits longer than this altogether does so in the delivery queue.
 _PAUSES_S: Final = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 
@@ -46,13 +46,18 @@ class _Events:
 
 @dataclass(frozen=True, slots=True)
 class InOrder:
-    """Tells positioned subscribers."""
+    """Tells positioned subscribers.
+
+    Attributes:
+        on_failure: Is told of a channel where it could not be noted that somebody has been told.
+    """
 
     telling: Telling
     history: History
     executor: Executor
     sleep: Callable[[float], None]
     now_ms: Callable[[], int]
+    on_failure: Callable[[str, Exception], None]
     uniform: Callable[[float, float], float] = random.uniform
 
     def tell(self, channel: str, shard: int, events: Sequence[Frame], push: Push) -> Sequence[str]:
@@ -101,8 +106,9 @@ class InOrder:
                 failed = set(push([one.connection_id for one in group], as_text(frames) if fossil else frames))
             lost += [one for one in group if one.connection_id in failed]
             told = [one for one in group if one.connection_id not in failed and one.since is not None]
-            self._each(told, lambda one: self.telling.mark_told(channel, shard, one))
-        self._each(lost, lambda one: self.telling.stop(channel, shard, one))
+            self._mark_told(channel, shard, told)
+        for _ in self.executor.map(lambda one: self.telling.stop(channel, shard, one), lost):
+            pass  # what it raises is raised here: who is not out must not be told anything later
         return StreamPosition(target.epoch, known.top), [one.connection_id for one in lost]
 
     def _target(self, channel: str, events: Sequence[Frame]) -> StreamPosition:
@@ -130,12 +136,20 @@ class InOrder:
             if not page.more:
                 return
 
-    def _each(self, some: Sequence[Positioned], do: Callable[[Positioned], None]) -> None:
-        for _ in self.executor.map(do, some):
-            pass
+    def _mark_told(self, channel: str, shard: int, told: Sequence[Positioned]) -> None:
+        def mark(one: Positioned) -> Exception | None:
+            try:
+                self.telling.mark_told(channel, shard, one)
+            except Exception as error:  # it is told the same again next time: better than all the others, too
+                return error
+            return None
+
+        errors = [error for error in self.executor.map(mark, told) if error]
+        for error in {type(error): error for error in errors}.values():  # hundreds may have the same
+            self.on_failure(channel, error)
 
 
 def _start(one: Positioned, at: StreamPosition | None, epoch: str) -> int | None:
     """Return up to where it has been told; ``None``: of this stream that is not known."""
-    place = one.since or at
+    place = (one.since or at) if one.started else None
     return place.offset if place is not None and place.epoch == epoch else None

@@ -36,6 +36,7 @@ class SubscribeRequest:
         expires_at_s: When it ends by itself, if it does.
         command_id: Of several about this channel the one with the highest counts, whenever it is handled.
         positioned: It is told what is published in order, from when :class:`Telling` is told to start.
+        kept: It is there already, and stays as it is: it only goes on.
     """
 
     channel: str
@@ -50,6 +51,7 @@ class SubscribeRequest:
     expires_at_s: int | None = None
     command_id: int | None = None
     positioned: bool = False
+    kept: bool = False
 
     @property
     def interests(self) -> Interests:
@@ -166,36 +168,26 @@ class Subscriptions:
 
     def _connect(self, connection: Connection, request: SubscribeRequest) -> bool:
         """Write a subscription; return whether it is the last word about its channel."""
-        until_s, interests = request.expires_at_s, request.interests
+        stays = connection.stays_in(request.channel)
+        until_s, interests = None if stays else request.expires_at_s, request.interests  # it needs no token to be there
         if request.command_id is None:
             self.connect(connection, {request.channel: interests}, until_s=until_s)
             return True
-        return self.connect_in_order(
-            connection, request.channel, interests, request.command_id, until_s=until_s, positioned=request.positioned
-        )
-
-    def connect_in_order(
-        self,
-        connection: Connection,
-        channel: str,
-        interests: Interests,
-        command_id: int,
-        *,
-        until_s: int | None = None,
-        positioned: bool = False,
-    ) -> bool:
-        """As :meth:`connect`, unless a command with a higher number was about this channel; return whether it is."""
-        if connection.stays_in(channel):
-            until_s = None  # no token is needed to be there
+        if request.kept:
+            return self.prolong(connection, request.channel, request.command_id, until_s=until_s)
         return self.connections.subscribe_in_order(
             connection,
-            channel,
+            request.channel,
             interests,
-            expires_at_s=_end_of(connection, until_s),
-            ends_at_s=min(connection.expires_at_s, until_s or connection.expires_at_s),
-            command_id=command_id,
-            positioned=positioned,
+            **_ends(connection, until_s),
+            command_id=request.command_id,
+            positioned=request.positioned,
         )
+
+    def prolong(self, connection: Connection, channel: str, command_id: int, *, until_s: int | None) -> bool:
+        """Have a subscription end then; return whether it is there, and no later command was about this channel."""
+        ends = _ends(connection, None if connection.stays_in(channel) else until_s)
+        return self.connections.prolong_one(connection.connection_id, channel, **ends, command_id=command_id)
 
     def unsubscribe_in_order(self, connection: Connection, channel: str, command_id: int) -> None:
         """As :meth:`unsubscribe`, unless a command with a higher number was about this channel."""
@@ -235,6 +227,12 @@ class Subscriptions:
 def _end_of(connection: Connection, until_s: int | None) -> int:
     token_ends_s = connection.principal.expires_at_s if connection.principal else None
     return min(ends_s for ends_s in (connection.expires_at_s, token_ends_s, until_s) if ends_s is not None)
+
+
+def _ends(connection: Connection, until_s: int | None) -> dict[str, int]:
+    """Return when a subscription ends, and until when it can be prolonged with the connection's token."""
+    ends_at_s = min(connection.expires_at_s, until_s or connection.expires_at_s)
+    return {"expires_at_s": _end_of(connection, until_s), "ends_at_s": ends_at_s}
 
 
 def subscription(request: "SubscribeFields") -> SubscribeRequest:

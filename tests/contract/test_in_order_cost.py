@@ -34,11 +34,14 @@ def event(offset: int) -> dict[str, Any]:
 
 
 def test_what_order_costs(charged: Charged) -> None:
+    def failed(_channel: str, error: Exception) -> None:
+        raise error
+
     clock = Clock()
     connections = DynamoDbConnectionStore(charged.client, "connections", clock)
     telling = DynamoDbTelling(charged.client, "connections", clock)
     history = History(Streams(MemoryStreamStore(), parse(""), clock))
-    in_order = InOrder(telling, history, InlineExecutor(), lambda _s: None, clock)
+    in_order = InOrder(telling, history, InlineExecutor(), lambda _s: None, clock, failed)
 
     def subscribe(number: int, *, positioned: bool, since: int = 6) -> None:
         one = connection(f"centrifugo.L0SM9cOFvHcCI{number:02}=")

@@ -39,17 +39,19 @@ def there(store: ConnectionStore, interest: Interest | None = None) -> list[str]
 def test_a_subscribing_that_is_overtaken_takes_nobody_out(
     store: ConnectionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    update = DynamoDbConnectionStore._update_in_order
+    read, leave = DynamoDbConnectionStore._get_item, DynamoDbConnectionStore._want_events_in_order
     late: list[Callable[[], None]] = []
 
-    def overtaken(self: DynamoDbConnectionStore, *args: Any, **kwargs: Any) -> None:
-        if late or kwargs.get("there"):  # of the unsubscribing
-            late.append(partial(update, self, *args, **kwargs))
-            return
-        update(self, *args, **kwargs)
-        assert store.unsubscribe_in_order("c", OWN, command_id=2, stays=True)
+    def overtaken(self: DynamoDbConnectionStore, *key: Any) -> Any:
+        if not late and key[0] == "CONNECTION#c":  # all is written, and it looks whether that counts
+            assert store.unsubscribe_in_order("c", OWN, command_id=2, stays=True)
+        return read(self, *key)
 
-    monkeypatch.setattr(DynamoDbConnectionStore, "_update_in_order", overtaken)
+    def leave_later(self: DynamoDbConnectionStore, *args: Any) -> None:
+        late.append(partial(leave, self, *args))
+
+    monkeypatch.setattr(DynamoDbConnectionStore, "_get_item", overtaken)
+    monkeypatch.setattr(DynamoDbConnectionStore, "_want_events_in_order", leave_later)
     assert not subscribe(store, 1)
     assert there(store) == ["c"]
     (rest,) = late

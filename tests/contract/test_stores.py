@@ -549,6 +549,39 @@ class TestConnectionStore:
         stores.clock.pass_s(40)
         assert there() == []
 
+    def test_one_is_prolonged_by_a_later_command_while_it_is_there(self, stores: Stores) -> None:
+        item = connection("c")
+        stores.connections.open(item)
+
+        def prolong(command_id: int, expires_in_s: int) -> bool:
+            at_s = NOW_S + expires_in_s
+            return stores.connections.prolong_one(
+                "c", "room:a", expires_at_s=at_s, ends_at_s=at_s + 100, command_id=command_id
+            )
+
+        def there() -> bool:
+            return list(stores.connections.subscribers("room:a").connection_ids) == ["c"]
+
+        assert not prolong(9, 100)
+        assert not there()
+        assert stores.connections.subscriptions("c") == {}
+        stores.connections.subscribe_in_order(
+            item, "room:a", frozenset(), expires_at_s=NOW_S + 50, ends_at_s=NOW_S + 50, command_id=2
+        )
+        assert not prolong(1, 1000)
+        assert prolong(3, 100)
+        assert stores.connections.last_command("c", "room:a") == 2, "that has subscribed it"
+        stores.clock.pass_s(90)
+        assert there()
+        stores.clock.pass_s(20)
+        assert not there()
+        assert prolong(4, 130), "it could go on"
+        assert there()
+        stores.connections.unsubscribe_in_order("c", "room:a", command_id=5)
+        assert not prolong(6, 1000)
+        assert not there()
+        assert stores.connections.subscriptions("c") == {}
+
     def test_subscribers_that_want_more_than_events(self, stores: Stores) -> None:
         wants: list[frozenset[Interest]] = [frozenset(), frozenset({"state"}), frozenset({"state", "presence"})]
         for n, interests in enumerate(wants):
@@ -741,9 +774,12 @@ class TestTelling:
         assert stores.telling.positioned("room:a", 0) == [fresh]
         stores.telling.mark_told("room:a", 0, fresh)
         assert stores.telling.positioned("room:a", 0) == [replace(fresh, since=None)]
-        self.subscribed(stores, 2, positioned=False)  # a later command that only refreshes
+        stores.connections.prolong_one("c", "room:a", expires_at_s=NOW_S + 70, ends_at_s=NOW_S + 80, command_id=2)
         stores.connections.prolong("c", expires_at_s=NOW_S + 80)
-        assert stores.telling.positioned("room:a", 0) == [Positioned("c", 2, None)]
+        assert stores.telling.positioned("room:a", 0) == [Positioned("c", 1, None)], "the command that subscribed it"
+        self.subscribed(stores, 2, positioned=False)
+        assert stores.connections.subscribers("room:a").positioned == frozenset()
+        assert list(stores.connections.subscribers("room:a").connection_ids) == ["c"]
         self.subscribed(stores, 3)
         assert stores.telling.positioned("room:a", 0) == []
         stores.telling.start("room:a", 0, replace(fresh, command_id=3))
@@ -758,6 +794,17 @@ class TestTelling:
         assert stores.connections.subscribers("room:a").by_server == {"c"}
         self.subscribed(stores, positioned=False)
         assert stores.connections.subscribers("room:a").by_server == frozenset()
+
+    def test_who_is_not_started_in_time_is_found(self, stores: Stores) -> None:
+        self.subscribed(stores)
+        stores.connections.prolong_one("c", "room:a", expires_at_s=NOW_S + 500, ends_at_s=NOW_S + 500, command_id=1)
+        stores.clock.pass_s(65)
+        assert stores.telling.positioned("room:a", 0) == []
+        stores.clock.pass_s(1)
+        assert stores.telling.positioned("room:a", 0) == [Positioned("c", 1, None, started=False)]
+        fresh = Positioned("c", 1, self.AT)
+        assert stores.telling.start("room:a", 0, fresh)
+        assert stores.telling.positioned("room:a", 0) == [fresh]
 
     def test_only_the_command_that_counts_is_heard(self, stores: Stores) -> None:
         early = Positioned("c", 1, self.AT)

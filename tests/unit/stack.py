@@ -158,7 +158,14 @@ class MemoryStack:
             InlineExecutor(),
         )
         self.telling = MemoryTelling(self.connections, self.clock)
-        self.in_order = InOrder(self.telling, self.history, InlineExecutor(), self.slept_s.append, self.clock)
+        self.in_order = InOrder(
+            self.telling,
+            self.history,
+            InlineExecutor(),
+            self.slept_s.append,
+            self.clock,
+            lambda _channel, error: self.failures.append(error),
+        )
         self.fan_out = FanOut(
             self.connections,
             self.sinks,

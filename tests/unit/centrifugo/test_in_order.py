@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from shared.domain.telling import Turn
+from shared.domain.telling import ALIVE_S, Positioned, Turn
 from shared.errors import ThrottledError
 from shared.ports import Broadcast
 from shared.services.append import Submission
 from shared.services.fan_out import MAX_ATTEMPTS, FanOut
 from tests.unit.centrifugo.client import Client, in_seconds, token
+from tests.unit.centrifugo.test_server_api import call
 from tests.unit.stack import MemoryStack, publication
 
 CHANNELS = """
@@ -182,7 +183,7 @@ def test_one_at_a_time_tells_and_the_others_wait_or_find_it_done(stack: MemorySt
     assert offsets(ann) == []
     assert len(stack.slept_s) == 6
     ((again, delay_s),) = stack.deliveries.sent
-    assert (again.positioned, again.connection_ids, delay_s) == (True, None, 1)
+    assert (again.positioned, again.connection_ids, delay_s) == (True, None, 3)
     stack.clock.pass_s(61)  # whoever had the turn has died
     stack.fan_out.deliver(second)
     assert offsets(ann) == [1, 2]
@@ -190,6 +191,18 @@ def test_one_at_a_time_tells_and_the_others_wait_or_find_it_done(stack: MemorySt
     stack.slept_s.clear()
     stack.fan_out.resume(again)
     assert (offsets(ann), stack.slept_s) == ([], [])
+
+
+def test_who_waits_outlasts_the_turn_of_who_has_died(stack: MemoryStack, ann: Client) -> None:
+    _, second = stored(stack, 1, 2)
+    stack.telling.take(ROOM, 0, holder="dead", until_ms=stack.clock() + ALIVE_S * 1000)
+    stack.fan_out.deliver(second)
+    while stack.deliveries.sent:
+        ((again, delay_s),) = stack.deliveries.sent
+        stack.deliveries.sent.clear()
+        stack.clock.pass_s(delay_s)
+        stack.fan_out.resume(again)
+    assert offsets(ann) == [1, 2]
 
 
 def test_whoever_fails_ends_its_turn(stack: MemoryStack, ann: Client, monkeypatch: Any) -> None:
@@ -200,6 +213,40 @@ def test_whoever_fails_ends_its_turn(stack: MemoryStack, ann: Client, monkeypatc
     monkeypatch.undo()
     stack.fan_out.deliver(first)
     assert offsets(ann) == [1]
+
+
+def test_the_others_are_not_told_again_where_it_can_not_be_noted_of_one_that_it_was(
+    stack: MemoryStack, ann: Client, monkeypatch: Any
+) -> None:
+    ben = Client(stack, "ben=")
+    ben.connect("ben")
+    ben.subscribe(ROOM, "ben")
+    mark_told = type(stack.telling).mark_told
+
+    def failing_for_ann(self: Any, channel: str, shard: int, one: Positioned) -> None:
+        if one.connection_id == ann.name:
+            raise ThrottledError
+        mark_told(self, channel, shard, one)
+
+    monkeypatch.setattr(type(stack.telling), "mark_told", failing_for_ann)
+    first, second = stored(stack, 1, 2)
+    stack.fan_out.deliver(first)
+    monkeypatch.undo()
+    assert [type(error) for error in stack.failures] == [ThrottledError]
+    stack.fan_out.deliver(second)
+    assert offsets(ben) == [1, 2]
+    assert offsets(ann) == [1, 1, 2], "what nobody knows that it was told it is told again"
+    (third,) = stored(stack, 3)
+    stack.fan_out.deliver(third)
+    assert (offsets(ann), offsets(ben)) == ([3], [3])
+
+
+def test_who_can_not_be_taken_out_is_the_whole_turns_failure(stack: MemoryStack, ann: Client, monkeypatch: Any) -> None:
+    (first,) = stored(stack, 1)
+    monkeypatch.setattr(type(stack.telling), "stop", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        failing(stack, "a=").deliver(first)
+    assert stack.telling.told == {}, "a later publication would hide the hole"
 
 
 def test_who_is_too_far_behind_or_of_another_stream_is_to_recover(stack: MemoryStack, ann: Client) -> None:
@@ -229,6 +276,31 @@ def test_a_subscription_goes_on_where_it_is_when_its_token_is_refreshed(stack: M
     assert offsets(ann) == [1, 2]
 
 
+def test_who_was_taken_out_stays_out_when_its_token_is_refreshed(stack: MemoryStack, ann: Client) -> None:
+    (first,) = stored(stack, 1)
+    failing(stack, "a=").deliver(first)
+    ann.ask("sub_refresh", channel=ROOM, token=token("ann", channel=ROOM))
+    (second,) = stored(stack, 2)
+    stack.fan_out.deliver(second)
+    assert offsets(ann) == [], "it would hide from the client that it lacks one"
+
+
+def test_who_was_never_started_is_to_begin_anew(stack: MemoryStack, monkeypatch: Any) -> None:
+    monkeypatch.setattr(type(stack.telling), "start", lambda *_: False)  # the function has died behind its answer
+    ann = Client(stack, "a=")
+    ann.connect("ann")
+    assert ann.subscribe(ROOM, "ann")["offset"] == 0
+    monkeypatch.undo()
+    stack.clock.pass_s(65)
+    first, second = stored(stack, 1, 2)
+    stack.fan_out.deliver(first)
+    assert ann.pushes() == [], "it may be started yet"
+    stack.clock.pass_s(1)
+    stack.fan_out.deliver(second)
+    assert [push["unsubscribe"]["code"] for push in ann.pushes()] == [2500]
+    assert ann.name not in stack.connections.subscribers(ROOM).connection_ids
+
+
 def test_what_the_server_has_subscribed_is_told_as_it_comes(stack: MemoryStack) -> None:
     client = Client(stack, "s=")
     client.connect("sue", channels=[ROOM])
@@ -236,6 +308,29 @@ def test_what_the_server_has_subscribed_is_told_as_it_comes(stack: MemoryStack) 
     stack.fan_out.deliver(second)
     stack.fan_out.deliver(first)
     assert offsets(client) == [2, 1]
+
+
+def test_what_a_client_has_subscribed_stays_as_it_is_when_a_server_subscribes_it_too(stack: MemoryStack) -> None:
+    ann = Client(stack, "a=")
+    ann.connect("ann")
+    since = ann.subscribe(ROOM, "ann", delta="fossil")
+    first, second, third = stored(stack, 1, 2, 3)
+    stack.fan_out.deliver(first)
+    told = {"offset": since["offset"], "epoch": since["epoch"]}
+    assert call(stack, "subscribe", user="ann", channel=ROOM, recover_since=told) == {"result": {}}
+    stack.fan_out.deliver(third)
+    stack.fan_out.deliver(second)
+    pushed = ann.pushes()
+    assert [push["subscribe"]["offset"] for push in pushed if "subscribe" in push] == [3]
+    assert [(push["pub"]["offset"], push["pub"]["data"]) for push in pushed if "pub" in push] == [
+        (1, "1"),
+        (2, "2"),
+        (3, "3"),
+    ]
+    (fourth,) = stored(stack, 4)
+    failing(stack, "a=").deliver(fourth)
+    call(stack, "subscribe", user="ann", channel=ROOM)
+    assert ann.name not in stack.connections.subscribers(ROOM).connection_ids, "it is to recover"
 
 
 def test_who_can_not_be_answered_is_to_come_back(stack: MemoryStack) -> None:
