@@ -17,23 +17,25 @@ unexport PYTHONDONTWRITEBYTECODE
 
 CODE := app.py bench clients/python/src functions infra localstack shared tools
 
-TESTS := test-process test-integration test-browser test-own-stacks test-centrifugo test-fuzz test-torture
+BESIDE := test-process test-integration test-browser test-own-stacks test-centrifugo
+ALONE := test-fuzz test-torture
 
-.PHONY: run test $(TESTS) check check-types check-rest docs sbom bench torture fuzz deploy-set-up deploy destroy format generate build clean
+.PHONY: run test $(BESIDE) $(ALONE) check check-types check-rest docs sbom bench torture fuzz deploy-set-up deploy destroy format generate build clean
 .DEFAULT_GOAL := run
 
 run: $(READY) web/dist/demo/index.html
 	@PORT=$(PORT) BACKEND=$(BACKEND) exec $(BIN)/python -m localstack
 
 # Three side by side, the longest first: those on a stack wait half of their time, and what needs none takes what they
-# leave. The fuzzer has a stack that nobody has sent anything unreadable to (it comes again for half an hour), and the
-# run that does its worst to it one of its own. What each has said comes when it is done; meanwhile it is in .local/test.
+# leave. Then, one after the other, what takes all that there is: the fuzzer has a stack that nobody has sent anything
+# unreadable to (it comes again for half an hour), and the run that does its worst to it one of its own. What each has
+# said comes when it is done; meanwhile it is in .local/test.
 SHORT_RUN := tests/torture/test_run.py
 OWN_STACKS := $(addprefix tests/integration/test_,backend.py deploy.py start.py upgrade.py runbooks.py::test_a_restore)
 test: $(READY) $(STAMPS)/openapi $(STAMPS)/centrifugo $(STAMPS)/site build
 	@rm -rf .local/test
-	@$(MAKE) --no-print-directory -k -j 3 $(TESTS); status=$$?; \
-	  grep -hE '^ ?(FAIL|FAILED|ERROR) ' .local/test/*.log | cut -c 1-200; exit $$status
+	@$(MAKE) --no-print-directory -k -j 3 $(BESIDE); beside=$$?; $(MAKE) --no-print-directory -k $(ALONE); \
+	  status=$$(($$? | beside)); grep -hE '^ ?(FAIL|FAILED|ERROR) ' .local/test/*.log | cut -c 1-200; exit $$status
 
 # $(call said,NAME,COMMAND)
 said = mkdir -p .local/test; echo '$(1): $(2)' | tee .local/test/$(1).log; { $(2); } >> .local/test/$(1).log 2>&1; \
