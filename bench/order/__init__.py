@@ -1,1 +1,1 @@
-"""What Centrifugo's JavaScript client gets of what is published: gaps, disorder, repeats (docs/adr/0025, "Order")."""
+"""What Centrifugo's JavaScript client gets of what is published: gaps, disorder, repeats (docs/adr/0024, "Order")."""

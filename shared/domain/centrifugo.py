@@ -1,4 +1,4 @@
-"""Names where Centrifugo's protocol is spoken: of connections, and of channels (docs/adr/0025-centrifugo.md)."""
+"""Names where Centrifugo's protocol is spoken: of connections, and of channels (docs/adr/0024-centrifugo.md)."""
 
 import re
 from collections.abc import Set

@@ -1,4 +1,4 @@
-"""Who is told what is published in its order, each once: subscribers with a position (docs/adr/0025, "Order")."""
+"""Who is told what is published in its order, each once: subscribers with a position (docs/adr/0024, "Order")."""
 
 from dataclasses import dataclass
 from typing import Final
