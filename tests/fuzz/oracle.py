@@ -216,7 +216,7 @@ def judge_error(ledger: Ledger, error: dict[str, Any], index: int | None) -> Non
 
 def judge_problem(ledger: Ledger, body: Any, status: int, index: int) -> None:
     """The same for an answer by HTTP. Routing's own have no code: there is no such path, or no such method."""
-    if isinstance(body, dict) and "code" not in body and status in (400, 404, 405, 406):
+    if isinstance(body, dict) and "code" not in body and status in (400, 404, 405, 406, 415):
         ledger.outcomes[f"http {status}"] += 1
         return
     check(ledger, _PROBLEM, body, index)

@@ -151,8 +151,9 @@ def speaks_centrifugo(body: str) -> bool | None:
         return None
     if not isinstance(value, dict) or "type" in value:
         return False if isinstance(value, dict) else None
-    # Ours have fields of the same names, which are no objects: one that lacks its type is not theirs by that.
-    return True if not value or any(isinstance(value.get(name), dict) for name in REQUESTS) else None
+    # Ours have fields of the same names, which are no objects: one that lacks its type is not theirs by that. An empty
+    # object is a pong of theirs, or a frame of ours that wants its error.
+    return True if any(isinstance(value.get(name), dict) for name in REQUESTS) else None
 
 
 def parse(body: str, *, max_bytes: int) -> list[Command]:
